@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+pub mod api;
+pub mod app;
+pub mod cluster;
+pub mod config;
+pub mod controllers;
+pub mod domain;
+pub mod e2b;
+pub mod github;
+pub mod telemetry;
+pub mod webhook;
