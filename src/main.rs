@@ -1,1 +1,4 @@
-fn main() {}
+fn main() -> anyhow::Result<()> {
+    print!("{}", slipway::api::crds::yaml()?);
+    Ok(())
+}
