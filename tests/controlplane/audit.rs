@@ -89,7 +89,10 @@ impl ControlPlane {
         while started.elapsed() < Duration::from_secs(30) {
             let events = read(&path)?;
             if events.iter().any(|event| event.is_complete() && event.request_uri == marker) {
-                return Ok(events.into_iter().filter(|event| !event.request_uri.contains("?marker=")).collect());
+                return Ok(events
+                    .into_iter()
+                    .filter(|event| !event.request_uri.contains("?marker="))
+                    .collect());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

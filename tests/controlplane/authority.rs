@@ -46,9 +46,10 @@ impl Authority {
         self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    /// A private key of its own, PEM: `ServiceAccount` tokens are signed and checked with one.
-    pub fn key() -> Result<String> {
-        Ok(KeyPair::generate()?.serialize_pem())
+    /// A private key and its public key, both PEM: `ServiceAccount` tokens are signed with the one and checked with the other.
+    pub fn token_keys() -> Result<(String, String)> {
+        let key = KeyPair::generate()?;
+        Ok((key.serialize_pem(), key.public_key_pem()))
     }
 
     fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Result<Identity> {

@@ -39,7 +39,8 @@ impl Binaries {
 
     /// `assets` replaces the cache for all but kube-controller-manager, which those archives don't contain.
     pub fn find_in(assets: Option<&Path>, cache: &Path) -> Result<Self> {
-        let asset = |name: &str| match assets {
+        let asset = |name: &str| {
+            match assets {
             None => cached(cache, name),
             Some(directory) => executable(directory, name).with_context(|| {
                 let directory = directory.display();
@@ -47,6 +48,7 @@ impl Binaries {
                     "KUBEBUILDER_ASSETS={directory} holds no {name}. Put it there, or unset KUBEBUILDER_ASSETS and run `make controlplane`."
                 )
             }),
+        }
         };
         Ok(Self {
             etcd: asset("etcd")?,

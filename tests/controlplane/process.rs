@@ -104,7 +104,10 @@ fn spawn(program: &Path, arguments: &[String], log: &Path) -> Result<Child> {
 }
 
 /// Has the kernel kill the child when the thread that spawned it ends (`PR_SET_PDEATHSIG`), however that comes about.
-#[allow(unsafe_code, reason = "pre_exec is unsafe by its type; there is no other place to run code in the child")]
+#[allow(
+    unsafe_code,
+    reason = "pre_exec is unsafe by its type; there is no other place to run code in the child"
+)]
 fn die_with_parent(command: &mut Command) {
     let parent = Pid::this();
     let in_child = move || {

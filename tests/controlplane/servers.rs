@@ -48,11 +48,13 @@ impl Ports {
 /// Writes the certificates, keys and the audit policy that the arguments below name.
 pub fn write_files(directory: &Path, authority: &Authority) -> Result<()> {
     let (certificate, key) = authority.server("kube-apiserver")?;
+    let (private, public) = Authority::token_keys()?;
     let write = |name: &str, text: &str| std::fs::write(directory.join(name), text);
     write("ca.crt", &authority.certificate())?;
     write("apiserver.crt", &certificate)?;
     write("apiserver.key", &key)?;
-    write("service-accounts.key", &Authority::key()?)?;
+    write("service-accounts.key", &private)?;
+    write("service-accounts.pub", &public)?;
     write("audit-policy.yaml", AUDIT_POLICY)?;
     Ok(())
 }
@@ -74,12 +76,7 @@ pub fn etcd(binaries: &Binaries, directory: &Path, ports: Ports) -> Result<Proce
     Process::start("etcd", &binaries.etcd, arguments, directory)
 }
 
-pub fn apiserver(
-    binaries: &Binaries,
-    directory: &Path,
-    ports: Ports,
-    further: &[String],
-) -> Result<Process> {
+pub fn apiserver(binaries: &Binaries, directory: &Path, ports: Ports, further: &[String]) -> Result<Process> {
     let file = |name: &str| directory.join(name).display().to_string();
     let mut arguments = vec![
         format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd_client),
@@ -90,7 +87,7 @@ pub fn apiserver(
         format!("--client-ca-file={}", file("ca.crt")),
         "--authorization-mode=Node,RBAC".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-        format!("--service-account-key-file={}", file("service-accounts.key")),
+        format!("--service-account-key-file={}", file("service-accounts.pub")),
         format!("--service-account-signing-key-file={}", file("service-accounts.key")),
         "--service-cluster-ip-range=10.96.0.0/24".to_owned(),
         "--allow-privileged=true".to_owned(),

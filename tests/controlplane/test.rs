@@ -1,6 +1,8 @@
 //! The harness holds what it promises: real servers, real garbage collection, nothing left behind.
 //! Neighbours: `mod.rs`, which every other test binary relies on.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails its test")]
+
 #[path = "mod.rs"]
 mod controlplane;
 
@@ -31,10 +33,16 @@ fn widget_resource() -> ApiResource {
 }
 
 fn config_map(name: &str) -> ConfigMap {
-    ConfigMap { metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() }, ..ConfigMap::default() }
+    ConfigMap {
+        metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() },
+        ..ConfigMap::default()
+    }
 }
 
-async fn eventually<F: Future<Output = Result<bool>>>(what: &str, mut holds: impl FnMut() -> F) -> Result<()> {
+async fn eventually<F: Future<Output = Result<bool>>>(
+    what: &str,
+    mut holds: impl FnMut() -> F,
+) -> Result<()> {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(60) {
         if holds().await? {
@@ -64,7 +72,10 @@ async fn an_owned_object_is_collected_after_its_owner_and_a_namespace_goes_away(
     eventually("the owned Widget is gone", async || Ok(widgets.get_opt("child").await?.is_none())).await?;
 
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &namespace);
-    eventually("there is a default ServiceAccount", async || Ok(accounts.get_opt("default").await?.is_some())).await?;
+    eventually("there is a default ServiceAccount", async || {
+        Ok(accounts.get_opt("default").await?.is_some())
+    })
+    .await?;
     let namespaces: Api<Namespace> = Api::all(client);
     namespaces.delete(&namespace, &DeleteParams::default()).await?;
     eventually("the Namespace is gone", async || Ok(namespaces.get_opt(&namespace).await?.is_none())).await
@@ -90,7 +101,8 @@ async fn a_plain_user_may_do_what_is_bound_to_it_and_the_audit_log_names_it() ->
     let events = server.audit_log().await?;
     let ours = events.iter().filter(|event| event.is_by(&user) && event.object_ref.namespace == namespace);
     let ours: Vec<_> = ours.collect();
-    let codes: Vec<u16> = ours.iter().filter(|event| event.is_write()).map(|e| e.response_status.code).collect();
+    let codes: Vec<u16> =
+        ours.iter().filter(|event| event.is_write()).map(|e| e.response_status.code).collect();
     ensure!(codes.first() == Some(&403) && codes.last() == Some(&201), "writes answered {codes:?}");
     ensure!(codes.iter().filter(|code| **code == 201).count() == 1, "writes answered {codes:?}");
     let lists = ours.iter().filter(|event| event.is_complete() && event.verb == "list").count();
@@ -103,7 +115,8 @@ async fn kubectl_is_the_administrator_and_says_why_it_failed() -> Result<()> {
     let server = controlplane::shared_with(options()).await;
     let namespace = server.namespace("kubectl").await?;
     server.kubectl_output(&["create", "configmap", "greeting", "--namespace", &namespace]).await?;
-    let path = ["get", "configmap", "greeting", "--output=jsonpath={.metadata.name}", "--namespace", &namespace];
+    let path =
+        ["get", "configmap", "greeting", "--output=jsonpath={.metadata.name}", "--namespace", &namespace];
     ensure!(server.kubectl_output(&path).await? == "greeting");
     let version = server.kubectl_output(&["version", "--output=json"]).await?;
     let version: serde_json::Value = serde_json::from_str(&version)?;
@@ -136,7 +149,10 @@ async fn a_server_can_be_paused_and_restarted_and_keeps_its_data() -> Result<()>
     let before = server.pids();
     server.restart_apiserver().await?;
     let after = server.pids();
-    ensure!(before[0] == after[0] && before[1] != after[1], "etcd stays, kube-apiserver is new: {before:?} {after:?}");
+    ensure!(
+        before[0] == after[0] && before[1] != after[1],
+        "etcd stays, kube-apiserver is new: {before:?} {after:?}"
+    );
     eventually("the old client reconnects", async || Ok(maps.get("kept").await.is_ok())).await?;
 
     let directory = server.dir().to_owned();
@@ -207,7 +223,10 @@ fn a_missing_binary_is_named_with_the_command_that_builds_it() -> Result<()> {
     assert!(error.contains("kube-controller-manager is not in"), "{error}");
     std::fs::write(empty.path().join("kube-controller-manager"), "")?;
     let error = Binaries::find_in(Some(assets.path()), empty.path()).unwrap_err().to_string();
-    assert!(error.contains("kube-controller-manager is not in"), "a file that can't be run is no binary: {error}");
+    assert!(
+        error.contains("kube-controller-manager is not in"),
+        "a file that can't be run is no binary: {error}"
+    );
     let executable = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(empty.path().join("kube-controller-manager"), executable)?;
     let error = Binaries::find_in(Some(assets.path()), empty.path()).unwrap_err().to_string();
