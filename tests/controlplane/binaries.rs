@@ -1,4 +1,4 @@
-//! Where the control plane's binaries are: KUBEBUILDER_ASSETS first, then the cache that `build.sh` fills.
+//! Where the control plane's binaries are: `KUBEBUILDER_ASSETS` first, then the cache that `build.sh` fills.
 //! Neighbours: `build.sh` decides by the same rules what to build; `servers` runs what is found here.
 
 use std::env;

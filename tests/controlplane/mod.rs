@@ -62,7 +62,7 @@ impl Default for Options {
             controller_manager: true,
             crds: Vec::new(),
             apiserver_arguments: Vec::new(),
-            deadline: Duration::from_secs(120),
+            deadline: Duration::from_mins(2),
         }
     }
 }

@@ -44,7 +44,7 @@ async fn eventually<F: Future<Output = Result<bool>>>(
     mut holds: impl FnMut() -> F,
 ) -> Result<()> {
     let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(60) {
+    while started.elapsed() < Duration::from_mins(1) {
         if holds().await? {
             return Ok(());
         }
