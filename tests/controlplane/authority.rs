@@ -46,7 +46,8 @@ impl Authority {
         self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    /// A private key and its public key, both PEM: `ServiceAccount` tokens are signed with the one and checked with the other.
+    /// A private key and its public key, both PEM: `ServiceAccount` tokens are signed with the one and checked with the
+    /// other.
     pub fn token_keys() -> Result<(String, String)> {
         let key = KeyPair::generate()?;
         Ok((key.serialize_pem(), key.public_key_pem()))

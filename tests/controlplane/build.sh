@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the pinned control plane (etcd, kube-apiserver, kube-controller-manager, kubectl) from Go modules into a cache by version.
-# kubernetes/go.mod is the one place that holds the versions. The Rust harness beside this file runs the results.
+# Builds the pinned control plane (etcd, kube-apiserver, kube-controller-manager, kubectl) from Go modules into a cache
+# by version. kubernetes/go.mod is the one place that holds the versions (after a change of etcd's alone, remove the
+# cached etcd). The Rust harness beside this file runs the results.
 #
 #   tests/controlplane/build.sh          build what is missing; a no-op when all is there
 #   KUBEBUILDER_ASSETS=<dir>             take etcd, kube-apiserver and kubectl from there (as setup-envtest fills it);

@@ -1,5 +1,5 @@
 //! A real Kubernetes control plane on loopback, for tests and the demo: etcd, kube-apiserver and kube-controller-manager.
-//! Neighbours: `build.sh` builds what `binaries` finds; `servers` says how each is run, `process` keeps them from outliving us.
+//! Neighbours: `build.sh` builds what `binaries` finds; `servers` says how each is run; `process` ends them with us.
 //!
 //! Included by path, so that every test binary and the demo share it without a crate of its own:
 //!
@@ -45,10 +45,11 @@ const ATTEMPTS: usize = 3;
 /// What to start, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Run kube-controller-manager: garbage collection of owned objects, namespace deletion, default `ServiceAccounts`. Default: true.
+    /// Run kube-controller-manager: garbage collection of owned objects, namespace deletion, default `ServiceAccounts`.
+    /// Default: true.
     pub controller_manager: bool,
-    /// Files or directories of CRDs, applied before kube-controller-manager starts. Its garbage collector looks for new kinds only
-    /// every 30 seconds, so objects of a CRD applied later may be collected that much later.
+    /// Files or directories of CRDs, applied before kube-controller-manager starts. Its garbage collector looks for new
+    /// kinds only every 30 seconds, so objects of a CRD applied later may be collected that much later.
     pub crds: Vec<PathBuf>,
     /// Further arguments of kube-apiserver; they come last, so they win.
     pub apiserver_arguments: Vec<String>,
@@ -208,7 +209,8 @@ impl ControlPlane {
             self.check_processes()?;
             let request = http::Request::get("/readyz").body(Vec::new())?;
             match tokio::time::timeout(Duration::from_secs(5), client.request_text(request)).await {
-                Ok(Ok(_)) => return Ok(()),
+                // Once more, because the answer may have come from data of an etcd that is not ours.
+                Ok(Ok(_)) => return self.check_processes(),
                 Ok(Err(error)) => last = error.to_string(),
                 Err(_) => "no answer within 5 s".clone_into(&mut last),
             }

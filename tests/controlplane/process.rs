@@ -87,7 +87,8 @@ impl Drop for Process {
     }
 }
 
-/// SIGKILL, because it also ends a stopped process and the data is thrown away. Both calls fail only if it has ended already.
+/// SIGKILL, because it also ends a stopped process and the data is thrown away. Both calls fail only if it has ended
+/// already.
 fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();

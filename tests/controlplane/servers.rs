@@ -10,7 +10,8 @@ use super::authority::Authority;
 use super::binaries::Binaries;
 use super::process::Process;
 
-/// Controllers that act on our objects. The rest (workloads, volumes, nodes) has nothing to do here, and costs start-up time.
+/// Controllers that act on our objects. The rest (workloads, volumes, nodes) has nothing to do here, and costs start-up
+/// time.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
     serviceaccount-token-controller,root-ca-certificate-publisher-controller,clusterrole-aggregation-controller";
 
