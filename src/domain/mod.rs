@@ -4,3 +4,6 @@
 pub mod conditions;
 pub mod failure;
 pub mod files;
+pub mod need;
+pub mod plan;
+pub mod retry;
