@@ -4,6 +4,8 @@
 pub mod conditions;
 pub mod failure;
 pub mod files;
+pub mod input;
 pub mod need;
 pub mod plan;
 pub mod retry;
+pub mod task;
