@@ -4,3 +4,5 @@
 pub mod conditions;
 pub mod failure;
 pub mod files;
+pub mod mask;
+pub mod selection;
