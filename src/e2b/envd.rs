@@ -1,7 +1,15 @@
 //! envd, the daemon inside every sandbox: files, directories, signals.
 //! Called by the Task controller through `controllers::task`; processes are in `e2b::process`.
 
-use super::{Access, Command, Download, E2b, Output, Process, Result};
+use super::endpoints::{ENVD_PORT, join};
+use super::http::{Api, Call, MAX_ERROR_BODY, Reply};
+use super::wire::{WireEntries, WireStat};
+use super::{Access, Download, E2b, Result};
+use http::{HeaderValue, Method, StatusCode};
+use reqwest::Url;
+use secrecy::ExposeSecret as _;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 /// The envd of one sandbox. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +47,15 @@ pub enum Signal {
     Kill,
 }
 
+impl Signal {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Term => "SIGNAL_SIGTERM",
+            Self::Kill => "SIGNAL_SIGKILL",
+        }
+    }
+}
+
 impl Envd {
     pub(super) fn new(e2b: E2b, access: Access) -> Self {
         Self { e2b, access }
@@ -48,51 +65,96 @@ impl Envd {
         &self.access.sandbox_id
     }
 
-    /// Runs `command` to its end. `max_output` bounds what is kept of stdout and of stderr, each (bytes).
-    pub async fn run(&self, command: Command, max_output: usize) -> Result<Output> {
-        let _ = (command, max_output);
-        todo!()
-    }
-
-    /// Starts `command`, waits for its pid and lets go of the stream: the process goes on.
-    pub async fn start(&self, command: Command) -> Result<u32> {
-        let _ = command;
-        todo!()
-    }
-
-    /// Starts `command` and hands out its events as they come.
-    pub async fn open(&self, command: Command) -> Result<Process> {
-        let _ = command;
-        todo!()
-    }
-
     /// The file's bytes as they come; links are followed. `None`: no such file.
     pub async fn read_file(&self, path: &str) -> Result<Option<Download>> {
-        let _ = path;
-        todo!()
+        let call = envd("readFile", false);
+        let mut url = self.url(call, &["files"])?;
+        url.query_pairs_mut().append_pair("path", path);
+        let request = self.request(Method::GET, &url);
+        let (status, headers, mut chunks) = call.send(&self.e2b, request, "").await?;
+        if status == StatusCode::OK {
+            return Ok(Some(Download { chunks }));
+        }
+        let body = chunks.read_all(MAX_ERROR_BODY).await?;
+        let reply = Reply { status, headers, body: body.into() };
+        if reply.is_definite_not_found() { Ok(None) } else { Err(call.refused(&reply)) }
     }
 
     /// The whole file, if it is no longer than `max` bytes; a longer one is an error. `None`: no such file.
     pub async fn read_small(&self, path: &str, max: usize) -> Result<Option<Vec<u8>>> {
-        let _ = (path, max);
-        todo!()
+        match self.read_file(path).await? {
+            Some(mut file) => file.chunks.read_all(max).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// What is below `path`, flat, `depth` levels deep; links are not descended. `None`: no such directory.
     pub async fn list_dir(&self, path: &str, depth: u32) -> Result<Option<Vec<Entry>>> {
-        let _ = (path, depth);
-        todo!()
+        let call = envd("listDirectory", false);
+        let body = json!({ "path": path, "depth": depth });
+        let found: Option<WireEntries> = self.unary(call, "filesystem.Filesystem", "ListDir", &body).await?;
+        Ok(found.map(|list| list.entries.into_iter().map(Entry::from).collect()))
     }
 
     /// One entry. `None`: no such file.
     pub async fn stat(&self, path: &str) -> Result<Option<Entry>> {
-        let _ = path;
-        todo!()
+        let call = envd("statFile", false);
+        let body = json!({ "path": path });
+        let found: Option<WireStat> = self.unary(call, "filesystem.Filesystem", "Stat", &body).await?;
+        Ok(found.map(|stat| stat.entry.into()))
     }
 
     /// Signals one process that envd started. `false`: envd knows no such process.
     pub async fn signal(&self, pid: u32, signal: Signal) -> Result<bool> {
-        let _ = (pid, signal);
-        todo!()
+        let call = envd("signalProcess", true);
+        let body = json!({ "process": { "pid": pid }, "signal": signal.as_str() });
+        let sent: Option<Value> = self.unary(call, "process.Process", "SendSignal", &body).await?;
+        Ok(sent.is_some())
     }
+
+    /// A Connect call with one message each way. `None`: `not_found`.
+    async fn unary<T: DeserializeOwned>(
+        &self,
+        call: Call,
+        service: &str,
+        method: &str,
+        body: &Value,
+    ) -> Result<Option<T>> {
+        let url = self.url(call, &[service, method])?;
+        let request = self
+            .request(Method::POST, &url)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .header("connect-protocol-version", "1");
+        let reply = call.exchange(&self.e2b, request, body.to_string()).await?;
+        if reply.status == StatusCode::OK {
+            let decoded = serde_json::from_slice(&reply.body);
+            return decoded.map(Some).map_err(|e| call.unexpected(reply.status, &e.to_string()));
+        }
+        if reply.is_definite_not_found() { Ok(None) } else { Err(call.refused(&reply)) }
+    }
+
+    pub(super) fn url(&self, call: Call, segments: &[&str]) -> Result<Url> {
+        let base = self.e2b.endpoints.envd_url(&self.access);
+        let base = base.ok_or_else(|| call.invalid("the sandbox's domain makes no URL"))?;
+        Ok(join(&base, segments))
+    }
+
+    pub(super) fn request(&self, method: Method, url: &Url) -> http::request::Builder {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(url.as_str())
+            .header("e2b-sandbox-id", self.access.sandbox_id.as_str())
+            .header("e2b-sandbox-port", ENVD_PORT);
+        match self.access.token.as_ref().map(|t| HeaderValue::from_str(t.expose_secret())) {
+            Some(Ok(mut token)) => {
+                token.set_sensitive(true);
+                request.header("x-access-token", token)
+            }
+            _ => request,
+        }
+    }
+}
+
+fn envd(operation: &'static str, write: bool) -> Call {
+    Call { api: Api::Envd, operation, write }
 }

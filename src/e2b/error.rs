@@ -97,8 +97,8 @@ pub(super) struct Answer<'a> {
     pub retry_after: Option<&'a str>,
 }
 
-/// Why a call gave no whole answer.
-pub(super) const CONCURRENCY_TEXT: &str = "maximum number of concurrent";
+/// The one mark of a full concurrency quota: E2B gives it no `error_code`.
+const CONCURRENCY_TEXT: &str = "maximum number of concurrent";
 
 /// The table of the control API: facts of E2B's server by status, then `error_code`, then text.
 pub(super) fn lifecycle(
@@ -185,6 +185,11 @@ pub(super) fn stable_text(text: &str) -> String {
         let noisy = word.chars().count() >= 8 && word.chars().any(|c| c.is_ascii_digit());
         if noisy { "…" } else { word }
     });
-    let line = words.collect::<Vec<_>>().join(" ");
+    bounded(&words.collect::<Vec<_>>().join(" "))
+}
+
+/// The server's text as one line of at most 300 characters.
+pub(super) fn bounded(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().take(300).collect()
 }
