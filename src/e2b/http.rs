@@ -98,6 +98,11 @@ impl Call {
         Error { status: Some(status.as_u16()), complete: true, ..error }
     }
 
+    /// The sandbox did what it was told, and that failed: it may go better another time.
+    pub(super) fn failed(self, what: &str) -> Error {
+        Error { complete: true, ..self.error(Class::Transient, reason::ENVD_ERROR, error::stable_text(what)) }
+    }
+
     /// The call was not sent, because it can't be right.
     pub(super) fn invalid(self, what: &str) -> Error {
         let reason = match self.api {

@@ -4,7 +4,7 @@
 use super::connect::{Frames, envelope};
 use super::http::{Api, Call, MAX_ERROR_BODY, Reply};
 use super::wire::{ProcessData, ProcessEnd, ProcessMessage};
-use super::{Envd, Result};
+use super::{Envd, Error, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -53,6 +53,17 @@ impl Command {
             tag: None,
             timeout: None,
         }
+    }
+
+    /// The error of a command that ran but did not say what it had to: a shell or a tool is missing or broken.
+    pub fn unexpected_output(&self, output: &Output) -> Error {
+        let end = match (output.exit_code, &output.signal) {
+            (Some(code), _) => format!("exit code {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => "no exit code".to_owned(),
+        };
+        let words = String::from_utf8_lossy(&output.stderr);
+        self.call().failed(&format!("the sandbox's shell ended with {end}: {words}"))
     }
 
     fn call(&self) -> Call {
