@@ -88,8 +88,8 @@ impl Sandbox {
             command.args(["--user", "--map-root-user"]);
         }
         command
-            .args(["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "/bin/sh", "-c", INIT])
-            .arg("sh")
+            .args(["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "/bin/sh"])
+            .arg(dir.join("init.sh"))
             .arg(dir)
             .arg(hidden.join(" "))
             .env_clear()
@@ -199,6 +199,7 @@ fn prepare(dir: &Path, users: &Users, privileged: bool) -> anyhow::Result<()> {
         std::fs::create_dir(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
     }
+    std::fs::write(dir.join("init.sh"), INIT)?;
     std::fs::write(dir.join("passwd"), users.passwd())?;
     std::fs::write(dir.join("group"), users.group())?;
     if privileged {
