@@ -5,4 +5,7 @@ pub mod conditions;
 pub mod failure;
 pub mod files;
 pub mod mask;
+pub mod need;
+pub mod plan;
+pub mod retry;
 pub mod selection;
