@@ -4,3 +4,4 @@
 pub mod conditions;
 pub mod failure;
 pub mod files;
+pub mod patch;
