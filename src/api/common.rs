@@ -68,6 +68,14 @@ pub struct Retry {
     /// No call is made before this time. A new spec, `slipway.dev/rerun`, `slipway.dev/reconcile` and deletion
     /// cut it short, unless a rate limit asked for it.
     pub next_attempt_at: Time,
+    /// A rate limit asked for this wait: nothing cuts it short, and it used up no attempt.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub limited: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// The `observedGeneration` of an object that nobody has looked at.

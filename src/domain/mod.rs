@@ -4,4 +4,7 @@
 pub mod conditions;
 pub mod failure;
 pub mod files;
+pub mod need;
 pub mod patch;
+pub mod plan;
+pub mod retry;
