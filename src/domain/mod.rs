@@ -8,6 +8,7 @@ pub mod git;
 pub mod input;
 pub mod mask;
 pub mod need;
+pub mod patch;
 pub mod plan;
 pub mod retry;
 pub mod selection;
