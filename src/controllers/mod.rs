@@ -1,4 +1,3 @@
-//! controllers
 //! The controllers of the three kinds: observe, decide, perform, record.
 //! They meet in API objects and do not import each other.
 

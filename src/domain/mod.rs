@@ -10,6 +10,7 @@ pub mod mask;
 pub mod need;
 pub mod patch;
 pub mod plan;
+pub mod pull_request;
 pub mod retry;
 pub mod selection;
 pub mod task;

@@ -1,4 +1,3 @@
-//! task
 //! The Task controller: from a sandbox to a merged pull request.
 //! Reads and writes through `e2b` and `github`; decides in `domain`.
 

@@ -47,7 +47,8 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn condition(&mut self, type_: &str, holds: bool, reason: &str, message: &str) {
-        conditions::set(&mut self.status.conditions, self.generation(), self.now, type_, holds, reason, message);
+        let generation = self.generation();
+        conditions::set(&mut self.status.conditions, generation, self.now, type_, holds, reason, message);
     }
 
     /// Sets `Ready`, `Reconciling` and `Stalled`, and brings every condition up to this generation.
