@@ -7,4 +7,6 @@ pub mod files;
 pub mod need;
 pub mod patch;
 pub mod plan;
+pub mod pull_request;
 pub mod retry;
+pub mod signature;
