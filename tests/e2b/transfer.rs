@@ -307,7 +307,7 @@ async fn a_broken_transfer_leaves_nothing() {
         (2, Action::TruncateBody { after: 0 }),
         (2, Action::TruncateBody { after: 100_000 }),
         // Well behind the last byte of the second file, before the end of the stream.
-        (2, Action::TruncateBody { after: 560_000 }),
+        (2, Action::TruncateBody { after: 545_000 }),
     ] {
         let rule =
             world.sim.faults.set(Rule::on("envd", START).when(When::Nth(ordinal)).action(action.clone()));
@@ -374,11 +374,11 @@ async fn what_changes_between_listing_and_archive() {
     let gone = with(&|| fs::remove_file(base.join("a")).unwrap()).await.unwrap_err();
     assert_eq!((gone.class(), gone.reason()), (Class::Transient, "TransferInterrupted"));
     assert!(gone.to_string().contains("tar"), "{gone}");
-    let other = with(&|| {
+    let replace = || {
         fs::remove_file(base.join("a")).unwrap();
         fs::create_dir(base.join("a")).unwrap();
-    });
-    assert_eq!(other.await.unwrap_err().reason(), "TransferInterrupted");
+    };
+    assert_eq!(with(&replace).await.unwrap_err().reason(), "TransferInterrupted");
     assert!(is_empty(&dir));
 }
 
