@@ -73,7 +73,8 @@ async fn starting_twice_starts_once() {
     assert!(start(&sandbox.envd, &spec).await.unwrap_err().is_unreachable());
     let pid = running(&sandbox, "u-1-1").await;
     let (a, b) = tokio::join!(start(&sandbox.envd, &spec), start(&sandbox.envd, &spec));
-    (a.unwrap(), b.unwrap());
+    a.unwrap();
+    b.unwrap();
     eventually("the command has begun", async || sandbox.envd.stat("/tmp/runs").await.unwrap()).await;
     assert_eq!(running(&sandbox, "u-1-1").await, pid);
     assert_eq!(sandbox.sh("cat /tmp/runs").await, "run\n");

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 const ARCHIVE: &str = include_str!("archive.sh");
 /// What one archive may take.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_mins(10);
 /// Content of one archive, unless a single file is larger (bytes). Bounds what a hostile archive can make us hold.
 const BATCH_BYTES: u64 = 16 << 20;
 /// By how much the files of one archive may have grown since they were listed (bytes).
