@@ -180,7 +180,7 @@ async fn read_ignore_files(
 ) -> Result<(), FilesError> {
     let is_ignore_file =
         |f: &&Found| f.path.rsplit(|b| *b == b'/').next() == Some(b".gitignore") && f.kind != Kind::Symlink;
-    let depth = |f: &&Found| f.path.iter().filter(|b| **b == b'/').count();
+    let depth = |f: &&Found| f.path.split(|b| *b == b'/').count();
     let mut files: Vec<&Found> = found.iter().filter(is_ignore_file).collect();
     files.sort_by_key(depth);
     for level in files.chunk_by(|a, b| depth(a) == depth(b)) {

@@ -148,7 +148,8 @@ fn curl(title: &str) -> Curl {
 async fn replay(world: &World, sandbox: &Sandbox, title: &str, secured: bool) -> reqwest::Response {
     let curl = curl(title);
     let mut target = curl.target;
-    if let Some((before, signed)) = target.split_once("signature=").map(|(a, b)| (a.to_owned(), b.to_owned())) {
+    if let Some((before, signed)) = target.split_once("signature=").map(|(a, b)| (a.to_owned(), b.to_owned()))
+    {
         // Signed with the token of the recording, and until a time that is over.
         let root = before.contains("username=root");
         let user = if root { "root" } else { "" };
@@ -190,7 +191,9 @@ fn mask(mut value: Value) -> Value {
                 assert!(text.ends_with('Z'), "{text}");
                 *time = json!("masked");
             }
-            if fields.get("type") == Some(&json!("FILE_TYPE_DIRECTORY")) && !fields.contains_key("symlinkTarget") {
+            if fields.get("type") == Some(&json!("FILE_TYPE_DIRECTORY"))
+                && !fields.contains_key("symlinkTarget")
+            {
                 fields.insert("size".to_owned(), json!("masked"));
             }
             fields.values_mut().for_each(|field| *field = mask(field.take()));
@@ -210,14 +213,20 @@ async fn compare(exchange: &Exchange, response: reqwest::Response) {
     let title = &exchange.title;
     assert_eq!(response.status().as_u16(), exchange.status, "{title}");
     for name in HEADERS {
-        if let Some(expected) = exchange.headers.get(name).filter(|values| values.iter().any(|value| !value.is_empty())) {
+        if let Some(expected) =
+            exchange.headers.get(name).filter(|values| values.iter().any(|value| !value.is_empty()))
+        {
             assert_eq!(&header_values(response.headers(), name), expected, "{title}: {name}");
         }
     }
     if let Some(length) = exchange.headers.get("content-length") {
         // Paths were shortened in the recording, times differ in length; all else is as long as it was.
         if !exchange.body.contains("/tmp/") && !exchange.body.contains("modifiedTime") {
-            assert_eq!(&header_values(response.headers(), "content-length"), length, "{title}: content-length");
+            assert_eq!(
+                &header_values(response.headers(), "content-length"),
+                length,
+                "{title}: content-length"
+            );
         }
     }
     if let Some(modified) = header_values(response.headers(), "last-modified").first() {
@@ -258,7 +267,8 @@ async fn files_and_directories_are_answered_as_recorded() {
 
 /// The requests behind the names of the recorded streams.
 fn process(name: &str) -> Option<(Value, Vec<(&'static str, &'static str)>)> {
-    let shell = |script: &str| json!({"process": {"cmd": "/bin/bash", "args": ["-c", script]}, "stdin": false});
+    let shell =
+        |script: &str| json!({"process": {"cmd": "/bin/bash", "args": ["-c", script]}, "stdin": false});
     let none = Vec::new();
     Some(match name {
         "ok" => {
@@ -300,7 +310,8 @@ async fn processes_are_streamed_as_recorded() {
     for exchange in recorded().iter().filter(|exchange| !exchange.title.contains("http://")) {
         let name = exchange.title.split(" (").next().expect("a name");
         let (message, headers) = process(name).unwrap_or_else(|| panic!("no request for {name:?}"));
-        let mut request = world.envd(&sandbox, Method::POST, "/process.Process/Start").body(envelope(&message));
+        let mut request =
+            world.envd(&sandbox, Method::POST, "/process.Process/Start").body(envelope(&message));
         if !headers.iter().any(|(name, _)| *name == "Content-Type") {
             request = request.header("Content-Type", "application/connect+json");
         }
@@ -390,7 +401,8 @@ async fn replay_sdk(recording: &str) {
     let mut compared = 0;
     for line in recording.lines() {
         let entry: Value = serde_json::from_str(line).expect("a line of JSON");
-        let request = entry["req"].as_str().expect("a request line").replace("i0fake0sandbox0id0001", &sandbox.id);
+        let request =
+            entry["req"].as_str().expect("a request line").replace("i0fake0sandbox0id0001", &sandbox.id);
         let mut words = request.split(' ');
         let (method, target) = (words.next().expect("a method"), words.next().expect("a target"));
         if target.ends_with("/snapshots") {
@@ -407,7 +419,9 @@ async fn replay_sdk(recording: &str) {
             let (name, value) = (header[0].as_str().expect("a name"), header[1].as_str().expect("a value"));
             // The client's own connection decides on these.
             if !["host", "connection", "content-length", "transfer-encoding"].contains(&name) {
-                let value = value.replace("i0fake0sandbox0id0001", &sandbox.id).replace("fake-envd-token", &sandbox.token);
+                let value = value
+                    .replace("i0fake0sandbox0id0001", &sandbox.id)
+                    .replace("fake-envd-token", &sandbox.token);
                 request = request.header(name, value);
             }
         }
@@ -422,7 +436,12 @@ async fn replay_sdk(recording: &str) {
         let response = request.send().await.expect("an answer");
         // The recording's fake had a file that this sandbox gets here.
         let status = response.status().as_u16();
-        assert_eq!(u64::from(status), entry["status"].as_u64().expect("a status"), "{} {target}", entry["req"]);
+        assert_eq!(
+            u64::from(status),
+            entry["status"].as_u64().expect("a status"),
+            "{} {target}",
+            entry["req"]
+        );
         if target == "/v2/sandboxes" {
             let created: Value = response.json().await.expect("a sandbox");
             sandbox.id = created["sandboxID"].as_str().expect("an id").to_owned();

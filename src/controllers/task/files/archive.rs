@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 const ARCHIVE: &str = include_str!("archive.sh");
 /// What one archive may take.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_mins(10);
 /// Content of one archive, unless a single file is larger (bytes). Bounds what a hostile archive can make us hold.
 const BATCH_BYTES: u64 = 16 << 20;
 /// By how much the files of one archive may have grown since they were listed (bytes).
@@ -230,4 +230,117 @@ fn broken(error: io::Error) -> FilesError {
 fn refused(name: &[u8], why: &str) -> FilesError {
     let name: String = String::from_utf8_lossy(name).chars().take(200).collect();
     FilesError::Interrupted(format!("the archive has an entry {name:?} that {why}"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test may panic.
+mod tests {
+    use super::*;
+    use crate::controllers::task::files::{Caps, Spool};
+    use std::path::Path;
+    use tar::{Builder, Header};
+
+    const CAPS: Caps = Caps { max_files: 9, max_file_bytes: 100, max_total_bytes: 150 };
+
+    fn entry(name: &[u8], entry_type: EntryType, content: &[u8], link: &str) -> Vec<u8> {
+        let mut header = Header::new_gnu();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name);
+        header.set_entry_type(entry_type);
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_link_name_literal(link).unwrap();
+        header.set_cksum();
+        let mut builder = Builder::new(Vec::new());
+        builder.append(&header, content).unwrap();
+        builder.into_inner().unwrap()[..512 + content.len().div_ceil(512) * 512].to_vec()
+    }
+
+    fn file(name: &str, content: &[u8]) -> Vec<u8> {
+        entry(name.as_bytes(), EntryType::Regular, content, "")
+    }
+
+    /// What comes of an archive of `entries` when `wanted` was asked for.
+    fn unpacked(
+        entries: &[Vec<u8>],
+        wanted: &[&str],
+        dir: &Path,
+    ) -> Result<Vec<(String, Mode, u64)>, FilesError> {
+        let archive = [&entries.concat()[..], &[0; 1024]].concat();
+        let spool = Spool::new(dir.to_owned(), 1000).unwrap();
+        let staging = spool.begin("u", spool.reserve(0).unwrap()).unwrap();
+        let wanted = wanted.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let intake = unpack(&archive[..], wanted, Intake::new(staging, CAPS))?;
+        Ok(intake.files().iter().map(|f| (f.path.clone(), f.mode, f.size)).collect())
+    }
+
+    #[test]
+    fn takes_what_was_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let entries = [
+            file("./a", b"12"),
+            entry(b"./l", EntryType::Symlink, b"", "../../etc"),
+            entry(b"./h", EntryType::Link, b"", "./a"),
+        ];
+        let got = unpacked(&entries, &["a", "l", "h"], dir.path()).unwrap();
+        let expected = [("a", Mode::Regular, 2), ("l", Mode::Symlink, 9), ("h", Mode::Regular, 2)]
+            .map(|(n, m, s)| (n.to_owned(), m, s));
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        let table: [(&str, Vec<Vec<u8>>); 10] = [
+            ("a name that was not asked for", vec![file("./a", b""), file("./b", b"")]),
+            ("an absolute name", vec![file("/a", b"")]),
+            ("a way out", vec![file("./../a", b"")]),
+            ("a name twice", vec![file("./a", b""), file("./a", b"")]),
+            ("a missing file", vec![]),
+            ("a directory", vec![entry(b"./a", EntryType::Directory, b"", "")]),
+            ("a device", vec![entry(b"./a", EntryType::Char, b"", "")]),
+            ("a pipe", vec![entry(b"./a", EntryType::Fifo, b"", "")]),
+            ("another name of what did not come", vec![entry(b"./a", EntryType::Link, b"", "/etc/passwd")]),
+            ("another name of itself", vec![entry(b"./a", EntryType::Link, b"", "./a")]),
+        ];
+        for (what, entries) in table {
+            let dir = tempfile::tempdir().unwrap();
+            let error = unpacked(&entries, &["a"], dir.path()).map(|_| ()).unwrap_err();
+            assert_eq!(error.reason(), "TransferInterrupted", "{what}: {error}");
+            assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "{what} leaves nothing");
+        }
+    }
+
+    #[test]
+    fn an_archive_that_ends_early_is_broken() {
+        let whole = [file("./a", &[1; 60]), file("./b", b"")].concat();
+        for length in [0, 100, 511, 512, 530, 600, 1024, 1100] {
+            let dir = tempfile::tempdir().unwrap();
+            let spool = Spool::new(dir.path().to_owned(), 1000).unwrap();
+            let staging = spool.begin("u", spool.reserve(0).unwrap()).unwrap();
+            let wanted = ["a", "b"].map(|name| name.as_bytes().to_vec()).into();
+            let error = unpack(&whole[..length], wanted, Intake::new(staging, CAPS)).unwrap_err();
+            assert_eq!(error.reason(), "TransferInterrupted", "{length} bytes: {error}");
+        }
+    }
+
+    #[test]
+    fn caps_hold_for_what_is_delivered() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = unpacked(&[file("./a", &[1; 101])], &["a"], dir.path()).unwrap_err();
+        assert_eq!(error.reason(), "TooLarge");
+        let error =
+            unpacked(&[file("./a", &[1; 80]), file("./b", &[1; 80])], &["a", "b"], dir.path()).unwrap_err();
+        assert_eq!(error.reason(), "TooLarge");
+    }
+
+    #[test]
+    fn the_stream_is_bounded() {
+        let (sender, receiver) = mpsc::channel(4);
+        sender.try_send(Bytes::from_static(b"12345")).unwrap();
+        sender.try_send(Bytes::from_static(b"67")).unwrap();
+        let mut pieces = Pieces { receiver, current: Bytes::new(), left: 6 };
+        let mut buffer = [0; 4];
+        assert_eq!(pieces.read(&mut buffer).unwrap(), 4);
+        assert_eq!(pieces.read(&mut buffer).unwrap(), 1);
+        assert!(pieces.read(&mut buffer).is_err(), "the sixth byte was the last");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const LIST: &str = include_str!("list.sh");
 /// A listing may walk a large tree of files that stay behind (dependencies, caches).
-const TIMEOUT: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_mins(5);
 /// Some 400,000 entries (bytes).
 const MAX_LISTING: usize = 32 << 20;
 

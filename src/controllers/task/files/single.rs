@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 
 const READLINK: &str = include_str!("readlink.sh");
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// Targets are at most 4 KiB each, and a batch of names 64 KiB (bytes).
 const MAX_TARGETS: usize = 64 << 20;
 

@@ -259,3 +259,94 @@ fn remove(path: &Path) -> Result<(), SpoolError> {
 pub(super) fn failed(path: &Path, error: &io::Error) -> SpoolError {
     SpoolError { path: path.display().to_string(), cause: error.to_string() }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test may panic.
+mod tests {
+    use super::*;
+    use crate::domain::files::Mode;
+
+    fn kept(spool: &Spool, id: &str, content: &str) -> Collected {
+        let staging = spool.begin(id, spool.reserve(content.len() as u64).unwrap()).unwrap();
+        fs::write(staging.dir().join("0"), content).unwrap();
+        let size = content.len() as u64;
+        let file = File {
+            path: "a".into(),
+            mode: Mode::Regular,
+            size,
+            blob: "b".repeat(40),
+            content: PathBuf::from("0"),
+        };
+        staging.keep(vec![file], "digest".into()).unwrap()
+    }
+
+    #[test]
+    fn a_snapshot_outlives_the_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::new(dir.path().join("a/b"), 100).unwrap();
+        assert!(spool.open("u-1-1").unwrap().is_none());
+        let collected = kept(&spool, "u-1-1", "12345");
+        assert_eq!(fs::read_to_string(&collected.snapshot.files[0].content).unwrap(), "12345");
+        let spool = Spool::new(dir.path().join("a/b"), 100).unwrap();
+        let opened = spool.open("u-1-1").unwrap().unwrap();
+        assert_eq!((&opened.snapshot, &opened.digest), (&collected.snapshot, &collected.digest));
+        let replaced = kept(&spool, "u-1-1", "123");
+        assert_eq!(spool.open("u-1-1").unwrap().unwrap().snapshot, replaced.snapshot);
+        assert!(spool.reserve(98).is_none() && spool.reserve(97).is_some());
+    }
+
+    #[test]
+    fn a_snapshot_that_lacks_something_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::new(dir.path().to_owned(), 100).unwrap();
+        let content = kept(&spool, "u", "12345").snapshot.files[0].content.clone();
+        fs::write(&content, "1234").unwrap();
+        assert!(spool.open("u").unwrap().is_none(), "another length");
+        fs::remove_file(&content).unwrap();
+        assert!(spool.open("u").unwrap().is_none(), "no content");
+        fs::write(dir.path().join("u").join(SNAPSHOT), "{").unwrap();
+        assert!(spool.open("u").unwrap().is_none(), "no record");
+        spool.remove("u").unwrap();
+        spool.remove("u").unwrap();
+    }
+
+    #[test]
+    fn the_sweep_keeps_what_is_owned_and_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::new(dir.path().to_owned(), 100).unwrap();
+        for id in ["owned", "others", "broken"] {
+            kept(&spool, id, "1");
+        }
+        fs::remove_file(dir.path().join("broken").join("0")).unwrap();
+        fs::create_dir(dir.path().join("owned.partial")).unwrap();
+        fs::write(dir.path().join("stray"), "").unwrap();
+        let spool = Spool::new(dir.path().to_owned(), 100).unwrap();
+        spool.sweep(&HashSet::from(["owned".to_owned(), "broken".to_owned()])).unwrap();
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["owned"]);
+        assert!(spool.reserve(100).is_none() && spool.reserve(99).is_some());
+    }
+
+    #[test]
+    fn accepted_blobs_survive_a_cut_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::new(dir.path().to_owned(), 100).unwrap();
+        kept(&spool, "u", "1");
+        assert!(spool.accepted("u").unwrap().is_empty());
+        spool.accept("u", &"a".repeat(40)).unwrap();
+        let path = dir.path().join("u").join(ACCEPTED);
+        let mut file = fs::File::options().append(true).open(path).unwrap();
+        file.write_all(b"\nbbbbb").unwrap();
+        spool.accept("u", &"c".repeat(40)).unwrap();
+        assert_eq!(spool.accepted("u").unwrap(), HashSet::from(["a".repeat(40), "c".repeat(40)]));
+    }
+
+    #[test]
+    fn ids_reach_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::new(dir.path().to_owned(), 100).unwrap();
+        for id in ["", "..", "a/b", "/etc", ".hidden"] {
+            assert!(spool.open(id).is_err() && spool.remove(id).is_err(), "{id:?}");
+        }
+    }
+}

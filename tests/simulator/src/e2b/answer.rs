@@ -35,7 +35,10 @@ impl Error {
 
     /// The same words for a sandbox that is gone, one that never was and one of another team.
     pub fn no_sandbox(id: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("Sandbox \"{id}\" doesn't exist or you don't have access to it"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("Sandbox \"{id}\" doesn't exist or you don't have access to it"),
+        )
     }
 
     pub fn conflict(message: impl Into<String>) -> Self {

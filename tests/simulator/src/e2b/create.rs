@@ -58,7 +58,13 @@ struct AutoResume {
     enabled: bool,
 }
 
-pub async fn post(service: &Arc<Service>, version: Version, team: &Team, headers: &HeaderMap, body: &Bytes) -> Response<Body> {
+pub async fn post(
+    service: &Arc<Service>,
+    version: Version,
+    team: &Team,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Response<Body> {
     let key = match idempotency_key(version, headers) {
         Ok(key) => key,
         Err(error) => return error.into(),

@@ -30,7 +30,8 @@ impl Api for Gateway {
 
     async fn handle(&self, request: Request<Bytes>) -> Response<Body> {
         let headers = request.headers();
-        let (Some(id), Some(port)) = (header(headers, "e2b-sandbox-id"), header(headers, "e2b-sandbox-port")) else {
+        let (Some(id), Some(port)) = (header(headers, "e2b-sandbox-id"), header(headers, "e2b-sandbox-port"))
+        else {
             return refused(StatusCode::BAD_REQUEST, json!({ "code": 400, "message": MISSING_HEADER }));
         };
         // The old form of an id has a client id behind a hyphen.
@@ -91,8 +92,7 @@ fn not_found(id: &str) -> Response<Body> {
 
 fn port_closed(id: &str, port: &str) -> Response<Body> {
     let port = port.parse::<u16>().unwrap_or(0);
-    let body =
-        json!({ "sandboxId": id, "message": "The sandbox is running but port is not open", "port": port, "code": 502 });
+    let body = json!({ "sandboxId": id, "message": "The sandbox is running but port is not open", "port": port, "code": 502 });
     refused(StatusCode::BAD_GATEWAY, body)
 }
 

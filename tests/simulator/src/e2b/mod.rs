@@ -79,7 +79,8 @@ impl E2b {
         let isolation = Isolation::probe().await?;
         let (directory, temporary) = match &options.directory {
             Some(directory) => {
-                std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
+                std::fs::create_dir_all(directory)
+                    .with_context(|| format!("making {}", directory.display()))?;
                 (directory.clone(), None)
             }
             None => {
@@ -89,7 +90,8 @@ impl E2b {
         };
         let service = Arc::new(Service::new(Store::new(&options), core.clock.clone(), isolation, directory));
         let api = Server::start(core, options.listen, Arc::new(LifecycleApi(Arc::clone(&service)))).await?;
-        let gateway = Server::start(core, options.sandbox_listen, Arc::new(Gateway(Arc::clone(&service)))).await?;
+        let gateway =
+            Server::start(core, options.sandbox_listen, Arc::new(Gateway(Arc::clone(&service)))).await?;
         let expiry = tokio::spawn(Arc::clone(&service).expire());
         Ok(Self {
             service,

@@ -110,10 +110,16 @@ fn unwrap(body: &[u8]) -> Result<&[u8], Error> {
     };
     let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
     if *flags & COMPRESSED != 0 {
-        return Err(Error::new(Code::Internal, "protocol error: sent compressed message without compression support"));
+        return Err(Error::new(
+            Code::Internal,
+            "protocol error: sent compressed message without compression support",
+        ));
     }
     if payload.len() != length {
-        return Err(invalid(format!("promised {length} bytes in enveloped message, got {} bytes", payload.len())));
+        return Err(invalid(format!(
+            "promised {length} bytes in enveloped message, got {} bytes",
+            payload.len()
+        )));
     }
     Ok(payload)
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LAST_MODIFIED, RANGE,
-    VARY,
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue,
+    LAST_MODIFIED, RANGE, VARY,
 };
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -47,7 +47,9 @@ fn open(envd: &Envd, now: Timestamp, request: &Request<Bytes>) -> Result<Opened,
     let path = paths::expand(query.get("path").unwrap_or(""), &user);
     let shown = path.display();
     let metadata = envd.sandbox.view.stat(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::new(StatusCode::NOT_FOUND, format!("path '{shown}' does not exist")),
+        io::ErrorKind::NotFound => {
+            Failure::new(StatusCode::NOT_FOUND, format!("path '{shown}' does not exist"))
+        }
         _ => {
             let cause = failed("stat", &path, &error);
             let message = format!("error checking if path exists '{shown}': {cause}");
@@ -68,7 +70,12 @@ fn open(envd: &Envd, now: Timestamp, request: &Request<Bytes>) -> Result<Opened,
     Ok(Opened::File(file, metadata, name))
 }
 
-async fn serve(mut file: std::fs::File, metadata: &std::fs::Metadata, name: &str, request: &Request<Bytes>) -> Response<Body> {
+async fn serve(
+    mut file: std::fs::File,
+    metadata: &std::fs::Metadata,
+    name: &str,
+    request: &Request<Bytes>,
+) -> Response<Body> {
     let size = metadata.size();
     let kind = content_type(name, &mut file);
     let range = request.headers().get(RANGE).and_then(|value| value.to_str().ok());
@@ -117,7 +124,8 @@ fn parse_range(range: &str, size: u64) -> Range {
         (size.saturating_sub(suffix), size)
     } else {
         let Ok(first) = first.parse::<u64>() else { return Range::Ignored };
-        let end = if last.is_empty() { Ok(size) } else { last.parse::<u64>().map(|last| last.saturating_add(1)) };
+        let end =
+            if last.is_empty() { Ok(size) } else { last.parse::<u64>().map(|last| last.saturating_add(1)) };
         let Ok(end) = end else { return Range::Ignored };
         (first, end.min(size))
     };
@@ -152,7 +160,8 @@ fn content_type(name: &str, file: &mut std::fs::File) -> &'static str {
     }
     let mut beginning = [0; 512];
     let length = file.read(&mut beginning).unwrap_or(0);
-    let binary = beginning[..length].iter().any(|byte| matches!(byte, 0..=8 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f));
+    let binary =
+        beginning[..length].iter().any(|byte| matches!(byte, 0..=8 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f));
     if binary { "application/octet-stream" } else { "text/plain; charset=utf-8" }
 }
 

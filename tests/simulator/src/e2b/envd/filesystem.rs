@@ -56,9 +56,10 @@ fn entry(envd: &Envd, path: &Path) -> Result<Value, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(Error::new(Code::NotFound, format!("file not found: {}", lstat_failed(path, &error))))
         }
-        Err(error) => {
-            Err(Error::new(Code::Internal, format!("error getting file info: {}", lstat_failed(path, &error))))
-        }
+        Err(error) => Err(Error::new(
+            Code::Internal,
+            format!("error getting file info: {}", lstat_failed(path, &error)),
+        )),
     }
 }
 
@@ -77,7 +78,8 @@ fn list(envd: &Envd, user: &User, message: &Message) -> Result<Value, Error> {
         }
     })?;
     let metadata = envd.sandbox.view.stat(&resolved);
-    let metadata = metadata.map_err(|error| Error::new(Code::Internal, format!("error getting file info: {error}")))?;
+    let metadata =
+        metadata.map_err(|error| Error::new(Code::Internal, format!("error getting file info: {error}")))?;
     if !metadata.is_dir() {
         let message = format!("path is not a directory: {}", resolved.display());
         return Err(Error::new(Code::InvalidArgument, message));
@@ -173,7 +175,9 @@ pub(super) fn ensure_directories(envd: &Envd, path: &Path, user: &User) -> Resul
             Ok(metadata) if metadata.is_dir() => break,
             Ok(_) => return Err(format!("path is a file: {}", ancestor.display())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(ancestor.to_owned()),
-            Err(error) => return Err(format!("failed to stat directory: {}", failed("stat", ancestor, &error))),
+            Err(error) => {
+                return Err(format!("failed to stat directory: {}", failed("stat", ancestor, &error)));
+            }
         }
     }
     for directory in missing.iter().rev() {
@@ -196,5 +200,7 @@ pub(super) fn failed(operation: &str, path: &Path, error: &io::Error) -> String 
 
 /// Go's text of a system error: strerror's, in lower case.
 fn reason(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(|| error.to_string(), |code| nix::Error::from_raw(code).desc().to_lowercase())
+    error
+        .raw_os_error()
+        .map_or_else(|| error.to_string(), |code| nix::Error::from_raw(code).desc().to_lowercase())
 }

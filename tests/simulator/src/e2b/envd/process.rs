@@ -123,7 +123,9 @@ async fn unary(envd: &Envd, procedure: &str, message: Result<Selected, Error>) -
 
 async fn send_input(process: &Process, input: Input) -> Result<(), Error> {
     let decode = |data: String| {
-        STANDARD.decode(data).map_err(|error| Error::new(Code::InvalidArgument, format!("unmarshal message: {error}")))
+        STANDARD
+            .decode(data)
+            .map_err(|error| Error::new(Code::InvalidArgument, format!("unmarshal message: {error}")))
     };
     match input {
         Input { stdin: Some(data), .. } => process
@@ -175,15 +177,13 @@ fn select(envd: &Envd, selector: &Selector) -> Result<Arc<Process>, Error> {
             .processes
             .by_tag(tag)
             .ok_or_else(|| Error::new(Code::NotFound, format!("process with tag {tag} not found"))),
-        Selector { .. } => Err(Error::new(Code::Unimplemented, "invalid input type *process.ProcessSelector")),
+        Selector { .. } => {
+            Err(Error::new(Code::Unimplemented, "invalid input type *process.ProcessSelector"))
+        }
     }
 }
 
-async fn started(
-    envd: &Envd,
-    headers: &HeaderMap,
-    message: Result<StartRequest, Error>,
-) -> Response<Body> {
+async fn started(envd: &Envd, headers: &HeaderMap, message: Result<StartRequest, Error>) -> Response<Body> {
     match start(envd, headers, message).await {
         Ok((process, events, deadline)) => streamed(envd, headers, &process, events, deadline),
         Err(error) => connect::failed_stream(&error),
@@ -192,7 +192,11 @@ async fn started(
 
 type Started = (Arc<Process>, mpsc::Receiver<Event>, Option<Instant>);
 
-async fn start(envd: &Envd, headers: &HeaderMap, message: Result<StartRequest, Error>) -> Result<Started, Error> {
+async fn start(
+    envd: &Envd,
+    headers: &HeaderMap,
+    message: Result<StartRequest, Error>,
+) -> Result<Started, Error> {
     let user = envd.rpc_user(headers)?;
     let message = message?;
     if message.pty.is_some() {
@@ -206,7 +210,8 @@ async fn start(envd: &Envd, headers: &HeaderMap, message: Result<StartRequest, E
         let message = format!("cwd '{}' does not exist", directory.display());
         return Err(Error::new(Code::InvalidArgument, message));
     }
-    let command = std::iter::once(&config.cmd).chain(&config.args).map(String::as_str).collect::<Vec<_>>().join(" ");
+    let command =
+        std::iter::once(&config.cmd).chain(&config.args).map(String::as_str).collect::<Vec<_>>().join(" ");
     let config = Config {
         cmd: config.cmd,
         args: config.args,

@@ -46,11 +46,13 @@ fn write_all(envd: &Envd, now: Timestamp, request: &Request<Bytes>) -> Result<Ve
         }
     }
     let user = envd.file_user(&query)?;
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let content_type =
+        request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if kind == "application/octet-stream" {
         let path = query.get("path");
-        let path = path.ok_or_else(|| bad("path query parameter is required for raw body upload".to_owned()))?;
+        let path =
+            path.ok_or_else(|| bad("path query parameter is required for raw body upload".to_owned()))?;
         return Ok(vec![write(envd, path, &user, request.body())?]);
     }
     if !kind.starts_with("multipart/") {
@@ -97,11 +99,13 @@ fn write(envd: &Envd, path: &str, user: &User, content: &[u8]) -> Result<Value, 
     let file = view
         .open(&path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC, 0o644)
         .map_err(|error| internal(format!("error opening file: {}", failed("open", &path, &error))))?;
-    view.give(&file, user.uid, user.gid)
-        .map_err(|error| internal(format!("error changing file ownership: {}", failed("chown", &path, &error))))?;
+    view.give(&file, user.uid, user.gid).map_err(|error| {
+        internal(format!("error changing file ownership: {}", failed("chown", &path, &error)))
+    })?;
     File::from(file).write_all(content).map_err(|error| match error.kind() {
         io::ErrorKind::StorageFull => {
-            let message = format!("attempted to write {} bytes: not enough disk space available", content.len());
+            let message =
+                format!("attempted to write {} bytes: not enough disk space available", content.len());
             Failure::new(StatusCode::INSUFFICIENT_STORAGE, message)
         }
         _ => internal(format!("error writing file: {}", failed("write", &path, &error))),

@@ -63,19 +63,30 @@ impl Users {
 
     /// The name that `uid` is shown by: the number itself when nobody has it.
     pub fn owner(&self, uid: u32) -> String {
-        self.users.iter().find(|user| user.uid == uid).map_or_else(|| uid.to_string(), |user| user.name.clone())
+        self.users
+            .iter()
+            .find(|user| user.uid == uid)
+            .map_or_else(|| uid.to_string(), |user| user.name.clone())
     }
 
     /// The name that `gid` is shown by.
     pub fn group_name(&self, gid: u32) -> String {
-        self.groups.iter().find(|(_, id)| *id == gid).map_or_else(|| gid.to_string(), |(name, _)| name.clone())
+        self.groups
+            .iter()
+            .find(|(_, id)| *id == gid)
+            .map_or_else(|| gid.to_string(), |(name, _)| name.clone())
     }
 }
 
 fn user(line: &str) -> Option<User> {
     let fields: Vec<&str> = line.split(':').collect();
     let [name, _, uid, gid, _, home, ..] = fields[..] else { return None };
-    Some(User { name: name.to_owned(), uid: uid.parse().ok()?, gid: gid.parse().ok()?, home: home.to_owned() })
+    Some(User {
+        name: name.to_owned(),
+        uid: uid.parse().ok()?,
+        gid: gid.parse().ok()?,
+        home: home.to_owned(),
+    })
 }
 
 fn named_group(line: &str) -> Option<(String, u32)> {
