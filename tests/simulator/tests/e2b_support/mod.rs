@@ -170,6 +170,12 @@ impl Run {
     }
 }
 
+/// The target of a file request.
+pub fn files(path: &str) -> String {
+    let url = reqwest::Url::parse_with_params("http://host/files", [("path", path)]).expect("a URL");
+    format!("/files?{}", url.query().expect("a query"))
+}
+
 /// Status and JSON body; null when the body is not JSON.
 pub async fn answer(response: Response) -> (u16, Value) {
     let status = response.status().as_u16();
