@@ -22,7 +22,12 @@ async fn read(world: &World, sandbox: &Sandbox, path: &str) -> (u16, Vec<u8>) {
     (response.status().as_u16(), response.bytes().await.expect("a body").to_vec())
 }
 
-async fn write(world: &World, sandbox: &Sandbox, path: &str, content: impl Into<reqwest::Body>) -> (u16, Value) {
+async fn write(
+    world: &World,
+    sandbox: &Sandbox,
+    path: &str,
+    content: impl Into<reqwest::Body>,
+) -> (u16, Value) {
     let request = world.envd(sandbox, Method::POST, &files(path));
     let request = request.header("Content-Type", "application/octet-stream").body(content);
     answer(request.send().await.expect("an answer")).await
@@ -88,7 +93,12 @@ async fn no_link_leads_out_of_the_sandbox() {
     let secret = tempfile::Builder::new().prefix("secret").tempfile_in("/tmp").expect("a file");
     std::fs::write(secret.path(), "secret").expect("written");
     let path = secret.path().display();
-    world.sh(&sandbox, &format!("ln -s {path} up; ln -s /tmp dir; ln -s ../../../../.. root; ln -s /etc/passwd p")).await;
+    world
+        .sh(
+            &sandbox,
+            &format!("ln -s {path} up; ln -s /tmp dir; ln -s ../../../../.. root; ln -s /etc/passwd p"),
+        )
+        .await;
     for link in ["up".to_owned(), format!("dir{}", &path.to_string()[4..]), format!("root{path}")] {
         assert_eq!(read(&world, &sandbox, &link).await.0, 404, "{link}");
     }
@@ -113,7 +123,10 @@ async fn directories_are_made_moved_listed_and_removed() {
         world.call(&sandbox, &format!("filesystem.Filesystem/{procedure}"), message).await
     };
     let (status, made) = call("MakeDir", json!({"path": "a/b"})).await;
-    assert_eq!((status, &made["entry"]["path"], &made["entry"]["owner"]), (200, &json!("/home/user/a/b"), &json!("user")));
+    assert_eq!(
+        (status, &made["entry"]["path"], &made["entry"]["owner"]),
+        (200, &json!("/home/user/a/b"), &json!("user"))
+    );
     let (status, again) = call("MakeDir", json!({"path": "/home/user/a/b"})).await;
     assert_eq!((status, &again["code"]), (409, &json!("already_exists")));
     write(&world, &sandbox, "a/empty", "").await;
@@ -125,7 +138,8 @@ async fn directories_are_made_moved_listed_and_removed() {
     let (status, missing) = call("Move", json!({"source": "a", "destination": "e"})).await;
     assert_eq!((status, &missing["code"]), (404, &json!("not_found")));
     let (_, listed) = call("ListDir", json!({"path": "~", "depth": 10, "unknown": true})).await;
-    let paths: Vec<&str> = listed["entries"].as_array().expect("entries").iter().filter_map(|e| e["path"].as_str()).collect();
+    let paths: Vec<&str> =
+        listed["entries"].as_array().expect("entries").iter().filter_map(|e| e["path"].as_str()).collect();
     assert_eq!(paths, ["/home/user/c", "/home/user/c/d", "/home/user/c/d/b", "/home/user/c/d/empty"]);
     assert_eq!(call("ListDir", json!({"path": "c/d/b"})).await, (200, json!({})));
     world.sh(&sandbox, "ln -s loop loop; ln -s c/d short; ln -s .. c/up").await;
@@ -134,7 +148,8 @@ async fn directories_are_made_moved_listed_and_removed() {
     let (_, through) = call("ListDir", json!({"path": "short"})).await;
     assert_eq!(through["entries"][0]["path"], "/home/user/short/b");
     let (_, all) = call("ListDir", json!({"path": "", "depth": 1000})).await;
-    let up = all["entries"].as_array().expect("entries").iter().find(|entry| entry["name"] == "up").expect("up");
+    let up =
+        all["entries"].as_array().expect("entries").iter().find(|entry| entry["name"] == "up").expect("up");
     assert_eq!((&up["type"], &up["symlinkTarget"]), (&json!("FILE_TYPE_DIRECTORY"), &json!("/home/user")));
     assert_eq!(call("Remove", json!({"path": "c"})).await, (200, json!({})));
     assert_eq!(call("Remove", json!({"path": "c"})).await, (200, json!({})));
@@ -172,7 +187,8 @@ async fn pids_and_groups_mean_the_same_inside_and_outside() {
 async fn processes_are_listed_signalled_and_remembered_for_a_while() {
     let world = world();
     let sandbox = world.create(json!({})).await;
-    let mut message = json!({"process": {"cmd": "sleep", "args": ["1000"], "envs": {"A": "1"}}, "stdin": false});
+    let mut message =
+        json!({"process": {"cmd": "sleep", "args": ["1000"], "envs": {"A": "1"}}, "stdin": false});
     message["tag"] = json!("t");
     let pid = start(&world, &sandbox, &message).await;
     let (_, list) = world.call(&sandbox, "process.Process/List", json!({})).await;
@@ -270,7 +286,12 @@ fn peak_memory() -> u64 {
 async fn odd_names_and_modes_survive() {
     let world = world();
     let sandbox = world.create(json!({})).await;
-    world.sh(&sandbox, "printf x >'a\tb'; printf x >'ü \"q\" %41+&'; printf '#!' >run; chmod 755 run; chmod 000 'a\tb'").await;
+    world
+        .sh(
+            &sandbox,
+            "printf x >'a\tb'; printf x >'ü \"q\" %41+&'; printf '#!' >run; chmod 755 run; chmod 000 'a\tb'",
+        )
+        .await;
     let (_, listed) = world.call(&sandbox, "filesystem.Filesystem/ListDir", json!({"path": ""})).await;
     let entries = listed["entries"].as_array().expect("entries");
     let names: Vec<&str> = entries.iter().filter_map(|entry| entry["name"].as_str()).collect();
@@ -298,7 +319,10 @@ async fn requests_are_routed_by_their_headers() {
     assert_eq!(to(&sandbox.id, "49983").await.0, 204);
     let (status, body) = to(&sandbox.id, "3000").await;
     assert_eq!(status, 502);
-    assert_eq!((&body["message"], &body["port"]), (&json!("The sandbox is running but port is not open"), &json!(3000)));
+    assert_eq!(
+        (&body["message"], &body["port"]),
+        (&json!("The sandbox is running but port is not open"), &json!(3000))
+    );
     let (status, body) = to("inever0was", "49983").await;
     assert_eq!((status, &body["message"]), (502, &json!("The sandbox was not found")));
     // The two faces are two servers.

@@ -10,10 +10,9 @@
 
 mod e2b_support;
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use e2b_support::recording::{Exchange, curl, exchanges, objects};
 use e2b_support::{Run, Sandbox, World, envelope, frames};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -43,53 +42,6 @@ const HEADERS: [&str; 9] = [
 const FILES: &str = "umask 022; mkdir -p /tmp/t/d/sub && cd /tmp/t && echo hello >a.txt && printf x >d/sub/deep.bin && \
     ln -s ../a.txt d/link && ln -s d dirlink && ln -s /tmp/nowhere broken && mkfifo fifo && echo z >'sp ace é.txt'";
 
-/// One exchange of the recording.
-#[derive(Debug)]
-struct Exchange {
-    /// Curl's arguments, or the name of a process.
-    title: String,
-    status: u16,
-    headers: BTreeMap<String, Vec<String>>,
-    body: String,
-    /// The frames of a stream.
-    frames: Vec<(u8, Value)>,
-}
-
-fn recorded() -> Vec<Exchange> {
-    let (envd, _) = RAW.split_once("=== SDK against real envd").expect("the SDK's part");
-    let envd = envd.replace("=== init with token\n", "").replace("/sbx/", "/tmp/");
-    envd.split("### ").filter(|section| !section.trim().is_empty()).map(exchange).collect()
-}
-
-fn exchange(section: &str) -> Exchange {
-    let (title, answer) = section.split_once('\n').expect("a title");
-    let mut lines = answer.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status line");
-    let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut body = Vec::new();
-    let mut in_body = false;
-    for line in lines {
-        match line.split_once(": ") {
-            _ if in_body || line.starts_with("    (") => body.push(line),
-            Some((name, value)) => headers.entry(name.to_lowercase()).or_default().push(value.to_owned()),
-            None => in_body = true,
-        }
-    }
-    let frame = |line: &&str| {
-        let (flags, payload) = line.trim().strip_prefix('(')?.strip_suffix("')")?.split_once(", '")?;
-        // Python's form of the text.
-        let payload = payload.replace("\\'", "'").replace("\\\\", "\\");
-        Some((flags.parse().ok()?, serde_json::from_str(&payload).ok()?))
-    };
-    Exchange {
-        title: title.trim().to_owned(),
-        status: status.parse().expect("a number"),
-        headers,
-        frames: body.iter().filter_map(frame).collect(),
-        body: body.join("\n"),
-    }
-}
-
 fn world() -> World {
     let mut options = Options::default();
     // The recorded envd ran with root as its default user.
@@ -97,58 +49,12 @@ fn world() -> World {
     World::new(options)
 }
 
-/// A request as curl's arguments describe it. They are separated by spaces and not quoted.
-struct Curl {
-    method: Method,
-    headers: Vec<(String, String)>,
-    body: Option<String>,
-    form: bool,
-    target: String,
-}
-
-fn curl(title: &str) -> Curl {
-    let (options, url) = title.rsplit_once("http://127.0.0.1:49983").expect("a URL");
-    let mut curl = Curl {
-        method: Method::GET,
-        headers: Vec::new(),
-        body: None,
-        form: false,
-        target: url.split(" -o ").next().expect("a target").to_owned(),
-    };
-    let mut parameters = Vec::new();
-    // `-G` has no value: the parameters that follow say the same.
-    let mut words = format!(" {options}").replace(" -G ", " ");
-    for option in ["-X", "-H", "-d", "-F", "-I", "--data-binary", "--data-urlencode"] {
-        words = words.replace(&format!(" {option} "), &format!("\u{0}{option}\u{1}"));
-    }
-    for word in words.split('\u{0}').filter(|word| !word.trim().is_empty()) {
-        let (option, value) = word.split_once('\u{1}').expect("an option");
-        let value = value.trim();
-        match option {
-            "-X" => curl.method = value.parse().expect("a method"),
-            "-I" => curl.method = Method::HEAD,
-            "-H" => {
-                let (name, value) = value.split_once(": ").expect("a header");
-                curl.headers.push((name.to_owned(), value.to_owned()));
-            }
-            "-d" | "--data-binary" => curl.body = Some(value.to_owned()),
-            "-F" => curl.form = true,
-            "--data-urlencode" => parameters.push(value.split_once('=').expect("a parameter")),
-            _ => {}
-        }
-    }
-    if !parameters.is_empty() {
-        let query = reqwest::Url::parse_with_params("http://host/", parameters).expect("a query");
-        curl.target.push_str(&format!("?{}", query.query().expect("a query")));
-    }
-    curl
-}
-
 /// Sends what curl sent. `secured`: the recorded envd already had its token.
 async fn replay(world: &World, sandbox: &Sandbox, title: &str, secured: bool) -> reqwest::Response {
     let curl = curl(title);
     let mut target = curl.target;
-    if let Some((before, signed)) = target.split_once("signature=").map(|(a, b)| (a.to_owned(), b.to_owned())) {
+    if let Some((before, signed)) = target.split_once("signature=").map(|(a, b)| (a.to_owned(), b.to_owned()))
+    {
         // Signed with the token of the recording, and until a time that is over.
         let root = before.contains("username=root");
         let user = if root { "root" } else { "" };
@@ -190,7 +96,9 @@ fn mask(mut value: Value) -> Value {
                 assert!(text.ends_with('Z'), "{text}");
                 *time = json!("masked");
             }
-            if fields.get("type") == Some(&json!("FILE_TYPE_DIRECTORY")) && !fields.contains_key("symlinkTarget") {
+            if fields.get("type") == Some(&json!("FILE_TYPE_DIRECTORY"))
+                && !fields.contains_key("symlinkTarget")
+            {
                 fields.insert("size".to_owned(), json!("masked"));
             }
             fields.values_mut().for_each(|field| *field = mask(field.take()));
@@ -210,14 +118,20 @@ async fn compare(exchange: &Exchange, response: reqwest::Response) {
     let title = &exchange.title;
     assert_eq!(response.status().as_u16(), exchange.status, "{title}");
     for name in HEADERS {
-        if let Some(expected) = exchange.headers.get(name).filter(|values| values.iter().any(|value| !value.is_empty())) {
+        if let Some(expected) =
+            exchange.headers.get(name).filter(|values| values.iter().any(|value| !value.is_empty()))
+        {
             assert_eq!(&header_values(response.headers(), name), expected, "{title}: {name}");
         }
     }
     if let Some(length) = exchange.headers.get("content-length") {
         // Paths were shortened in the recording, times differ in length; all else is as long as it was.
         if !exchange.body.contains("/tmp/") && !exchange.body.contains("modifiedTime") {
-            assert_eq!(&header_values(response.headers(), "content-length"), length, "{title}: content-length");
+            assert_eq!(
+                &header_values(response.headers(), "content-length"),
+                length,
+                "{title}: content-length"
+            );
         }
     }
     if let Some(modified) = header_values(response.headers(), "last-modified").first() {
@@ -238,7 +152,7 @@ async fn files_and_directories_are_answered_as_recorded() {
     let world = world();
     let sandbox = world.create(json!({"templateID": "rooted"})).await;
     world.sh(&sandbox, FILES).await;
-    let exchanges = recorded();
+    let exchanges = exchanges(RAW);
     let secured_from = exchanges.iter().position(|exchange| exchange.title.contains("tok123")).expect("init");
     let left_out = |title: &str| {
         title.contains("Accept-Encoding: gzip") || title.contains("/metrics") || title.contains("/init")
@@ -258,7 +172,8 @@ async fn files_and_directories_are_answered_as_recorded() {
 
 /// The requests behind the names of the recorded streams.
 fn process(name: &str) -> Option<(Value, Vec<(&'static str, &'static str)>)> {
-    let shell = |script: &str| json!({"process": {"cmd": "/bin/bash", "args": ["-c", script]}, "stdin": false});
+    let shell =
+        |script: &str| json!({"process": {"cmd": "/bin/bash", "args": ["-c", script]}, "stdin": false});
     let none = Vec::new();
     Some(match name {
         "ok" => {
@@ -297,10 +212,11 @@ async fn processes_are_streamed_as_recorded() {
     let world = world();
     let sandbox = world.create(json!({"templateID": "rooted"})).await;
     let mut compared = 0;
-    for exchange in recorded().iter().filter(|exchange| !exchange.title.contains("http://")) {
+    for exchange in exchanges(RAW).iter().filter(|exchange| !exchange.title.contains("http://")) {
         let name = exchange.title.split(" (").next().expect("a name");
         let (message, headers) = process(name).unwrap_or_else(|| panic!("no request for {name:?}"));
-        let mut request = world.envd(&sandbox, Method::POST, "/process.Process/Start").body(envelope(&message));
+        let mut request =
+            world.envd(&sandbox, Method::POST, "/process.Process/Start").body(envelope(&message));
         if !headers.iter().any(|(name, _)| *name == "Content-Type") {
             request = request.header("Content-Type", "application/connect+json");
         }
@@ -322,25 +238,6 @@ async fn processes_are_streamed_as_recorded() {
         compared += 1;
     }
     assert_eq!(compared, 17);
-}
-
-/// The JSON objects in a recorded line of raw bytes.
-fn objects(line: &str) -> Vec<Value> {
-    let bytes = line.split_once(" b'").expect("bytes").1;
-    let starts = bytes.match_indices('{').map(|(at, _)| at);
-    let mut after = 0;
-    let mut objects = Vec::new();
-    for start in starts {
-        if start < after {
-            continue;
-        }
-        let mut stream = serde_json::Deserializer::from_str(&bytes[start..]).into_iter::<Value>();
-        if let Some(Ok(object)) = stream.next() {
-            after = start + stream.byte_offset();
-            objects.push(object);
-        }
-    }
-    objects
 }
 
 #[tokio::test]
@@ -390,7 +287,8 @@ async fn replay_sdk(recording: &str) {
     let mut compared = 0;
     for line in recording.lines() {
         let entry: Value = serde_json::from_str(line).expect("a line of JSON");
-        let request = entry["req"].as_str().expect("a request line").replace("i0fake0sandbox0id0001", &sandbox.id);
+        let request =
+            entry["req"].as_str().expect("a request line").replace("i0fake0sandbox0id0001", &sandbox.id);
         let mut words = request.split(' ');
         let (method, target) = (words.next().expect("a method"), words.next().expect("a target"));
         if target.ends_with("/snapshots") {
@@ -407,7 +305,9 @@ async fn replay_sdk(recording: &str) {
             let (name, value) = (header[0].as_str().expect("a name"), header[1].as_str().expect("a value"));
             // The client's own connection decides on these.
             if !["host", "connection", "content-length", "transfer-encoding"].contains(&name) {
-                let value = value.replace("i0fake0sandbox0id0001", &sandbox.id).replace("fake-envd-token", &sandbox.token);
+                let value = value
+                    .replace("i0fake0sandbox0id0001", &sandbox.id)
+                    .replace("fake-envd-token", &sandbox.token);
                 request = request.header(name, value);
             }
         }
@@ -422,7 +322,12 @@ async fn replay_sdk(recording: &str) {
         let response = request.send().await.expect("an answer");
         // The recording's fake had a file that this sandbox gets here.
         let status = response.status().as_u16();
-        assert_eq!(u64::from(status), entry["status"].as_u64().expect("a status"), "{} {target}", entry["req"]);
+        assert_eq!(
+            u64::from(status),
+            entry["status"].as_u64().expect("a status"),
+            "{} {target}",
+            entry["req"]
+        );
         if target == "/v2/sandboxes" {
             let created: Value = response.json().await.expect("a sandbox");
             sandbox.id = created["sandboxID"].as_str().expect("an id").to_owned();

@@ -5,8 +5,7 @@ mod e2b_support;
 
 use std::time::Duration;
 
-use e2b_support::{Sandbox, World, answer, eventually};
-use jiff::{SignedDuration, Timestamp};
+use e2b_support::{World, answer};
 use reqwest::Method;
 use serde_json::{Value, json};
 use slipway_simulator::Options;
@@ -14,25 +13,6 @@ use slipway_simulator::e2b::{Refusal, TEAM, Team, Unreachable};
 
 fn world() -> World {
     World::new(Options::default())
-}
-
-const HOUR: Duration = Duration::from_secs(3600);
-
-async fn detail(world: &World, sandbox: &Sandbox) -> Value {
-    let (status, body) = world.get(&format!("/sandboxes/{}", sandbox.id)).await;
-    assert_eq!(status, 200, "{body}");
-    body
-}
-
-fn time(value: &Value) -> Timestamp {
-    value.as_str().expect("a time").parse().expect("a time")
-}
-
-/// Seconds from now, by the simulated clock, to the sandbox's end.
-async fn life(world: &World, sandbox: &Sandbox) -> i64 {
-    let end = time(&detail(world, sandbox).await["endAt"]);
-    let left = end.duration_since(world.simulator.clock.now());
-    left.round(jiff::Unit::Second).expect("a small number").as_secs()
 }
 
 #[tokio::test]
@@ -67,7 +47,7 @@ async fn a_key_sees_its_teams_sandboxes_only() {
     }
     let (_, list) = with(Some("e2b_other"), Method::GET, "/v2/sandboxes").await;
     assert_eq!(list, json!([]));
-    assert_eq!(detail(&world, &sandbox).await["state"], "running");
+    assert_eq!(world.detail(&sandbox).await["state"], "running");
 }
 
 #[tokio::test]
@@ -97,9 +77,10 @@ async fn a_create_is_checked_and_answered_in_e2bs_words() {
 #[tokio::test]
 async fn a_sandbox_shows_what_it_was_created_with() {
     let world = world();
-    let body = json!({"metadata": {"a": "1"}, "timeout": 600, "autoPause": true, "allow_internet_access": false});
+    let body =
+        json!({"metadata": {"a": "1"}, "timeout": 600, "autoPause": true, "allow_internet_access": false});
     let sandbox = world.create(body).await;
-    let detail = detail(&world, &sandbox).await;
+    let detail = world.detail(&sandbox).await;
     assert_eq!(sandbox.id.len(), 21);
     assert!(sandbox.id.starts_with('i'));
     assert_eq!(detail["envdAccessToken"], json!(sandbox.token));
@@ -107,10 +88,12 @@ async fn a_sandbox_shows_what_it_was_created_with() {
     assert_eq!(detail["allowInternetAccess"], json!(false));
     assert_eq!(detail["alias"], "base");
     assert_ne!(detail["templateID"], "base");
-    for field in ["clientID", "cpuCount", "memoryMB", "diskSizeMB", "envdVersion", "metadata", "state", "startedAt"] {
+    for field in
+        ["clientID", "cpuCount", "memoryMB", "diskSizeMB", "envdVersion", "metadata", "state", "startedAt"]
+    {
         assert!(!detail[field].is_null(), "{field}");
     }
-    assert_eq!(life(&world, &sandbox).await, 600);
+    assert_eq!(world.life(&sandbox).await, 600);
     // The old form of an id, with a client id.
     assert_eq!(world.get(&format!("/sandboxes/{}-6532622b", sandbox.id)).await.0, 200);
 }
@@ -130,16 +113,24 @@ async fn an_idempotency_key_acts_once_and_replays_errors_too() {
     let (status, mismatch) = create("k1", json!({"templateID": "base", "timeout": 9})).await;
     assert_eq!((status, &mismatch["error_code"]), (409, &json!("idempotency_request_mismatch")));
     assert_eq!(create("K-1", body.clone()).await.0, 400);
-    let refusal = Refusal { status: 503, message: "no room".into(), error_code: Some("sandbox_capacity_unavailable".into()) };
+    let refusal = Refusal {
+        status: 503,
+        message: "no room".into(),
+        error_code: Some("sandbox_capacity_unavailable".into()),
+    };
     world.simulator.e2b.refuse_next_create(refusal);
     let refused = create("k2", body.clone()).await;
-    assert_eq!(refused.1, json!({"code": 503, "message": "no room", "error_code": "sandbox_capacity_unavailable"}));
+    assert_eq!(
+        refused.1,
+        json!({"code": 503, "message": "no room", "error_code": "sandbox_capacity_unavailable"})
+    );
     assert_eq!(create("k2", body.clone()).await, refused);
     assert_eq!(create("k3", body.clone()).await.0, 201);
     world.simulator.e2b.set_create_latency(Duration::from_secs(2));
     let (slow, (status, pending)) = tokio::join!(create("k4", body.clone()), async {
         let calls = &world.simulator.calls;
-        let seen = calls.wait_for_call(0, e2b_support::DEADLINE, |call| call.idempotency_key.as_deref() == Some("k4"));
+        let seen = calls
+            .wait_for_call(0, e2b_support::DEADLINE, |call| call.idempotency_key.as_deref() == Some("k4"));
         seen.await.expect("the first request");
         // It was logged before it was handled.
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -147,169 +138,6 @@ async fn an_idempotency_key_acts_once_and_replays_errors_too() {
     });
     assert_eq!((slow.0, status), (201, 409));
     assert_eq!(pending["error_code"], "idempotency_in_progress");
-}
-
-#[tokio::test]
-async fn connecting_only_ever_extends_and_setting_also_shortens() {
-    let world = world();
-    let sandbox = world.create(json!({"timeout": 600})).await;
-    let connect = format!("/v2/sandboxes/{}/connect", sandbox.id);
-    let (status, body) = world.post(&connect, json!({"timeout": 60})).await;
-    assert_eq!((status, &body["sandboxID"], &body["envdAccessToken"]), (200, &json!(sandbox.id), &json!(sandbox.token)));
-    assert_eq!(life(&world, &sandbox).await, 600);
-    world.post(&connect, json!({"timeout": 900})).await;
-    assert_eq!(life(&world, &sandbox).await, 900);
-    let without_body = world.api(Method::POST, &connect).send().await.expect("an answer");
-    assert_eq!(without_body.status(), 200);
-    assert_eq!(world.post(&connect, json!({"timeout": 0})).await.0, 400);
-    let set = format!("/sandboxes/{}/timeout", sandbox.id);
-    assert_eq!(world.post(&set, json!({"timeout": 30})).await.0, 204);
-    assert_eq!(life(&world, &sandbox).await, 30);
-    let refresh = format!("/sandboxes/{}/refreshes", sandbox.id);
-    assert_eq!(world.post(&refresh, json!({"duration": 1})).await.0, 204);
-    assert_eq!(life(&world, &sandbox).await, 30);
-    assert_eq!(world.post(&refresh, json!({"duration": 120})).await.0, 204);
-    assert_eq!(life(&world, &sandbox).await, 120);
-    assert_eq!(world.post(&refresh, json!({"duration": 3601})).await.0, 400);
-    // The plan's longest run counts from the start of the run.
-    world.simulator.e2b.set_team(Team { max_hours: 1, ..Team::new(TEAM, slipway_simulator::e2b::API_KEY) });
-    world.simulator.clock.advance(Duration::from_secs(60));
-    world.post(&set, json!({"timeout": 86_400})).await;
-    let left = life(&world, &sandbox).await;
-    assert!((3500..=3540).contains(&left), "{left}");
-}
-
-#[tokio::test]
-async fn when_its_time_is_over_a_sandbox_is_gone_for_good() {
-    let world = world();
-    let sandbox = world.create(json!({"timeout": 60})).await;
-    let files = world.simulator.e2b.host_path(&sandbox.id, "/home/user").expect("a directory");
-    assert!(files.is_dir());
-    world.simulator.clock.advance(Duration::from_secs(59));
-    assert_eq!(detail(&world, &sandbox).await["state"], "running");
-    world.simulator.clock.advance(Duration::from_secs(2));
-    assert_eq!(world.get(&format!("/sandboxes/{}", sandbox.id)).await.0, 404);
-    assert_eq!(world.post(&format!("/v2/sandboxes/{}/connect", sandbox.id), json!({})).await.0, 404);
-    let health = world.gateway(&sandbox.id, Method::GET, "/health").send().await.expect("an answer");
-    assert_eq!(health.status(), 502);
-    let expected = json!({"sandboxId": sandbox.id, "message": "The sandbox was not found", "code": 502});
-    assert_eq!(health.json::<Value>().await.expect("JSON"), expected);
-    eventually("the files are removed", async || !files.exists()).await;
-    assert_eq!(world.simulator.e2b.counters().expired, 1);
-}
-
-#[tokio::test]
-async fn nobody_has_to_look_for_a_lifetime_to_end() {
-    let world = world();
-    world.create(json!({"timeout": 60})).await;
-    world.create(json!({"timeout": 120, "autoPause": true})).await;
-    world.simulator.clock.advance(Duration::from_secs(90));
-    eventually("one is gone", async || world.simulator.e2b.counters().expired == 1).await;
-    world.simulator.clock.advance(Duration::from_secs(90));
-    eventually("one is paused", async || world.simulator.e2b.counters().pauses == 1).await;
-}
-
-#[tokio::test]
-async fn a_sandbox_that_pauses_keeps_its_files_and_its_processes() {
-    let world = world();
-    let sandbox = world.create(json!({"timeout": 60, "autoPause": true})).await;
-    let script = "echo kept >a.txt; (while :; do date +%s%N >tick; sleep .05; done) >/dev/null 2>&1 &";
-    world.sh(&sandbox, script).await;
-    let ticks = world.simulator.e2b.host_path(&sandbox.id, "/home/user/tick").expect("a path");
-    let tick = async || tokio::fs::read_to_string(&ticks).await.unwrap_or_default();
-    let before = detail(&world, &sandbox).await;
-    world.simulator.clock.advance(HOUR);
-    let paused = detail(&world, &sandbox).await;
-    assert_eq!(paused["state"], "paused");
-    assert_eq!(paused["endAt"], before["endAt"], "the time of the pause");
-    assert_eq!(paused["envdAccessToken"], json!(sandbox.token));
-    assert_eq!(world.gateway(&sandbox.id, Method::GET, "/health").send().await.expect("an answer").status(), 502);
-    // Nothing but a pause can end the ticking: two equal ones, half a second apart.
-    eventually("the processes stop", async || {
-        let before = tick().await;
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        before == tick().await
-    })
-    .await;
-    assert_eq!(world.post(&format!("/sandboxes/{}/timeout", sandbox.id), json!({"timeout": 9})).await.0, 404);
-    let (status, body) = world.post(&format!("/sandboxes/{}/pause", sandbox.id), json!({})).await;
-    assert_eq!((status, &body["code"]), (409, &json!(409)));
-    // Its clock stands still for as long as it likes.
-    world.simulator.clock.advance(100 * HOUR);
-    let (status, _) = world.post(&format!("/v2/sandboxes/{}/connect", sandbox.id), json!({"timeout": 600})).await;
-    assert_eq!(status, 201);
-    assert_eq!(life(&world, &sandbox).await, 600);
-    let resumed = detail(&world, &sandbox).await;
-    assert!(time(&resumed["startedAt"]) > time(&before["startedAt"]) + SignedDuration::from_hours(100));
-    assert_eq!(resumed["lifecycle"]["onTimeout"], "pause");
-    assert_eq!(world.sh(&sandbox, "cat a.txt").await, "kept\n");
-    let last = tick().await;
-    eventually("the processes continue", async || tick().await != last).await;
-    let (status, _) = world.post(&format!("/sandboxes/{}/resume", sandbox.id), json!({})).await;
-    assert_eq!(status, 409);
-}
-
-#[tokio::test]
-async fn pausing_again_and_again_loses_no_process() {
-    let world = world();
-    let sandbox = world.create(json!({})).await;
-    let start = world.stream(&sandbox, "Start", &{
-        let mut message = e2b_support::shell("for i in $(seq 100); do sleep .03; done; echo done >result; exit 7");
-        message["tag"] = json!("long");
-        message
-    });
-    let mut start = start.send().await.expect("an answer");
-    start.chunk().await.expect("a start frame");
-    for _ in 0..8 {
-        assert_eq!(world.post(&format!("/sandboxes/{}/pause", sandbox.id), json!({})).await.0, 204);
-        let (status, _) = world.post(&format!("/v2/sandboxes/{}/connect", sandbox.id), json!({})).await;
-        assert_eq!(status, 201);
-    }
-    // The stream broke with the first pause, without a last frame.
-    while let Ok(Some(chunk)) = start.chunk().await {
-        assert!(!chunk.starts_with(&[2]), "{chunk:?}");
-    }
-    let connect = world.stream(&sandbox, "Connect", &json!({"process": {"tag": "long"}}));
-    let frames = connect.send().await.expect("an answer").bytes().await.expect("a whole stream");
-    let run = e2b_support::Run::of(&e2b_support::frames(&frames));
-    assert_eq!(run.end["exitCode"], 7);
-}
-
-#[tokio::test]
-async fn a_kill_leaves_nothing_behind() {
-    let world = world();
-    let sandbox = world.create(json!({})).await;
-    // A daemon of its own session, with a name to look for.
-    let marker = format!("1000.{}", std::process::id());
-    world.sh(&sandbox, &format!("setsid sleep {marker} >/dev/null 2>&1 </dev/null & sleep .1")).await;
-    let alive = || {
-        let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
-        let command_lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-        command_lines.filter(|line| String::from_utf8_lossy(line).starts_with(&format!("sleep\0{marker}"))).count()
-    };
-    assert_eq!(alive(), 1);
-    let files = world.simulator.e2b.host_path(&sandbox.id, "/home/user").expect("a directory");
-    assert_eq!(world.delete(&format!("/sandboxes/{}", sandbox.id)).await.0, 204);
-    assert_eq!((alive(), files.exists()), (0, false));
-    assert_eq!(world.delete(&format!("/sandboxes/{}", sandbox.id)).await.0, 404);
-    let counters = world.simulator.e2b.counters();
-    assert_eq!((counters.creates, counters.deletes, world.simulator.e2b.sandboxes().len()), (1, 1, 0));
-    let paused = world.create(json!({})).await;
-    assert_eq!(world.post(&format!("/sandboxes/{}/pause", paused.id), json!({})).await.0, 204);
-    assert_eq!(world.delete(&format!("/sandboxes/{}", paused.id)).await.0, 204);
-}
-
-#[tokio::test]
-async fn dropping_the_simulator_ends_every_process() {
-    let world = world();
-    let sandbox = world.create(json!({})).await;
-    let marker = format!("2000.{}", std::process::id());
-    world.sh(&sandbox, &format!("setsid sleep {marker} >/dev/null 2>&1 </dev/null & sleep .1")).await;
-    assert_eq!(world.post(&format!("/sandboxes/{}/pause", sandbox.id), json!({})).await.0, 204);
-    drop(world);
-    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
-    let mut command_lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-    assert!(!command_lines.any(|line| String::from_utf8_lossy(&line).starts_with(&format!("sleep\0{marker}"))));
 }
 
 #[tokio::test]
@@ -322,8 +150,10 @@ async fn lists_are_filtered_and_paged() {
     }
     world.post(&format!("/sandboxes/{}/pause", ids[4]), json!({})).await;
     let list = async |query: &str| {
-        let response = world.api(Method::GET, &format!("/v2/sandboxes{query}")).send().await.expect("an answer");
-        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().expect("text").to_owned());
+        let response =
+            world.api(Method::GET, &format!("/v2/sandboxes{query}")).send().await.expect("an answer");
+        let header =
+            |name: &str| response.headers().get(name).map(|value| value.to_str().expect("text").to_owned());
         let (next, running) = (header("x-next-token"), header("x-total-running"));
         let sandboxes: Vec<Value> = response.json().await.expect("a list");
         let ids = sandboxes.iter().map(|sandbox| sandbox["sandboxID"].as_str().expect("an id").to_owned());
@@ -358,7 +188,7 @@ async fn a_new_sandbox_can_be_missing_from_lists() {
     world.simulator.e2b.hide_new(Duration::from_secs(30));
     let sandbox = world.create(json!({})).await;
     assert_eq!(world.get("/v2/sandboxes").await.1, json!([]));
-    assert_eq!(detail(&world, &sandbox).await["state"], "running");
+    assert_eq!(world.detail(&sandbox).await["state"], "running");
     world.simulator.clock.advance(Duration::from_secs(31));
     assert_eq!(world.get("/v2/sandboxes").await.1[0]["sandboxID"], json!(sandbox.id));
 }
@@ -371,7 +201,10 @@ async fn a_teams_sandboxes_are_limited_where_they_run() {
     let (status, body) = world.post("/v2/sandboxes", json!({"templateID": "base"})).await;
     assert_eq!(status, 429);
     let message = body["message"].as_str().expect("a message");
-    assert!(message.starts_with("you have reached the maximum number of concurrent E2B sandboxes (1)"), "{message}");
+    assert!(
+        message.starts_with("you have reached the maximum number of concurrent E2B sandboxes (1)"),
+        "{message}"
+    );
     world.post(&format!("/sandboxes/{}/pause", first.id), json!({})).await;
     let second = world.create(json!({})).await;
     assert_eq!(world.post(&format!("/v2/sandboxes/{}/connect", first.id), json!({})).await.0, 429);
@@ -391,31 +224,18 @@ async fn a_sandbox_can_be_lost_paused_or_made_unreachable_behind_everybodys_back
     };
     assert!(e2b.set_unreachable(&sandbox.id, Some(Unreachable::NotFound)));
     assert_eq!(health().await, (502, "The sandbox was not found".to_owned()));
-    assert_eq!(detail(&world, &sandbox).await["state"], "running");
+    assert_eq!(world.detail(&sandbox).await["state"], "running");
     assert!(e2b.set_unreachable(&sandbox.id, Some(Unreachable::PortClosed)));
     assert_eq!(health().await, (502, "The sandbox is running but port is not open".to_owned()));
     assert!(e2b.set_unreachable(&sandbox.id, None));
     assert_eq!(health().await.0, 204);
     assert!(e2b.pause(&sandbox.id).await);
     assert!(!e2b.pause(&sandbox.id).await);
-    assert_eq!(detail(&world, &sandbox).await["state"], "paused");
+    assert_eq!(world.detail(&sandbox).await["state"], "paused");
     assert!(e2b.kill(&sandbox.id).await);
     assert!(!e2b.kill(&sandbox.id).await);
     assert_eq!(world.get(&format!("/sandboxes/{}", sandbox.id)).await.0, 404);
     assert_eq!((e2b.counters().lost, e2b.counters().deletes), (1, 0));
-}
-
-#[tokio::test]
-async fn a_sandbox_that_resumes_by_itself_does_so_for_its_token() {
-    let world = world();
-    let body = json!({"timeout": 60, "autoPause": true, "autoResume": {"enabled": true}});
-    let sandbox = world.create(body).await;
-    world.simulator.clock.advance(Duration::from_secs(61));
-    let stranger = world.gateway(&sandbox.id, Method::GET, "/health").send().await.expect("an answer");
-    assert_eq!(stranger.status(), 502);
-    let owner = world.envd(&sandbox, Method::GET, "/health").send().await.expect("an answer");
-    assert_eq!(owner.status(), 204);
-    assert_eq!(life(&world, &sandbox).await, 300);
 }
 
 #[tokio::test]
@@ -432,9 +252,15 @@ async fn the_switches_are_on_the_control_side_too() {
     assert_eq!(control(Method::POST, "/e2b/templates", template).await.0, 200);
     let sandbox = world.create(json!({"templateID": "mine"})).await;
     let path = format!("/e2b/sandboxes/{}", sandbox.id);
-    assert_eq!(control(Method::POST, &format!("{path}/unreachable"), json!({"unreachable": "not_found"})).await.0, 200);
+    assert_eq!(
+        control(Method::POST, &format!("{path}/unreachable"), json!({"unreachable": "not_found"})).await.0,
+        200
+    );
     assert_eq!(world.envd(&sandbox, Method::GET, "/health").send().await.expect("an answer").status(), 502);
-    assert_eq!(control(Method::POST, &format!("{path}/unreachable"), json!({"unreachable": null})).await.0, 200);
+    assert_eq!(
+        control(Method::POST, &format!("{path}/unreachable"), json!({"unreachable": null})).await.0,
+        200
+    );
     assert_eq!(control(Method::POST, &format!("{path}/pause"), json!({})).await.0, 200);
     let (_, state) = control(Method::GET, "/state", json!({})).await;
     assert_eq!(state["e2b"]["sandboxes"][0]["state"], "paused");
@@ -449,7 +275,10 @@ async fn the_switches_are_on_the_control_side_too() {
     ] {
         assert_eq!(control(Method::POST, path, body).await.0, 200, "{path}");
     }
-    assert_eq!(world.post("/v2/sandboxes", json!({"templateID": "base"})).await.1["error_code"], "sandbox_create_failed");
+    assert_eq!(
+        world.post("/v2/sandboxes", json!({"templateID": "base"})).await.1["error_code"],
+        "sandbox_create_failed"
+    );
     assert_eq!(control(Method::DELETE, "/e2b/templates/mine", json!({})).await.0, 200);
     assert_eq!(world.post("/v2/sandboxes", json!({"templateID": "mine"})).await.0, 404);
     assert_eq!(control(Method::GET, "/e2b/sandboxes", json!({})).await.1, json!({"sandboxes": []}));

@@ -17,16 +17,17 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Error {
     pub status: StatusCode,
     pub message: String,
-    pub error_code: Option<String>,
+    /// `error_code` on the wire.
+    pub reason: Option<String>,
 }
 
 impl Error {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), error_code: None }
+        Self { status, message: message.into(), reason: None }
     }
 
-    pub fn coded(status: StatusCode, error_code: &str, message: &str) -> Self {
-        Self { status, message: message.to_owned(), error_code: Some(error_code.to_owned()) }
+    pub fn coded(status: StatusCode, reason: &str, message: &str) -> Self {
+        Self { status, message: message.to_owned(), reason: Some(reason.to_owned()) }
     }
 
     pub fn bad(message: impl Into<String>) -> Self {
@@ -35,7 +36,10 @@ impl Error {
 
     /// The same words for a sandbox that is gone, one that never was and one of another team.
     pub fn no_sandbox(id: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("Sandbox \"{id}\" doesn't exist or you don't have access to it"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("Sandbox \"{id}\" doesn't exist or you don't have access to it"),
+        )
     }
 
     pub fn conflict(message: impl Into<String>) -> Self {
@@ -55,8 +59,8 @@ impl Error {
 
     pub fn answer(&self) -> Answer {
         let mut body = json!({ "code": self.status.as_u16(), "message": self.message });
-        if let Some(error_code) = &self.error_code {
-            body["error_code"] = json!(error_code);
+        if let Some(reason) = &self.reason {
+            body["error_code"] = json!(reason);
         }
         Answer { status: self.status, body }
     }

@@ -109,7 +109,13 @@ impl Api for LifecycleApi {
 }
 
 impl LifecycleApi {
-    async fn dispatch(&self, route: Route<'_>, team: &Team, query: &Query, body: &Bytes) -> Result<Response<Body>> {
+    async fn dispatch(
+        &self,
+        route: Route<'_>,
+        team: &Team,
+        query: &Query,
+        body: &Bytes,
+    ) -> Result<Response<Body>> {
         use lifecycle::short_id;
         let service = &self.0;
         match route {
@@ -117,7 +123,9 @@ impl LifecycleApi {
             Route::Create(_) => Ok(answer::no_route()),
             Route::List(Wire::V2) => list::v2(service, team, query),
             Route::List(Wire::V1) => list::v1(service, team, query),
-            Route::Connect(wire, id) => lifecycle::connect(service, wire.into(), team, short_id(id)?, body).await,
+            Route::Connect(wire, id) => {
+                lifecycle::connect(service, wire.into(), team, short_id(id)?, body).await
+            }
             Route::Resume(id) => lifecycle::resume(service, team, short_id(id)?, body).await,
             Route::Get(id) => lifecycle::get(service, team, short_id(id)?),
             Route::Timeout(id) => lifecycle::timeout(service, team, short_id(id)?, body),

@@ -52,20 +52,28 @@ pub async fn handle(e2b: &E2b, method: &Method, path: &str, body: &Bytes) -> Opt
             Err(message) => Err(message),
         },
         ("POST", ["hide-new"]) => seconds(body).map(|duration| done(|| e2b.hide_new(duration))),
-        ("POST", ["create-latency"]) => seconds(body).map(|duration| done(|| e2b.set_create_latency(duration))),
-        ("POST", ["refuse-create"]) => parse::<Refusal>(body).map(|refusal| done(|| e2b.refuse_next_create(refusal))),
+        ("POST", ["create-latency"]) => {
+            seconds(body).map(|duration| done(|| e2b.set_create_latency(duration)))
+        }
+        ("POST", ["refuse-create"]) => {
+            parse::<Refusal>(body).map(|refusal| done(|| e2b.refuse_next_create(refusal)))
+        }
         ("POST", ["teams"]) => parse::<Team>(body).map(|team| done(|| e2b.set_team(team))),
         ("POST", ["teams", name, "limit"]) => match parse::<Limit>(body) {
             Ok(body) => found(e2b.set_concurrency_limit(name, body.limit)),
             Err(message) => Err(message),
         },
-        ("POST", ["templates"]) => parse::<Template>(body).map(|template| done(|| e2b.set_template(template))),
+        ("POST", ["templates"]) => {
+            parse::<Template>(body).map(|template| done(|| e2b.set_template(template)))
+        }
         ("DELETE", ["templates", name]) => found(e2b.remove_template(name)),
         _ => return None,
     };
     Some(match answer {
         Ok(value) => core::json(StatusCode::OK, &value),
-        Err(message) if message == NOT_FOUND => core::json(StatusCode::NOT_FOUND, &json!({ "message": message })),
+        Err(message) if message == NOT_FOUND => {
+            core::json(StatusCode::NOT_FOUND, &json!({ "message": message }))
+        }
         Err(message) => core::json(StatusCode::BAD_REQUEST, &json!({ "message": message })),
     })
 }

@@ -37,7 +37,7 @@ impl Version {
     }
 }
 
-/// What is read of NewSandbox and NewSandboxV2; other fields are accepted and have no effect here.
+/// What is read of `NewSandbox` and `NewSandboxV2`; other fields are accepted and have no effect here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct NewSandbox {
@@ -58,7 +58,13 @@ struct AutoResume {
     enabled: bool,
 }
 
-pub async fn post(service: &Arc<Service>, version: Version, team: &Team, headers: &HeaderMap, body: &Bytes) -> Response<Body> {
+pub async fn post(
+    service: &Arc<Service>,
+    version: Version,
+    team: &Team,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Response<Body> {
     let key = match idempotency_key(version, headers) {
         Ok(key) => key,
         Err(error) => return error.into(),
@@ -142,7 +148,7 @@ async fn create(service: &Arc<Service>, version: Version, team: &Team, new: NewS
     tokio::time::sleep(latency).await;
     if let Some(refusal) = refusal {
         let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        return Err(Error { status, message: refusal.message, error_code: refusal.error_code });
+        return Err(Error { status, message: refusal.message, reason: refusal.error_code });
     }
     let template = service.store().template(&new.template_id).cloned();
     let template = template.ok_or_else(|| {

@@ -63,7 +63,8 @@ impl Keys {
 
     /// E2B's rule for keys: no hyphen, no capital.
     pub fn is_valid(key: &str) -> bool {
-        (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        (1..=255).contains(&key.len())
+            && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     }
 }
 

@@ -44,7 +44,8 @@ pub fn parse_timeout(timeout: Option<i32>, default: u64, team: &Team) -> Result<
 /// The sandbox id of a path: the old form with a client id behind a hyphen is cut.
 pub fn short_id(id: &str) -> Result<&str> {
     let short = id.split('-').next().unwrap_or_default();
-    let valid = !short.is_empty() && short.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let valid =
+        !short.is_empty() && short.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     if valid { Ok(short) } else { Err(Error::bad("Invalid sandbox ID")) }
 }
 
@@ -56,7 +57,13 @@ fn parse<T: DeserializeOwned + Default>(body: &Bytes, required: bool) -> Result<
 }
 
 /// 200 when it was running (its life is only ever extended), 201 when it was resumed.
-pub async fn connect(service: &Arc<Service>, version: Version, team: &Team, id: &str, body: &Bytes) -> Result<Response<Body>> {
+pub async fn connect(
+    service: &Arc<Service>,
+    version: Version,
+    team: &Team,
+    id: &str,
+    body: &Bytes,
+) -> Result<Response<Body>> {
     let body: Timeout = parse(body, version == Version::V1)?;
     let timeout = match (version, body.timeout) {
         (Version::V2, timeout) => parse_timeout(timeout, 300, team)?,
@@ -93,7 +100,12 @@ pub async fn resume(service: &Arc<Service>, team: &Team, id: &str, body: &Bytes)
 }
 
 /// Resumes a paused sandbox: a new run with a life of its own.
-pub async fn start(service: &Arc<Service>, team: &Team, id: &str, timeout: Duration) -> Result<Response<Body>> {
+pub async fn start(
+    service: &Arc<Service>,
+    team: &Team,
+    id: &str,
+    timeout: Duration,
+) -> Result<Response<Body>> {
     let machine = {
         let mut store = service.store();
         store.reserve(team).map_err(Error::too_many)?;
@@ -155,7 +167,13 @@ pub fn refresh(service: &Arc<Service>, team: &Team, id: &str, body: &Bytes) -> R
     set_life(service, team, id, Duration::from_secs(u64::from(duration.max(15).unsigned_abs())), false)
 }
 
-fn set_life(service: &Arc<Service>, team: &Team, id: &str, life: Duration, shorter: bool) -> Result<Response<Body>> {
+fn set_life(
+    service: &Arc<Service>,
+    team: &Team,
+    id: &str,
+    life: Duration,
+    shorter: bool,
+) -> Result<Response<Body>> {
     let now = service.now();
     let mut store = service.store();
     let record = store.sandbox(&team.name, id).filter(|record| record.state == State::Running);

@@ -36,10 +36,12 @@ pub fn v2(service: &Arc<Service>, team: &Team, query: &Query) -> Result<Response
     let cursor = query.get("nextToken").filter(|token| !token.is_empty()).map(parse_cursor).transpose()?;
     let wanted = metadata(query).ok_or_else(|| Error::bad("Error parsing metadata"))?;
     let started_after = query.get("startedAfter").map(str::parse::<Timestamp>).transpose();
-    let started_after = started_after.map_err(|error| Error::bad(format!("validation error: startedAfter: {error}")))?;
+    let started_after =
+        started_after.map_err(|error| Error::bad(format!("validation error: startedAfter: {error}")))?;
     let now = service.now();
     let store = service.store();
-    let template = query.get("template").map(|reference| store.template(reference).map(super::options::Template::id));
+    let template =
+        query.get("template").map(|reference| store.template(reference).map(super::options::Template::id));
     let matching = store.sandboxes.values().filter(|record| {
         shown(record, team, now)
             && states.contains(&record.state)
@@ -105,14 +107,18 @@ fn states(query: &Query) -> Result<Vec<State>> {
     let state = |name: &&str| match *name {
         "running" => Ok(State::Running),
         "paused" => Ok(State::Paused),
-        other => Err(Error::bad(format!("validation error: state \"{other}\" is not one of running, paused"))),
+        other => {
+            Err(Error::bad(format!("validation error: state \"{other}\" is not one of running, paused")))
+        }
     };
     names.iter().map(state).collect()
 }
 
 /// A query inside a query parameter, whose names and values are encoded once more, or twice.
 fn metadata(query: &Query) -> Option<BTreeMap<String, String>> {
-    let Some(filter) = query.get("metadata").filter(|filter| !filter.is_empty()) else { return Some(BTreeMap::new()) };
+    let Some(filter) = query.get("metadata").filter(|filter| !filter.is_empty()) else {
+        return Some(BTreeMap::new());
+    };
     let filter = unescape(filter)?;
     let pairs = filter.split('&').map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -142,10 +148,10 @@ mod tests {
     #[test]
     fn both_official_clients_filters_are_understood() {
         for filter in ["metadata=crd%3Dns%25252Fname", "metadata=crd%3Dns%252Fname"] {
-            let metadata = metadata(&Query::parse(filter)).unwrap();
+            let metadata = metadata(&Query::parse(filter)).expect("a filter");
             assert_eq!(metadata, BTreeMap::from([("crd".to_owned(), "ns/name".to_owned())]), "{filter}");
         }
-        let two = metadata(&Query::parse("metadata=a%3D1%26b%3D2")).unwrap();
+        let two = metadata(&Query::parse("metadata=a%3D1%26b%3D2")).expect("a filter");
         assert_eq!(two.len(), 2);
         assert!(metadata(&Query::parse("metadata=novalue")).is_none());
     }

@@ -74,19 +74,17 @@ impl E2b {
     /// Starts both servers. Fails where sandboxes cannot be isolated.
     pub async fn start(core: &Core, options: Options) -> anyhow::Result<Self> {
         let isolation = Isolation::probe().await?;
-        let (directory, temporary) = match &options.directory {
-            Some(directory) => {
-                std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
-                (directory.clone(), None)
-            }
-            None => {
-                let temporary = tempfile::Builder::new().prefix("slipway-e2b-").tempdir()?;
-                (temporary.path().to_owned(), Some(temporary))
-            }
+        let (directory, temporary) = if let Some(directory) = &options.directory {
+            std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
+            (directory.clone(), None)
+        } else {
+            let temporary = tempfile::Builder::new().prefix("slipway-e2b-").tempdir()?;
+            (temporary.path().to_owned(), Some(temporary))
         };
         let service = Arc::new(Service::new(Store::new(&options), core.clock.clone(), isolation, directory));
         let api = Server::start(core, options.listen, Arc::new(LifecycleApi(Arc::clone(&service)))).await?;
-        let gateway = Server::start(core, options.sandbox_listen, Arc::new(Gateway(Arc::clone(&service)))).await?;
+        let gateway =
+            Server::start(core, options.sandbox_listen, Arc::new(Gateway(Arc::clone(&service)))).await?;
         let expiry = tokio::spawn(Arc::clone(&service).expire());
         Ok(Self {
             service,

@@ -102,7 +102,12 @@ pub struct Template {
 
 impl Template {
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), id: None, hidden_commands: Vec::new(), default_user: Self::default_user() }
+        Self {
+            name: name.to_owned(),
+            id: None,
+            hidden_commands: Vec::new(),
+            default_user: Self::default_user(),
+        }
     }
 
     fn default_user() -> String {
@@ -111,6 +116,8 @@ impl Template {
 
     /// Never the name, so that nobody takes one for the other.
     pub fn id(&self) -> String {
-        self.id.clone().unwrap_or_else(|| format!("tpl{}", self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "")))
+        self.id
+            .clone()
+            .unwrap_or_else(|| format!("tpl{}", self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "")))
     }
 }

@@ -86,7 +86,8 @@ impl Service {
         let (machine, turn) = {
             let now = self.now();
             let mut store = self.store();
-            let Some(record) = store.sandboxes.get_mut(id).filter(|record| record.state == State::Running) else {
+            let Some(record) = store.sandboxes.get_mut(id).filter(|record| record.state == State::Running)
+            else {
                 return Ok(false);
             };
             record.state = State::Paused;

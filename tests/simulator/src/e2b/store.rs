@@ -129,7 +129,10 @@ impl Store {
 
     /// Takes a place among the team's running sandboxes; an error names the limit that is reached.
     pub fn reserve(&mut self, team: &Team) -> Result<(), usize> {
-        let running = self.sandboxes.values().filter(|record| record.team == team.name && record.state == State::Running);
+        let running = self
+            .sandboxes
+            .values()
+            .filter(|record| record.team == team.name && record.state == State::Running);
         let taken = running.count() + self.starting.get(&team.name).copied().unwrap_or(0);
         if taken >= team.max_sandboxes {
             return Err(team.max_sandboxes);
@@ -154,7 +157,8 @@ impl Store {
     /// Pauses or removes every sandbox whose time is over; its machine has to follow.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Followup> {
         let due = |record: &Record| record.state == State::Running && record.end_at <= now;
-        let ids: Vec<String> = self.sandboxes.values().filter(|record| due(record)).map(|record| record.id.clone()).collect();
+        let ids: Vec<String> =
+            self.sandboxes.values().filter(|record| due(record)).map(|record| record.id.clone()).collect();
         let mut followups = Vec::new();
         for id in ids {
             let Some(record) = self.sandboxes.get_mut(&id) else { continue };

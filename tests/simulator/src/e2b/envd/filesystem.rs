@@ -1,4 +1,4 @@
-//! `filesystem.Filesystem`: ListDir, Stat, MakeDir, Move and Remove.
+//! `filesystem.Filesystem`: `ListDir`, `Stat`, `MakeDir`, `Move` and `Remove`.
 //! `entry` describes files, `sandbox::view` finds them.
 
 use std::io;
@@ -37,12 +37,11 @@ pub fn handle(envd: &Envd, procedure: &str, request: &Request<Bytes>) -> Option<
         "Remove" => remove,
         _ => return None,
     };
-    let message = match connect::unary_message::<Message>(request.headers(), request.body()) {
-        Ok(message) => message,
-        Err(response) => return Some(response),
-    };
-    let answer = envd.rpc_user(request.headers()).and_then(|user| act(envd, &user, &message?));
-    Some(connect::unary(answer))
+    connect::refuse_unary(request.headers()).or_else(|| {
+        let user = envd.rpc_user(request.headers());
+        let answer = user.and_then(|user| act(envd, &user, &connect::unary_message(request.body())?));
+        Some(connect::unary(answer))
+    })
 }
 
 fn stat(envd: &Envd, user: &User, message: &Message) -> Result<Value, Error> {
@@ -56,9 +55,10 @@ fn entry(envd: &Envd, path: &Path) -> Result<Value, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(Error::new(Code::NotFound, format!("file not found: {}", lstat_failed(path, &error))))
         }
-        Err(error) => {
-            Err(Error::new(Code::Internal, format!("error getting file info: {}", lstat_failed(path, &error))))
-        }
+        Err(error) => Err(Error::new(
+            Code::Internal,
+            format!("error getting file info: {}", lstat_failed(path, &error)),
+        )),
     }
 }
 
@@ -66,7 +66,7 @@ fn list(envd: &Envd, user: &User, message: &Message) -> Result<Value, Error> {
     let requested = paths::expand(&message.path, user);
     let resolved = envd.sandbox.view.resolve(&requested).map_err(|error| match error {
         ResolveError::TooManyLinks => {
-            let message = format!("cyclic symlink or chain >255 links at {requested:?}");
+            let message = format!("cyclic symlink or chain >255 links at \"{}\"", requested.display());
             Error::new(Code::FailedPrecondition, message)
         }
         ResolveError::Lstat(path, error) if error.kind() == io::ErrorKind::NotFound => {
@@ -77,7 +77,8 @@ fn list(envd: &Envd, user: &User, message: &Message) -> Result<Value, Error> {
         }
     })?;
     let metadata = envd.sandbox.view.stat(&resolved);
-    let metadata = metadata.map_err(|error| Error::new(Code::Internal, format!("error getting file info: {error}")))?;
+    let metadata =
+        metadata.map_err(|error| Error::new(Code::Internal, format!("error getting file info: {error}")))?;
     if !metadata.is_dir() {
         let message = format!("path is not a directory: {}", resolved.display());
         return Err(Error::new(Code::InvalidArgument, message));
@@ -173,7 +174,9 @@ pub(super) fn ensure_directories(envd: &Envd, path: &Path, user: &User) -> Resul
             Ok(metadata) if metadata.is_dir() => break,
             Ok(_) => return Err(format!("path is a file: {}", ancestor.display())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(ancestor.to_owned()),
-            Err(error) => return Err(format!("failed to stat directory: {}", failed("stat", ancestor, &error))),
+            Err(error) => {
+                return Err(format!("failed to stat directory: {}", failed("stat", ancestor, &error)));
+            }
         }
     }
     for directory in missing.iter().rev() {
@@ -196,5 +199,7 @@ pub(super) fn failed(operation: &str, path: &Path, error: &io::Error) -> String 
 
 /// Go's text of a system error: strerror's, in lower case.
 fn reason(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(|| error.to_string(), |code| nix::Error::from_raw(code).desc().to_lowercase())
+    error
+        .raw_os_error()
+        .map_or_else(|| error.to_string(), |code| nix::Error::from_raw(code).desc().to_lowercase())
 }

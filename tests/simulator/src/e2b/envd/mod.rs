@@ -17,7 +17,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY};
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY,
+};
 use http::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::json;
@@ -57,8 +59,8 @@ impl Envd {
     /// Answers one request. `now` decides whether a signed URL has expired.
     pub async fn handle(&self, now: Timestamp, request: Request<Bytes>) -> Response<Body> {
         let path = request.uri().path().to_owned();
-        if let Err(response) = self.authorize(&path, request.headers()) {
-            return response;
+        if let Err(failure) = self.authorize(&path, request.headers()) {
+            return failure.into();
         }
         if let Some(procedure) = path.strip_prefix("/filesystem.Filesystem/") {
             return called(request.method(), || filesystem::handle(self, procedure, &request));
@@ -81,17 +83,24 @@ impl Envd {
     }
 
     /// The check before any handler: /health is open, /files may be signed instead.
-    fn authorize(&self, path: &str, headers: &HeaderMap) -> Result<(), Response<Body>> {
+    fn authorize(&self, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
         let given = headers.get("x-access-token").map(HeaderValue::as_bytes);
         if matches!(path, "/health" | "/files") || given == Some(self.token.as_bytes()) {
             return Ok(());
         }
-        let message = "unauthorized access, please provide a valid access token or method signing if supported";
-        Err(error(StatusCode::UNAUTHORIZED, message))
+        let message =
+            "unauthorized access, please provide a valid access token or method signing if supported";
+        Err(Failure::new(StatusCode::UNAUTHORIZED, message))
     }
 
     /// The check of /files: the token in a header, or a signature made with it.
-    fn authorize_file(&self, now: Timestamp, headers: &HeaderMap, query: &Query, operation: &str) -> Result<(), Failure> {
+    fn authorize_file(
+        &self,
+        now: Timestamp,
+        headers: &HeaderMap,
+        query: &Query,
+        operation: &str,
+    ) -> Result<(), Failure> {
         let refused = |message: &str| Err(Failure::new(StatusCode::UNAUTHORIZED, message));
         if let Some(given) = headers.get("x-access-token") {
             if given.as_bytes() == self.token.as_bytes() {
@@ -99,7 +108,9 @@ impl Envd {
             }
             return refused("access token present in header but does not match");
         }
-        let Some(signature) = query.get("signature") else { return refused("missing signature query parameter") };
+        let Some(signature) = query.get("signature") else {
+            return refused("missing signature query parameter");
+        };
         let path = query.get("path").unwrap_or("");
         let user = query.get("username").unwrap_or("");
         let mut signed = format!("{path}:{operation}:{user}:{}", self.token);
@@ -131,7 +142,9 @@ impl Envd {
     /// Whom a Connect request acts as: the user of `Authorization: Basic base64("user:")`.
     fn rpc_user(&self, headers: &HeaderMap) -> Result<User, Error> {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let given = given.and_then(|value| value.strip_prefix("Basic ")).and_then(|value| STANDARD.decode(value).ok());
+        let given = given
+            .and_then(|value| value.strip_prefix("Basic "))
+            .and_then(|value| STANDARD.decode(value).ok());
         let given = given.and_then(|value| String::from_utf8(value).ok());
         let name = given.as_deref().map(|value| value.split(':').next().unwrap_or_default());
         let name = name.filter(|name| !name.is_empty()).unwrap_or(&self.default_user);

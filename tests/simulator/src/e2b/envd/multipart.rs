@@ -12,7 +12,8 @@ pub struct Part<'a> {
 
 /// The parts of `body`, whose boundary `content_type` names. The error says what is wrong.
 pub fn parts<'a>(content_type: &str, body: &'a [u8]) -> Result<Vec<Part<'a>>, String> {
-    let boundary = parameter(content_type, "boundary").ok_or("no multipart boundary param in Content-Type")?;
+    let boundary =
+        parameter(content_type, "boundary").ok_or("no multipart boundary param in Content-Type")?;
     let delimiter = format!("--{boundary}");
     let mut rest = find(body, delimiter.as_bytes()).map(|at| &body[at + delimiter.len()..]);
     let separator = format!("\r\n{delimiter}");
@@ -50,12 +51,11 @@ fn parameter(header: &str, wanted: &str) -> Option<String> {
     let mut rest = header.split_once(';')?.1;
     loop {
         let (name, value) = rest.split_once('=')?;
-        let (value, after) = match value.strip_prefix('"') {
-            Some(quoted) => unquote(quoted)?,
-            None => {
-                let (value, after) = value.split_once(';').unwrap_or((value, ""));
-                (value.trim().to_owned(), after)
-            }
+        let (value, after) = if let Some(quoted) = value.strip_prefix('"') {
+            unquote(quoted)?
+        } else {
+            let (value, after) = value.split_once(';').unwrap_or((value, ""));
+            (value.trim().to_owned(), after)
         };
         if name.trim().eq_ignore_ascii_case(wanted) {
             return Some(value);
@@ -88,10 +88,11 @@ mod tests {
 
     #[test]
     fn a_form_is_taken_apart() {
-        let body = b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"/a/b \\\"c\\\".txt\"\r\n\
+        let body =
+            b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"/a/b \\\"c\\\".txt\"\r\n\
             Content-Type: text/plain\r\n\r\nhi\r\n--not\r\n--x\r\n\
             Content-Disposition: form-data; name=other\r\n\r\n\r\n--x--\r\n";
-        let parts = parts("multipart/form-data; boundary=x", body).unwrap();
+        let parts = parts("multipart/form-data; boundary=x", body).expect("a form");
         assert_eq!(parts.len(), 2);
         assert_eq!(parts[0].name, "file");
         assert_eq!(parts[0].filename.as_deref(), Some("/a/b \"c\".txt"));
@@ -101,7 +102,10 @@ mod tests {
 
     #[test]
     fn a_cut_form_is_an_error() {
-        assert!(parts("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\nhi").is_err());
+        assert!(
+            parts("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\nhi")
+                .is_err()
+        );
         assert!(parts("multipart/form-data", b"").is_err());
     }
 }

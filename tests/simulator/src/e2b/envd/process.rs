@@ -1,4 +1,4 @@
-//! `process.Process`: Start, Connect, List, SendSignal, SendInput and CloseStdin.
+//! `process.Process`: `Start`, `Connect`, `List`, `SendSignal`, `SendInput` and `CloseStdin`.
 //! `processes` holds what runs; this is its API on the wire.
 
 use std::collections::HashMap;
@@ -28,19 +28,13 @@ use crate::core::serve::BoxError;
 /// How often a silent stream is kept alive when the client does not say (seconds).
 const KEEPALIVE: u64 = 90;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(default)]
 struct StartRequest {
     process: ProcessConfig,
     pty: Option<Value>,
     tag: Option<String>,
     stdin: Option<bool>,
-}
-
-impl Default for StartRequest {
-    fn default() -> Self {
-        Self { process: ProcessConfig::default(), pty: None, tag: None, stdin: None }
-    }
 }
 
 #[derive(Deserialize, Default)]
@@ -79,22 +73,19 @@ struct Input {
 pub async fn handle(envd: &Envd, procedure: &str, request: Request<Bytes>) -> Option<Response<Body>> {
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
-    let response = match procedure {
-        "Start" => match connect::stream_message(headers, &body) {
-            Ok(message) => started(envd, headers, message).await,
-            Err(response) => response,
-        },
-        "Connect" => match connect::stream_message(headers, &body) {
-            Ok(message) => connected(envd, headers, message),
-            Err(response) => response,
-        },
-        "List" | "SendSignal" | "SendInput" | "CloseStdin" => match connect::unary_message(headers, &body) {
-            Ok(message) => connect::unary(unary(envd, procedure, message).await),
-            Err(response) => response,
-        },
+    let refused = match procedure {
+        "Start" | "Connect" => connect::refuse_stream(headers),
+        "List" | "SendSignal" | "SendInput" | "CloseStdin" => connect::refuse_unary(headers),
         _ => return None,
     };
-    Some(response)
+    if refused.is_some() {
+        return refused;
+    }
+    Some(match procedure {
+        "Start" => started(envd, headers, connect::stream_message(&body)).await,
+        "Connect" => connected(envd, headers, connect::stream_message(&body)),
+        _ => connect::unary(unary(envd, procedure, connect::unary_message(&body)).await),
+    })
 }
 
 async fn unary(envd: &Envd, procedure: &str, message: Result<Selected, Error>) -> Result<Value, Error> {
@@ -123,7 +114,9 @@ async fn unary(envd: &Envd, procedure: &str, message: Result<Selected, Error>) -
 
 async fn send_input(process: &Process, input: Input) -> Result<(), Error> {
     let decode = |data: String| {
-        STANDARD.decode(data).map_err(|error| Error::new(Code::InvalidArgument, format!("unmarshal message: {error}")))
+        STANDARD
+            .decode(data)
+            .map_err(|error| Error::new(Code::InvalidArgument, format!("unmarshal message: {error}")))
     };
     match input {
         Input { stdin: Some(data), .. } => process
@@ -175,15 +168,13 @@ fn select(envd: &Envd, selector: &Selector) -> Result<Arc<Process>, Error> {
             .processes
             .by_tag(tag)
             .ok_or_else(|| Error::new(Code::NotFound, format!("process with tag {tag} not found"))),
-        Selector { .. } => Err(Error::new(Code::Unimplemented, "invalid input type *process.ProcessSelector")),
+        Selector { .. } => {
+            Err(Error::new(Code::Unimplemented, "invalid input type *process.ProcessSelector"))
+        }
     }
 }
 
-async fn started(
-    envd: &Envd,
-    headers: &HeaderMap,
-    message: Result<StartRequest, Error>,
-) -> Response<Body> {
+async fn started(envd: &Envd, headers: &HeaderMap, message: Result<StartRequest, Error>) -> Response<Body> {
     match start(envd, headers, message).await {
         Ok((process, events, deadline)) => streamed(envd, headers, &process, events, deadline),
         Err(error) => connect::failed_stream(&error),
@@ -192,7 +183,11 @@ async fn started(
 
 type Started = (Arc<Process>, mpsc::Receiver<Event>, Option<Instant>);
 
-async fn start(envd: &Envd, headers: &HeaderMap, message: Result<StartRequest, Error>) -> Result<Started, Error> {
+async fn start(
+    envd: &Envd,
+    headers: &HeaderMap,
+    message: Result<StartRequest, Error>,
+) -> Result<Started, Error> {
     let user = envd.rpc_user(headers)?;
     let message = message?;
     if message.pty.is_some() {
@@ -206,7 +201,8 @@ async fn start(envd: &Envd, headers: &HeaderMap, message: Result<StartRequest, E
         let message = format!("cwd '{}' does not exist", directory.display());
         return Err(Error::new(Code::InvalidArgument, message));
     }
-    let command = std::iter::once(&config.cmd).chain(&config.args).map(String::as_str).collect::<Vec<_>>().join(" ");
+    let command =
+        std::iter::once(&config.cmd).chain(&config.args).map(String::as_str).collect::<Vec<_>>().join(" ");
     let config = Config {
         cmd: config.cmd,
         args: config.args,

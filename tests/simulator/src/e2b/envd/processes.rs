@@ -162,7 +162,8 @@ impl Processes {
 
     /// Those that run, in order of their pids.
     pub fn running(&self) -> Vec<Arc<Process>> {
-        let mut running: Vec<_> = self.table().values().filter(|process| process.is_running()).cloned().collect();
+        let mut running: Vec<_> =
+            self.table().values().filter(|process| process.is_running()).cloned().collect();
         running.sort_by_key(|process| process.pid);
         running
     }
@@ -269,10 +270,8 @@ async fn run(
     }
     let status = child.wait().await;
     abort.abort();
-    let end = status.map_or_else(
-        |error| End { exit_code: -1, exited: false, status: error.to_string() },
-        End::from,
-    );
+    let end = status
+        .map_or_else(|error| End { exit_code: -1, exited: false, status: error.to_string() }, End::from);
     process.ended(end, clock.now()).await;
 }
 

@@ -40,17 +40,18 @@ fn write_all(envd: &Envd, now: Timestamp, request: &Request<Bytes>) -> Result<Ve
     let query = Query::parse(request.uri().query().unwrap_or(""));
     envd.authorize_file(now, request.headers(), &query, "write")?;
     let bad = |message: String| Failure::new(StatusCode::BAD_REQUEST, message);
-    if let Some(encoding) = request.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()) {
-        if encoding != "identity" {
-            return Err(bad(format!("error decompressing request body: unsupported encoding: {encoding}")));
-        }
+    let encoding = request.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    if let Some(encoding) = encoding.filter(|encoding| *encoding != "identity") {
+        return Err(bad(format!("error decompressing request body: unsupported encoding: {encoding}")));
     }
     let user = envd.file_user(&query)?;
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let content_type =
+        request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if kind == "application/octet-stream" {
         let path = query.get("path");
-        let path = path.ok_or_else(|| bad("path query parameter is required for raw body upload".to_owned()))?;
+        let path =
+            path.ok_or_else(|| bad("path query parameter is required for raw body upload".to_owned()))?;
         return Ok(vec![write(envd, path, &user, request.body())?]);
     }
     if !kind.starts_with("multipart/") {
@@ -97,11 +98,13 @@ fn write(envd: &Envd, path: &str, user: &User, content: &[u8]) -> Result<Value, 
     let file = view
         .open(&path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC, 0o644)
         .map_err(|error| internal(format!("error opening file: {}", failed("open", &path, &error))))?;
-    view.give(&file, user.uid, user.gid)
-        .map_err(|error| internal(format!("error changing file ownership: {}", failed("chown", &path, &error))))?;
+    view.give(&file, user.uid, user.gid).map_err(|error| {
+        internal(format!("error changing file ownership: {}", failed("chown", &path, &error)))
+    })?;
     File::from(file).write_all(content).map_err(|error| match error.kind() {
         io::ErrorKind::StorageFull => {
-            let message = format!("attempted to write {} bytes: not enough disk space available", content.len());
+            let message =
+                format!("attempted to write {} bytes: not enough disk space available", content.len());
             Failure::new(StatusCode::INSUFFICIENT_STORAGE, message)
         }
         _ => internal(format!("error writing file: {}", failed("write", &path, &error))),

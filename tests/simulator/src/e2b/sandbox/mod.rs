@@ -47,7 +47,9 @@ impl Isolation {
                 .chain(std::env::split_paths(PATH))
                 .map(|dir| dir.join(name))
                 .find(|path| path.is_file())
-                .with_context(|| format!("`{name}` (package util-linux) is needed to isolate sandboxes, and not on PATH"))
+                .with_context(|| {
+                    format!("`{name}` (package util-linux) is needed to isolate sandboxes, and not on PATH")
+                })
         };
         let isolation = Self {
             unshare: find("unshare")?,
@@ -108,7 +110,8 @@ impl Sandbox {
         let (init_pid, guard_pid) = tokio::time::timeout(DEADLINE, ready(&mut init))
             .await
             .context("the sandbox did not come up in time")??;
-        let root = std::fs::File::open(format!("/proc/{init_pid}/root")).context("opening the sandbox's root")?;
+        let root =
+            std::fs::File::open(format!("/proc/{init_pid}/root")).context("opening the sandbox's root")?;
         let view = Arc::new(View::new(root.into(), isolation.privileged));
         Ok(Self {
             isolation: isolation.clone(),
@@ -179,10 +182,12 @@ impl Sandbox {
 
     /// Where the host finds a path below one of the sandbox's private directories; `None` for others.
     pub fn host_path(&self, path: &str) -> Option<PathBuf> {
-        [("/home", "home"), ("/root", "root"), ("/tmp", "tmp"), ("/var/tmp", "var-tmp")].iter().find_map(|(at, dir)| {
-            let rest = Path::new(path).strip_prefix(at).ok()?;
-            Some(self.dir.join(dir).join(rest))
-        })
+        [("/home", "home"), ("/root", "root"), ("/tmp", "tmp"), ("/var/tmp", "var-tmp")].iter().find_map(
+            |(at, dir)| {
+                let rest = Path::new(path).strip_prefix(at).ok()?;
+                Some(self.dir.join(dir).join(rest))
+            },
+        )
     }
 
     async fn script(&self, script: &str, arguments: &[&str]) -> anyhow::Result<()> {
@@ -199,7 +204,9 @@ impl Sandbox {
 /// The private directories and files that `init.sh` mounts.
 fn prepare(dir: &Path, users: &Users, privileged: bool) -> anyhow::Result<()> {
     std::fs::create_dir(dir)?;
-    for (name, mode) in [("home", 0o755), ("home/user", 0o755), ("root", 0o700), ("tmp", 0o1777), ("var-tmp", 0o1777)] {
+    for (name, mode) in
+        [("home", 0o755), ("home/user", 0o755), ("root", 0o700), ("tmp", 0o1777), ("var-tmp", 0o1777)]
+    {
         let path = dir.join(name);
         std::fs::create_dir(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;

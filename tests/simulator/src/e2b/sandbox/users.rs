@@ -16,7 +16,7 @@ pub struct User {
 /// The sandbox's /etc/passwd and /etc/group.
 #[derive(Clone, Debug)]
 pub struct Users {
-    users: Vec<User>,
+    all: Vec<User>,
     groups: Vec<(String, u32)>,
     passwd: String,
     group: String,
@@ -39,7 +39,7 @@ impl Users {
         let group = std::fs::read_to_string("/etc/group")?;
         let group = with_own(&group, &format!("{USER}:x:{id}:"));
         Ok(Self {
-            users: passwd.lines().filter_map(user).collect(),
+            all: passwd.lines().filter_map(user).collect(),
             groups: group.lines().filter_map(named_group).collect(),
             passwd,
             group,
@@ -55,24 +55,32 @@ impl Users {
     }
 
     pub fn by_name(&self, name: &str) -> Option<&User> {
-        self.users.iter().find(|user| user.name == name)
+        self.all.iter().find(|user| user.name == name)
     }
 
     /// The name that `uid` is shown by: the number itself when nobody has it.
     pub fn owner(&self, uid: u32) -> String {
-        self.users.iter().find(|user| user.uid == uid).map_or_else(|| uid.to_string(), |user| user.name.clone())
+        self.all.iter().find(|user| user.uid == uid).map_or_else(|| uid.to_string(), |user| user.name.clone())
     }
 
     /// The name that `gid` is shown by.
     pub fn group_name(&self, gid: u32) -> String {
-        self.groups.iter().find(|(_, id)| *id == gid).map_or_else(|| gid.to_string(), |(name, _)| name.clone())
+        self.groups
+            .iter()
+            .find(|(_, id)| *id == gid)
+            .map_or_else(|| gid.to_string(), |(name, _)| name.clone())
     }
 }
 
 fn user(line: &str) -> Option<User> {
     let fields: Vec<&str> = line.split(':').collect();
     let [name, _, uid, gid, _, home, ..] = fields[..] else { return None };
-    Some(User { name: name.to_owned(), uid: uid.parse().ok()?, gid: gid.parse().ok()?, home: home.to_owned() })
+    Some(User {
+        name: name.to_owned(),
+        uid: uid.parse().ok()?,
+        gid: gid.parse().ok()?,
+        home: home.to_owned(),
+    })
 }
 
 fn named_group(line: &str) -> Option<(String, u32)> {

@@ -35,7 +35,8 @@ impl View {
 
     /// Opens `path`, resolved as inside the sandbox. A new file gets `mode`.
     pub fn open(&self, path: &Path, flags: OFlag, mode: u32) -> io::Result<OwnedFd> {
-        let mode = if flags.contains(OFlag::O_CREAT) { Mode::from_bits_truncate(mode) } else { Mode::empty() };
+        let mode =
+            if flags.contains(OFlag::O_CREAT) { Mode::from_bits_truncate(mode) } else { Mode::empty() };
         let how = OpenHow::new()
             .flags(flags | OFlag::O_CLOEXEC)
             .mode(mode)
@@ -92,7 +93,8 @@ impl View {
     pub fn names(&self, path: &Path) -> io::Result<Vec<std::ffi::OsString>> {
         let directory = self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0)?;
         let entries = std::fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))?;
-        let mut names = entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()?;
+        let mut names =
+            entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()?;
         names.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
         Ok(names)
     }
