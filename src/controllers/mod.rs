@@ -1,1 +1,3 @@
 //! controllers
+
+pub mod task;

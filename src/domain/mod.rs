@@ -4,6 +4,7 @@
 pub mod conditions;
 pub mod failure;
 pub mod files;
+pub mod git;
 pub mod need;
 pub mod plan;
 pub mod retry;

@@ -1,0 +1,3 @@
+//! task
+
+pub mod commit;
