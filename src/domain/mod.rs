@@ -6,5 +6,6 @@ pub mod failure;
 pub mod files;
 pub mod git;
 pub mod need;
+pub mod patch;
 pub mod plan;
 pub mod retry;
