@@ -9,5 +9,6 @@ pub mod mask;
 pub mod need;
 pub mod patch;
 pub mod plan;
+pub mod repository;
 pub mod retry;
 pub mod selection;
