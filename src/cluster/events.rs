@@ -25,7 +25,7 @@ use tokio::time::Instant;
 pub use kube::runtime::events::EventType as Kind;
 
 /// How long equal events are counted in one object, from the last of them (as client-go does).
-const SERIES_TTL: Duration = Duration::from_secs(360);
+const SERIES_TTL: Duration = Duration::from_mins(6);
 /// An event is a courtesy: a slow API server must not hold up the pass that publishes it.
 const DEADLINE: Duration = Duration::from_secs(3);
 /// The API server's bound on notes, in bytes.
@@ -170,7 +170,7 @@ impl Events {
     fn is_first_complaint(&self, reason: &'static str) -> bool {
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
         match complained.get(reason) {
-            Some(last) if last.elapsed() < Duration::from_secs(600) => false,
+            Some(last) if last.elapsed() < Duration::from_mins(10) => false,
             _ => {
                 complained.insert(reason, Instant::now());
                 true
