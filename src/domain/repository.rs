@@ -4,7 +4,7 @@
 mod credentials;
 pub mod sync;
 
-pub use credentials::{Credentials, credentials};
+pub use credentials::{Credentials, TOKEN, credentials};
 
 use super::{
     conditions::{self, Standing},

@@ -8,6 +8,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+/// The longest interval is a day: what is overdue for longer is no Repository that is synced.
+const FORGET: SignedDuration = SignedDuration::from_hours(72);
+
 /// By uid of the Repository.
 #[derive(Default)]
 pub(super) struct Memory(Mutex<HashMap<String, Entry>>);
@@ -45,7 +48,10 @@ impl Memory {
         })
     }
 
+    /// A sync has succeeded; the next is due at `next`. Entries that were due days ago belong to nobody any more.
     pub(super) fn synced(&self, uid: &str, next: Timestamp) {
+        let forgotten = next.checked_sub(FORGET).unwrap_or(Timestamp::MIN);
+        self.entries().retain(|_, entry| entry.next_sync.is_none_or(|due| due > forgotten));
         self.with(uid, |entry| entry.next_sync = Some(next));
     }
 
@@ -72,10 +78,5 @@ impl Memory {
 
     pub(super) fn set_branch(&self, uid: &str, seen: bool) {
         self.with(uid, |entry| entry.has_branch = seen);
-    }
-
-    /// Forgets everything but what belongs to `uids`.
-    pub(super) fn retain(&self, uids: impl Fn(&str) -> bool) {
-        self.entries().retain(|uid, _| uids(uid));
     }
 }

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{ResourceExt, runtime::reflector::Store};
 use memory::Memory;
+use secrecy::ExposeSecret;
 use std::{sync::Arc, time::Duration};
 
 /// The longest a pass may take.
@@ -58,7 +59,7 @@ impl RepositoryController {
             })
         })?;
         let Some(secret) = secret else { return Err(Seen::NoSecret) };
-        let keys = secret.iter().filter(|(key, _)| secret.is_set(key)).map(|(key, _)| key);
+        let keys = secret.iter().filter(|(_, value)| !value.expose_secret().is_empty()).map(|(key, _)| key);
         match repository::credentials(keys) {
             Credentials::Token => match secret.text(repository::TOKEN) {
                 Some(token) => Ok(self.github.client(&token)),
@@ -104,13 +105,13 @@ impl RepositoryController {
 
     /// One call per interval: the list of what changed. Where no Task has a pull request that could move there is
     /// nothing to list; the call then looks at the repository itself, which is free of limits while unchanged (`ETag`).
-    async fn sync(&self, github: &github::Client, object: &Repository) -> Seen {
+    async fn sync(&self, github: &github::Client, object: &Repository, now: Timestamp) -> Seen {
         let tasks = self.open_tasks(object);
         if tasks.is_empty() {
             return self.inspect(github, object, Wanted::Sync).await;
         }
         match self.changes(github, object, &tasks).await {
-            Ok((listed, renamed)) => Seen::Synced { moves: sync::moves(&tasks, &listed), renamed },
+            Ok((listed, renamed)) => Seen::Synced { moves: sync::moves(&tasks, &listed, now), renamed },
             Err(error) => Seen::Failed(error.into()),
         }
     }
@@ -175,7 +176,7 @@ impl Reconciler for RepositoryController {
             _ => match self.github(object, wanted).await {
                 Err(seen) => seen,
                 Ok(github) if wanted == Wanted::LookUp => self.inspect(&github, object, wanted).await,
-                Ok(github) => self.sync(&github, object).await,
+                Ok(github) => self.sync(&github, object, now).await,
             },
         };
         if wanted == Wanted::Sync && matches!(seen, Seen::Found(_) | Seen::Synced { .. }) {

@@ -7,10 +7,8 @@ use crate::{
     cluster::{self, Written, status},
     domain::repository::sync::{self, Move},
 };
-use kube::{
-    Api, ResourceExt,
-    runtime::reflector::ObjectRef,
-};
+use jiff::Timestamp;
+use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
 
 /// How often a Task is read again because somebody else wrote first.
 const TRIES: usize = 3;
@@ -38,10 +36,10 @@ impl RepositoryController {
         let mut task = self.tasks.get(&ObjectRef::new(&one.task).within(namespace)).map(|task| Task::clone(&task));
         for _ in 0..TRIES {
             let Some(seen) = task else { return Ok(true) };
-            let Some(moved) = sync::apply(&seen, &one.pull) else { return Ok(true) };
+            let Some(moved) = sync::apply(&seen, &one.listed, Timestamp::now()) else { return Ok(true) };
             match status::write(&api, &seen, seen.status.as_ref(), &moved, MANAGER).await? {
                 Written::Patched(_) => {
-                    tracing::info!(task = one.task, namespace, pull_request = one.pull.number, state = ?one.pull.state, "sync moved a Task");
+                    tracing::info!(task = one.task, namespace, pull_request = one.listed.pull.number, state = ?one.listed.pull.state, "sync moved a Task");
                     return Ok(true);
                 }
                 Written::Unchanged => return Ok(true),

@@ -6,6 +6,7 @@ use crate::{
     api::{PullRequestState, Repository, Task},
     domain::{
         failure::Class,
+        pull_request::ObservedPullRequest,
         repository::{Found, sync},
     },
     github::{self, Pull, PullState, PullsPage, RepositoryName, UpdatedPulls},
@@ -18,7 +19,7 @@ use std::sync::Arc;
 const MAX_PAGES: u32 = 30;
 
 impl RepositoryController {
-    /// What changed since the last sync, oldest change first, and the repository if it had to be looked up on the way.
+    /// What changed since the last sync, newest change first, and the repository if it had to be looked up on the way.
     pub(super) async fn changes(
         &self,
         github: &github::Client,
@@ -50,7 +51,7 @@ impl RepositoryController {
     ) -> Result<Vec<sync::Listed>, github::Error> {
         let uid = object.uid().unwrap_or_default();
         let known = self.memory.position(&uid);
-        let back_to = sync::back_to(known.newest, tasks.iter().map(Arc::as_ref));
+        let back_to = sync::back_to(known.newest, tasks);
         let first = match github.list_pulls_updated(name, 1, known.etag.as_deref()).await? {
             UpdatedPulls::NotModified => return Ok(Vec::new()),
             UpdatedPulls::Page(page) => page,
@@ -74,7 +75,7 @@ impl RepositoryController {
         }
         self.memory.set_position(&uid, position);
         let id = object.status.as_ref().and_then(|status| status.repository_id);
-        Ok(pulls.iter().rev().map(|pull| listed(pull, id)).collect())
+        Ok(pulls.iter().map(|pull| listed(pull, id)).collect())
     }
 }
 
@@ -93,17 +94,17 @@ fn listed(pull: &Pull, repository: Option<i64>) -> sync::Listed {
         PullState::Closed => PullRequestState::Closed,
     };
     let head = pull.head.repository_id.and_then(|id| i64::try_from(id).ok());
-    sync::Listed {
+    let pull = ObservedPullRequest {
         number: i64::try_from(pull.number).unwrap_or(i64::MAX),
-        node_id: pull.node_id.clone(),
-        url: pull.url.clone(),
         state,
-        draft: pull.draft,
-        branch: pull.head.branch.clone(),
-        own_branch: head.is_some() && head == repository,
-        head_sha: pull.head.sha.clone(),
+        draft: Some(pull.draft),
+        branch: Some(pull.head.branch.clone()),
+        node_id: Some(pull.node_id.clone()),
+        url: Some(pull.url.clone()),
+        head_sha: Some(pull.head.sha.clone()),
         merge_sha: pull.merge_commit_sha.clone().filter(|_| pull.merged),
         merged_at: pull.merged_at,
-        updated_at: pull.updated_at,
-    }
+        updated_at: Some(pull.updated_at),
+    };
+    sync::Listed { pull, own_branch: head.is_some() && head == repository }
 }
