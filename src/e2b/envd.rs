@@ -108,8 +108,12 @@ impl Envd {
     pub async fn signal(&self, pid: u32, signal: Signal) -> Result<bool> {
         let call = envd("signalProcess", true);
         let body = json!({ "process": { "pid": pid }, "signal": signal.as_str() });
-        let sent: Option<Value> = self.unary(call, "process.Process", "SendSignal", &body).await?;
-        Ok(sent.is_some())
+        match self.unary::<Value>(call, "process.Process", "SendSignal", &body).await {
+            Ok(sent) => Ok(sent.is_some()),
+            // envd remembers a process for 30 s after its end and passes on what Go says to a signal then.
+            Err(error) if error.message.contains("process already finished") => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// A Connect call with one message each way. `None`: `not_found`.

@@ -6,7 +6,7 @@
 
 use crate::domain::mask::{last_lines, mask};
 use crate::e2b::{Command, Envd, Result, Signal};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
 const START: &str = include_str!("generate/start.sh");
@@ -86,7 +86,7 @@ pub async fn start(envd: &Envd, spec: &GenerationSpec) -> Result<()> {
 pub async fn look(envd: &Envd, id: &str, secrets: &[SecretString]) -> Result<Look> {
     let command = script("lookAtGeneration", LOOK, id);
     let output = envd.run(command.clone(), MAX_OUTPUT).await?;
-    let secrets: Vec<_> = secrets.iter().map(|secret| secret.expose_secret()).collect();
+    let secrets: Vec<_> = secrets.iter().map(ExposeSecret::expose_secret).collect();
     parse_look(&String::from_utf8_lossy(&output.stdout), &secrets)
         .ok_or_else(|| command.unexpected_output(&output))
 }
