@@ -64,7 +64,7 @@ async fn controller(config: Controller) -> anyhow::Result<()> {
     };
     let Some(clients) = tasks.until_stopped(starting).await? else { return Ok(()) };
     tracing::info!(installation = clients.installation, namespace = config.cluster.namespace, "controllers start");
-    controllers::start(&mut tasks, &clients, config.cluster.namespace.as_deref(), &metrics, &ready);
+    controllers::start(&mut tasks, clients, &config, &metrics, ready)?;
     tasks.run().await
 }
 

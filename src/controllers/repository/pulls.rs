@@ -3,13 +3,12 @@
 
 use super::{RepositoryController, memory::Position, name_today};
 use crate::{
-    api::{PullRequestState, Repository, Task},
+    api::{Repository, Task},
     domain::{
         failure::Class,
-        pull_request::ObservedPullRequest,
         repository::{Found, sync},
     },
-    github::{self, Pull, PullState, PullsPage, RepositoryName, UpdatedPulls},
+    github::{self, Pull, PullsPage, RepositoryName, UpdatedPulls},
 };
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -88,23 +87,6 @@ fn next_page(page: &PullsPage, back_to: Option<Timestamp>) -> Option<u32> {
 
 /// The pull request as data. `repository`: GitHub's id of the repository it was listed in.
 fn listed(pull: &Pull, repository: Option<i64>) -> sync::Listed {
-    let state = match pull.state {
-        _ if pull.merged => PullRequestState::Merged,
-        PullState::Open => PullRequestState::Open,
-        PullState::Closed => PullRequestState::Closed,
-    };
     let head = pull.head.repository_id.and_then(|id| i64::try_from(id).ok());
-    let pull = ObservedPullRequest {
-        number: i64::try_from(pull.number).unwrap_or(i64::MAX),
-        state,
-        draft: Some(pull.draft),
-        branch: Some(pull.head.branch.clone()),
-        node_id: Some(pull.node_id.clone()),
-        url: Some(pull.url.clone()),
-        head_sha: Some(pull.head.sha.clone()),
-        merge_sha: pull.merge_commit_sha.clone().filter(|_| pull.merged),
-        merged_at: pull.merged_at,
-        updated_at: Some(pull.updated_at),
-    };
-    sync::Listed { pull, own_branch: head.is_some() && head == repository }
+    sync::Listed { pull: pull.into(), own_branch: head.is_some() && head == repository }
 }
