@@ -216,7 +216,9 @@ fn prepare(dir: &Path, users: &Users, privileged: bool) -> anyhow::Result<()> {
     std::fs::write(dir.join("group"), users.group())?;
     if privileged {
         let user = users.by_name(users::USER).context("the sandbox's own user is missing")?;
-        std::os::unix::fs::chown(dir.join("home/user"), Some(user.uid), Some(user.gid))?;
+        std::os::unix::fs::chown(dir.join("home/user"), Some(user.uid), Some(user.gid)).context(
+            "giving /home/user to its user: root must be able to use other user ids, here it has one only",
+        )?;
     }
     Ok(())
 }
