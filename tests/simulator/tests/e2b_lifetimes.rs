@@ -135,13 +135,13 @@ async fn pausing_again_and_again_loses_no_process() {
     let sandbox = world.create(json!({})).await;
     let start = world.stream(&sandbox, "Start", &{
         let mut message =
-            e2b_support::shell("for i in $(seq 100); do sleep .03; done; echo done >result; exit 7");
+            e2b_support::shell("for i in $(seq 60); do sleep .03; done; echo done >result; exit 7");
         message["tag"] = json!("long");
         message
     });
     let mut start = start.send().await.expect("an answer");
     start.chunk().await.expect("a start frame");
-    for _ in 0..8 {
+    for _ in 0..20 {
         assert_eq!(world.post(&format!("/sandboxes/{}/pause", sandbox.id), json!({})).await.0, 204);
         let (status, _) = world.post(&format!("/v2/sandboxes/{}/connect", sandbox.id), json!({})).await;
         assert_eq!(status, 201);
@@ -203,8 +203,13 @@ async fn a_sandbox_that_resumes_by_itself_does_so_for_its_token() {
 async fn killing_the_simulator_ends_every_process_of_its_sandboxes() {
     use std::io::BufRead as _;
     let binary = env!("CARGO_BIN_EXE_slipway-simulator");
-    let mut simulator =
-        std::process::Command::new(binary).stdout(std::process::Stdio::piped()).spawn().expect("it starts");
+    // What it leaves behind when it is killed like this is removed here.
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut simulator = std::process::Command::new(binary)
+        .env("TMPDIR", directory.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
     let mut ready = String::new();
     let stdout = simulator.stdout.take().expect("its output");
     std::io::BufReader::new(stdout).read_line(&mut ready).expect("a line");
