@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 use slipway::e2b::{Access, Account, CreateRequest, E2b, Endpoints, Envd, OnTimeout};
-use slipway::telemetry::{BoxError, CallMeta, HttpService};
+use slipway::telemetry::{Api, CallLayer, HttpService, Metrics, http_service};
 use slipway_simulator::{Options, Simulator};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -58,7 +58,7 @@ impl Sandbox<'_> {
 }
 
 pub fn e2b(api: &str, sandbox: &str) -> E2b {
-    E2b::new(Endpoints::new(None, Some(api), Some(sandbox)).unwrap(), service())
+    E2b::new(Endpoints::new(None, Some(api), Some(sandbox)).unwrap(), service(Api::E2b), service(Api::Envd))
 }
 
 pub fn request(template: &str) -> CreateRequest {
@@ -75,19 +75,11 @@ pub fn key() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// A plain service: the deadline of each call, and nothing else of the operator's call layer.
-fn service() -> HttpService {
+/// The operator's own call layer over a client as `app` builds it.
+fn service(api: Api) -> HttpService {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().build().unwrap();
-    HttpService::new(tower::service_fn(move |request: http::Request<reqwest::Body>| {
-        let client = client.clone();
-        async move {
-            let meta = *request.extensions().get::<CallMeta>().expect("every call describes itself");
-            let request = reqwest::Request::try_from(request)?;
-            let response = tokio::time::timeout(meta.deadline, client.execute(request)).await??;
-            Ok::<_, BoxError>(http::Response::from(response))
-        }
-    }))
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    http_service(client, &CallLayer::new(api, Metrics::new()))
 }
 
 /// Asks until the answer fits, at most 20 s.

@@ -50,11 +50,11 @@ impl Api for Control {
             (&Method::GET, "/calls") => {
                 let since = parts.uri.query().and_then(|query| query.strip_prefix("since=")).unwrap_or("0");
                 match since.parse() {
-                    Ok(seq) => ok(json!({ "calls": self.core.calls.since(seq) })),
+                    Ok(seq) => ok(&json!({ "calls": self.core.calls.since(seq) })),
                     Err(_) => bad("since must be the seq of a call"),
                 }
             }
-            (&Method::GET, "/state") => ok(json!({
+            (&Method::GET, "/state") => ok(&json!({
                 "now": self.core.clock.now(),
                 "calls": self.core.calls.counts(),
                 "github": self.github.state(),
@@ -62,19 +62,19 @@ impl Api for Control {
             })),
             (&Method::GET, "/clock") => self.clock(),
             (&Method::POST, "/clock/advance") => self.advance(&body),
-            (&Method::GET, "/faults") => ok(json!({ "faults": self.core.faults.list() })),
+            (&Method::GET, "/faults") => ok(&json!({ "faults": self.core.faults.list() })),
             (&Method::POST, "/faults") => match serde_json::from_slice::<Rule>(&body) {
-                Ok(rule) => ok(json!({ "id": self.core.faults.set(rule) })),
+                Ok(rule) => ok(&json!({ "id": self.core.faults.set(rule) })),
                 Err(error) => bad(&format!("not a fault rule: {error}")),
             },
             (&Method::DELETE, "/faults") => {
                 self.core.faults.clear();
-                ok(json!({}))
+                ok(&json!({}))
             }
             (&Method::DELETE, path) => {
                 let id = path.strip_prefix("/faults/").and_then(|id| id.parse().ok());
                 match id.and_then(|id| self.core.faults.remove(id)) {
-                    Some(removed) => ok(json!(removed)),
+                    Some(removed) => ok(&json!(removed)),
                     None => unknown(&parts),
                 }
             }
@@ -85,7 +85,7 @@ impl Api for Control {
 
 impl Control {
     fn clock(&self) -> Response<Body> {
-        ok(json!({ "now": self.core.clock.now(), "offsetSeconds": self.core.clock.offset().as_secs_f64() }))
+        ok(&json!({ "now": self.core.clock.now(), "offsetSeconds": self.core.clock.offset().as_secs_f64() }))
     }
 
     fn advance(&self, body: &Bytes) -> Response<Body> {
@@ -102,8 +102,8 @@ impl Control {
     }
 }
 
-fn ok(value: Value) -> Response<Body> {
-    core::json(StatusCode::OK, &value)
+fn ok(value: &Value) -> Response<Body> {
+    core::json(StatusCode::OK, value)
 }
 
 fn bad(message: &str) -> Response<Body> {

@@ -1,6 +1,9 @@
 //! Strict stand-ins for GitHub and E2B on loopback, for tests and for the demo.
 //! `core` is what both share, `github` and `e2b` are the two APIs, `control` is their remote control.
 
+// GitHub's objects have many fields, and each costs `json!` a level.
+#![recursion_limit = "512"]
+
 pub mod control;
 pub mod core;
 pub mod e2b;

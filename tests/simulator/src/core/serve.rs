@@ -151,7 +151,7 @@ async fn call<A: Api>(
             None
         }
         Action::TruncateBody { after } => {
-            Some(api.handle(request).await.map(|body| Truncated::new(body, after)))
+            Some(api.handle(request).await.map(|body| Truncated::body(body, after)))
         }
         Action::Hold { after_effect: false } => tokio::select! {
             () = core.faults.removed(rule) => Some(api.handle(request).await),
@@ -246,7 +246,7 @@ struct Truncated {
 }
 
 impl Truncated {
-    fn new(inner: Body, after: usize) -> Body {
+    fn body(inner: Body, after: usize) -> Body {
         Self { inner, left: after, flushed: false }.boxed_unsync()
     }
 }
