@@ -13,4 +13,5 @@ pub mod plan;
 pub mod pull_request;
 pub mod retry;
 pub mod selection;
+pub mod signature;
 pub mod task;

@@ -14,6 +14,7 @@ pub(super) enum Operation {
     GetRef,
     MatchingRefs,
     GetCommit,
+    Compare,
     GetTree,
     BlobExists,
     CreateBlob,
@@ -42,6 +43,7 @@ impl Operation {
             Self::GetRef => ("getBranch", SHORT, "Contents: read"),
             Self::MatchingRefs => ("listBranches", SHORT, "Contents: read"),
             Self::GetCommit => ("getCommit", SHORT, "Contents: read"),
+            Self::Compare => ("compareCommits", SHORT, "Contents: read"),
             Self::GetTree => ("getTree", LONG, "Contents: read"),
             Self::BlobExists => ("getBlob", SHORT, "Contents: read"),
             Self::CreateBlob => ("createBlob", LONG, "Contents: write"),
@@ -74,7 +76,12 @@ impl Operation {
     fn looks_up(self) -> bool {
         matches!(
             self,
-            Self::GetRepository | Self::GetRef | Self::GetCommit | Self::BlobExists | Self::GetPull
+            Self::GetRepository
+                | Self::GetRef
+                | Self::GetCommit
+                | Self::Compare
+                | Self::BlobExists
+                | Self::GetPull
         )
     }
 
@@ -235,6 +242,7 @@ const PROTECTED: &[&str] = &[
     "protected ref",
     "rule violation",
     "through a pull request",
+    "creations being restricted",
     "gh006",
     "gh013",
     "branch protection",

@@ -221,6 +221,29 @@ impl Client {
         }
     }
 
+    /// Whether `head` (a commit or a branch) contains `commit`; false also when either is gone.
+    pub async fn contains(
+        &self,
+        repository: &RepositoryName,
+        head: &str,
+        commit: &str,
+    ) -> Result<bool, Error> {
+        #[derive(Deserialize)]
+        struct Comparison {
+            status: String,
+        }
+        let operation = Operation::Compare;
+        let path = format!("/repos/{repository}/compare/{commit}...{}?per_page=1", encode(head));
+        match self.send(Call::get(operation, path).about(repository)).await? {
+            Reply::Success(success) => {
+                let comparison: Comparison = success.json(operation)?;
+                Ok(matches!(comparison.status.as_str(), "identical" | "ahead"))
+            }
+            Reply::State(State::Absent) => Ok(false),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
     /// The entries of a tree (or of a commit's tree). Recursive: with paths from its root, possibly truncated.
     pub async fn get_tree(
         &self,

@@ -22,7 +22,7 @@ const SILENT_LONGEST: Duration = Duration::from_secs(600);
 /// A wait longer than this is a wrong clock or header: primary limits reset within the hour.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// How long a write may wait for its turn inside the adapter.
-pub(super) const MAX_TURN: Duration = Duration::from_secs(5);
+const MAX_TURN: Duration = Duration::from_secs(5);
 
 /// The credentials seen by this process, by fingerprint: the token itself is not a key of anything.
 #[derive(Debug)]
@@ -60,6 +60,7 @@ pub(super) struct Credential {
     /// The latest slot promised to a write that was sent away, so that they do not all come back at once.
     promised: Mutex<Instant>,
     write_interval: Duration,
+    max_turn: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +80,7 @@ impl Credential {
             waiting: AtomicU32::new(0),
             promised: Mutex::new(now),
             write_interval,
+            max_turn: MAX_TURN,
         }
     }
 
@@ -117,8 +119,8 @@ impl Credential {
     pub(super) async fn turn(&self) -> Result<Turn<'_>, Timestamp> {
         let _waiting = Waiting::enter(&self.waiting);
         let ahead = self.waiting.load(Ordering::Relaxed).saturating_sub(1);
-        let deadline = Instant::now() + MAX_TURN;
-        if self.write_interval.saturating_mul(ahead) > MAX_TURN {
+        let deadline = Instant::now() + self.max_turn;
+        if self.write_interval.saturating_mul(ahead) > self.max_turn {
             return Err(self.promise(ahead));
         }
         let Ok(mut next) = tokio::time::timeout_at(deadline, self.writes.lock()).await else {

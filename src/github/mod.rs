@@ -7,6 +7,7 @@ mod client;
 mod error;
 mod git;
 mod limits;
+mod observed;
 mod pulls;
 mod recent;
 mod repositories;

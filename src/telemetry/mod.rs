@@ -11,7 +11,7 @@ pub mod retries;
 pub use calls::{Api, Call, CallError, CallLayer, Fault, Hook};
 pub use context::{Attempt, ObjectLabel, with_attempt, with_object};
 pub use http::http_service;
-pub use metrics::Metrics;
+pub use metrics::{Controller, Metrics, Outcome};
 
 use std::time::Duration;
 

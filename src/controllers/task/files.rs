@@ -83,6 +83,9 @@ pub enum FilesError {
     /// The spool's disk failed.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The sandbox could not be reached in the first place.
+    #[error("{}", .0.message)]
+    Unreached(Failure),
 }
 
 impl FilesError {
@@ -95,6 +98,7 @@ impl FilesError {
             Self::Interrupted(_) => "TransferInterrupted",
             Self::Sandbox(error) => error.reason,
             Self::Spool(_) => "SpoolFailed",
+            Self::Unreached(failure) => failure.reason,
         }
     }
 
@@ -103,6 +107,7 @@ impl FilesError {
             Self::NoFiles(_) | Self::TooLarge(_) | Self::Invalid(_) => Class::Invalid,
             Self::WaitingForSpool { .. } | Self::Interrupted(_) | Self::Spool(_) => Class::Transient,
             Self::Sandbox(error) => error.class,
+            Self::Unreached(failure) => failure.class,
         }
     }
 }

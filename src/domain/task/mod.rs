@@ -14,7 +14,7 @@ mod stage;
 pub use decide::decide;
 pub use publish::pull_request_text;
 pub use record::record;
-pub use stage::{Looking, wants};
+pub use stage::{Looking, PlannedBranch, wants};
 
 use super::{failure::Failure, plan, pull_request::ObservedPullRequest};
 use crate::api::{MergeMethod, TaskStatus};

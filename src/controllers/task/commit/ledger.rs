@@ -55,6 +55,7 @@ impl Ledger {
         if blobs.is_empty() {
             return;
         }
+        let start = if std::mem::take(&mut self.torn) { "\n" } else { "" };
         let lines: String =
             blobs.iter().map(|blob| format!("{} {} {blob}\n", process(), self.repository)).collect();
         self.accepted.extend(blobs.iter().map(|blob| (*blob).to_owned()));

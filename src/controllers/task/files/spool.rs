@@ -122,6 +122,11 @@ impl Spool {
         Ok(())
     }
 
+    /// The file beside the snapshot of `id` that notes what GitHub has accepted of it.
+    pub fn ledger(&self, id: &str) -> PathBuf {
+        self.inner.dir.join(id).join(ACCEPTED)
+    }
+
     /// Room for `bytes`; `None`: not now.
     pub fn reserve(&self, bytes: u64) -> Option<Reservation> {
         let mut reservation = Reservation { spool: self.clone(), bytes: 0 };
