@@ -92,7 +92,7 @@ fn odd_files(base: &Path) -> BTreeMap<String, (Mode, Vec<u8>)> {
     put("binary".to_owned(), Mode::Regular, &binary);
     put("block".to_owned(), Mode::Regular, &[7; 512]);
     put("unreadable".to_owned(), Mode::Regular, b"still ours");
-    fs::set_permissions(base.join("unreadable"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(base.join("unreadable"), fs::Permissions::from_mode(0o000)).unwrap();
     fs::hard_link(base.join("plain.txt"), base.join("second-name")).unwrap();
     expected.insert("second-name".to_owned(), (Mode::Regular, b"plain.txt".to_vec()));
     let long_target = format!("/{}", "t".repeat(200));
