@@ -8,6 +8,7 @@ mod error;
 mod git;
 mod limits;
 mod observed;
+mod operation;
 mod pulls;
 mod recent;
 mod repositories;
