@@ -5,6 +5,11 @@ use super::{error::Error, operation::Operation};
 use crate::domain::failure::Class;
 use std::time::Duration;
 
+/// Reason: the repository has no commit.
+pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
+/// Reason: the repository was renamed or transferred.
+pub const REPOSITORY_MOVED: &str = "RepositoryMoved";
+
 /// An answer that is neither a success nor a failure: a state of the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
@@ -29,7 +34,7 @@ impl State {
         let (class, reason, message) = match self {
             Self::Moved { .. } => (
                 Class::Transient,
-                "RepositoryMoved",
+                REPOSITORY_MOVED,
                 format!(
                     "{name}: the repository was renamed or transferred; its new name is read with the next look at the Repository"
                 ),
@@ -188,7 +193,7 @@ impl Case<'_> {
         let refusal = self.refusal;
         if refusal.says(EMPTY) {
             let cure = "the repository has no commit to start from: push one, or create it with create.autoInit: true";
-            return Some(self.failed(Class::Invalid, "RepositoryEmpty", cure));
+            return Some(self.failed(Class::Invalid, REPOSITORY_EMPTY, cure));
         }
         if refusal.says(ARCHIVED) {
             return Some(self.failed(

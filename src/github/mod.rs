@@ -13,6 +13,7 @@ mod pulls;
 mod recent;
 mod repositories;
 
+pub use classify::{REPOSITORY_EMPTY, REPOSITORY_MOVED};
 pub use client::{Client, GitHub};
 pub use error::Error;
 pub use git::{
