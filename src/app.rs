@@ -41,7 +41,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let result = runtime.block_on(command);
     // What did not end in time (a stalled connection, a call in flight) ends with the process.
     runtime.shutdown_background();
@@ -63,7 +64,11 @@ async fn controller(config: Controller) -> anyhow::Result<()> {
         anyhow::Ok(clients)
     };
     let Some(clients) = tasks.until_stopped(starting).await? else { return Ok(()) };
-    tracing::info!(installation = clients.installation, namespace = config.cluster.namespace, "controllers start");
+    tracing::info!(
+        installation = clients.installation,
+        namespace = config.cluster.namespace,
+        "controllers start"
+    );
     controllers::start(&mut tasks, clients, &config, &metrics, ready)?;
     tasks.run().await
 }

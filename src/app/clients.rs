@@ -85,7 +85,8 @@ fn http_client() -> anyhow::Result<reqwest::Client> {
 pub(super) async fn kubernetes(cluster: &config::Cluster, metrics: &Metrics) -> anyhow::Result<kube::Client> {
     let mut config = match &cluster.kubeconfig {
         Some(path) => from_file(path).await.with_context(|| format!("KUBECONFIG {}", path.display()))?,
-        None => Config::incluster().context("KUBECONFIG is not set and this is no Pod: set KUBECONFIG or run in a cluster")?,
+        None => Config::incluster()
+            .context("KUBECONFIG is not set and this is no Pod: set KUBECONFIG or run in a cluster")?,
     };
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_DEADLINE);

@@ -20,7 +20,8 @@ use crate::{
     telemetry::Metrics,
 };
 use anyhow::Context;
-use futures::{Stream, StreamExt, TryStreamExt, stream, channel::mpsc::UnboundedReceiver};
+use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc::UnboundedReceiver, stream};
+use k8s_openapi::NamespaceResourceScope;
 use kube::{
     Api, Resource,
     api::ListParams,
@@ -31,7 +32,6 @@ use kube::{
         watcher,
     },
 };
-use k8s_openapi::NamespaceResourceScope;
 use related::Related;
 use serde::de::DeserializeOwned;
 use std::{convert::Infallible, fmt::Debug, hash::Hash, sync::Arc, time::Duration};
@@ -62,19 +62,32 @@ where
         match api.list_metadata(&ListParams::default().limit(1)).await.map_err(cluster::Error::from) {
             Ok(_) => return,
             Err(cluster::Error::NotFound(_)) => {
-                tracing::warn!(crd = name, "this CRD is not installed: apply crds/ (or the output of `slipway crds`); waiting for it");
+                tracing::warn!(
+                    crd = name,
+                    "this CRD is not installed: apply crds/ (or the output of `slipway crds`); waiting for it"
+                );
             }
-            Err(error) => tracing::warn!(crd = name, %error, "the API server does not list this kind yet; trying again"),
+            Err(error) => {
+                tracing::warn!(crd = name, %error, "the API server does not list this kind yet; trying again")
+            }
         }
         tokio::time::sleep(MISSING_KIND).await;
     }
 }
 
 /// Starts stores and controllers as tasks of the process.
-pub(super) fn start(tasks: &mut Tasks, clients: Clients, config: &config::Controller, metrics: &Metrics, ready: Readiness) -> anyhow::Result<()> {
+pub(super) fn start(
+    tasks: &mut Tasks,
+    clients: Clients,
+    config: &config::Controller,
+    metrics: &Metrics,
+    ready: Readiness,
+) -> anyhow::Result<()> {
     let namespace = config.cluster.namespace.as_deref();
-    let (repositories, repository_events) = watch::reflect::<Repository>(&clients.kubernetes, namespace, &clients.events);
-    let (sandboxes, sandbox_events) = watch::reflect::<Sandbox>(&clients.kubernetes, namespace, &clients.events);
+    let (repositories, repository_events) =
+        watch::reflect::<Repository>(&clients.kubernetes, namespace, &clients.events);
+    let (sandboxes, sandbox_events) =
+        watch::reflect::<Sandbox>(&clients.kubernetes, namespace, &clients.events);
     let (work, task_events) = watch::reflect::<Task>(&clients.kubernetes, namespace, &clients.events);
     let stores = Stores { tasks: work, sandboxes, repositories };
     let spool = Spool::new(config.spool_dir.clone(), config.spool_bytes).context("SLIPWAY_SPOOL_DIR")?;
@@ -85,7 +98,10 @@ pub(super) fn start(tasks: &mut Tasks, clients: Clients, config: &config::Contro
     let tell = related.clone();
     let repository_events = repository_events.inspect_ok(move |event| tell.of_repository(event));
     let repository = repository_controller(&clients, &stores);
-    tasks.spawn("the Repository controller", runner.run(repository, repository_events, stores.repositories.clone(), None));
+    tasks.spawn(
+        "the Repository controller",
+        runner.run(repository, repository_events, stores.repositories.clone(), None),
+    );
 
     let tell = related.clone();
     let sandbox_events = sandbox_events.inspect_ok(move |event| tell.of_sandbox(event));
@@ -93,7 +109,10 @@ pub(super) fn start(tasks: &mut Tasks, clients: Clients, config: &config::Contro
 
     let task_events = task_events.inspect_ok(move |event| related.of_task(event));
     let task = task_controller(&clients, &stores, spool.clone(), config.caps);
-    tasks.spawn("the Task controller", runner.run(task, task_events, stores.tasks.clone(), Some(triggers.tasks)));
+    tasks.spawn(
+        "the Task controller",
+        runner.run(task, task_events, stores.tasks.clone(), Some(triggers.tasks)),
+    );
 
     tasks.spawn("the caches", caches(stores, spool, synced, ready, tasks.stop()));
     Ok(())
@@ -127,12 +146,23 @@ async fn caches(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Stores { tasks, sandboxes, repositories } = &stores;
-    let complete = async { tokio::try_join!(repositories.wait_until_ready(), sandboxes.wait_until_ready(), tasks.wait_until_ready()) };
+    let complete = async {
+        tokio::try_join!(
+            repositories.wait_until_ready(),
+            sandboxes.wait_until_ready(),
+            tasks.wait_until_ready()
+        )
+    };
     tokio::select! {
         complete = complete => complete?,
         () = stop.cancelled() => return Ok(()),
     };
-    tracing::info!(repositories = repositories.len(), sandboxes = sandboxes.len(), tasks = tasks.len(), "caches synced");
+    tracing::info!(
+        repositories = repositories.len(),
+        sandboxes = sandboxes.len(),
+        tasks = tasks.len(),
+        "caches synced"
+    );
     let owned = tasks.state().iter().filter_map(|task| spooled(task)).collect();
     tokio::task::spawn_blocking(move || spool.sweep(&owned)).await?.context("SLIPWAY_SPOOL_DIR")?;
     synced.send_replace(true);
@@ -164,7 +194,12 @@ impl Runner<'_> {
         store: Store<R::Kind>,
         related: Option<UnboundedReceiver<ObjectRef<R::Kind>>>,
     ) -> impl Future<Output = anyhow::Result<()>> + Send + use<R, S> {
-        let shell = Shell::new(reconciler, self.clients.kubernetes.clone(), self.clients.events.clone(), self.metrics.clone());
+        let shell = Shell::new(
+            reconciler,
+            self.clients.kubernetes.clone(),
+            self.clients.events.clone(),
+            self.metrics.clone(),
+        );
         let synced = self.synced.clone();
         let passes = Controller::for_stream(events.applied_objects(), store)
             .with_config(controller::Config::default().concurrency(WORKERS))
@@ -190,7 +225,8 @@ impl Runner<'_> {
 
 /// Runs the passes to their end.
 async fn finish<K>(
-    passes: impl Stream<Item = Result<(ObjectRef<K>, Action), controller::Error<Infallible, watcher::Error>>> + Send,
+    passes: impl Stream<Item = Result<(ObjectRef<K>, Action), controller::Error<Infallible, watcher::Error>>>
+    + Send,
 ) -> anyhow::Result<()>
 where
     K: Resource<DynamicType: Clone + Eq + Hash + Debug>,
@@ -200,7 +236,9 @@ where
         match pass {
             Ok(_) => {}
             // Deleted between its event and its pass.
-            Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "gone before its pass"),
+            Err(controller::Error::ObjectNotFound(object)) => {
+                tracing::debug!(%object, "gone before its pass")
+            }
             Err(error) => tracing::warn!(%error, "watch"),
         }
     }

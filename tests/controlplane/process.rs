@@ -119,7 +119,12 @@ fn spawn(
 ) -> Result<Child> {
     let output = OpenOptions::new().create(true).append(true).open(log)?;
     let mut command = Command::new(program);
-    command.args(arguments).envs(environment.iter().cloned()).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    command
+        .args(arguments)
+        .envs(environment.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output);
     // A group of its own: Ctrl-C in a terminal reaches us only, and we end the servers in order.
     command.process_group(0);
     die_with_parent(&mut command);

@@ -46,7 +46,8 @@ async fn prepare(started: Instant) -> Result<World> {
     // Lives as long as the process: the children die with it.
     let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start(options).await?));
     say(started, "starting the stand-ins for GitHub and E2B, the operator and the receiver");
-    let options = world::Options { namespace: "demo", write_interval: "500ms", secrets: false, ..Default::default() };
+    let options =
+        world::Options { namespace: "demo", write_interval: "500ms", secrets: false, ..Default::default() };
     World::start(plane, &operator()?, options).await
 }
 
@@ -99,7 +100,10 @@ async fn keep(world: &World) -> Result<()> {
     println!("  kubectl get swtask,swbox,swrepo -o wide");
     println!("  kubectl describe swtask greet");
     println!("  kubectl explain task.spec");
-    println!("  git clone {}", world.simulator.github.git_dir("acme/greeting").map_err(|e| anyhow::anyhow!("{e:?}"))?.display());
+    println!(
+        "  git clone {}",
+        world.simulator.github.git_dir("acme/greeting").map_err(|e| anyhow::anyhow!("{e:?}"))?.display()
+    );
     println!("  curl -s {}/state", world.simulator.control_url());
     println!("  curl -s {}/health", world.webhook_url().replace("/github", ""));
     println!("\nCtrl-C ends it.");
@@ -120,6 +124,10 @@ fn repository_root() -> &'static Path {
 fn operator() -> Result<PathBuf> {
     let here = std::env::current_exe()?;
     let binary = here.parent().and_then(Path::parent).context("target directory")?.join("slipway");
-    anyhow::ensure!(binary.exists(), "{} is missing: build it with `cargo build --bin slipway`", binary.display());
+    anyhow::ensure!(
+        binary.exists(),
+        "{} is missing: build it with `cargo build --bin slipway`",
+        binary.display()
+    );
     Ok(binary)
 }

@@ -51,7 +51,10 @@ impl<'w> Story<'w> {
     /// The number of the pull request the Task is in review with.
     pub async fn review(&self, name: &str) -> Result<u64> {
         let task = self.world.task_in(name, State::Review).await?;
-        let pull = task.status.and_then(|status| status.pull_request).context("a Task in review has a pull request")?;
+        let pull = task
+            .status
+            .and_then(|status| status.pull_request)
+            .context("a Task in review has a pull request")?;
         Ok(u64::try_from(pull.number)?)
     }
 
@@ -65,14 +68,20 @@ impl<'w> Story<'w> {
         let status = task.status.context("a done Task has a status")?;
         ensure!(status.completed_at.is_some(), "{name} is done without completedAt");
         let state = status.pull_request.map(|pull| pull.state);
-        ensure!(state == Some(PullRequestState::Merged), "{name} is done with a pull request that is {state:?}");
+        ensure!(
+            state == Some(PullRequestState::Merged),
+            "{name} is done with a pull request that is {state:?}"
+        );
         Ok(())
     }
 
     /// The signed delivery was taken: the Task's status names it.
     pub async fn delivered(&self, number: u64) -> Result<()> {
         let task = self.world.tasks().get("greet").await?;
-        let delivery = task.status.and_then(|status| status.last_delivery).context("no webhook delivery was recorded")?;
+        let delivery = task
+            .status
+            .and_then(|status| status.last_delivery)
+            .context("no webhook delivery was recorded")?;
         ensure!(delivery.event == "pull_request.closed", "the last delivery was {}", delivery.event);
         self.say(&format!("webhook       signed delivery {} said that #{number} was merged", delivery.id));
         Ok(())
@@ -108,7 +117,8 @@ impl<'w> Story<'w> {
     /// The merged branch holds what was generated.
     pub async fn files(&self) -> Result<()> {
         let dir = tempfile::tempdir()?;
-        let source = self.world.simulator.github.git_dir("acme/greeting").map_err(|e| anyhow::anyhow!("{e:?}"))?;
+        let source =
+            self.world.simulator.github.git_dir("acme/greeting").map_err(|e| anyhow::anyhow!("{e:?}"))?;
         let clone = tokio::process::Command::new("git")
             .args(["clone", "--quiet"])
             .arg(source)
@@ -118,8 +128,16 @@ impl<'w> Story<'w> {
         ensure!(clone.success(), "git clone of the merged branch failed");
         let test = tokio::process::Command::new(dir.path().join("tests/greet_test.sh")).output().await?;
         ensure!(test.status.success(), "the generated tests fail in the clone");
-        println!("\n$ git clone acme/greeting && tests/greet_test.sh\n{}", String::from_utf8_lossy(&test.stdout).trim_end());
-        for (path, what) in [("bin/greet", "executable"), ("docs/index.md", "symlink"), ("docs/boat.png", "picture"), ("bin/farewell", "second Task's")] {
+        println!(
+            "\n$ git clone acme/greeting && tests/greet_test.sh\n{}",
+            String::from_utf8_lossy(&test.stdout).trim_end()
+        );
+        for (path, what) in [
+            ("bin/greet", "executable"),
+            ("docs/index.md", "symlink"),
+            ("docs/boat.png", "picture"),
+            ("bin/farewell", "second Task's"),
+        ] {
             ensure!(dir.path().join(path).exists(), "{path} ({what}) did not arrive");
         }
         Ok(())
@@ -129,10 +147,16 @@ impl<'w> Story<'w> {
 /// Prints a line whenever what it says changes.
 async fn tell<K>(api: Api<K>, started: Instant, line: fn(&K) -> Option<String>)
 where
-    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + 'static,
 {
     let mut last: HashMap<String, String> = HashMap::new();
-    let mut objects = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff().applied_objects());
+    let mut objects =
+        std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff().applied_objects());
     while let Some(object) = objects.next().await {
         let Ok(object) = object else { continue };
         let Some(line) = line(&object) else { continue };

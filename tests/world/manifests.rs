@@ -15,7 +15,9 @@ pub struct Manifest(pub Value);
 
 impl Manifest {
     pub fn secret(name: &str, key: &str, value: &str) -> Self {
-        Self(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: value}}))
+        Self(
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: value}}),
+        )
     }
 
     /// Sets one field, given as a JSON pointer such as `/spec/branch`.

@@ -141,7 +141,8 @@ impl World {
 
     /// Starts the controller process; a second call after a kill is a restart.
     pub fn start_controller(&mut self) -> Result<()> {
-        let arguments = vec!["controller".into(), "--ops-listen".into(), format!("127.0.0.1:{}", self.ops_port)];
+        let arguments =
+            vec!["controller".into(), "--ops-listen".into(), format!("127.0.0.1:{}", self.ops_port)];
         let process =
             Process::start_in("controller", &self.binary, arguments, self.environment()?, self.dir.path())?;
         self.controller = Some(process);
@@ -220,7 +221,8 @@ impl World {
 
     /// What kubectl prints; its error is the answer's.
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        let all: Vec<&str> = ["--namespace", &self.namespace].into_iter().chain(arguments.iter().copied()).collect();
+        let all: Vec<&str> =
+            ["--namespace", &self.namespace].into_iter().chain(arguments.iter().copied()).collect();
         self.plane.kubectl_output(&all).await
     }
 

@@ -67,7 +67,12 @@ impl World {
         self.task(name, &format!("reason {reason}"), move |task| reason_of(task) == reason).await
     }
 
-    pub async fn sandbox(&self, name: &str, what: &str, holds: impl Fn(&Sandbox) -> bool + Clone) -> Result<Sandbox> {
+    pub async fn sandbox(
+        &self,
+        name: &str,
+        what: &str,
+        holds: impl Fn(&Sandbox) -> bool + Clone,
+    ) -> Result<Sandbox> {
         until(&self.sandboxes(), name, what, holds).await.with_context(|| self.logs())
     }
 

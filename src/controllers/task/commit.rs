@@ -100,7 +100,7 @@ struct Pass<'a> {
     request: &'a Request<'a>,
     changes: &'a Changes<'a>,
     ledger: Ledger,
-    accepted_in_this_pass: bool,
+    progressed: bool,
 }
 
 /// Why a pass ended before the tree was whole.
@@ -124,13 +124,13 @@ impl From<crate::github::Error> for End {
 impl<'a> Pass<'a> {
     async fn begin(github: &'a Client, request: &'a Request<'a>, changes: &'a Changes<'a>) -> Self {
         let ledger = Ledger::open(request.ledger, request.repository).await;
-        Self { github, request, changes, ledger, accepted_in_this_pass: false }
+        Self { github, request, changes, ledger, progressed: false }
     }
 
     /// GitHub has these contents now.
     async fn accepted(&mut self, blobs: &[&str]) {
         let new: Vec<&str> = blobs.iter().copied().filter(|blob| !self.ledger.has(blob)).collect();
-        self.accepted_in_this_pass |= !new.is_empty();
+        self.progressed |= !new.is_empty();
         self.ledger.add(&new).await;
     }
 
@@ -144,7 +144,7 @@ impl<'a> Pass<'a> {
         let uploaded = new.filter(|put| self.ledger.has(&put.file.blob)).count();
         match end {
             End::Deadline => Ok(Prepared::Progress { uploaded, of, failure: None }),
-            End::Failed(failure) if self.accepted_in_this_pass && failure.class.is_retryable() => {
+            End::Failed(failure) if self.progressed && failure.class.is_retryable() => {
                 let waits_for_its_turn = failure.reason == "WaitingForWriteSlot";
                 Ok(Prepared::Progress { uploaded, of, failure: (!waits_for_its_turn).then_some(failure) })
             }

@@ -112,7 +112,10 @@ pub enum Look {
     Running,
     /// No live process and no exit code.
     PidDead,
-    Exited { code: i32, tail: String },
+    Exited {
+        code: i32,
+        tail: String,
+    },
 }
 
 /// How far the files have come.
@@ -165,11 +168,15 @@ pub enum Outcome {
     Done,
     Failed(Failure),
     /// The branch exists: ours, or somebody else's.
-    BranchExists { ours: bool },
+    BranchExists {
+        ours: bool,
+    },
     PullRequest(SeenPull),
     /// GitHub says there is one already: it is looked up.
     PullRequestExists,
-    Merged { sha: Option<String> },
+    Merged {
+        sha: Option<String>,
+    },
     /// 405: something stands in the way; GitHub's words.
     NotMergeable(String),
     /// 409: the head is another one now.

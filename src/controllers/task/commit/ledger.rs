@@ -56,10 +56,12 @@ impl Ledger {
             return;
         }
         let start = if std::mem::take(&mut self.torn) { "\n" } else { "" };
-        let lines: String =
-            blobs.iter().map(|blob| format!("{} {} {blob}\n", process(), self.repository)).collect();
+        let mut lines = start.to_owned();
+        for blob in blobs {
+            lines.extend([process(), " ", &self.repository, " ", blob, "\n"]);
+        }
         self.accepted.extend(blobs.iter().map(|blob| (*blob).to_owned()));
-        if let Err(error) = append(&self.path, &format!("{start}{lines}")).await {
+        if let Err(error) = append(&self.path, &lines).await {
             tracing::warn!(path = %self.path.display(), %error, "the list of uploaded files could not be written");
         }
     }
