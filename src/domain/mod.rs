@@ -7,3 +7,4 @@ pub mod files;
 pub mod need;
 pub mod plan;
 pub mod retry;
+pub mod sandbox;
