@@ -72,10 +72,6 @@ fn run_begins(case: &mut Case<'_>, credential: &str, sent: Timestamp) {
 fn not_created(mut case: Case<'_>, answer: CreateAnswer, failure: &Failure) -> Plan<SandboxStatus, Step> {
     if let Some(creating) = &mut case.status.creating {
         creating.answer = Some(answer);
-        let requested_at = creating.requested_at.0;
-        if answer != CreateAnswer::Refused {
-            case.doubt(requested_at);
-        }
     }
     case.fail(failure)
 }

@@ -65,6 +65,8 @@ fn after_a_crash_the_list_decides() {
             (None, Some("i7"), None),
             "found: taken, whatever is known of the attempt"
         );
+        let check = (answer != Some(Refused)).then(|| Time(at(100)));
+        assert_eq!(found.status.orphan_check_at, check, "{answer:?}: more may come of a doubtful one");
     }
 }
 
@@ -125,19 +127,18 @@ fn how_a_create_failed_is_recorded_and_what_follows() {
     use CreateAnswer::{Failed, Lost, Refused};
     let template = |class| Failure { reason: reason::TEMPLATE_NOT_FOUND, ..failure(class) };
     let table = [
-        (Lost, failure(Class::Transient), Standing::Reconciling, reason::RETRYING, true),
-        (Failed, failure(Class::Transient), Standing::Reconciling, reason::RETRYING, true),
-        (Refused, failure(Class::Transient), Standing::Reconciling, reason::RETRYING, false),
-        (Refused, failure(Class::Denied), Standing::Stalled, "Why", false),
-        (Refused, template(Class::Invalid), Standing::Stalled, reason::TEMPLATE_NOT_FOUND, false),
+        (Lost, failure(Class::Transient), Standing::Reconciling, reason::RETRYING),
+        (Failed, failure(Class::Transient), Standing::Reconciling, reason::RETRYING),
+        (Refused, failure(Class::Transient), Standing::Reconciling, reason::RETRYING),
+        (Refused, failure(Class::Denied), Standing::Stalled, "Why"),
+        (Refused, template(Class::Invalid), Standing::Stalled, reason::TEMPLATE_NOT_FOUND),
     ];
-    for (answer, failure, wanted, reason, doubted) in table {
+    for (answer, failure, wanted, reason) in table {
         let plan = decide(&fresh(), &idle(), at(0));
         let plan = record(&fresh(), plan, ended(Ended::NotCreated { answer, failure }), at(1));
         let intent = plan.status.creating.clone().expect("the intent stays");
         assert_eq!((intent.attempt, intent.answer), (1, Some(answer)));
         assert_eq!(stands(&plan.status), standing(wanted, reason));
-        assert_eq!(plan.status.orphan_check_at.is_some(), doubted, "{answer:?}");
         assert!(plan.status.retry.is_some() && plan.finalizer);
         let waiting = with(fresh(), |s| *s = plan.status);
         assert_eq!(wants(&waiting, &Asked::default(), at(1)), Looking::default(), "status.retry forbids every call");
