@@ -12,7 +12,7 @@ mod task;
 
 pub use repository::{CreatePolicy, CreateRepository, Repository, RepositorySpec, RepositoryStatus};
 pub use sandbox::{
-    Creating, DeletionPolicy, OnTimeout, OperatingMode, PastSandbox, Recovery, RecoveryPolicy, Sandbox,
+    CreateAnswer, Creating, DeletionPolicy, OnTimeout, OperatingMode, PastSandbox, Recovery, RecoveryPolicy, Sandbox,
     SandboxSpec, SandboxState, SandboxStatus,
 };
 pub use task::{
