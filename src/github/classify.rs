@@ -30,6 +30,11 @@ pub(super) enum Operation {
     MergePull,
 }
 
+/// Reason: the repository has no commit.
+pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
+/// Reason: the repository was renamed or transferred.
+pub const REPOSITORY_MOVED: &str = "RepositoryMoved";
+
 const SHORT: Duration = Duration::from_secs(30);
 const LONG: Duration = Duration::from_secs(120);
 
@@ -126,7 +131,7 @@ impl State {
         let (class, reason, message) = match self {
             Self::Moved { .. } => (
                 Class::Transient,
-                "RepositoryMoved",
+                REPOSITORY_MOVED,
                 format!(
                     "{name}: the repository was renamed or transferred; its new name is read with the next look at the Repository"
                 ),
@@ -285,7 +290,7 @@ impl Case<'_> {
         let refusal = self.refusal;
         if refusal.says(EMPTY) {
             let cure = "the repository has no commit to start from: push one, or create it with create.autoInit: true";
-            return Some(self.failed(Class::Invalid, "RepositoryEmpty", cure));
+            return Some(self.failed(Class::Invalid, REPOSITORY_EMPTY, cure));
         }
         if refusal.says(ARCHIVED) {
             return Some(self.failed(

@@ -13,6 +13,7 @@ mod recent;
 mod repositories;
 
 pub use client::{Client, GitHub};
+pub use classify::{REPOSITORY_EMPTY, REPOSITORY_MOVED};
 pub use error::Error;
 pub use git::{
     Author, Commit, CreatedRef, DeletedRef, NewCommit, Tree, TreeContent, TreeEntry, TreeItem, TreeItemKind,

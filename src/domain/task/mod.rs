@@ -14,6 +14,7 @@ mod stage;
 pub use decide::decide;
 pub use publish::pull_request_text;
 pub use record::record;
+pub use round::spool_id;
 pub use stage::{Looking, PlannedBranch, wants};
 
 use super::{failure::Failure, plan, pull_request::ObservedPullRequest};

@@ -165,7 +165,7 @@ pub(super) fn generation_prefix(task: &Task, status: &TaskStatus) -> String {
 }
 
 /// Under which id the round's files are spooled: that of the run that made them, or the round's own.
-pub(super) fn spool_id(task: &Task, status: &TaskStatus) -> String {
+pub fn spool_id(task: &Task, status: &TaskStatus) -> String {
     generation(task, status)
         .map_or_else(|| format!("{}0", generation_prefix(task, status)), |generation| generation.id.clone())
 }

@@ -59,8 +59,8 @@ impl Envd {
     /// Answers one request. `now` decides whether a signed URL has expired.
     pub async fn handle(&self, now: Timestamp, request: Request<Bytes>) -> Response<Body> {
         let path = request.uri().path().to_owned();
-        if let Err(response) = self.authorize(&path, request.headers()) {
-            return response;
+        if let Err(failure) = self.authorize(&path, request.headers()) {
+            return failure.into();
         }
         if let Some(procedure) = path.strip_prefix("/filesystem.Filesystem/") {
             return called(request.method(), || filesystem::handle(self, procedure, &request));
@@ -83,14 +83,14 @@ impl Envd {
     }
 
     /// The check before any handler: /health is open, /files may be signed instead.
-    fn authorize(&self, path: &str, headers: &HeaderMap) -> Result<(), Response<Body>> {
+    fn authorize(&self, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
         let given = headers.get("x-access-token").map(HeaderValue::as_bytes);
         if matches!(path, "/health" | "/files") || given == Some(self.token.as_bytes()) {
             return Ok(());
         }
         let message =
             "unauthorized access, please provide a valid access token or method signing if supported";
-        Err(error(StatusCode::UNAUTHORIZED, message))
+        Err(Failure::new(StatusCode::UNAUTHORIZED, message))
     }
 
     /// The check of /files: the token in a header, or a signature made with it.

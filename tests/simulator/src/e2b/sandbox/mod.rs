@@ -57,7 +57,7 @@ impl Isolation {
             privileged: nix::unistd::geteuid().is_root(),
         };
         let dir = tempfile::tempdir().context("a directory for the first sandbox")?;
-        let sandbox = Sandbox::start(&isolation, &dir.path().join("probe"), &[]).await.context(
+        let sandbox = Sandbox::start(&isolation, &dir.path().join("probe"), users::USER, &[]).await.context(
             "sandboxes need mount and PID namespaces: run as root, or allow unprivileged user namespaces \
              (kernel.unprivileged_userns_clone=1, user.max_user_namespaces > 0, no AppArmor restriction)",
         )?;
@@ -82,8 +82,13 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Sets a sandbox up in `dir`, which must not exist. `hidden` names commands that are not in it.
-    pub async fn start(isolation: &Isolation, dir: &Path, hidden: &[String]) -> anyhow::Result<Self> {
-        let users = Users::of_host(isolation.privileged).context("reading the host's users")?;
+    pub async fn start(
+        isolation: &Isolation,
+        dir: &Path,
+        default_user: &str,
+        hidden: &[String],
+    ) -> anyhow::Result<Self> {
+        let users = Users::of_host(isolation.privileged, default_user).context("reading the host's users")?;
         prepare(dir, &users, isolation.privileged).with_context(|| format!("preparing {}", dir.display()))?;
         let mut command = Command::new(&isolation.unshare);
         if !isolation.privileged {
