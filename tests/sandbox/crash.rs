@@ -40,7 +40,8 @@ async fn a_request_that_never_arrived_is_made_again_under_its_key() {
     let world = World::new("cutbefore").await;
     world.fault(CREATE, When::Nth(1), Action::CutBefore);
     comes_up_once(&world, 2).await;
-    let keys: Vec<_> = world.sim.calls.of("e2b", CREATE).into_iter().map(|call| call.idempotency_key).collect();
+    let keys: Vec<_> =
+        world.sim.calls.of("e2b", CREATE).into_iter().map(|call| call.idempotency_key).collect();
     assert_eq!(keys[0], keys[1]);
 }
 

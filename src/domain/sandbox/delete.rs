@@ -113,7 +113,8 @@ fn step(case: &Case<'_>, seen: &Seen) -> Option<Step> {
 /// Sandboxes that came of creates without a recorded id.
 fn found(mut case: Case<'_>, listed: &[Seen]) -> Plan<SandboxStatus, Step> {
     let own = case.status.sandbox_id.as_deref();
-    let mut others = listed.iter().filter(|seen| is_ours(seen, case.sandbox) && Some(seen.id.as_str()) != own);
+    let mut others =
+        listed.iter().filter(|seen| is_ours(seen, case.sandbox) && Some(seen.id.as_str()) != own);
     if let Some(step) = others.find_map(|seen| step(&case, seen)) {
         return Plan::act(case.status, step).with_finalizer(true);
     }
