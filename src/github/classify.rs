@@ -9,6 +9,8 @@ use std::time::Duration;
 pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
 /// Reason: the repository was renamed or transferred.
 pub const REPOSITORY_MOVED: &str = "RepositoryMoved";
+/// Reason: a blob, tree or commit that a new object is made of is not there (yet).
+pub const OBJECT_MISSING: &str = "ObjectMissing";
 
 /// An answer that is neither a success nor a failure: a state of the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +145,8 @@ struct Case<'a> {
     recent: bool,
 }
 
-const ARCHIVED: &[&str] = &["archived"];
+const ARCHIVED: &[&str] = &["was archived"];
+const OBJECTS: &[&str] = &["is not a valid blob", "is not a valid tree", "sha does not exist"];
 const EMPTY: &[&str] = &["repository is empty"];
 const PROTECTED: &[&str] = &[
     "protected branch",
@@ -260,6 +263,11 @@ impl Case<'_> {
             Operation::CreateRepository => self.repository_refused(),
             Operation::CreateRef | Operation::UpdateRef | Operation::DeleteRef => self.reference_refused(),
             Operation::CreatePull => self.pull_refused(),
+            Operation::CreateTree | Operation::CreateCommit if self.refusal.says(OBJECTS) => self.failed(
+                Class::Transient,
+                OBJECT_MISSING,
+                "GitHub does not find what this is made of: it is made again",
+            ),
             Operation::CreateTree => self.failed(
                 Class::Invalid,
                 "TreeRefused",
@@ -295,7 +303,7 @@ impl Case<'_> {
         } else if refusal.says(&["object does not exist", "no commit found"]) {
             self.failed(Class::NotFound, "CommitMissing", "the commit has to be made again")
         } else {
-            let cure = "GitHub does not take this branch name, or another branch is in its way: choose another spec.branch";
+            let cure = "a rule of the repository forbids this branch, or another branch is in its way (a and a/b can't both be): choose another spec.branch";
             self.failed(Class::Invalid, "BranchRefused", cure)
         }
     }
@@ -317,7 +325,7 @@ impl Case<'_> {
                 return self.lagging();
             }
             self.failed(Class::NotFound, "BranchMissing", "the branch is not in the repository any more")
-        } else if refusal.says(&["draft"]) {
+        } else if refusal.says(&["draft pull requests are not supported"]) {
             self.failed(
                 Class::Invalid,
                 "DraftsNotSupported",

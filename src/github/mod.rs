@@ -13,7 +13,7 @@ mod pulls;
 mod recent;
 mod repositories;
 
-pub use classify::{REPOSITORY_EMPTY, REPOSITORY_MOVED};
+pub use classify::{OBJECT_MISSING, REPOSITORY_EMPTY, REPOSITORY_MOVED};
 pub use client::{Client, GitHub};
 pub use error::Error;
 pub use git::{

@@ -101,3 +101,17 @@ async fn a_write_that_must_wait_for_its_turn_is_progress_and_no_failure() {
     let outcome = run(&world, &spool(), &world.tip().await).await.unwrap();
     assert_eq!(outcome, Prepared::Progress { uploaded: 1, of: 6, failure: None });
 }
+
+#[tokio::test]
+async fn a_content_github_does_not_find_any_more_is_sent_again() {
+    let world = World::new();
+    let (spool, base) = (spool(), world.tip().await);
+    let id = &spool.snapshot.files[0].blob;
+    let trees = fault("POST /repos/{owner}/{repo}/git/trees").when(When::Next(1));
+    world.simulator.faults.set(trees.status(422, &format!("tree.sha {id} is not a valid blob")));
+    let failure = run(&world, &spool, &base).await.unwrap_err();
+    assert_eq!((failure.class, failure.reason), (Class::Transient, slipway::github::OBJECT_MISSING));
+    let sent = world.calls(BLOBS);
+    assert!(matches!(run(&world, &spool, &base).await.unwrap(), Prepared::Commit { .. }));
+    assert_eq!(world.calls(BLOBS), sent + 5);
+}

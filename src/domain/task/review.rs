@@ -3,7 +3,9 @@
 
 use super::{Context, Plan, Seen, SeenPull, Step, board::Draft, decide::again, round};
 use crate::{
-    api::{MergePolicy, PullRequest, PullRequestState, Task, TaskStatus, conditions as names, conditions::reason},
+    api::{
+        MergePolicy, PullRequest, PullRequestState, Task, TaskStatus, conditions as names, conditions::reason,
+    },
     domain::{
         conditions::{find, is_true, remove},
         plan::{Next, Note},
@@ -52,7 +54,7 @@ fn gone(mut draft: Draft<'_>) -> Plan {
 }
 
 /// The pull request as it stands, with what GitHub says of merging it where that was read.
-pub(super) fn review(mut draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan {
+pub(super) fn review(draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan {
     match seen {
         Seen::Pull(Some(pull)) => confirm_and_merge(draft, context, pull),
         Seen::Pull(None) => gone(draft),
@@ -232,11 +234,7 @@ pub(super) fn done(mut draft: Draft<'_>, context: &Context) -> Plan {
             .sandbox
             .as_ref()
             .is_some_and(|sandbox| sandbox.owner == uid && uid.is_some() && !sandbox.deleting);
-    let plan = if owned {
-        delete_sandbox(draft)
-    } else {
-        Plan::settle(merged(draft), Next::AwaitChange)
-    };
+    let plan = if owned { delete_sandbox(draft) } else { Plan::settle(merged(draft), Next::AwaitChange) };
     if refused {
         return plan.with_note(Note::warning(
             reason::RERUN_IGNORED,

@@ -50,6 +50,13 @@ impl Ledger {
         self.earlier.contains(blob)
     }
 
+    /// GitHub does not find what it had accepted: everything is sent again.
+    pub(super) async fn forget(&self) {
+        if let Err(error) = tokio::fs::remove_file(&self.path).await {
+            tracing::warn!(path = %self.path.display(), %error, "the list of uploaded files could not be removed");
+        }
+    }
+
     /// Notes accepted blobs. A ledger that can't be written costs only uploads after a restart, so the pass goes on.
     pub(super) async fn add(&mut self, blobs: &[&str]) {
         if blobs.is_empty() {
