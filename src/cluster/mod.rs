@@ -1,1 +1,14 @@
-//! cluster
+//! The Kubernetes adapter: status and finalizer writes, Secrets, events, watches.
+//! Serves `controllers` and `webhook`; knows the kinds of `api` and no policy.
+
+mod error;
+pub mod events;
+pub mod finalizer;
+pub mod secrets;
+pub mod status;
+pub mod watch;
+
+pub use error::Error;
+pub use events::Events;
+pub use secrets::{SecretValues, Secrets};
+pub use status::Written;

@@ -1,1 +1,19 @@
-//! domain
+//! What Slipway knows, without touching the world: decisions, transitions, names, git object ids.
+//! Pure: may use `api` only; time, randomness and ids come in as arguments.
+
+pub mod conditions;
+pub mod failure;
+pub mod files;
+pub mod git;
+pub mod input;
+pub mod mask;
+pub mod need;
+pub mod patch;
+pub mod plan;
+pub mod pull_request;
+pub mod repository;
+pub mod retry;
+pub mod sandbox;
+pub mod selection;
+pub mod signature;
+pub mod task;

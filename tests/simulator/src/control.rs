@@ -44,7 +44,7 @@ impl Api for Control {
                 .unwrap_or_else(|| unknown(&parts));
         }
         if let Some(path) = path.strip_prefix("/e2b/") {
-            return self.e2b.control(&parts.method, path, &body).unwrap_or_else(|| unknown(&parts));
+            return self.e2b.control(&parts.method, path, &body).await.unwrap_or_else(|| unknown(&parts));
         }
         match (&parts.method, path) {
             (&Method::GET, "/calls") => {

@@ -13,9 +13,12 @@ struct Arguments {
     /// Where the GitHub API listens; port 0: a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     github_listen: SocketAddr,
-    /// Where the E2B API and the sandboxes listen.
+    /// Where the E2B API listens.
     #[arg(long, default_value = "127.0.0.1:0")]
     e2b_listen: SocketAddr,
+    /// Where the sandboxes are reached.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    e2b_sandbox_listen: SocketAddr,
     /// Where the control side listens.
     #[arg(long, default_value = "127.0.0.1:0")]
     control_listen: SocketAddr,
@@ -36,6 +39,7 @@ fn main() -> anyhow::Result<()> {
     let mut options = Options { control_listen: arguments.control_listen, ..Options::default() };
     options.github.listen = arguments.github_listen;
     options.e2b.listen = arguments.e2b_listen;
+    options.e2b.sandbox_listen = arguments.e2b_sandbox_listen;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before the ready line: whoever reads it may send a signal at once.

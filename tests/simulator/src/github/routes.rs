@@ -76,6 +76,8 @@ static ROUTES: &[Route] = routes! {
 
 /// The route of a method and a path, with the path's parameters, percent-decoded.
 pub(super) fn find(method: &Method, path: &str) -> Option<(&'static Route, HashMap<&'static str, String>)> {
+    // GitHub answers HEAD like GET, without the body; the HTTP server leaves that out.
+    let method = if method == Method::HEAD { &Method::GET } else { method };
     let mut segments: Vec<String> = path.split('/').skip(1).map(decode).collect();
     // Where redirects of renamed repositories lead: the same routes, by id.
     let by_id = segments.len() > 2 && segments[0] == "repositories";

@@ -1,0 +1,84 @@
+//! Pieces that several kinds share: references, environment variables, the state of a retry.
+//! Imports `bounds` only.
+
+use super::bounds;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A reference to an object of the same namespace.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalRef {
+    /// Name of the object, in the namespace of the object that refers to it.
+    #[schemars(length(min = 1, max = bounds::NAME))]
+    pub name: String,
+}
+
+/// One key of a Secret of the same namespace.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = bounds::NAME))]
+    pub name: String,
+    /// Key inside the Secret.
+    #[schemars(length(min = 1, max = bounds::NAME), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+/// Where the value of an environment variable comes from.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvVarSource {
+    /// A key of a Secret in the same namespace. Its value is masked wherever the operator repeats output.
+    pub secret_key_ref: SecretKeyRef,
+}
+
+/// One environment variable: `value` or `valueFrom`.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.value) != has(self.valueFrom)").message("exactly one of value and valueFrom must be set"))]
+pub struct EnvVar {
+    /// Name of the variable.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub name: String,
+    /// The value, in the clear. Quote it in YAML: `y`, `no` and numbers are not strings there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::ENV_VALUE))]
+    pub value: Option<String>,
+    /// A Secret to take the value from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<EnvVarSource>,
+}
+
+/// A call that failed and will be made again.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// The operation that failed, for example `createPullRequest`.
+    #[schemars(length(max = bounds::ID))]
+    pub operation: String,
+    /// How many attempts have failed. Waits that a rate limit asks for do not count.
+    #[schemars(range(min = 0, max = 1000))]
+    pub attempt: i32,
+    /// What went wrong the last time.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = bounds::MESSAGE))]
+    pub last_error: String,
+    /// No call is made before this time. A new spec, `slipway.dev/rerun`, `slipway.dev/reconcile` and deletion
+    /// cut it short, unless a rate limit asked for it.
+    pub next_attempt_at: Time,
+    /// A rate limit asked for this wait: nothing cuts it short, and it used up no attempt.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub limited: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// The `observedGeneration` of an object that nobody has looked at.
+pub(super) fn never_observed() -> i64 {
+    -1
+}

@@ -1,0 +1,184 @@
+//! The kind Repository: one GitHub repository, its credentials and its webhook secret.
+//! Imports `bounds`, `common` and `schema` of this folder.
+
+use super::{
+    bounds,
+    common::{LocalRef, Retry},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Repository is one GitHub repository, the credentials to write to it, and the secret of its webhook.
+///
+/// Deleting a Repository never deletes anything at GitHub.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "slipway.dev",
+    version = "v1alpha1",
+    kind = "Repository",
+    namespaced,
+    status = "RepositoryStatus",
+    shortname = "swrepo",
+    category = "slipway",
+    derive = "PartialEq",
+    doc = "Repository is one GitHub repository, the credentials to write to it, and the secret of its webhook.",
+    printcolumn(name = "Repository", type_ = "string", json_path = ".status.fullName"),
+    printcolumn(name = "Branch", type_ = "string", json_path = ".status.defaultBranch"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".status.htmlURL", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.webhookSecretRef) || self.webhookSecretRef.name != self.credentialsSecretRef.name")
+        .message("webhookSecretRef must name another Secret than credentialsSecretRef"),
+    validation = Rule::new("!has(self.create) || self.createPolicy == 'IfMissing'")
+        .message("create must only be set together with createPolicy IfMissing")
+)]
+pub struct RepositorySpec {
+    /// User or organisation that owns the repository at GitHub. Compared case-insensitively; can't be changed.
+    #[schemars(length(min = 1, max = 39), regex(pattern = r"^[A-Za-z0-9](-?[A-Za-z0-9_])*$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("owner must not change: create another Repository"))]
+    pub owner: String,
+
+    /// Name of the repository at GitHub, without the owner. Compared case-insensitively; can't be changed.
+    #[schemars(length(min = 1, max = 100), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
+    #[x_kube(
+        validation = Rule::new("self == oldSelf").message("name must not change: create another Repository"),
+        validation = Rule::new("self != '.' && self != '..' && !self.endsWith('.git')").message("name must be a repository name without .git")
+    )]
+    pub name: String,
+
+    /// Secret with the key `token`: a GitHub token that may read and write contents and pull requests.
+    /// The Secret is read by name when it is needed; it may arrive after the Repository.
+    pub credentials_secret_ref: LocalRef,
+
+    /// Secret whose every value is a valid webhook secret, so that a secret can be rotated without a gap.
+    /// Values under 16 bytes are ignored, and so are the keys `token`, `appID`, `installationID`, `privateKey` and `apiKey`.
+    /// Absent: the receiver's own `GITHUB_WEBHOOK_SECRET`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_secret_ref: Option<LocalRef>,
+
+    /// What to do while the repository has never been seen: `Never` waits for it, `IfMissing` creates it.
+    /// Once it has been seen, a missing repository is reported (reason `RepositoryGone`) and never created again.
+    #[serde(default)]
+    pub create_policy: CreatePolicy,
+
+    /// How a repository is created, with `createPolicy: IfMissing`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create: Option<CreateRepository>,
+
+    /// Branch that pull requests go to. Default: the repository's default branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = bounds::BRANCH), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
+    #[x_kube(validation = Rule::new(super::task::BRANCH_RULE).message("baseBranch must be a valid git branch name"))]
+    pub base_branch: Option<String>,
+
+    /// How often pull requests are read again, in seconds, so that a lost webhook only delays.
+    #[serde(default = "default_sync_interval")]
+    #[schemars(range(min = 30, max = 86400))]
+    pub sync_interval_seconds: i32,
+
+    /// Stops sync, creation and every GitHub call for the Tasks of this repository; they wait with reason
+    /// `RepositorySuspended`. Signed webhook deliveries still move their board.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+fn default_sync_interval() -> i32 {
+    300
+}
+
+/// Whether a missing repository is created.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CreatePolicy {
+    #[default]
+    Never,
+    IfMissing,
+}
+
+/// How a repository is created.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateRepository {
+    /// Whether the repository is private.
+    #[serde(default = "enabled")]
+    pub private: bool,
+    /// Description shown at GitHub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 350))]
+    pub description: Option<String>,
+    /// Whether GitHub makes a first commit, so that there is a branch to open pull requests against.
+    #[serde(default = "enabled")]
+    pub auto_init: bool,
+}
+
+impl Default for CreateRepository {
+    fn default() -> Self {
+        Self { private: true, description: None, auto_init: true }
+    }
+}
+
+fn enabled() -> bool {
+    true
+}
+
+/// What is known of the repository.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryStatus {
+    /// Conditions `Ready`, `Reconciling` and `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+
+    /// Generation of the spec that this status speaks of; -1: never looked at.
+    #[serde(default = "super::common::never_observed")]
+    pub observed_generation: i64,
+
+    /// GitHub's numeric id of the repository. It survives a rename.
+    #[serde(default, rename = "repositoryID", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub repository_id: Option<i64>,
+
+    /// GitHub's numeric id of the owner.
+    #[serde(default, rename = "ownerID", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub owner_id: Option<i64>,
+
+    /// `owner/name` as GitHub spells it today.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub full_name: Option<String>,
+
+    /// The repository's default branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::BRANCH))]
+    pub default_branch: Option<String>,
+
+    /// The repository's page at GitHub.
+    #[serde(default, rename = "htmlURL", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::URL))]
+    pub html_url: Option<String>,
+
+    /// Last value of the annotation `slipway.dev/reconcile` that was acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::ANNOTATION))]
+    pub observed_reconcile: Option<String>,
+
+    /// A call that failed and will be made again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}

@@ -1,0 +1,316 @@
+//! The kind Sandbox: one E2B sandbox, kept alive across expiry, restarts and loss.
+//! Imports `bounds`, `common` and `schema` of this folder.
+
+use super::{
+    bounds,
+    common::{EnvVar, LocalRef, Retry},
+    schema,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What can't change while an E2B sandbox stands for the object or may be in the making.
+/// A create that was refused as invalid left nothing behind: then the spec may be mended.
+const FROZEN: &str = "!has(oldSelf.status) || !((has(oldSelf.status.state) && oldSelf.status.state in ['Running', 'Paused']) \
+    || (has(oldSelf.status.creating) && !(has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, \
+    c.type == 'Stalled' && c.status == 'True' && c.reason in ['TemplateNotFound', 'CreateRefused'])))) \
+    || (self.spec.template == oldSelf.spec.template && self.spec.onTimeout == oldSelf.spec.onTimeout \
+    && has(self.spec.env) == has(oldSelf.spec.env) && (!has(self.spec.env) || self.spec.env == oldSelf.spec.env) \
+    && has(self.spec.metadata) == has(oldSelf.spec.metadata) && (!has(self.spec.metadata) || self.spec.metadata == oldSelf.spec.metadata))";
+
+/// Sandbox is one E2B cloud sandbox, kept alive across expiry, restarts and loss.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "slipway.dev",
+    version = "v1alpha1",
+    kind = "Sandbox",
+    plural = "sandboxes",
+    namespaced,
+    status = "SandboxStatus",
+    shortname = "swbox",
+    category = "slipway",
+    derive = "PartialEq",
+    doc = "Sandbox is one E2B cloud sandbox, kept alive across expiry, restarts and loss.",
+    validation = Rule::new(FROZEN)
+        .message("template, env, metadata and onTimeout must not change while a sandbox is up or being created: delete the Sandbox or wait until it is gone"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Sandbox", type_ = "string", json_path = ".status.sandboxID"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Template", type_ = "string", json_path = ".spec.template", priority = 1),
+    printcolumn(name = "Recreations", type_ = "integer", json_path = ".status.recreations", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxSpec {
+    /// E2B template the sandbox is made from.
+    #[serde(default = "base_template")]
+    #[schemars(length(min = 1, max = bounds::ID), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$"))]
+    pub template: String,
+
+    /// Secret with the key `apiKey`: an E2B API key. Absent: the operator's own `E2B_API_KEY`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<LocalRef>,
+
+    /// `OnDemand`: brought up when applied and whenever a Task needs it, kept alive while one does, otherwise left to
+    /// its time-out (`Ready=True`, reason `Idle`). `Running`: always kept up.
+    #[serde(default)]
+    pub operating_mode: OperatingMode,
+
+    /// The sandbox's time to live at E2B, in seconds. The operator renews it while the sandbox is needed;
+    /// a change applies at the next renewal.
+    #[serde(default = "default_timeout")]
+    #[schemars(range(min = 120, max = 86400))]
+    pub timeout_seconds: i32,
+
+    /// What E2B does when the time to live is over: `Pause` keeps memory and files, `Kill` loses them.
+    #[serde(default)]
+    pub on_timeout: OnTimeout,
+
+    /// Environment variables of every process in the sandbox.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::ENV))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub env: Vec<EnvVar>,
+
+    /// Metadata passed to E2B, beside the operator's own. Keys must not start with `slipway/`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::string_map::<32, 1024>")]
+    #[x_kube(
+        validation = Rule::new("self.all(k, !k.startsWith('slipway/'))").message("metadata keys must not start with slipway/"),
+        validation = Rule::new("self.all(k, size(k) >= 1 && size(k) <= 128)").message("metadata keys must have 1 to 128 characters")
+    )]
+    pub metadata: BTreeMap<String, String>,
+
+    /// What happens when the sandbox is gone for good.
+    #[serde(default)]
+    pub recovery: Recovery,
+
+    /// What happens to the E2B sandbox when this object is deleted: `Kill`, `Pause` (kept at E2B until somebody kills it)
+    /// or `Retain` (left alone). Absent: `Kill`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+
+    /// Stops everything but renewal and deletion.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+impl Default for SandboxSpec {
+    fn default() -> Self {
+        Self {
+            template: base_template(),
+            credentials_secret_ref: None,
+            operating_mode: OperatingMode::default(),
+            timeout_seconds: default_timeout(),
+            on_timeout: OnTimeout::default(),
+            env: Vec::new(),
+            metadata: BTreeMap::new(),
+            recovery: Recovery::default(),
+            deletion_policy: None,
+            suspend: false,
+        }
+    }
+}
+
+fn base_template() -> String {
+    "base".into()
+}
+
+fn default_timeout() -> i32 {
+    300
+}
+
+/// When the sandbox is kept up.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OperatingMode {
+    #[default]
+    OnDemand,
+    Running,
+}
+
+/// What E2B does at the end of the time to live.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTimeout {
+    #[default]
+    Pause,
+    Kill,
+}
+
+/// What happens when the sandbox is gone for good.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Recovery {
+    /// `Recreate`: a sandbox that is definitely gone (E2B answers 404 to a key that has seen it) is replaced when it is
+    /// needed. `Hold`: it is reported (reason `SandboxGone`) and nothing is created.
+    #[serde(default)]
+    pub policy: RecoveryPolicy,
+}
+
+/// Whether a sandbox that is gone is replaced.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RecoveryPolicy {
+    #[default]
+    Recreate,
+    Hold,
+}
+
+/// What happens to the E2B sandbox when the object is deleted.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    Kill,
+    Pause,
+    Retain,
+}
+
+/// What was last seen of the E2B sandbox.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SandboxState {
+    Running,
+    Paused,
+    Gone,
+    /// A value of another release: read, never written.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// What is known of the sandbox.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxStatus {
+    /// Conditions `Ready`, `Reconciling` and `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+
+    /// Generation of the spec that this status speaks of; -1: never looked at.
+    #[serde(default = "super::common::never_observed")]
+    pub observed_generation: i64,
+
+    /// E2B's id of the sandbox.
+    #[serde(default, rename = "sandboxID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::ID))]
+    pub sandbox_id: Option<String>,
+
+    /// 1, 2, …: one per E2B sandbox that this object has had; always that of `sandboxID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub incarnation: Option<i64>,
+
+    /// A create that is under way: written before the call, removed when its id is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creating: Option<Creating>,
+
+    /// What was last seen: `Running`, `Paused` or `Gone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<SandboxState>,
+
+    /// Start of the present run at E2B.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+
+    /// End of the present time to live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+
+    /// How often a paused sandbox was resumed.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub reconnects: i64,
+
+    /// How often a lost sandbox was replaced.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub recreations: i64,
+
+    /// When the sandbox was last resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reconnect_time: Option<Time>,
+
+    /// The last 10 E2B sandboxes of this object that have ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::LIST))]
+    pub history: Vec<PastSandbox>,
+
+    /// Fingerprint of the API key and base URL that last answered for `sandboxID`: only under it does a 404 mean gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::SHA))]
+    pub credential: Option<String>,
+
+    /// The plan's maximum run is reached: the time to live can't be renewed beyond `expiresAt` in this run.
+    #[serde(default)]
+    pub lifetime_limited: bool,
+
+    /// Last value of the annotation `slipway.dev/reconcile` that was acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::ANNOTATION))]
+    pub observed_reconcile: Option<String>,
+
+    /// A create had no answer, or a doubtful one: from this time on E2B is asked once more for sandboxes that came of it
+    /// beside `sandboxID`, and those are killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphan_check_at: Option<Time>,
+
+    /// A call that failed and will be made again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}
+
+/// A create that is under way.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Creating {
+    /// Incarnation that is being created.
+    #[schemars(range(min = 1))]
+    pub incarnation: i64,
+    /// Attempt within the incarnation: part of the idempotency key, so it never goes down.
+    #[schemars(range(min = 1))]
+    pub attempt: i64,
+    /// When the intent was written.
+    pub requested_at: Time,
+    /// How the attempt ended, where that is known; it decides when and under which key the next one is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<CreateAnswer>,
+}
+
+/// How an attempt to create ended, if it did not give a sandbox.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CreateAnswer {
+    /// No whole answer came, or the first request is still at work: the same key is used again.
+    Lost,
+    /// The server failed: a sandbox may still come of it.
+    Failed,
+    /// Refused: nothing came of it.
+    Refused,
+    /// A value of another release: read, never written.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// An E2B sandbox of this object that has ended.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PastSandbox {
+    /// E2B's id of the sandbox.
+    #[serde(rename = "sandboxID")]
+    #[schemars(length(max = bounds::ID))]
+    pub sandbox_id: String,
+    /// Its incarnation.
+    #[schemars(range(min = 0))]
+    pub incarnation: i64,
+    /// When it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When its end was noticed.
+    pub ended_at: Time,
+    /// Why it ended.
+    #[schemars(length(max = bounds::ID))]
+    pub reason: String,
+}

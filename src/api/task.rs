@@ -1,0 +1,248 @@
+//! The kind Task: one piece of work, from prompt to merged pull request. Its status stands in `task/status.rs`.
+//! Imports `bounds`, `common` and the Sandbox's spec of this folder.
+
+mod status;
+
+use super::{
+    bounds,
+    common::{EnvVar, LocalRef},
+    sandbox::SandboxSpec,
+};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use status::{
+    BuildStatus, CodeGeneration, Column, Delivery, PullRequest, PullRequestState, State, TaskStatus,
+};
+
+/// git check-ref-format's rules beyond the characters, which the pattern covers.
+pub(super) const BRANCH_RULE: &str = "!self.contains('..') && !self.contains('@{') && !self.contains('//') && !self.startsWith('/') \
+    && !self.startsWith('-') && !self.endsWith('/') && !self.endsWith('.') && self != '@' && self != 'HEAD' \
+    && self.split('/').all(p, !p.startsWith('.') && !p.endsWith('.lock'))";
+
+/// From the intent to make the branch until it is given up, what it was made from stands.
+const FROZEN: &str = "!has(oldSelf.status) || !has(oldSelf.status.commitSHA) || !has(oldSelf.status.branch) \
+    || (has(self.spec.branch) == has(oldSelf.spec.branch) && (!has(self.spec.branch) || self.spec.branch == oldSelf.spec.branch) \
+    && has(self.spec.baseBranch) == has(oldSelf.spec.baseBranch) && (!has(self.spec.baseBranch) || self.spec.baseBranch == oldSelf.spec.baseBranch) \
+    && has(self.spec.sandboxRef) == has(oldSelf.spec.sandboxRef) && (!has(self.spec.sandboxRef) || self.spec.sandboxRef == oldSelf.spec.sandboxRef) \
+    && has(self.spec.sandboxTemplate) == has(oldSelf.spec.sandboxTemplate) && (!has(self.spec.sandboxTemplate) || self.spec.sandboxTemplate == oldSelf.spec.sandboxTemplate))";
+
+/// Task is one piece of work: code is generated in a sandbox, committed to a branch, and carried by a pull request to its merge.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "slipway.dev",
+    version = "v1alpha1",
+    kind = "Task",
+    namespaced,
+    status = "TaskStatus",
+    shortname = "swtask",
+    category = "slipway",
+    derive = "PartialEq",
+    doc = "Task is one piece of work: code is generated in a sandbox, committed to a branch, and carried by a pull request to its merge.",
+    selectable = ".spec.repositoryRef.name",
+    selectable = ".status.pullRequest.number",
+    selectable = ".status.branch",
+    validation = Rule::new(FROZEN)
+        .message("branch, baseBranch, sandboxRef and sandboxTemplate must not change while the Task has a branch with its commit"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Column", type_ = "string", json_path = ".status.column"),
+    printcolumn(name = "Build", type_ = "string", json_path = ".status.buildStatus"),
+    printcolumn(name = "PR", type_ = "integer", json_path = ".status.pullRequest.number"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Branch", type_ = "string", json_path = ".status.branch", priority = 1),
+    printcolumn(name = "Sandbox", type_ = "string", json_path = ".status.sandboxID", priority = 1),
+    printcolumn(name = "URL", type_ = "string", json_path = ".status.pullRequest.url", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.sandboxRef) != has(self.sandboxTemplate)")
+        .message("exactly one of sandboxRef and sandboxTemplate must be set")
+)]
+pub struct TaskSpec {
+    /// What the work is, in one line. Branch, commit message and pull request default to it.
+    #[schemars(length(min = 1, max = bounds::TITLE))]
+    #[x_kube(validation = Rule::new("!self.contains('\\n')").message("title must be one line"))]
+    pub title: String,
+
+    /// What the work is, in full: the prompt. The command finds it as `SLIPWAY_TASK_DESCRIPTION`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::TEXT))]
+    pub description: Option<String>,
+
+    /// The Repository the pull request goes to. Can't be changed.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("repositoryRef must not change: create another Task"))]
+    pub repository_ref: LocalRef,
+
+    /// A Sandbox that exists, to work in. Set this or `sandboxTemplate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox_ref: Option<LocalRef>,
+
+    /// A Sandbox of this Task's own, created for it and deleted after the merge. Set this or `sandboxRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox_template: Option<TemplatedSandbox>,
+
+    /// The agent or script that makes the code. Absent: the files are already in the sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generate: Option<Generate>,
+
+    /// Which files of the sandbox are the result.
+    pub source: Source,
+
+    /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = bounds::BRANCH), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
+    #[x_kube(validation = Rule::new(BRANCH_RULE).message("branch must be a valid git branch name"))]
+    pub branch: Option<String>,
+
+    /// Branch the pull request goes to. Default: the Repository's `baseBranch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = bounds::BRANCH), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
+    #[x_kube(validation = Rule::new(BRANCH_RULE).message("baseBranch must be a valid git branch name"))]
+    pub base_branch: Option<String>,
+
+    /// Message and author of the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitSpec>,
+
+    /// The pull request and whether the operator merges it.
+    #[serde(default)]
+    pub pull_request: PullRequestSpec,
+
+    /// Stops all work on the Task but its deletion. A running process is left to run; the board does not move by it.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// A Sandbox to create for the Task.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+pub struct TemplatedSandbox {
+    /// Spec of the Sandbox.
+    #[serde(default)]
+    pub spec: SandboxSpec,
+}
+
+/// The command that makes the code.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Generate {
+    /// Program and arguments; no shell is involved unless it is the program. It finds `SLIPWAY_TASK_NAME`,
+    /// `SLIPWAY_TASK_TITLE`, `SLIPWAY_TASK_DESCRIPTION`, `SLIPWAY_BRANCH` and `SLIPWAY_BASE_BRANCH` in its environment.
+    #[schemars(length(min = 1, max = bounds::ARGS), inner(length(max = bounds::ARG)))]
+    pub command: Vec<String>,
+    /// Directory the command runs in, absolute; created if missing. Default: `source.path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = bounds::PATH), regex(pattern = r"^/[^\x00\n]*$"))]
+    pub working_dir: Option<String>,
+    /// How long the command may run, in seconds; then it is ended and the Task fails.
+    #[serde(default = "default_timeout")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub timeout_seconds: i32,
+    /// How often the command is started again because its sandbox was lost. A command that fails is never repeated by itself.
+    #[serde(default = "default_attempts")]
+    #[schemars(range(min = 1, max = 10))]
+    pub max_attempts: i32,
+    /// Environment variables of the command, beside those of the sandbox.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::ENV))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub env: Vec<EnvVar>,
+}
+
+fn default_timeout() -> i32 {
+    3600
+}
+
+fn default_attempts() -> i32 {
+    3
+}
+
+/// Which files of the sandbox are the result. Files are added and changed at GitHub, never deleted.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// Directory in the sandbox, absolute, whose content becomes the root of the repository.
+    #[schemars(length(min = 1, max = bounds::PATH), regex(pattern = r"^/[^\x00\n]*$"))]
+    pub path: String,
+    /// gitignore patterns, relative to `path`: only files that match one are taken. Absent: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::PATTERNS), inner(length(min = 1, max = bounds::PATTERN)))]
+    pub include: Vec<String>,
+    /// gitignore patterns, relative to `path`: files that match one are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::PATTERNS), inner(length(min = 1, max = bounds::PATTERN)))]
+    pub exclude: Vec<String>,
+    /// Take files that a `.gitignore` below `path` ignores. `.git` itself never travels.
+    #[serde(default)]
+    pub include_ignored: bool,
+}
+
+/// Message and author of the commit.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitSpec {
+    /// Commit message. Default: title and description. A trailer `Slipway-Task: <uid>` is added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = bounds::TEXT))]
+    pub message: Option<String>,
+    /// Author and committer. Default: `Slipway`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^<>\x00-\x1f]+$"))]
+    pub author_name: Option<String>,
+    /// Their e-mail address. Default: `slipway@users.noreply.github.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^<>\s@]+@[^<>\s@]+$"))]
+    pub author_email: Option<String>,
+}
+
+/// The pull request. `title`, `body` and `draft` are used when it is created and never again.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PullRequestSpec {
+    /// Title. Default: the Task's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub title: Option<String>,
+    /// Text. Default: the Task's description. A line `Slipway-Task: <uid>/<round>` is added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::TEXT))]
+    pub body: Option<String>,
+    /// Open it as a draft. The Task is in review once somebody marks it ready.
+    #[serde(default)]
+    pub draft: bool,
+    /// Whether and how the operator merges it.
+    #[serde(default)]
+    pub merge: MergeSpec,
+}
+
+/// Whether and how the operator merges a pull request.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct MergeSpec {
+    /// `Manual`: a person merges. `WhenReady`: the operator merges as soon as GitHub says that nothing stands in the way.
+    #[serde(default)]
+    pub policy: MergePolicy,
+    /// `merge`, `squash` or `rebase`, as GitHub does them.
+    #[serde(default)]
+    pub method: MergeMethod,
+}
+
+/// Who merges.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MergePolicy {
+    #[default]
+    Manual,
+    WhenReady,
+}
+
+/// GitHub's three ways to merge.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum MergeMethod {
+    #[default]
+    Merge,
+    Squash,
+    Rebase,
+}

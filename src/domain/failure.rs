@@ -1,0 +1,38 @@
+//! The classes every failure of an outbound call falls into, and what each means for a retry.
+//! Used by the adapters (`github`, `e2b`, `cluster`) to speak and by the decisions to listen.
+
+use jiff::Timestamp;
+
+/// What a failed call means for whoever made it. Policy follows from the class alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The other side or the network failed (408, 429 without a limit's marks, 5xx, cut, time-out): the same call may succeed later.
+    Transient,
+    /// The other side named a limit: nothing of this credential is sent before `until`, and no attempt is used up.
+    Throttled { until: Timestamp },
+    /// What the call was about is not there.
+    NotFound,
+    /// The credential is wrong or lacks a right: a person has to act.
+    Denied,
+    /// The request itself is refused as it stands: repeating it can't help.
+    Invalid,
+}
+
+impl Class {
+    /// Whether the same call, unchanged, is worth repeating by itself.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Transient | Self::Throttled { .. })
+    }
+}
+
+/// A failed call as the decisions see it: no status code, no client type, just what follows from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The operation that failed, under its stable name (for example `createPullRequest`).
+    pub operation: &'static str,
+    pub class: Class,
+    /// A stable CamelCase reason, fit for a condition.
+    pub reason: &'static str,
+    /// Cause and cure in words, without request ids or times: the same failure gives the same text.
+    pub message: String,
+}

@@ -1,0 +1,362 @@
+//! The board's table, and that no order of news ends elsewhere.
+
+use super::*;
+use crate::api::conditions::reason;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("in range")
+}
+
+const NOW: i64 = 9_000;
+
+fn seen(state: PullRequestState, draft: bool, updated_at: i64) -> ObservedPullRequest {
+    ObservedPullRequest {
+        number: 42,
+        state,
+        draft: Some(draft),
+        branch: Some("task/t/work".to_owned()),
+        node_id: Some("PR_1".to_owned()),
+        url: Some("https://github.test/o/r/pull/42".to_owned()),
+        head_sha: Some(format!("{updated_at:040}")),
+        merge_sha: (state == PullRequestState::Merged).then(|| "f".repeat(40)),
+        merged_at: (state == PullRequestState::Merged).then(|| at(updated_at)),
+        updated_at: Some(at(updated_at)),
+    }
+}
+
+/// A payload somebody typed: state and number, nothing else.
+fn typed(state: PullRequestState) -> ObservedPullRequest {
+    ObservedPullRequest {
+        number: 42,
+        state,
+        draft: None,
+        branch: None,
+        node_id: None,
+        url: None,
+        head_sha: None,
+        merge_sha: None,
+        merged_at: None,
+        updated_at: None,
+    }
+}
+
+/// A Task in review whose pull request GitHub has confirmed.
+fn in_review(updated_at: i64) -> TaskStatus {
+    let mut status = TaskStatus::default();
+    let news = seen(PullRequestState::Open, false, updated_at);
+    transition(&status, &news, Source::Confirmation, at(NOW)).expect("new").apply(&mut status);
+    status
+}
+
+fn row(status: &TaskStatus) -> (State, Column, BuildStatus, Option<i64>) {
+    let completed_at = status.completed_at.as_ref().map(|time| time.0.as_second());
+    (status.state, status.column, status.build_status, completed_at)
+}
+
+fn pull_request(status: &TaskStatus) -> &PullRequest {
+    status.pull_request.as_ref().expect("known")
+}
+
+/// Delivers, and tells whether anything changed.
+fn deliver(status: &mut TaskStatus, news: &ObservedPullRequest) -> bool {
+    report_to(status, news, Source::Delivery)
+}
+
+fn report_to(status: &mut TaskStatus, news: &ObservedPullRequest, source: Source) -> bool {
+    let change = transition(status, news, source, at(NOW));
+    if let Some(change) = &change {
+        change.apply(status);
+    }
+    change.is_some()
+}
+
+const TODO: (State, Column, BuildStatus, Option<i64>) =
+    (State::Todo, Column::Research, BuildStatus::Pending, None);
+const BUILDING: (State, Column, BuildStatus, Option<i64>) =
+    (State::InProgress, Column::Development, BuildStatus::Building, None);
+const REVIEW: (State, Column, BuildStatus, Option<i64>) =
+    (State::Review, Column::Testing, BuildStatus::Ready, None);
+
+fn done(at: i64) -> (State, Column, BuildStatus, Option<i64>) {
+    (State::Done, Column::Done, BuildStatus::Ready, Some(at))
+}
+
+#[test]
+fn every_row_from_every_row() {
+    use PullRequestState::{Closed, Merged, Open};
+    let rows = [
+        (Open, false, REVIEW),
+        (Open, true, BUILDING),
+        (Closed, false, TODO),
+        (Closed, true, TODO),
+        (Merged, false, done(20)),
+        (Merged, true, done(20)),
+    ];
+    for (before, draft_before, _) in rows {
+        for (after, draft_after, expected) in rows {
+            let mut status = in_review(1);
+            deliver(&mut status, &seen(before, draft_before, 10));
+            deliver(&mut status, &seen(after, draft_after, 20));
+            let expected = match (before, after) {
+                // A second report of the merge has the same time of merge at GitHub; here it was made up.
+                (Merged, Merged) => done(20),
+                (Merged, _) => done(10),
+                _ => expected,
+            };
+            assert_eq!(row(&status), expected, "{before:?} {draft_before} to {after:?} {draft_after}");
+            assert!(pull_request(&status).unconfirmed);
+        }
+    }
+}
+
+#[test]
+fn a_first_report_places_the_task() {
+    for (state, draft, expected) in [
+        (PullRequestState::Open, false, REVIEW),
+        (PullRequestState::Open, true, BUILDING),
+        (PullRequestState::Closed, false, TODO),
+        (PullRequestState::Merged, false, done(5)),
+    ] {
+        let mut status = TaskStatus { state: State::InProgress, ..TaskStatus::default() };
+        assert!(deliver(&mut status, &seen(state, draft, 5)));
+        assert_eq!(row(&status), expected);
+        assert_eq!((pull_request(&status).number, pull_request(&status).unconfirmed), (42, true));
+    }
+}
+
+#[test]
+fn repeated_news_change_nothing() {
+    for source in [Source::Delivery, Source::Sync, Source::Confirmation] {
+        let mut status = in_review(10);
+        assert!(!report_to(&mut status, &seen(PullRequestState::Open, false, 10), source), "{source:?}");
+    }
+}
+
+#[test]
+fn older_news_change_nothing_newer_news_without_effect_are_remembered() {
+    let mut status = in_review(10);
+    assert!(!deliver(&mut status, &seen(PullRequestState::Closed, false, 9)));
+    let change = transition(&status, &seen(PullRequestState::Open, false, 11), Source::Delivery, at(NOW))
+        .expect("a newer time");
+    assert!(!change.moved);
+    change.apply(&mut status);
+    assert_eq!(row(&status), REVIEW);
+    assert_eq!(pull_request(&status).updated_at, Some(Time(at(11))));
+}
+
+#[test]
+fn equal_times_are_applied_and_asked_for_again() {
+    for source in [Source::Delivery, Source::Sync] {
+        let mut status = in_review(10);
+        assert!(report_to(&mut status, &seen(PullRequestState::Closed, false, 10), source));
+        assert_eq!(row(&status), TODO);
+        assert!(pull_request(&status).unconfirmed, "{source:?}");
+    }
+}
+
+#[test]
+fn only_state_and_draft_move_the_board() {
+    let mut status = in_review(10);
+    (status.state, status.column, status.build_status) =
+        (State::InProgress, Column::Development, BuildStatus::Failed);
+    let pushed = seen(PullRequestState::Open, false, 20);
+    assert!(deliver(&mut status, &pushed));
+    assert_eq!(row(&status), (State::InProgress, Column::Development, BuildStatus::Failed, None));
+    assert_eq!(pull_request(&status).head_sha, pushed.head_sha);
+}
+
+#[test]
+fn a_closed_draft_made_ready_does_not_move() {
+    let mut status = in_review(1);
+    deliver(&mut status, &seen(PullRequestState::Closed, true, 10));
+    status.build_status = BuildStatus::Failed;
+    deliver(&mut status, &seen(PullRequestState::Closed, false, 20));
+    assert_eq!(status.build_status, BuildStatus::Failed);
+}
+
+#[test]
+fn without_a_time_news_are_applied_and_the_stored_time_stays() {
+    let mut status = in_review(10);
+    assert!(deliver(&mut status, &typed(PullRequestState::Merged)));
+    assert_eq!(row(&status), done(NOW));
+    let stored = pull_request(&status);
+    assert_eq!((&stored.updated_at, stored.unconfirmed), (&Some(Time(at(10))), true));
+    assert!(stored.branch.is_some() && stored.url.is_some(), "what is not said stays");
+}
+
+#[test]
+fn fractions_of_a_second_never_enter_the_status() {
+    let mut status = TaskStatus::default();
+    let fraction = |second: i64| Timestamp::new(second, 700_000_000).expect("in range");
+    let news = ObservedPullRequest {
+        updated_at: Some(fraction(10)),
+        merged_at: None,
+        ..seen(PullRequestState::Merged, false, 10)
+    };
+    transition(&status, &news, Source::Delivery, fraction(50)).expect("new").apply(&mut status);
+    assert_eq!(row(&status), done(50));
+    assert_eq!(pull_request(&status).updated_at, Some(Time(at(10))));
+    assert!(!deliver(&mut status, &news), "the same news again");
+}
+
+#[test]
+fn a_merge_is_believed_however_late_it_is_told() {
+    let mut status = in_review(30);
+    assert!(deliver(&mut status, &seen(PullRequestState::Merged, false, 20)));
+    assert_eq!(row(&status), done(20));
+    assert_eq!(pull_request(&status).updated_at, Some(Time(at(30))));
+}
+
+#[test]
+fn late_news_never_undo_a_merge() {
+    for source in [Source::Delivery, Source::Sync] {
+        for state in [PullRequestState::Open, PullRequestState::Closed] {
+            for news in [seen(state, false, 5), seen(state, true, 20), seen(state, false, 99), typed(state)] {
+                let mut status = in_review(1);
+                deliver(&mut status, &seen(PullRequestState::Merged, false, 20));
+                assert!(!report_to(&mut status, &news, source), "{source:?} {news:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn github_may_undo_a_merge_it_has_not_confirmed() {
+    let mut status = in_review(10);
+    deliver(&mut status, &typed(PullRequestState::Merged));
+    let change = transition(&status, &seen(PullRequestState::Open, false, 10), Source::Confirmation, at(NOW))
+        .expect("undone");
+    assert!(change.merge_undone && change.moved);
+    change.apply(&mut status);
+    assert_eq!(row(&status), REVIEW);
+    assert_eq!((pull_request(&status).unconfirmed, &pull_request(&status).merge_sha), (false, &None));
+}
+
+#[test]
+fn a_confirmed_merge_is_never_left() {
+    let mut confirmed = in_review(10);
+    deliver(&mut confirmed, &typed(PullRequestState::Merged));
+    assert!(report_to(&mut confirmed, &seen(PullRequestState::Merged, false, 20), Source::Confirmation));
+    assert_eq!(row(&confirmed), done(20), "GitHub's time of the merge wins over the time of receipt");
+    let mut by_condition = in_review(10);
+    deliver(&mut by_condition, &seen(PullRequestState::Merged, false, 20));
+    conditions::set(&mut by_condition.conditions, 1, at(20), names::MERGED, true, reason::MERGED, "");
+    for before in [confirmed, by_condition] {
+        for source in [Source::Delivery, Source::Sync, Source::Confirmation] {
+            for state in [PullRequestState::Open, PullRequestState::Closed, PullRequestState::Merged] {
+                for news in [seen(state, true, 99), seen(state, false, 5), typed(state)] {
+                    let mut status = before.clone();
+                    report_to(&mut status, &news, source);
+                    assert_eq!(row(&status), done(20));
+                    assert_eq!(pull_request(&status).state, PullRequestState::Merged);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_confirmation_applies_whatever_its_time_and_settles() {
+    let mut status = in_review(10);
+    // Somebody with the secret claims a time far ahead.
+    deliver(&mut status, &seen(PullRequestState::Closed, false, 1_000_000));
+    assert_eq!(row(&status), TODO);
+    assert!(report_to(&mut status, &seen(PullRequestState::Open, false, 12), Source::Confirmation));
+    assert_eq!(row(&status), REVIEW);
+    assert_eq!(pull_request(&status).updated_at, Some(Time(at(12))));
+    assert!(!pull_request(&status).unconfirmed);
+    assert!(
+        deliver(&mut status, &seen(PullRequestState::Closed, false, 13)),
+        "and the next delivery counts again"
+    );
+}
+
+#[test]
+fn sync_moves_without_asking_again_and_leaves_what_is_unconfirmed() {
+    let mut status = in_review(10);
+    assert!(report_to(&mut status, &seen(PullRequestState::Merged, false, 20), Source::Sync));
+    assert_eq!(row(&status), done(20));
+    assert!(!pull_request(&status).unconfirmed);
+    let mut status = in_review(10);
+    deliver(&mut status, &seen(PullRequestState::Closed, false, 20));
+    report_to(&mut status, &seen(PullRequestState::Open, false, 30), Source::Sync);
+    assert_eq!(row(&status), REVIEW);
+    assert!(pull_request(&status).unconfirmed);
+}
+
+#[test]
+fn other_pull_requests_never_move_a_task() {
+    let other = |number| ObservedPullRequest { number, ..seen(PullRequestState::Merged, false, 99) };
+    let with_number = in_review(10);
+    let mut with_history = TaskStatus::default();
+    with_history.pull_request_history.push(PullRequest { number: 7, ..pull_request(&with_number).clone() });
+    for source in [Source::Delivery, Source::Sync, Source::Confirmation] {
+        assert_eq!(transition(&with_number, &other(41), source, at(NOW)), None);
+        assert_eq!(transition(&with_history, &other(7), source, at(NOW)), None);
+        assert_eq!(transition(&with_history, &other(0), source, at(NOW)), None);
+        assert_eq!(transition(&with_history, &other(-42), source, at(NOW)), None);
+    }
+}
+
+#[test]
+fn oversized_values_are_cut_to_the_schema() {
+    let mut status = TaskStatus::default();
+    let news = ObservedPullRequest {
+        url: Some("u".repeat(5_000)),
+        branch: Some("ä".repeat(5_000)),
+        ..seen(PullRequestState::Open, false, 1)
+    };
+    deliver(&mut status, &news);
+    let stored = pull_request(&status);
+    assert_eq!(stored.url.as_ref().map(|url| url.chars().count()), Some(bounds::URL as usize));
+    assert_eq!(stored.branch.as_ref().map(|name| name.chars().count()), Some(bounds::BRANCH as usize));
+}
+
+/// All orders of `items`.
+fn permutations<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
+    if items.is_empty() {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for (index, first) in items.iter().enumerate() {
+        let mut rest = items.to_vec();
+        rest.remove(index);
+        for mut order in permutations(&rest) {
+            order.insert(0, first.clone());
+            all.push(order);
+        }
+    }
+    all
+}
+
+/// Status after `order`, without the marks that only say how it came about.
+fn outcome(mut status: TaskStatus, order: &[ObservedPullRequest]) -> TaskStatus {
+    let mut was_done = false;
+    for news in order {
+        deliver(&mut status, news);
+        assert!(!was_done || status.state == State::Done, "left done: {order:?}");
+        was_done |= status.state == State::Done;
+    }
+    status.pull_request.as_mut().expect("known").unconfirmed = false;
+    status
+}
+
+#[test]
+fn every_order_of_a_life_ends_in_the_same_state() {
+    use PullRequestState::{Closed, Merged, Open};
+    let life = [(Open, true), (Open, false), (Open, false), (Closed, false), (Open, true), (Closed, true)];
+    let merged =
+        [(Open, true), (Open, false), (Closed, false), (Open, false), (Open, false), (Merged, false)];
+    for story in [life, merged] {
+        let events: Vec<_> =
+            (10..).zip(story).map(|(time, (state, draft))| seen(state, draft, time)).collect();
+        for known in [in_review(1), TaskStatus::default()] {
+            let expected = outcome(known.clone(), &events);
+            for order in permutations(&events) {
+                assert_eq!(outcome(known.clone(), &order), expected, "{order:?}");
+                let doubled: Vec<_> = order.iter().chain(order.iter().rev()).chain(&order).cloned().collect();
+                assert_eq!(outcome(known.clone(), &doubled), expected, "{doubled:?}");
+            }
+        }
+    }
+}

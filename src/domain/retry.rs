@@ -1,0 +1,203 @@
+//! How often and when a failed call is made again, from its class alone; the state lives in `status.retry`.
+//! Used by the decisions of every kind (the policy: design of GitHub calls; E2B uses the same).
+
+use super::{conditions::Standing, failure::Class, failure::Failure};
+use crate::api::{bounds, common::Retry, conditions::reason};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// Attempts before a call counts as failed: the first and three more, after 1 s, 2 s and 4 s.
+pub const ATTEMPTS: i32 = 4;
+/// How often a stalled object and an exhausted call are looked at again.
+pub const SLOW: SignedDuration = SignedDuration::from_secs(300);
+
+/// What a failure means for the object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    pub retry: Retry,
+    pub standing: Standing,
+    pub reason: &'static str,
+    pub message: String,
+    /// The last attempt has just failed: worth a Warning once.
+    pub exhausted_now: bool,
+}
+
+/// What follows from `failure`, given what `status.retry` held before. `uid` spreads the slow retries.
+pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timestamp) -> Verdict {
+    let failed = previous.map_or(0, |retry| retry.attempt);
+    let message = format!("{}: {}", failure.operation, failure.message);
+    let verdict = |attempt, wait, limited, standing, reason, message| Verdict {
+        retry: Retry {
+            operation: bounds::cut(failure.operation, bounds::ID),
+            attempt,
+            last_error: bounds::cut(&failure.message, bounds::MESSAGE),
+            next_attempt_at: Time(now + wait),
+            limited,
+        },
+        standing,
+        reason,
+        message,
+        exhausted_now: false,
+    };
+    match failure.class {
+        Class::Throttled { until } => {
+            // The wait ends at a whole second, never before the limit does.
+            let wait = until.duration_since(now).max(SignedDuration::ZERO);
+            let wait = SignedDuration::from_secs(wait.as_secs() + i64::from(wait.subsec_nanos() > 0));
+            verdict(failed, wait, true, Standing::Reconciling, failure.reason, message)
+        }
+        Class::Transient if failed + 1 < ATTEMPTS => {
+            // `now` is cut to the second: one more keeps the wait from being short.
+            let wait = SignedDuration::from_secs((1 << failed) + 1);
+            let message = format!("{message} (attempt {} of {ATTEMPTS})", failed + 1);
+            verdict(failed + 1, wait, false, Standing::Reconciling, reason::RETRYING, message)
+        }
+        Class::Transient => {
+            let message = format!("{message}; tried {ATTEMPTS} times, trying again every 5 minutes");
+            let mut verdict = verdict(
+                ATTEMPTS,
+                slow(uid, failed),
+                false,
+                Standing::Reconciling,
+                reason::RETRIES_EXHAUSTED,
+                message,
+            );
+            verdict.exhausted_now = failed + 1 == ATTEMPTS;
+            verdict
+        }
+        Class::NotFound | Class::Denied | Class::Invalid => {
+            verdict(failed, slow(uid, failed), false, Standing::Stalled, failure.reason, message)
+        }
+    }
+}
+
+/// Until when `status.retry` forbids calls, if it still does.
+pub fn wait_until(retry: Option<&Retry>, now: Timestamp) -> Option<Timestamp> {
+    retry.map(|retry| retry.next_attempt_at.0).filter(|at| *at > now)
+}
+
+/// What is left of a retry when a person asks to look again: only a limit's wait stands.
+pub fn hurry(retry: Option<Retry>, now: Timestamp) -> Option<Retry> {
+    retry.filter(|retry| retry.limited && retry.next_attempt_at.0 > now)
+}
+
+/// Five minutes, spread by up to a fifth either way so that objects which failed together do not come back together.
+pub fn slow(uid: &str, salt: i32) -> SignedDuration {
+    let hash = uid.bytes().fold(i64::from(salt) + 7, |hash, byte| (hash * 31 + i64::from(byte)) % 1_000_003);
+    SLOW + SignedDuration::from_secs(hash % 121 - 60)
+}
+
+/// The wait before a missing object is looked for again: 5, 10, 20, 40, 60 s, about two minutes in all; then `None`.
+pub fn missing(looked: i32) -> Option<SignedDuration> {
+    let seconds = match looked {
+        ..=0 => 5,
+        1 => 10,
+        2 => 20,
+        3 => 40,
+        4 => 60,
+        _ => return None,
+    };
+    Some(SignedDuration::from_secs(seconds))
+}
+
+/// A reference to something that is not there yet: manifests arrive in any order, so this is patience first
+/// (about two minutes, reason `…NotFound`), then `Stalled`.
+pub fn not_found(
+    previous: Option<&Retry>,
+    operation: &'static str,
+    reason: &'static str,
+    message: &str,
+    uid: &str,
+    now: Timestamp,
+) -> Verdict {
+    let looked = previous.filter(|retry| retry.operation == operation).map_or(0, |retry| retry.attempt);
+    let (wait, standing) = match missing(looked) {
+        Some(wait) => (wait, Standing::Reconciling),
+        None => (slow(uid, looked), Standing::Stalled),
+    };
+    Verdict {
+        retry: Retry {
+            operation: operation.to_owned(),
+            attempt: (looked + 1).min(6),
+            last_error: bounds::cut(message, bounds::MESSAGE),
+            next_attempt_at: Time(now + wait),
+            limited: false,
+        },
+        standing,
+        reason,
+        message: message.to_owned(),
+        exhausted_now: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(NOW).expect("in range")
+    }
+
+    fn failure(class: Class) -> Failure {
+        Failure { operation: "createBranch", class, reason: "Why", message: "502 Bad Gateway".into() }
+    }
+
+    fn chain(class: Class, times: usize) -> Vec<Verdict> {
+        let mut all: Vec<Verdict> = Vec::new();
+        for _ in 0..times {
+            let next = after(all.last().map(|verdict| &verdict.retry), &failure(class), "uid", now());
+            all.push(next);
+        }
+        all
+    }
+
+    #[test]
+    fn transient_failures_wait_1_2_4_seconds_then_slow_down() {
+        let all = chain(Class::Transient, 5);
+        let waits: Vec<_> = all.iter().map(|v| v.retry.next_attempt_at.0.as_second() - NOW).collect();
+        assert_eq!(waits[..3], [2, 3, 5], "1, 2 and 4 s on top of the second that `now` was cut by");
+        assert!((240..=360).contains(&waits[3]) && (240..=360).contains(&waits[4]));
+        assert_eq!(all.iter().map(|v| v.retry.attempt).collect::<Vec<_>>(), [1, 2, 3, 4, 4]);
+        assert_eq!(all[3].reason, reason::RETRIES_EXHAUSTED);
+        assert_eq!(
+            all.iter().map(|v| v.exhausted_now).collect::<Vec<_>>(),
+            [false, false, false, true, false]
+        );
+    }
+
+    #[test]
+    fn a_limit_uses_up_no_attempt_and_outlasts_a_person_in_a_hurry() {
+        let until = now() + SignedDuration::from_millis(61_200);
+        let verdict = after(None, &failure(Class::Throttled { until }), "uid", now());
+        assert_eq!(verdict.retry.attempt, 0);
+        assert_eq!(verdict.retry.next_attempt_at.0.as_second(), NOW + 62);
+        assert!(hurry(Some(verdict.retry), now()).is_some());
+        let transient = after(None, &failure(Class::Transient), "uid", now());
+        assert_eq!(hurry(Some(transient.retry), now()), None);
+    }
+
+    #[test]
+    fn what_a_retry_cannot_cure_stalls_at_once() {
+        for class in [Class::Denied, Class::Invalid, Class::NotFound] {
+            let verdict = after(None, &failure(class), "uid", now());
+            assert_eq!((verdict.standing, verdict.reason), (Standing::Stalled, "Why"));
+        }
+    }
+
+    #[test]
+    fn a_missing_object_is_waited_for_about_two_minutes() {
+        let mut retry = None;
+        let mut waited = 0;
+        loop {
+            let verdict = not_found(retry.as_ref(), "getSecret", "SecretNotFound", "m", "uid", now());
+            if verdict.standing == Standing::Stalled {
+                break;
+            }
+            waited += verdict.retry.next_attempt_at.0.as_second() - NOW;
+            retry = Some(verdict.retry);
+        }
+        assert_eq!(waited, 135);
+    }
+}

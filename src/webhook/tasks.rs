@@ -1,0 +1,216 @@
+//! What the receiver keeps of each Task, and the ways to find it: by pull request, by branch, by a pull request of old.
+//! Fed by `projection`, asked and written by `delivery`.
+
+use super::{
+    projection::{View, key_of},
+    repositories::TrackedRepository,
+};
+use crate::{
+    api::{Task, TaskSpec, TaskStatus},
+    domain::pull_request::Stored,
+};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Resource, ResourceExt};
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::Hash,
+    sync::Arc,
+};
+
+/// Namespace and name.
+type Key = (String, String);
+
+/// One Task: what a patch of its board needs, and nothing else.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct TrackedTask {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) uid: Option<String>,
+    version: Option<String>,
+    /// Name of its Repository, in the same namespace.
+    repository: String,
+    /// GitHub's id of the repository that its branch and pull request are in.
+    repository_id: Option<i64>,
+    branch: Option<String>,
+    deleting: bool,
+    pub(super) stored: Stored,
+}
+
+/// A pull request as a payload describes it, for finding whose it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// GitHub's id of the repository, if the payload tells it.
+    pub(super) repository_id: Option<i64>,
+    pub(super) number: i64,
+    /// Head branch, if it is in the repository itself and not in a fork.
+    pub(super) own_branch: Option<&'a str>,
+}
+
+impl TrackedTask {
+    pub(super) fn of(task: &Task) -> Self {
+        let (namespace, name) = key_of(task);
+        let status = task.status.as_ref();
+        let default = TaskStatus::default();
+        Self {
+            namespace,
+            name,
+            uid: task.uid(),
+            version: task.resource_version(),
+            repository: task.spec.repository_ref.name.clone(),
+            repository_id: status.and_then(|status| status.repository_id),
+            branch: status.and_then(|status| status.branch.clone()),
+            deleting: task.meta().deletion_timestamp.is_some(),
+            stored: Stored::of(status.unwrap_or(&default)),
+        }
+    }
+
+    fn number(&self) -> Option<i64> {
+        self.stored.pull_request.as_ref().map(|stored| stored.number)
+    }
+
+    /// Whether news of the pull request may move this Task.
+    pub(super) fn is_moved_by(&self, repository: &TrackedRepository, wanted: &Wanted) -> bool {
+        let belongs = self.namespace == repository.namespace && self.repository == repository.name;
+        // Another repository under the same name numbers its pull requests anew.
+        let elsewhere =
+            self.repository_id.zip(wanted.repository_id).is_some_and(|(ours, theirs)| ours != theirs);
+        let found = match self.number() {
+            Some(number) => number == wanted.number,
+            None => self.branch.is_some() && self.branch.as_deref() == wanted.own_branch,
+        };
+        belongs && !elsewhere && !self.deleting && found && !self.stored.history.contains(&wanted.number)
+    }
+
+    /// The Task as far as a status write needs it.
+    pub(super) fn object(&self) -> Task {
+        let mut task = Task::new(&self.name, TaskSpec::default());
+        task.metadata.namespace = Some(self.namespace.clone());
+        task.metadata.resource_version.clone_from(&self.version);
+        task
+    }
+
+    /// The part of its status that is kept.
+    pub(super) fn status(&self) -> TaskStatus {
+        let mut status =
+            TaskStatus { pull_request: self.stored.pull_request.clone(), ..TaskStatus::default() };
+        self.stored.board.apply(&mut status);
+        status
+    }
+
+    /// The Task as the subject of an event.
+    pub(super) fn reference(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some(Task::api_version(&()).into_owned()),
+            kind: Some(Task::kind(&()).into_owned()),
+            namespace: Some(self.namespace.clone()),
+            name: Some(self.name.clone()),
+            uid: self.uid.clone(),
+            ..ObjectReference::default()
+        }
+    }
+}
+
+/// Where to look for a Task: the Repository's namespace and name, and a number or branch.
+type Place<T> = (String, String, T);
+
+/// Keys by place.
+#[derive(Debug)]
+struct Index<T>(HashMap<Place<T>, BTreeSet<Key>>);
+
+impl<T> Default for Index<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T: Eq + Hash> Index<T> {
+    fn put(&mut self, task: &TrackedTask, value: T, key: &Key) {
+        let place = (task.namespace.clone(), task.repository.clone(), value);
+        self.0.entry(place).or_default().insert(key.clone());
+    }
+
+    fn remove(&mut self, task: &TrackedTask, value: T, key: &Key) {
+        let place = (task.namespace.clone(), task.repository.clone(), value);
+        if let Some(keys) = self.0.get_mut(&place) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.0.remove(&place);
+            }
+        }
+    }
+
+    fn get(&self, repository: &TrackedRepository, value: T) -> impl Iterator<Item = &Key> {
+        self.0.get(&(repository.namespace.clone(), repository.name.clone(), value)).into_iter().flatten()
+    }
+}
+
+/// All Tasks.
+#[derive(Default)]
+pub(super) struct Tasks {
+    tasks: HashMap<Key, Arc<TrackedTask>>,
+    numbers: Index<i64>,
+    branches: Index<String>,
+    history: Index<i64>,
+}
+
+impl Tasks {
+    /// The Tasks of `repository` that news of the pull request move.
+    pub(super) fn moved_by(&self, repository: &TrackedRepository, wanted: &Wanted) -> Vec<Arc<TrackedTask>> {
+        let by_number = self.numbers.get(repository, wanted.number);
+        let by_branch =
+            wanted.own_branch.into_iter().flat_map(|branch| self.branches.get(repository, branch.to_owned()));
+        let found = by_number.chain(by_branch).filter_map(|key| self.tasks.get(key));
+        found.filter(|task| task.is_moved_by(repository, wanted)).cloned().collect()
+    }
+
+    /// The Tasks of `repository` that had this pull request in an earlier round.
+    pub(super) fn once_of(&self, repository: &TrackedRepository, wanted: &Wanted) -> Vec<Arc<TrackedTask>> {
+        let found = self.history.get(repository, wanted.number).filter_map(|key| self.tasks.get(key));
+        found.filter(|task| task.number() != Some(wanted.number)).cloned().collect()
+    }
+
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+            && self.numbers.0.is_empty()
+            && self.branches.0.is_empty()
+            && self.history.0.is_empty()
+    }
+
+    fn forget(&mut self, key: &Key) {
+        let Some(task) = self.tasks.remove(key) else { return };
+        if let Some(number) = task.number() {
+            self.numbers.remove(&task, number, key);
+        }
+        if let Some(branch) = &task.branch {
+            self.branches.remove(&task, branch.clone(), key);
+        }
+        for number in &task.stored.history {
+            self.history.remove(&task, *number, key);
+        }
+    }
+}
+
+impl View for Tasks {
+    type Kind = Task;
+
+    fn put(&mut self, task: &Task) {
+        let key = key_of(task);
+        self.forget(&key);
+        let task = TrackedTask::of(task);
+        if let Some(number) = task.number() {
+            self.numbers.put(&task, number, &key);
+        }
+        if let Some(branch) = &task.branch {
+            self.branches.put(&task, branch.clone(), &key);
+        }
+        for number in &task.stored.history {
+            self.history.put(&task, *number, &key);
+        }
+        self.tasks.insert(key, Arc::new(task));
+    }
+
+    fn remove(&mut self, task: &Task) {
+        self.forget(&key_of(task));
+    }
+}

@@ -1,0 +1,120 @@
+//! How etcd, kube-apiserver and kube-controller-manager are run: ports, files, arguments.
+//! Neighbours: `process` runs them; `authority` makes the certificates; flags are those of Kubernetes' own reference pages.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::authority::Authority;
+use super::binaries::Binaries;
+use super::process::Process;
+
+/// Controllers that act on our objects. The rest (workloads, volumes, nodes) has nothing to do here, and costs start-up
+/// time.
+const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
+    serviceaccount-token-controller,root-ca-certificate-publisher-controller,clusterrole-aggregation-controller";
+
+/// Every request at level Metadata (no bodies, so no secret values), at every stage.
+const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n";
+
+/// Loopback ports of one control plane.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    pub apiserver: u16,
+    etcd_client: u16,
+    etcd_peer: u16,
+}
+
+impl Ports {
+    /// Three free ports below the kernel's ephemeral range (32768 and up). Outgoing connections and binds to port 0 never
+    /// get one of those, so the API server finds its own port free again after a restart.
+    pub fn choose() -> Result<Self> {
+        const FIRST: u16 = 20_000;
+        const COUNT: u16 = 12_768;
+        let random = uuid::Uuid::new_v4().as_u128() % u128::from(COUNT);
+        let offset = u16::try_from(random)?;
+        let mut held = Vec::new();
+        for step in 0..COUNT {
+            let port = FIRST + (offset + step) % COUNT;
+            held.extend(TcpListener::bind(("127.0.0.1", port)).map(|listener| (port, listener)));
+            if let [(apiserver, _), (etcd_client, _), (etcd_peer, _)] = held[..] {
+                return Ok(Self { apiserver, etcd_client, etcd_peer });
+            }
+        }
+        bail!("no three free ports on 127.0.0.1 from {FIRST} to {}", FIRST + COUNT - 1)
+    }
+}
+
+/// Writes the certificates, keys and the audit policy that the arguments below name.
+pub fn write_files(directory: &Path, authority: &Authority) -> Result<()> {
+    let (certificate, key) = authority.server("kube-apiserver")?;
+    let (private, public) = Authority::token_keys()?;
+    let write = |name: &str, text: &str| std::fs::write(directory.join(name), text);
+    write("ca.crt", &authority.certificate())?;
+    write("apiserver.crt", &certificate)?;
+    write("apiserver.key", &key)?;
+    write("service-accounts.key", &private)?;
+    write("service-accounts.pub", &public)?;
+    write("audit-policy.yaml", AUDIT_POLICY)?;
+    Ok(())
+}
+
+pub fn etcd(binaries: &Binaries, directory: &Path, ports: Ports) -> Result<Process> {
+    let client = format!("http://127.0.0.1:{}", ports.etcd_client);
+    let peer = format!("http://127.0.0.1:{}", ports.etcd_peer);
+    let arguments = vec![
+        "--name=default".to_owned(),
+        format!("--data-dir={}", directory.join("etcd").display()),
+        format!("--listen-client-urls={client}"),
+        format!("--advertise-client-urls={client}"),
+        format!("--listen-peer-urls={peer}"),
+        format!("--initial-advertise-peer-urls={peer}"),
+        format!("--initial-cluster=default={peer}"),
+        // The data never outlives the machine's run: no reason to wait for the disk.
+        "--unsafe-no-fsync".to_owned(),
+    ];
+    Process::start("etcd", &binaries.etcd, arguments, directory)
+}
+
+pub fn apiserver(binaries: &Binaries, directory: &Path, ports: Ports, further: &[String]) -> Result<Process> {
+    let file = |name: &str| directory.join(name).display().to_string();
+    let mut arguments = vec![
+        format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd_client),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--secure-port={}", ports.apiserver),
+        format!("--tls-cert-file={}", file("apiserver.crt")),
+        format!("--tls-private-key-file={}", file("apiserver.key")),
+        format!("--client-ca-file={}", file("ca.crt")),
+        "--authorization-mode=Node,RBAC".to_owned(),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        format!("--service-account-key-file={}", file("service-accounts.pub")),
+        format!("--service-account-signing-key-file={}", file("service-accounts.key")),
+        "--service-cluster-ip-range=10.96.0.0/24".to_owned(),
+        "--allow-privileged=true".to_owned(),
+        // There is one server, on loopback: an endpoint for it would be refused anyway.
+        "--endpoint-reconciler-type=none".to_owned(),
+        format!("--audit-policy-file={}", file("audit-policy.yaml")),
+        format!("--audit-log-path={}", file("audit.log")),
+        // Megabytes before the log is rotated away: more than any run writes.
+        "--audit-log-maxsize=4096".to_owned(),
+    ];
+    arguments.extend_from_slice(further);
+    Process::start("kube-apiserver", &binaries.kube_apiserver, arguments, directory)
+}
+
+pub fn controller_manager(binaries: &Binaries, directory: &Path, kubeconfig: &Path) -> Result<Process> {
+    let file = |name: &str| directory.join(name).display().to_string();
+    let arguments = vec![
+        format!("--kubeconfig={}", kubeconfig.display()),
+        format!("--controllers={CONTROLLERS}"),
+        // One user per controller, as in real clusters; with one for all, RBAC forbids nearly everything.
+        "--use-service-account-credentials=true".to_owned(),
+        format!("--service-account-private-key-file={}", file("service-accounts.key")),
+        format!("--root-ca-file={}", file("ca.crt")),
+        "--leader-elect=false".to_owned(),
+        // No health endpoint, so no port that could be taken.
+        "--secure-port=0".to_owned(),
+    ];
+    Process::start("kube-controller-manager", &binaries.kube_controller_manager, arguments, directory)
+}
