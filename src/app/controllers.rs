@@ -10,6 +10,7 @@ use crate::{
     config,
     controllers::{
         repository::RepositoryController,
+        sandbox::SandboxController,
         shell::{Reconciler, Shell},
         task::{
             Stores, TaskController,
@@ -105,7 +106,11 @@ pub(super) fn start(
 
     let tell = related.clone();
     let sandbox_events = sandbox_events.inspect_ok(move |event| tell.of_sandbox(event));
-    tasks.spawn("the Sandbox watch", drain(sandbox_events, triggers.sandboxes, tasks.stop()));
+    let sandbox = sandbox_controller(&clients, &stores);
+    tasks.spawn(
+        "the Sandbox controller",
+        runner.run(sandbox, sandbox_events, stores.sandboxes.clone(), Some(triggers.sandboxes)),
+    );
 
     let task_events = task_events.inspect_ok(move |event| related.of_task(event));
     let task = task_controller(&clients, &stores, spool.clone(), config.caps);
@@ -121,6 +126,16 @@ pub(super) fn start(
 fn repository_controller(clients: &Clients, stores: &Stores) -> RepositoryController {
     let (kubernetes, secrets) = (clients.kubernetes.clone(), clients.secrets.clone());
     RepositoryController::new(kubernetes, secrets, clients.github.clone(), stores.tasks.clone())
+}
+
+fn sandbox_controller(clients: &Clients, stores: &Stores) -> SandboxController {
+    SandboxController::new(
+        clients.secrets.clone(),
+        clients.e2b.clone(),
+        clients.e2b_api_key.clone(),
+        clients.installation.clone(),
+        stores.tasks.clone(),
+    )
 }
 
 fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps) -> TaskController {
@@ -243,25 +258,4 @@ where
         }
     }
     Ok(())
-}
-
-/// Keeps a store filled whose kind has no controller yet.
-async fn drain<K>(
-    events: impl Stream<Item = watch::Watched<K>> + Send,
-    mut related: UnboundedReceiver<ObjectRef<K>>,
-    stop: CancellationToken,
-) -> anyhow::Result<()>
-where
-    K: Resource<DynamicType: Clone + Eq + Hash + Debug>,
-{
-    let mut events = std::pin::pin!(events);
-    loop {
-        tokio::select! {
-            Some(event) = events.next() => if let Err(error) = event {
-                tracing::warn!(%error, "watch");
-            },
-            Some(_) = related.next() => {}
-            () = stop.cancelled() => return Ok(()),
-        }
-    }
 }

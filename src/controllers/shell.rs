@@ -296,6 +296,7 @@ impl<R: Reconciler> Shell<R> {
             let kind = if note.warning { EventType::Warning } else { EventType::Normal };
             self.events.publish(&reference, kind, note.reason, "Reconcile", &note.message).await;
         }
+        log_retry(old, new);
         let ready = |status: &StatusOf<R>| {
             conditions::find(status.conditions(), crate::api::conditions::READY).cloned()
         };
@@ -318,6 +319,15 @@ impl<R: Reconciler> Shell<R> {
             || after.reason == crate::api::conditions::reason::RETRIES_EXHAUSTED;
         let kind = if stalled { EventType::Warning } else { EventType::Normal };
         self.events.publish(&reference, kind, &after.reason, "Reconcile", &after.message).await;
+    }
+}
+
+/// One line when a wait begins.
+fn log_retry<S: Conditioned>(old: Option<&S>, new: &S) {
+    let Some(retry) = new.retry() else { return };
+    if old.and_then(Conditioned::retry) != Some(retry) {
+        let wait = retry.next_attempt_at.0.duration_since(Timestamp::now());
+        telemetry::retries::retrying(&retry.operation, Duration::try_from(wait).unwrap_or_default());
     }
 }
 

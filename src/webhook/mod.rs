@@ -75,6 +75,16 @@ impl Receiver {
         self.0.projection.is_synced()
     }
 
+    /// The version of a Task that the receiver has seen; `None`: it knows no such Task. Tells how far its watch lags.
+    pub fn task_version(&self, namespace: &str, name: &str) -> Option<String> {
+        self.0.projection.tasks(|tasks| tasks.version(namespace, name)).flatten()
+    }
+
+    /// The same of a Repository.
+    pub fn repository_version(&self, namespace: &str, name: &str) -> Option<String> {
+        self.0.projection.repositories(|repositories| repositories.version(namespace, name)).flatten()
+    }
+
     /// Watches and answers until `stop` is cancelled, then lets what is in flight finish (at most 10 s).
     /// An error or an end before that is the end of the process.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {

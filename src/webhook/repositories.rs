@@ -7,6 +7,7 @@ use super::{
     projection::{View, key_of},
 };
 use crate::api::Repository;
+use kube::ResourceExt;
 use std::{collections::HashMap, sync::Arc};
 
 /// Where a webhook secret is.
@@ -29,6 +30,7 @@ pub(super) struct TrackedRepository {
     /// `owner/name` as GitHub spells it today, in lower case.
     full_name: Option<String>,
     pub(super) secret: SecretSource,
+    version: Option<String>,
 }
 
 impl TrackedRepository {
@@ -47,6 +49,7 @@ impl TrackedRepository {
             spec_name: format!("{}/{}", spec.owner, spec.name).to_lowercase(),
             full_name: status.and_then(|status| status.full_name.as_deref()).map(str::to_lowercase),
             secret,
+            version: repository.resource_version(),
         }
     }
 
@@ -73,6 +76,11 @@ impl TrackedRepository {
 pub(super) struct Repositories(HashMap<(String, String), Arc<TrackedRepository>>);
 
 impl Repositories {
+    /// The version that is known of a Repository.
+    pub(super) fn version(&self, namespace: &str, name: &str) -> Option<String> {
+        self.0.get(&(namespace.to_owned(), name.to_owned()))?.version.clone()
+    }
+
     pub(super) fn all(&self) -> Vec<Arc<TrackedRepository>> {
         self.0.values().cloned().collect()
     }

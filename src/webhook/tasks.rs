@@ -68,6 +68,11 @@ impl TrackedTask {
         self.stored.pull_request.as_ref().map(|stored| stored.number)
     }
 
+    /// Its branch, while it is known by that alone: once it has a number, only the number counts.
+    fn awaiting(&self) -> Option<&str> {
+        self.branch.as_deref().filter(|_| self.stored.pull_request.is_none())
+    }
+
     /// Whether news of the pull request may move this Task.
     pub(super) fn is_moved_by(&self, repository: &TrackedRepository, wanted: &Wanted) -> bool {
         let belongs = self.namespace == repository.namespace && self.repository == repository.name;
@@ -76,7 +81,7 @@ impl TrackedTask {
             self.repository_id.zip(wanted.repository_id).is_some_and(|(ours, theirs)| ours != theirs);
         let found = match self.number() {
             Some(number) => number == wanted.number,
-            None => self.branch.is_some() && self.branch.as_deref() == wanted.own_branch,
+            None => self.awaiting().is_some() && self.awaiting() == wanted.own_branch,
         };
         belongs && !elsewhere && !self.deleting && found && !self.stored.history.contains(&wanted.number)
     }
@@ -169,12 +174,9 @@ impl Tasks {
         found.filter(|task| task.number() != Some(wanted.number)).cloned().collect()
     }
 
-    #[cfg(test)]
-    fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
-            && self.numbers.0.is_empty()
-            && self.branches.0.is_empty()
-            && self.history.0.is_empty()
+    /// The version that is known of a Task.
+    pub(super) fn version(&self, namespace: &str, name: &str) -> Option<String> {
+        self.tasks.get(&(namespace.to_owned(), name.to_owned()))?.version.clone()
     }
 
     fn forget(&mut self, key: &Key) {
@@ -182,8 +184,8 @@ impl Tasks {
         if let Some(number) = task.number() {
             self.numbers.remove(&task, number, key);
         }
-        if let Some(branch) = &task.branch {
-            self.branches.remove(&task, branch.clone(), key);
+        if let Some(branch) = task.awaiting() {
+            self.branches.remove(&task, branch.to_owned(), key);
         }
         for number in &task.stored.history {
             self.history.remove(&task, *number, key);
@@ -201,8 +203,8 @@ impl View for Tasks {
         if let Some(number) = task.number() {
             self.numbers.put(&task, number, &key);
         }
-        if let Some(branch) = &task.branch {
-            self.branches.put(&task, branch.clone(), &key);
+        if let Some(branch) = task.awaiting() {
+            self.branches.put(&task, branch.to_owned(), &key);
         }
         for number in &task.stored.history {
             self.history.put(&task, *number, &key);
@@ -212,5 +214,84 @@ impl View for Tasks {
 
     fn remove(&mut self, task: &Task) {
         self.forget(&key_of(task));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn task(name: &str, status: &Value) -> Task {
+        let task = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Task",
+            "metadata": {"namespace": "n", "name": name, "uid": name, "resourceVersion": "1"},
+            "spec": {"title": "t", "repositoryRef": {"name": "r"}, "sandboxRef": {"name": "s"}, "source": {"path": "/w"}},
+            "status": status,
+        });
+        serde_json::from_value(task).expect("a Task")
+    }
+
+    fn repository() -> TrackedRepository {
+        let mut view = crate::webhook::repositories::Repositories::default();
+        let repository = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Repository",
+            "metadata": {"namespace": "n", "name": "r"},
+            "spec": {"owner": "o", "name": "r", "credentialsSecretRef": {"name": "c"}},
+            "status": {"repositoryID": 7},
+        });
+        view.put(&serde_json::from_value(repository).expect("a Repository"));
+        TrackedRepository::clone(&view.all()[0])
+    }
+
+    fn names(found: &[Arc<TrackedTask>]) -> Vec<&str> {
+        found.iter().map(|task| task.name.as_str()).collect()
+    }
+
+    fn wanted(number: i64, own_branch: Option<&str>) -> Wanted<'_> {
+        Wanted { repository_id: Some(7), number, own_branch }
+    }
+
+    #[test]
+    fn a_task_is_found_by_number_else_by_branch() {
+        let mut tasks = Tasks::default();
+        tasks.put(&task("numbered", &json!({"branch": "b", "pullRequest": {"number": 1, "state": "open"}})));
+        tasks.put(&task("planned", &json!({"branch": "b"})));
+        let repository = repository();
+        assert_eq!(names(&tasks.moved_by(&repository, &wanted(1, None))), ["numbered"]);
+        tasks.put(&task("other", &json!({"branch": "c", "pullRequest": {"number": 3, "state": "open"}})));
+        assert_eq!(names(&tasks.moved_by(&repository, &wanted(3, Some("c")))), ["other"], "found once");
+        assert_eq!(names(&tasks.moved_by(&repository, &wanted(2, Some("b")))), ["planned"]);
+        assert!(tasks.moved_by(&repository, &wanted(2, None)).is_empty());
+        let mut elsewhere = repository.clone();
+        elsewhere.namespace = "m".to_owned();
+        assert!(tasks.moved_by(&elsewhere, &wanted(1, Some("b"))).is_empty());
+    }
+
+    #[test]
+    fn a_change_leaves_no_old_way_to_a_task() {
+        let mut tasks = Tasks::default();
+        let open = json!({"number": 1, "state": "open"});
+        tasks.put(&task("t", &json!({"branch": "b", "pullRequest": open})));
+        tasks.put(&task("t", &json!({"branch": "b-2", "pullRequestHistory": [open]})));
+        let repository = repository();
+        assert!(tasks.moved_by(&repository, &wanted(1, Some("b"))).is_empty());
+        assert_eq!(names(&tasks.once_of(&repository, &wanted(1, None))), ["t"]);
+        assert_eq!(names(&tasks.moved_by(&repository, &wanted(2, Some("b-2")))), ["t"]);
+        tasks.remove(&task("t", &json!({})));
+        let indexes =
+            [tasks.numbers.0.len(), tasks.history.0.len(), tasks.branches.0.len(), tasks.tasks.len()];
+        assert_eq!(indexes, [0; 4]);
+    }
+
+    #[test]
+    fn another_repository_under_the_same_name_moves_nothing() {
+        let mut tasks = Tasks::default();
+        let status = json!({"repositoryID": 7, "pullRequest": {"number": 1, "state": "open"}});
+        tasks.put(&task("t", &status));
+        let repository = repository();
+        let other = Wanted { repository_id: Some(8), ..wanted(1, None) };
+        assert!(tasks.moved_by(&repository, &other).is_empty());
+        assert_eq!(names(&tasks.moved_by(&repository, &wanted(1, None))), ["t"]);
     }
 }

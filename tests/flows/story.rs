@@ -61,7 +61,11 @@ fn tree(dir: &Path) -> Result<Vec<(String, char, Vec<u8>)>> {
 /// Applies a repository and a Task, and brings the Task to review; the pull request's number.
 pub async fn to_review(world: &World, name: &str, script: &str) -> Result<u64> {
     world.apply(&repository("app")).await?;
-    world.repository("app", "known to GitHub", |r| r.status.as_ref().is_some_and(|s| s.repository_id.is_some())).await?;
+    world
+        .repository("app", "known to GitHub", |r| {
+            r.status.as_ref().is_some_and(|s| s.repository_id.is_some())
+        })
+        .await?;
     world.hook("acme/app")?;
     world.apply(&task(name, "app", script)).await?;
     reviewed(world, name).await
@@ -69,7 +73,8 @@ pub async fn to_review(world: &World, name: &str, script: &str) -> Result<u64> {
 
 pub async fn reviewed(world: &World, name: &str) -> Result<u64> {
     let task = world.task_in(name, State::Review).await?;
-    let pull = task.status.and_then(|status| status.pull_request).context("a Task in review has a pull request")?;
+    let pull =
+        task.status.and_then(|status| status.pull_request).context("a Task in review has a pull request")?;
     Ok(u64::try_from(pull.number)?)
 }
 
@@ -82,12 +87,21 @@ async fn a_task_goes_from_apply_to_merged_with_every_file_as_it_was() -> Result<
     let made = tree(&path)?;
     ensure!(made.len() == 11, "the script made {} files", made.len());
 
-    world.simulator.github.merge("acme/app", number, MergeMethod::Merge).map_err(|e| anyhow::anyhow!("{e:?}"))?;
-    let done = world.kubectl(&["wait", "--for=jsonpath={.status.state}=done", "swtask/carry", "--timeout=60s"]).await?;
+    world
+        .simulator
+        .github
+        .merge("acme/app", number, MergeMethod::Merge)
+        .map_err(|e| anyhow::anyhow!("{e:?}"))?;
+    let done = world
+        .kubectl(&["wait", "--for=jsonpath={.status.state}=done", "swtask/carry", "--timeout=60s"])
+        .await?;
     ensure!(done.contains("condition met"), "{done}");
     let task = world.task_in("carry", State::Done).await?;
     let status = task.status.context("status")?;
-    ensure!(status.completed_at.is_some() && status.pull_request.is_some_and(|p| p.state == PullRequestState::Merged));
+    ensure!(
+        status.completed_at.is_some()
+            && status.pull_request.is_some_and(|p| p.state == PullRequestState::Merged)
+    );
     ensure!(status.last_delivery.is_some_and(|delivery| delivery.event == "pull_request.closed"));
 
     let clone = tempfile::tempdir()?;
@@ -97,12 +111,16 @@ async fn a_task_goes_from_apply_to_merged_with_every_file_as_it_was() -> Result<
     let arrived = tree(clone.path())?;
     ensure!(arrived == made, "sent {:?}, arrived {:?}", names(&made), names(&arrived));
     let log = git(clone.path(), &["log", "--format=%an <%ae>%n%B", "-1", "HEAD^2"])?;
-    ensure!(log.contains("Slipway-Task: ") && log.contains("Slipway <slipway@users.noreply.github.com>"), "{log}");
+    ensure!(
+        log.contains("Slipway-Task: ") && log.contains("Slipway <slipway@users.noreply.github.com>"),
+        "{log}"
+    );
 
     // The Task's own sandbox goes with the merge.
     within(Duration::from_secs(60), "the sandbox's end", || async {
-        (world.simulator.e2b.sandboxes().is_empty() && world.sandboxes().list(&Default::default()).await.ok()?.items.is_empty())
-            .then_some(())
+        (world.simulator.e2b.sandboxes().is_empty()
+            && world.sandboxes().list(&Default::default()).await.ok()?.items.is_empty())
+        .then_some(())
     })
     .await?;
     Ok(())
@@ -117,11 +135,16 @@ async fn twenty_small_files_cost_seven_calls_and_a_settled_task_costs_none() -> 
     let world = world("cost").await?;
     let script = "for i in $(seq 20); do echo line $i > file$i; done";
     let number = to_review(&world, "cheap", script).await?;
-    let calls = world.simulator.calls.matching(|call| call.api == "github" && call.path.contains("/repos/acme/app/"));
-    let git: Vec<_> = calls.iter().filter(|call| call.path.contains("/git/") || call.path.contains("/pulls")).collect();
+    let calls =
+        world.simulator.calls.matching(|call| call.api == "github" && call.path.contains("/repos/acme/app/"));
+    let git: Vec<_> =
+        calls.iter().filter(|call| call.path.contains("/git/") || call.path.contains("/pulls")).collect();
     let spent: Vec<String> = git.iter().map(|call| format!("{} {}", call.method, call.path)).collect();
     // The branches of the planned name are read before the command starts: not on the way from files to pull request.
-    let on_the_way = spent.iter().filter(|call| !call.contains("matching-refs") && !call.contains("state=all&sort")).count();
+    let on_the_way = spent
+        .iter()
+        .filter(|call| !call.contains("matching-refs") && !call.contains("state=all&sort"))
+        .count();
     ensure!(on_the_way <= 7, "{on_the_way} calls: {spent:#?}");
     ensure!(number > 0);
 
@@ -129,7 +152,8 @@ async fn twenty_small_files_cost_seven_calls_and_a_settled_task_costs_none() -> 
     // Ten seconds are two polls of a running command: whatever still ticks shows up.
     tokio::time::sleep(Duration::from_secs(10)).await;
     let after = writes(&world).await?;
-    let later: Vec<_> = world.simulator.calls.since(before.0).iter().map(|call| call.endpoint.clone()).collect();
+    let later: Vec<_> =
+        world.simulator.calls.since(before.0).iter().map(|call| call.endpoint.clone()).collect();
     ensure!(later.is_empty(), "a settled Task called {later:?}");
     ensure!(after == before.1, "a settled Task wrote {after:?} after {:?}", before.1);
     Ok(())

@@ -122,7 +122,9 @@ impl TaskController {
                 self.unspool(id).await;
                 Ok(Seen::Files(Files::Unchanged { digest: collected.digest }))
             }
-            Ok(Prepared::Progress { uploaded, of, .. }) => Ok(Seen::Files(Files::Progress { uploaded, of })),
+            Ok(Prepared::Progress { uploaded, of, failure }) => {
+                Ok(Seen::Files(Files::Progress { uploaded, of, failure }))
+            }
             Err(failure) if failure.reason == commit::SPOOLED_FILES_LOST => {
                 self.unspool(id).await;
                 Err(Failure { class: Class::Transient, ..failure })
