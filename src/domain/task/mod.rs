@@ -16,14 +16,11 @@ pub use publish::pull_request_text;
 pub use record::record;
 pub use round::spool_id;
 pub use stage::{Looking, PlannedBranch, wants};
-
 use super::{failure::Failure, plan, pull_request::ObservedPullRequest};
-use crate::api::{MergeMethod, TaskStatus};
+use crate::api::{MergeMethod, PullRequestState, TaskStatus};
 use jiff::{SignedDuration, Timestamp};
-
 /// The plan for a Task.
 pub type Plan = plan::Plan<TaskStatus, Step>;
-
 /// What is known without a call: other objects of the cluster, and what this process remembers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Context {
@@ -36,9 +33,26 @@ pub struct Context {
     /// When this process first saw the generation's process dead without an exit code.
     pub dead_since: Option<Timestamp>,
     /// When this process last read the pull request, for `merge.policy: WhenReady`.
-    pub pull_read_at: Option<Timestamp>,
+    pub pull_read: Option<PullRead>,
 }
-
+/// One process's memory of reading a pull request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PullRead {
+    pub at: Timestamp,
+    /// How many reads in a row found GitHub still working out whether it can be merged.
+    pub undecided: u32,
+}
+impl PullRead {
+    /// What to remember after reading `pull`.
+    pub fn after(previous: Option<Self>, pull: Option<&SeenPull>, at: Timestamp) -> Self {
+        let decided = pull.is_none_or(|pull| {
+            pull.observed.state != PullRequestState::Open
+                || pull.mergeable_state.as_deref().is_some_and(|state| state != "unknown")
+        });
+        let undecided = if decided { 0 } else { previous.map_or(0, |read| read.undecided).saturating_add(1) };
+        Self { at, undecided }
+    }
+}
 /// Where a Repository or Sandbox stands, as its own conditions say.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Health {
@@ -46,7 +60,6 @@ pub enum Health {
     NotReady(String),
     Stalled(String),
 }
-
 /// What a Task has to know of its Repository.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RepositoryView {
@@ -57,7 +70,6 @@ pub struct RepositoryView {
     pub suspended: bool,
     pub sync_interval: SignedDuration,
 }
-
 /// What a Task has to know of its Sandbox.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SandboxView {
@@ -70,14 +82,12 @@ pub struct SandboxView {
     pub owner: Option<String>,
     pub deleting: bool,
 }
-
 /// The world as one pass saw it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     pub context: Context,
     pub seen: Seen,
 }
-
 /// The answer to [`Looking`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
@@ -102,7 +112,6 @@ pub enum Seen {
     /// The tip of a branch.
     Tip(Option<String>),
 }
-
 /// What one look at a generation saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {
@@ -117,7 +126,6 @@ pub enum Look {
         tail: String,
     },
 }
-
 /// How far the files have come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Files {
@@ -127,10 +135,16 @@ pub enum Files {
     Unchanged { digest: String },
     /// The pass ended before the last upload: out of time, or by a failure after some progress.
     Progress { uploaded: usize, of: usize, failure: Option<Failure> },
+    /// The pass ended before the last upload.
+    Progress {
+        uploaded: usize,
+        of: usize,
+        /// What ended the pass early, if it was not its time.
+        failure: Option<Failure>,
+    },
     /// The spool has no room now.
     WaitingForSpool,
 }
-
 /// A pull request as GitHub shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeenPull {
@@ -139,7 +153,6 @@ pub struct SeenPull {
     /// `clean`, `blocked`, … ; absent in lists.
     pub mergeable_state: Option<String>,
 }
-
 /// The one effect of a pass.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
@@ -152,7 +165,6 @@ pub enum Step {
     CreatePullRequest { branch: String, base: String },
     Merge { number: i64, sha: String, method: MergeMethod },
 }
-
 /// Why a branch goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteBranch {
@@ -161,7 +173,6 @@ pub enum DeleteBranch {
     /// The Task is being deleted and no pull request carries it.
     Deletion,
 }
-
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
