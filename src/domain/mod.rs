@@ -4,9 +4,16 @@
 pub mod conditions;
 pub mod failure;
 pub mod files;
+pub mod git;
+pub mod input;
+pub mod mask;
 pub mod need;
 pub mod patch;
 pub mod plan;
 pub mod pull_request;
+pub mod repository;
 pub mod retry;
+pub mod sandbox;
+pub mod selection;
 pub mod signature;
+pub mod task;

@@ -26,9 +26,12 @@ pub fn of(task: &Task) -> Need {
         || status.pull_request.is_some()
         || reason_of(names::COMMITTED) == Some(reason::NOTHING_TO_COMMIT)
         || reason_of(names::GENERATED) == Some(reason::GENERATION_FAILED);
+    // A Task that is stalled by the sandbox itself still wants it: to drop the need would make the sandbox look idle.
+    let stalled = is_true(&status.conditions, names::STALLED)
+        && reason_of(names::STALLED) != Some(reason::SANDBOX_NOT_READY);
     if task.metadata.deletion_timestamp.is_some() || !asked || over {
         Need::None
-    } else if task.spec.suspend || is_true(&status.conditions, names::STALLED) {
+    } else if task.spec.suspend || stalled {
         Need::AgainstKill
     } else {
         Need::Work
@@ -57,6 +60,23 @@ pub fn keeps_up(need: Need, sandbox: &SandboxSpec) -> bool {
         Need::AgainstKill => sandbox.on_timeout == crate::api::OnTimeout::Kill,
         Need::Work => true,
     }
+}
+
+/// Who has the turn in a sandbox that `task` would like to use: another Task that needs it and has begun, or asked and
+/// is older. `None`: the turn is free or its own.
+pub fn holder<'a>(task: &Task, others: impl IntoIterator<Item = &'a Task>) -> Option<&'a Task> {
+    others
+        .into_iter()
+        .filter(|other| other.uid() != task.uid() && sandbox_name(other) == sandbox_name(task))
+        .filter(|other| of(other) != Need::None && precedence(other) < precedence(task))
+        .min_by_key(|other| precedence(other))
+}
+
+/// Who has begun comes before who has only asked, that before who has not; then the older one.
+fn precedence(task: &Task) -> (bool, bool, Option<jiff::Timestamp>, Option<String>) {
+    let begun = task.status.as_ref().is_some_and(|status| status.sandbox_id.is_some());
+    let created = task.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    (!(begun && of(task) != Need::None), of(task) == Need::None, created, task.uid())
 }
 
 /// Whether a Task says that its sandbox gives no answer, so that it has to be looked at.

@@ -1,1 +1,61 @@
-//! e2b
+//! E2B's two APIs: the lifecycle of sandboxes and envd, the daemon inside each (files and processes).
+//! Speaks in `domain::failure` classes; sends everything through the one call layer of `telemetry`.
+
+mod body;
+mod connect;
+mod endpoints;
+mod envd;
+mod error;
+mod http;
+mod lifecycle;
+mod process;
+mod wire;
+
+pub use body::Download;
+pub use endpoints::{EndpointError, Endpoints};
+pub use envd::{Entry, EntryType, Envd, Signal};
+pub use error::{Error, reason};
+pub use lifecycle::{Account, Connected, CreateRequest, Created, Detail, Listed, OnTimeout, Pause, State};
+pub use process::{Command, Event, Output, Process};
+
+use crate::telemetry::HttpService;
+use secrecy::SecretString;
+use std::sync::Arc;
+
+/// What a call answers: the value, or an [`Error`] with a class and a stable reason.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// One E2B installation: where it is and how to get there. Cheap to clone.
+#[derive(Clone)]
+pub struct E2b {
+    endpoints: Arc<Endpoints>,
+    lifecycle: HttpService,
+    envd: HttpService,
+}
+
+impl E2b {
+    /// `lifecycle` and `envd` may be the same service; in the operator each has the call layer of its own API.
+    pub fn new(endpoints: Endpoints, lifecycle: HttpService, envd: HttpService) -> Self {
+        Self { endpoints: Arc::new(endpoints), lifecycle, envd }
+    }
+
+    /// The same installation under one team's API key.
+    pub fn account(&self, api_key: SecretString) -> Account {
+        Account::new(self.clone(), api_key)
+    }
+
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+}
+
+/// What it takes to reach the envd of one sandbox. The token lives in memory only.
+#[derive(Debug, Clone)]
+pub struct Access {
+    pub sandbox_id: String,
+    pub envd_version: String,
+    /// `X-Access-Token` of every envd call; the same for the life of the sandbox.
+    pub token: Option<SecretString>,
+    /// The domain the answer named; private clusters only.
+    pub domain: Option<String>,
+}

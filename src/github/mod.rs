@@ -1,1 +1,26 @@
-//! github
+//! GitHub's REST API: one call per method, its failure classified, its limits kept. No retries and no policy: what to do
+//! about a failure is decided by the controllers from its class. Uses `domain` and `telemetry` only.
+
+mod call;
+mod classify;
+mod client;
+mod error;
+mod git;
+mod limits;
+mod observed;
+mod operation;
+mod pulls;
+mod recent;
+mod repositories;
+
+pub use classify::{OBJECT_MISSING, REPOSITORY_EMPTY, REPOSITORY_MOVED};
+pub use client::{Client, GitHub};
+pub use error::Error;
+pub use git::{
+    Author, Commit, CreatedRef, DeletedRef, NewCommit, Tree, TreeContent, TreeEntry, TreeItem, TreeItemKind,
+    UpdatedRef,
+};
+pub use pulls::{
+    CreatedPull, MergeMethod, Merged, NewPull, Pull, PullBase, PullHead, PullState, PullsPage, UpdatedPulls,
+};
+pub use repositories::{CreateRepository, Repository, RepositoryName};

@@ -1,6 +1,18 @@
 //! What can be seen of the operator from outside: logs, metrics, and the one layer every outbound call passes.
 //! Knows neither Kubernetes, GitHub nor E2B: they describe their calls to it.
 
+pub mod calls;
+pub mod context;
+pub mod http;
+pub mod logs;
+pub mod metrics;
+pub mod retries;
+
+pub use calls::{Api, Call, CallError, CallLayer, Fault, Hook};
+pub use context::{Attempt, ObjectLabel, with_attempt, with_object};
+pub use http::http_service;
+pub use metrics::{Controller, Metrics, Outcome};
+
 use std::time::Duration;
 
 /// An error of the transport below an adapter.
@@ -8,8 +20,11 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// HTTP as the adapters see it: one request in, one response out. Built in `app` around one reqwest client
 /// with the call layer on top, so that deadline, log line, metric and fault hang in one place.
-pub type HttpService =
-    tower::util::BoxCloneSyncService<http::Request<reqwest::Body>, http::Response<reqwest::Body>, BoxError>;
+pub type HttpService = tower::util::BoxCloneSyncService<
+    ::http::Request<reqwest::Body>,
+    ::http::Response<reqwest::Body>,
+    BoxError,
+>;
 
 /// How an adapter describes a call to the layer: an extension of the request.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,118 @@
+//! Which contents GitHub has accepted, in a file beside the spooled ones, so that a restart does not send them again.
+//! An id is believed in the process that saw it accepted; a later process asks GitHub first.
+
+use crate::github::RepositoryName;
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+use tokio::io::AsyncWriteExt as _;
+
+/// One line per accepted blob: `<process> <owner/name> <blob id>`.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    path: PathBuf,
+    repository: String,
+    accepted: HashSet<String>,
+    earlier: HashSet<String>,
+    /// The file ends in the middle of a line.
+    torn: bool,
+}
+
+impl Ledger {
+    /// Reads what is there. A missing file is an empty ledger; a line cut off by a crash is skipped.
+    pub(super) async fn open(path: &Path, repository: &RepositoryName) -> Self {
+        let repository = repository.to_string().to_lowercase();
+        let text = tokio::fs::read_to_string(path).await.unwrap_or_default();
+        let (mut accepted, mut earlier) = (HashSet::new(), HashSet::new());
+        for line in text.lines() {
+            let fields: Vec<&str> = line.split(' ').collect();
+            match fields[..] {
+                [by, of, blob] if of == repository && blob.len() == 40 => {
+                    let known = if by == process() { &mut accepted } else { &mut earlier };
+                    known.insert(blob.to_owned());
+                }
+                _ => {}
+            }
+        }
+        let torn = !text.is_empty() && !text.ends_with('\n');
+        Self { path: path.to_owned(), repository, accepted, earlier, torn }
+    }
+
+    /// Whether this process saw the blob accepted.
+    pub(super) fn has(&self, blob: &str) -> bool {
+        self.accepted.contains(blob)
+    }
+
+    /// Whether an earlier process noted the blob: GitHub probably has it.
+    pub(super) fn had(&self, blob: &str) -> bool {
+        self.earlier.contains(blob)
+    }
+
+    /// GitHub does not find what it had accepted: everything is sent again.
+    pub(super) async fn forget(&self) {
+        if let Err(error) = tokio::fs::remove_file(&self.path).await {
+            tracing::warn!(path = %self.path.display(), %error, "the list of uploaded files could not be removed");
+        }
+    }
+
+    /// Notes accepted blobs. A ledger that can't be written costs only uploads after a restart, so the pass goes on.
+    pub(super) async fn add(&mut self, blobs: &[&str]) {
+        if blobs.is_empty() {
+            return;
+        }
+        let start = if std::mem::take(&mut self.torn) { "\n" } else { "" };
+        let mut lines = start.to_owned();
+        for blob in blobs {
+            lines.extend([process(), " ", &self.repository, " ", blob, "\n"]);
+        }
+        self.accepted.extend(blobs.iter().map(|blob| (*blob).to_owned()));
+        if let Err(error) = append(&self.path, &lines).await {
+            tracing::warn!(path = %self.path.display(), %error, "the list of uploaded files could not be written");
+        }
+    }
+}
+
+async fn append(path: &Path, lines: &str) -> std::io::Result<()> {
+    let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(path).await?;
+    file.write_all(lines.as_bytes()).await?;
+    file.flush().await
+}
+
+/// Tells this process from those before it.
+fn process() -> &'static str {
+    static PROCESS: OnceLock<String> = OnceLock::new();
+    PROCESS.get_or_init(|| format!("{}-{}", std::process::id(), jiff::Timestamp::now().as_nanosecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn ids_of_an_earlier_process_and_of_another_repository_are_not_believed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("blobs");
+        let (ours, theirs) = (RepositoryName::new("Acme", "App"), RepositoryName::new("acme", "other"));
+        let id = |digit: &str| digit.repeat(40);
+        Ledger::open(&path, &ours).await.add(&[&id("a")]).await;
+        Ledger::open(&path, &theirs).await.add(&[&id("b")]).await;
+        append(&path, &format!("1-1 acme/app {}\n1-1 acme/app 123", id("c"))).await.unwrap();
+        let ledger = Ledger::open(&path, &RepositoryName::new("acme", "app")).await;
+        assert!(ledger.has(&id("a")) && !ledger.had(&id("a")));
+        assert!(!ledger.has(&id("b")) && !ledger.had(&id("b")));
+        assert!(!ledger.has(&id("c")) && ledger.had(&id("c")));
+        assert!(!ledger.had("123"));
+    }
+
+    #[tokio::test]
+    async fn what_is_added_after_a_line_cut_off_by_a_crash_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("blobs");
+        let ours = RepositoryName::new("acme", "app");
+        append(&path, "1-1 acme/app 12345").await.unwrap();
+        Ledger::open(&path, &ours).await.add(&[&"a".repeat(40)]).await;
+        assert!(Ledger::open(&path, &ours).await.has(&"a".repeat(40)));
+    }
+}

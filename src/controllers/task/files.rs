@@ -1,0 +1,267 @@
+//! Files out of the sandbox, into the spool: list, select, check the caps, transfer as one archive, hash.
+//! Called by the Task controller; what it returns goes to `github` as a tree.
+
+mod archive;
+mod blob;
+mod intake;
+mod listing;
+mod single;
+mod spool;
+
+pub use spool::{Reservation, Spool, SpoolError};
+
+use crate::domain::failure::{Class, Failure};
+use crate::domain::files::Snapshot;
+use crate::domain::selection::{PatternError, Selection, parent};
+use crate::e2b::{self, Envd};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use intake::Intake;
+use listing::{Found, Kind, Listing};
+
+/// Who reads the files: whatever the generation made, root can read it. E2B's templates all have it.
+const SANDBOX_USER: &str = "root";
+
+/// Longest `.gitignore` that is honoured (bytes).
+const MAX_IGNORE_FILE: usize = 4 << 20;
+/// `.gitignore` files that are read at a time.
+const IGNORE_FILES_AT_ONCE: usize = 8;
+
+/// Names in the arguments of one command (bytes): Linux allows 2 MiB with the environment, 128 KiB each.
+const BATCH_NAMES: usize = 64 << 10;
+
+/// Which files are the result (`spec.source`).
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Absolute.
+    pub path: String,
+    /// gitignore patterns relative to `path`; empty: everything.
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
+    /// `.gitignore` files below `path` are not honoured.
+    pub include_ignored: bool,
+}
+
+/// The bounds of one transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    pub max_files: usize,
+    /// Bytes.
+    pub max_file_bytes: u64,
+    /// Bytes.
+    pub max_total_bytes: u64,
+}
+
+/// The result of a transfer, spooled.
+#[derive(Debug, Clone)]
+pub struct Collected {
+    pub snapshot: Snapshot,
+    /// `filesDigest`: SHA-256 over mode, path and blob id of every file, hex.
+    pub digest: String,
+}
+
+/// Why there are no files.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum FilesError {
+    /// The path is missing or nothing is selected; the message says which.
+    #[error("{0}")]
+    NoFiles(String),
+    /// Over a cap; the message names the cap, and the file where it is one file.
+    #[error("{0}")]
+    TooLarge(String),
+    /// A pattern or a file name that can't be used; the message names it.
+    #[error("{0}")]
+    Invalid(String),
+    /// The spool has no room now.
+    #[error("waiting for {needed} bytes of room in the spool")]
+    WaitingForSpool { needed: u64 },
+    /// The transfer failed half-way or the sandbox changed under it: nothing was kept.
+    #[error("{0}")]
+    Interrupted(String),
+    /// The sandbox gave no answer or an error.
+    #[error(transparent)]
+    Sandbox(#[from] e2b::Error),
+    /// The spool's disk failed.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The sandbox could not be reached in the first place.
+    #[error("{}", .0.message)]
+    Unreached(Failure),
+}
+
+impl FilesError {
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoFiles(_) => "NoFiles",
+            Self::TooLarge(_) => "TooLarge",
+            Self::Invalid(_) => "InvalidFiles",
+            Self::WaitingForSpool { .. } => "WaitingForSpool",
+            Self::Interrupted(_) => "TransferInterrupted",
+            Self::Sandbox(error) => error.reason,
+            Self::Spool(_) => "SpoolFailed",
+            Self::Unreached(failure) => failure.reason,
+        }
+    }
+
+    pub fn class(&self) -> Class {
+        match self {
+            Self::NoFiles(_) | Self::TooLarge(_) | Self::Invalid(_) => Class::Invalid,
+            Self::WaitingForSpool { .. } | Self::Interrupted(_) | Self::Spool(_) => Class::Transient,
+            Self::Sandbox(error) => error.class,
+            Self::Unreached(failure) => failure.class,
+        }
+    }
+}
+
+impl From<FilesError> for Failure {
+    fn from(error: FilesError) -> Self {
+        let message = error.to_string();
+        Self { operation: "collectFiles", class: error.class(), reason: error.reason(), message }
+    }
+}
+
+/// Reads the files into the spool under `id` and returns them with their blob ids. All or nothing: a failure
+/// leaves no part of a snapshot behind. What was spooled under `id` before is replaced.
+pub async fn collect(
+    envd: &Envd,
+    source: &Source,
+    caps: Caps,
+    spool: &Spool,
+    id: &str,
+) -> Result<Collected, FilesError> {
+    let selection = Selection::new(&source.include, &source.exclude)?;
+    let listing = listing::list(envd, &source.path).await?;
+    let (selected, has_tar) = select(envd, source, selection, listing).await?;
+    if selected.is_empty() {
+        return Err(FilesError::NoFiles(format!(
+            "no file below {} is selected: check spec.source, and .gitignore files there",
+            source.path
+        )));
+    }
+    let bytes = intake::check_listed(caps, &selected)?;
+    check_names(&selected)?;
+    if bytes > spool.capacity() {
+        return Err(FilesError::TooLarge(format!(
+            "the selected files have {bytes} bytes, SLIPWAY_SPOOL_BYTES allows {}: narrow spec.source",
+            spool.capacity()
+        )));
+    }
+    let reservation = spool.reserve(bytes).ok_or(FilesError::WaitingForSpool { needed: bytes })?;
+    let intake = Intake::new(spool.begin(id, reservation)?, caps);
+    let intake = if has_tar {
+        archive::transfer(envd, &source.path, &selected, intake).await?
+    } else {
+        single::transfer(envd, &source.path, &selected, intake).await?
+    };
+    intake.keep()
+}
+
+/// What of the listing travels, by name.
+async fn select(
+    envd: &Envd,
+    source: &Source,
+    mut selection: Selection,
+    listing: Listing,
+) -> Result<(Vec<Found>, bool), FilesError> {
+    if !source.include_ignored {
+        read_ignore_files(envd, &source.path, &mut selection, &listing.found).await?;
+    }
+    let mut selected: Vec<_> = listing.found.into_iter().filter(|file| selection.takes(&file.path)).collect();
+    selected.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok((selected, listing.has_tar))
+}
+
+/// Adds the `.gitignore` files, the upper ones first: they may leave out directories with more of them. Links of that
+/// name are passed over, as git does.
+async fn read_ignore_files(
+    envd: &Envd,
+    base: &str,
+    selection: &mut Selection,
+    found: &[Found],
+) -> Result<(), FilesError> {
+    let is_ignore_file =
+        |f: &&Found| f.path.rsplit(|b| *b == b'/').next() == Some(b".gitignore") && f.kind != Kind::Symlink;
+    let depth = |f: &&Found| f.path.split(|b| *b == b'/').count();
+    let mut files: Vec<&Found> = found.iter().filter(is_ignore_file).collect();
+    files.sort_by_key(depth);
+    for level in files.chunk_by(|a, b| depth(a) == depth(b)) {
+        let reads: Vec<_> = level
+            .iter()
+            .filter(|file| !selection.leaves_out(parent(&file.path)))
+            // A directory that is no UTF-8 has no path envd could be asked for, and none that could travel.
+            .filter_map(|file| Some((parent(&file.path), std::str::from_utf8(&file.path).ok()?)))
+            .map(|(directory, path)| async move {
+                let path = format!("{}/{path}", base.trim_end_matches('/'));
+                let content = envd.read_small(&path, MAX_IGNORE_FILE).await?;
+                Ok::<_, e2b::Error>((directory, content.unwrap_or_default()))
+            })
+            .collect();
+        let contents: Vec<_> = stream::iter(reads).buffered(IGNORE_FILES_AT_ONCE).try_collect().await?;
+        for (directory, content) in contents {
+            selection.add_ignore_file(directory, &content);
+        }
+    }
+    Ok(())
+}
+
+/// GitHub's API takes names as JSON: there is no way to send one that is no UTF-8.
+fn check_names(selected: &[Found]) -> Result<(), FilesError> {
+    match selected.iter().find(|file| std::str::from_utf8(&file.path).is_err()) {
+        None => Ok(()),
+        Some(file) => Err(FilesError::Invalid(format!(
+            "the file name \"{}\" is no UTF-8, which GitHub's API can't carry: rename it or leave it out by \
+             spec.source.exclude",
+            file.path.escape_ascii()
+        ))),
+    }
+}
+
+/// `files` in pieces whose names fit one command and whose content is at most `bytes`, unless one file has more.
+fn batches(files: &[Found], bytes: u64) -> impl Iterator<Item = &[Found]> {
+    let mut rest = files;
+    std::iter::from_fn(move || {
+        let (mut names, mut content) = (0, 0_u64);
+        let fits = |file: &&Found| {
+            names += file.path.len() + 3;
+            content = content.saturating_add(file.size);
+            names <= BATCH_NAMES && content <= bytes
+        };
+        let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
+        let (batch, after) = rest.split_at(count);
+        rest = after;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+impl From<PatternError> for FilesError {
+    fn from(error: PatternError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, size: u64) -> Found {
+        Found { path: name.as_bytes().to_vec(), kind: Kind::Regular { executable: false }, size }
+    }
+
+    #[test]
+    fn batches_keep_order_and_bounds() {
+        let files: Vec<_> =
+            [3, 3, 9, 1, 1].iter().enumerate().map(|(n, s)| file(&n.to_string(), *s)).collect();
+        let sizes: Vec<Vec<u64>> =
+            batches(&files, 6).map(|batch| batch.iter().map(|file| file.size).collect()).collect();
+        assert_eq!(sizes, [vec![3, 3], vec![9], vec![1, 1]]);
+        let long: Vec<_> = (0..3).map(|_| file(&"n".repeat(30_000), 0)).collect();
+        assert_eq!(batches(&long, 6).map(<[_]>::len).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(batches(&[], 6).count(), 0);
+    }
+
+    #[test]
+    fn names_that_are_no_utf8_are_named() {
+        let wrong = Found { path: b"a\xffb".to_vec(), kind: Kind::Symlink, size: 0 };
+        let error = check_names(&[file("fine", 1), wrong]).map_err(|e| e.to_string());
+        assert!(error.is_err_and(|text| text.contains("\"a\\xffb\"")));
+    }
+}

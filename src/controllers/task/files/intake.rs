@@ -1,0 +1,121 @@
+//! What has arrived of one transfer: every file is held against the caps and the room before a byte is written.
+//! Filled by `files::archive` or `files::single`; ends as a snapshot in `files::spool`.
+
+use super::listing::{Found, Kind};
+use super::spool::{Staging, failed};
+use super::{Caps, Collected, FilesError};
+use crate::domain::files::{File, Mode};
+use sha2::{Digest as _, Sha256};
+use std::io;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug)]
+pub(super) struct Intake {
+    staging: Staging,
+    caps: Caps,
+    files: Vec<File>,
+    bytes: u64,
+}
+
+/// A place for one file: its content's name and where that is.
+pub(super) struct Place {
+    pub name: PathBuf,
+    pub path: PathBuf,
+}
+
+impl Intake {
+    pub(super) fn new(staging: Staging, caps: Caps) -> Self {
+        Self { staging, caps, files: Vec::new(), bytes: 0 }
+    }
+
+    /// Files that have arrived so far.
+    pub(super) fn files(&self) -> &[File] {
+        &self.files
+    }
+
+    /// Lets a file of `size` bytes in, or says which bound it breaks. Sizes are those that are delivered: a file may
+    /// have grown since it was listed.
+    pub(super) fn admit(&mut self, path: &str, size: u64) -> Result<Place, FilesError> {
+        check_file(self.caps, path, size)?;
+        self.bytes = self.bytes.saturating_add(size);
+        check_total(self.caps, self.bytes)?;
+        let held = self.staging.reservation().bytes();
+        if self.bytes > held && !self.staging.reservation().grow(self.bytes - held) {
+            return Err(FilesError::WaitingForSpool { needed: self.bytes });
+        }
+        let name = PathBuf::from(self.files.len().to_string());
+        let path = self.staging.dir().join(&name);
+        Ok(Place { name, path })
+    }
+
+    pub(super) fn add(&mut self, path: String, mode: Mode, size: u64, blob: String, place: Place) {
+        self.files.push(File { path, mode, size, blob, content: place.name });
+    }
+
+    pub(super) fn keep(mut self) -> Result<Collected, FilesError> {
+        self.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let digest = digest(&self.files);
+        Ok(self.staging.keep(self.files, digest)?)
+    }
+
+    pub(super) fn disk_error(path: &Path, error: &io::Error) -> FilesError {
+        failed(path, error).into()
+    }
+}
+
+/// The caps on what was listed, before anything is transferred; returns the sum of sizes (bytes).
+pub(super) fn check_listed(caps: Caps, found: &[Found]) -> Result<u64, FilesError> {
+    if found.len() > caps.max_files {
+        return Err(FilesError::TooLarge(format!(
+            "{} files are selected, SLIPWAY_MAX_FILES allows {}: narrow spec.source",
+            found.len(),
+            caps.max_files
+        )));
+    }
+    for file in found {
+        check_file(caps, &String::from_utf8_lossy(&file.path), file.size)?;
+    }
+    let total = found.iter().map(|file| file.size).fold(0, u64::saturating_add);
+    check_total(caps, total)?;
+    Ok(total)
+}
+
+fn check_file(caps: Caps, path: &str, size: u64) -> Result<(), FilesError> {
+    if size <= caps.max_file_bytes {
+        return Ok(());
+    }
+    let shown: String = path.chars().take(200).collect();
+    Err(FilesError::TooLarge(format!(
+        "{shown:?} has {size} bytes, SLIPWAY_MAX_FILE_BYTES allows {}: leave it out by spec.source.exclude",
+        caps.max_file_bytes
+    )))
+}
+
+fn check_total(caps: Caps, total: u64) -> Result<(), FilesError> {
+    if total <= caps.max_total_bytes {
+        return Ok(());
+    }
+    Err(FilesError::TooLarge(format!(
+        "the selected files have more bytes together than SLIPWAY_MAX_TOTAL_BYTES allows ({}): narrow spec.source",
+        caps.max_total_bytes
+    )))
+}
+
+/// Over mode, blob id and path of every file, as `git ls-tree -z` would print them.
+fn digest(files: &[File]) -> String {
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(format!("{} {}\t{}\0", file.mode.as_str(), file.blob, file.path));
+    }
+    hex::encode(hash.finalize())
+}
+
+impl From<Kind> for Mode {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Regular { executable: false } => Self::Regular,
+            Kind::Regular { executable: true } => Self::Executable,
+            Kind::Symlink => Self::Symlink,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Transfer one by one: for sandboxes without tar. Files by envd's own download, links by `readlink`.
+//! The other way of `controllers::task::files`.
+
+use super::blob;
+use super::intake::Intake;
+use super::listing::{Found, Kind, words};
+use super::{FilesError, SANDBOX_USER, batches};
+use crate::domain::files::Mode;
+use crate::e2b::{Command, Envd};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+
+const READLINK: &str = include_str!("readlink.sh");
+const TIMEOUT: Duration = Duration::from_mins(1);
+/// Targets are at most 4 KiB each, and a batch of names 64 KiB (bytes).
+const MAX_TARGETS: usize = 64 << 20;
+
+pub(super) async fn transfer(
+    envd: &Envd,
+    base: &str,
+    selected: &[Found],
+    mut intake: Intake,
+) -> Result<Intake, FilesError> {
+    let (links, files): (Vec<&Found>, Vec<&Found>) = selected.iter().partition(|f| f.kind == Kind::Symlink);
+    for file in files {
+        download(envd, base, file, &mut intake).await?;
+    }
+    let links: Vec<Found> = links.into_iter().cloned().collect();
+    for batch in batches(&links, u64::MAX) {
+        read_links(envd, base, batch, &mut intake).await?;
+    }
+    Ok(intake)
+}
+
+async fn download(envd: &Envd, base: &str, file: &Found, intake: &mut Intake) -> Result<(), FilesError> {
+    let path = String::from_utf8_lossy(&file.path).into_owned();
+    let whole = format!("{}/{path}", base.trim_end_matches('/'));
+    let gone = || FilesError::Interrupted(format!("{path:?} vanished before it was read"));
+    let mut body = envd.read_file(&whole).await?.ok_or_else(gone)?;
+    // The length that is announced is the one that the body is checked against.
+    let size = body.length().unwrap_or(file.size);
+    let place = intake.admit(&path, size)?;
+    let on_disk = |error: &std::io::Error| Intake::disk_error(&place.path, error);
+    let mut spooled = tokio::fs::File::create_new(&place.path).await.map_err(|e| on_disk(&e))?;
+    let mut written = 0;
+    while let Some(piece) = body.next().await? {
+        written += piece.len() as u64;
+        if written > size {
+            return Err(FilesError::Interrupted(format!("{path:?} grew while it was read")));
+        }
+        spooled.write_all(&piece).await.map_err(|e| on_disk(&e))?;
+    }
+    spooled.flush().await.map_err(|e| on_disk(&e))?;
+    drop(spooled);
+    let content = place.path.clone();
+    let hashed = tokio::task::spawn_blocking(move || blob::hash_file(&content)).await;
+    let (blob, size) = hashed.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(|e| on_disk(&e))?;
+    intake.add(path, file.kind.into(), size, blob, place);
+    Ok(())
+}
+
+async fn read_links(envd: &Envd, base: &str, batch: &[Found], intake: &mut Intake) -> Result<(), FilesError> {
+    let names = batch.iter().map(|link| format!("./{}", String::from_utf8_lossy(&link.path)));
+    let mut command = Command::sh("readLinks", READLINK, std::iter::once(base.to_owned()).chain(names));
+    command.timeout = Some(TIMEOUT);
+    command.user = Some(SANDBOX_USER);
+    let output = envd.run(command, MAX_TARGETS).await?;
+    if output.exit_code != Some(0) || output.truncated {
+        return Err(FilesError::Interrupted(format!("reading links failed: {}", words(&output))));
+    }
+    let targets: Vec<&[u8]> = output.stdout.split(|b| *b == 0).collect();
+    if targets.len() != batch.len() + 1 {
+        return Err(FilesError::Interrupted("reading links gave another number of targets".to_owned()));
+    }
+    for (link, target) in batch.iter().zip(targets) {
+        let path = String::from_utf8_lossy(&link.path).into_owned();
+        // readlink ends its answer with one line feed; all before it is the target's.
+        let target = target.strip_suffix(b"\n").unwrap_or(target);
+        let size = target.len() as u64;
+        let place = intake.admit(&path, size)?;
+        let blob = blob::store(&mut &*target, size, &place.path).map_err(|error| match error {
+            blob::CopyError::Source(e) | blob::CopyError::Disk(e) => Intake::disk_error(&place.path, &e),
+        })?;
+        intake.add(path, Mode::Symlink, size, blob, place);
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Generation, the part that touches the sandbox: start the command once, look at it, signal it.
+//! Called by the Task controller, which decides what a look means; talks to `e2b::Envd` only.
+//!
+//! Everything that has to survive the operator lies in `/var/tmp/slipway/<id>` of the sandbox: `pid` (with the
+//! process's start time), `stdout`, `stderr` and `exit`. The scripts need a POSIX shell, coreutils or busybox.
+
+use crate::domain::mask::{last_lines, mask};
+use crate::e2b::{Command, Envd, Result, Signal};
+use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+
+const START: &str = include_str!("generate/start.sh");
+const RUN: &str = include_str!("generate/run.sh");
+const LOOK: &str = concat!(include_str!("generate/look.sh"), include_str!("generate/report.sh"));
+const SIGNAL: &str = concat!(include_str!("generate/look.sh"), include_str!("generate/signal.sh"));
+
+/// What a look or a signal may take in the sandbox.
+const SCRIPT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Both logs' ends and the verdict fit in this (bytes).
+const MAX_OUTPUT: usize = 64 << 10;
+
+/// What people see of the output: the last lines, and at most so many bytes of them.
+const TAIL_LINES: usize = 20;
+const TAIL_BYTES: usize = 1024;
+
+/// One attempt to generate.
+#[derive(Debug, Clone)]
+pub struct GenerationSpec {
+    /// `<task uid>-<round>-<attempt>`: the tag of the process and the name of its directory.
+    pub id: String,
+    /// An argument vector; `command[0]` is looked up in the sandbox's `PATH`.
+    pub command: Vec<String>,
+    /// Absolute; created if missing.
+    pub working_dir: String,
+    /// `SLIPWAY_*` and what `generate.env` says.
+    pub env: Vec<(String, SecretString)>,
+}
+
+/// What one look at a generation saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// No directory of this id, and one could be made: not started, or a start that has not arrived. Starting
+    /// (again) is safe: only one start gets the directory.
+    NotStarted,
+    /// No directory of this id, and none can be made; mkdir's own words.
+    DirectoryFailed {
+        message: String,
+    },
+    Running {
+        pid: u32,
+    },
+    /// No live process and no exit code. Lost only if a second look, 10 s later, says the same: between making the
+    /// directory and writing `pid` a start looks like this too.
+    PidDead {
+        tail: String,
+    },
+    /// `code` as the shell counts: 128 + n after signal n. `tail`: the last 20 lines (≤ 1 KiB) of stdout, then
+    /// stderr, secrets masked.
+    Exited {
+        code: i32,
+        tail: String,
+    },
+}
+
+/// Whether a signal reached the process group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signalled {
+    Sent,
+    /// No directory, or its process lives no more.
+    NotRunning,
+}
+
+/// Starts the command in a session of its own. Doing it twice starts it once. Success says that the sandbox took
+/// the start; what became of it a [`look`] tells.
+pub async fn start(envd: &Envd, spec: &GenerationSpec) -> Result<()> {
+    let mut args = vec![spec.id.clone(), RUN.to_owned(), spec.working_dir.clone()];
+    args.extend(spec.command.iter().cloned());
+    let mut command = Command::sh("startGeneration", START, args);
+    command.write = true;
+    command.envs.clone_from(&spec.env);
+    command.tag = Some(spec.id.clone());
+    envd.start(command).await.map(drop)
+}
+
+/// One call, whatever the state. `secrets` are the values to mask in the tail.
+pub async fn look(envd: &Envd, id: &str, secrets: &[SecretString]) -> Result<Look> {
+    let command = script("lookAtGeneration", LOOK, id);
+    let output = envd.run(command.clone(), MAX_OUTPUT).await?;
+    let secrets: Vec<_> = secrets.iter().map(ExposeSecret::expose_secret).collect();
+    parse_look(&String::from_utf8_lossy(&output.stdout), &secrets)
+        .ok_or_else(|| command.unexpected_output(&output))
+}
+
+/// Signals the whole process group of the generation.
+pub async fn signal(envd: &Envd, id: &str, signal: Signal) -> Result<Signalled> {
+    let name = match signal {
+        Signal::Term => "TERM",
+        Signal::Kill => "KILL",
+    };
+    let mut command = script("signalGeneration", &format!("signal={name}\n{SIGNAL}"), id);
+    command.write = true;
+    let output = envd.run(command.clone(), MAX_OUTPUT).await?;
+    match String::from_utf8_lossy(&output.stdout).lines().next() {
+        Some("sent") => Ok(Signalled::Sent),
+        Some("not-running" | "not-started" | "failed") => Ok(Signalled::NotRunning),
+        _ => Err(command.unexpected_output(&output)),
+    }
+}
+
+fn script(operation: &'static str, script: &str, id: &str) -> Command {
+    let mut command = Command::sh(operation, script, [id.to_owned()]);
+    command.timeout = Some(SCRIPT_TIMEOUT);
+    command
+}
+
+fn parse_look(text: &str, secrets: &[&str]) -> Option<Look> {
+    let (verdict, rest) = text.split_once('\n')?;
+    let tail = || last_lines(&mask(rest, secrets), TAIL_LINES, TAIL_BYTES);
+    Some(match verdict.split_once(' ').unwrap_or((verdict, "")) {
+        ("not-started", "") => Look::NotStarted,
+        ("failed", "") => Look::DirectoryFailed { message: last_lines(rest, 1, TAIL_BYTES) },
+        ("running", pid) => Look::Running { pid: pid.parse().ok()? },
+        ("dead", "") => Look::PidDead { tail: tail() },
+        ("exited", code) => Look::Exited { code: code.parse().ok()?, tail: tail() },
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_verdict() {
+        assert_eq!(parse_look("not-started\n", &[]), Some(Look::NotStarted));
+        assert_eq!(parse_look("running 17\n", &[]), Some(Look::Running { pid: 17 }));
+        assert_eq!(
+            parse_look("failed\nmkdir: cannot create directory: Read-only file system", &[]),
+            Some(Look::DirectoryFailed {
+                message: "mkdir: cannot create directory: Read-only file system".into()
+            })
+        );
+        assert_eq!(
+            parse_look("exited 3\nout\nkey=hunter2\n", &["hunter2"]),
+            Some(Look::Exited { code: 3, tail: "out\nkey=***".into() })
+        );
+        for unreadable in ["", "exited x\n", "running\n", "else\n", "dead"] {
+            assert_eq!(parse_look(unreadable, &[]), None, "{unreadable:?}");
+        }
+    }
+
+    #[test]
+    fn masks_before_it_cuts() {
+        let long = format!("dead\n{}secret-value{}", "x".repeat(2000), "y".repeat(1022));
+        let Some(Look::PidDead { tail }) = parse_look(&long, &["secret-value"]) else { panic!("a dead one") };
+        assert_eq!(tail, format!("**{}", "y".repeat(1022)), "a secret on the cut shows no part of itself");
+    }
+}

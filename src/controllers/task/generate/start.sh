@@ -1,0 +1,20 @@
+# Starts one generation, once, in a session of its own. $1: id, $2: runner script, $3: working directory, $4…: command.
+# Names begin with _slipway: the command's own environment must pass through unchanged.
+umask 022
+_slipway_id=$1
+_slipway_runner=$2
+shift 2
+# World-writable like /tmp: other users of the sandbox may come here too.
+mkdir -p -m 1777 /var/tmp/slipway
+# Only one start gets the directory; every other ends here without a trace.
+mkdir "/var/tmp/slipway/$_slipway_id" || exit 0
+cd "/var/tmp/slipway/$_slipway_id" || exit 0
+if command -v setsid >/dev/null 2>&1; then
+  exec setsid /bin/sh -c "$_slipway_runner" slipway-generate "$@"
+elif command -v busybox >/dev/null 2>&1; then
+  exec busybox setsid /bin/sh -c "$_slipway_runner" slipway-generate "$@"
+fi
+# Where job control works without a terminal (bash), a background job leads a group of its own.
+exec </dev/null >/dev/null 2>&1
+set -m
+/bin/sh -c "$_slipway_runner" slipway-generate "$@" &

@@ -1,0 +1,143 @@
+//! The board's rows and the shorthand for writing them, with conditions, into a status.
+//! The contract with task boards: values exactly so (design of the Task, "The board").
+
+use crate::{
+    api::{BuildStatus, Column, State, Task, TaskStatus, bounds, common::Retry, conditions as names},
+    domain::{
+        conditions::{self, Standing},
+        failure::Failure,
+        retry::{self, Verdict},
+    },
+};
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+/// A row of the board.
+pub(super) type Row = (State, Column, BuildStatus);
+
+pub(super) const PENDING: Row = (State::Todo, Column::Research, BuildStatus::Pending);
+pub(super) const BUILDING: Row = (State::InProgress, Column::Development, BuildStatus::Building);
+pub(super) const FAILED_EARLY: Row = (State::Todo, Column::Research, BuildStatus::Failed);
+pub(super) const FAILED_LATE: Row = (State::InProgress, Column::Development, BuildStatus::Failed);
+pub(super) const NOTHING_CHANGED: Row = (State::Todo, Column::Research, BuildStatus::Ready);
+
+/// A status in the making.
+#[derive(Debug, Clone)]
+pub(super) struct Draft<'a> {
+    pub task: &'a Task,
+    pub status: TaskStatus,
+    pub now: Timestamp,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(task: &'a Task, status: TaskStatus, now: Timestamp) -> Self {
+        Self { task, status, now }
+    }
+
+    pub(super) fn uid(&self) -> String {
+        self.task.uid().unwrap_or_default()
+    }
+
+    fn generation(&self) -> i64 {
+        self.task.metadata.generation.unwrap_or_default()
+    }
+
+    pub(super) fn row(&mut self, row: Row) {
+        (self.status.state, self.status.column, self.status.build_status) = row;
+    }
+
+    pub(super) fn condition(&mut self, type_: &str, holds: bool, reason: &str, message: &str) {
+        let generation = self.generation();
+        conditions::set(&mut self.status.conditions, generation, self.now, type_, holds, reason, message);
+    }
+
+    /// Sets `Ready`, `Reconciling` and `Stalled`, and brings every condition up to this generation.
+    pub(super) fn stand(&mut self, standing: Standing, reason: &str, message: &str) {
+        let generation = self.generation();
+        conditions::stand(&mut self.status.conditions, generation, self.now, standing, reason, message);
+        self.status.observed_generation = generation;
+        for condition in &mut self.status.conditions {
+            condition.observed_generation = Some(generation);
+        }
+    }
+
+    pub(super) fn ready(&mut self, reason: &str, message: &str) {
+        self.status.retry = None;
+        self.stand(Standing::Ready, reason, message);
+    }
+
+    pub(super) fn working(&mut self, reason: &str, message: &str) {
+        self.stand(Standing::Reconciling, reason, message);
+    }
+
+    /// A call failed: `status.retry`, the conditions, and the board when a person has to act.
+    pub(super) fn failed(&mut self, failure: &Failure) {
+        let verdict = retry::after(self.status.retry.as_ref(), failure, &self.uid(), self.now);
+        self.verdict(verdict);
+    }
+
+    pub(super) fn verdict(&mut self, verdict: Verdict) {
+        if verdict.standing == Standing::Stalled {
+            self.stuck();
+        }
+        self.status.retry = Some(verdict.retry);
+        self.stand(verdict.standing, verdict.reason, &verdict.message);
+    }
+
+    /// Something that a person has to mend, without a call to repeat.
+    pub(super) fn stalled(&mut self, reason: &str, message: &str) {
+        self.stuck();
+        self.status.retry = None;
+        self.stand(Standing::Stalled, reason, message);
+    }
+
+    /// The board row of a Task that can't go on. With a pull request the board is that of the pull request.
+    fn stuck(&mut self) {
+        if self.status.pull_request.is_none() {
+            let late = conditions::is_true(&self.status.conditions, names::GENERATED);
+            self.row(if late { FAILED_LATE } else { FAILED_EARLY });
+        }
+    }
+
+    /// A referenced object that is not there yet.
+    pub(super) fn missing(
+        &mut self,
+        operation: &'static str,
+        reason: &'static str,
+        message: &str,
+    ) -> Timestamp {
+        if let Some(retry) = self.due_later(operation) {
+            // Looked at before its time, by another event: the schedule stands.
+            let at = retry.next_attempt_at.0;
+            let standing = if retry::missing(retry.attempt - 1).is_some() {
+                Standing::Reconciling
+            } else {
+                Standing::Stalled
+            };
+            self.stand(standing, reason, message);
+            return at;
+        }
+        let verdict =
+            retry::not_found(self.status.retry.as_ref(), operation, reason, message, &self.uid(), self.now);
+        let at = verdict.retry.next_attempt_at.0;
+        self.verdict(verdict);
+        at
+    }
+
+    fn due_later(&self, operation: &str) -> Option<&Retry> {
+        self.status
+            .retry
+            .as_ref()
+            .filter(|retry| retry.operation == operation && retry.next_attempt_at.0 > self.now)
+    }
+
+    /// The retry's time, if there is one.
+    pub(super) fn retry_at(&self) -> Option<Timestamp> {
+        self.status.retry.as_ref().map(|retry| retry.next_attempt_at.0)
+    }
+}
+
+/// Cuts a name to the schema's bound for ids.
+pub(super) fn id(text: &str) -> String {
+    bounds::cut(text, bounds::ID)
+}

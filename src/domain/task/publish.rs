@@ -1,0 +1,113 @@
+//! From files to an open pull request: the commit that GitHub has, the branch at it, the pull request from it.
+//! Each is looked for before it is made.
+
+use super::{
+    Context, Files, Plan, Seen, SeenPull, Step,
+    board::{Draft, id as cut_id},
+    decide::again,
+    review, round,
+    stage::base_branch,
+};
+use crate::{
+    api::{Task, TaskStatus, conditions as names, conditions::reason},
+    domain::plan::Next,
+};
+use jiff::SignedDuration;
+use kube::ResourceExt;
+
+/// How far the files have come, and what that means.
+pub(super) fn collect(mut draft: Draft<'_>, spool: String, seen: &Seen) -> Plan {
+    let Seen::Files(files) = seen else { return again(draft) };
+    draft.status.retry = None;
+    match files {
+        Files::Committed { tree, commit, digest } => {
+            note_digest(&mut draft, digest);
+            draft.status.tree_sha = Some(tree.clone());
+            draft.status.commit_sha = Some(commit.clone());
+            draft.condition(names::COMMITTED, true, reason::SUCCEEDED, "GitHub has the commit");
+            draft.working(reason::OPENING_PULL_REQUEST, "creating the branch");
+            let branch = draft.status.branch.clone().unwrap_or_default();
+            Plan::intend(draft.status, Step::CreateBranch { branch, sha: commit.clone(), generation: spool })
+        }
+        Files::Unchanged { digest } => {
+            note_digest(&mut draft, digest);
+            let message = "the base branch has all these files already: nothing to commit";
+            draft.condition(names::COMMITTED, false, reason::NOTHING_TO_COMMIT, message);
+            Plan::settle(draft.status, Next::Now)
+        }
+        Files::Progress { uploaded, of, failure } => {
+            let message = format!("{uploaded} of {of} files uploaded");
+            draft.condition(names::COMMITTED, false, reason::COMMITTING, &message);
+            draft.working(reason::COMMITTING, &message);
+            if let Some(failure) = failure {
+                draft.failed(failure);
+                return again(draft);
+            }
+            Plan::settle(draft.status, Next::Now)
+        }
+        Files::WaitingForSpool => {
+            draft.working(reason::WAITING_FOR_SPOOL, "waiting for room in the operator's spool");
+            Plan::settle(draft.status, Next::After(SignedDuration::from_secs(10)))
+        }
+    }
+}
+
+fn note_digest(draft: &mut Draft<'_>, digest: &str) {
+    let prefix = round::generation_prefix(draft.task, &draft.status);
+    if let Some(run) = draft.status.code_generations.iter_mut().rfind(|run| run.id.starts_with(&prefix)) {
+        run.files_digest = Some(cut_id(digest));
+    }
+}
+
+/// The intent stands in status: the branch may or may not be there. Creating it tells.
+pub(super) fn create_branch(draft: Draft<'_>) -> Plan {
+    let status = &draft.status;
+    let step = Step::CreateBranch {
+        branch: status.branch.clone().unwrap_or_default(),
+        sha: status.commit_sha.clone().unwrap_or_default(),
+        generation: round::spool_id(draft.task, status),
+    };
+    Plan::act(draft.status, step)
+}
+
+/// The branch stands: find the round's pull request, or open it.
+pub(super) fn open(mut draft: Draft<'_>, branch: String, context: &Context, seen: &Seen) -> Plan {
+    let Seen::Pulls(pulls) = seen else { return again(draft) };
+    draft.status.retry = None;
+    if let Some(pull) = pulls.iter().find(|pull| is_ours(draft.task, &draft.status, pull)) {
+        return adopt(draft, pull);
+    }
+    let Some(repository) = &context.repository else { return again(draft) };
+    draft.working(reason::OPENING_PULL_REQUEST, "opening the pull request");
+    Plan::act(draft.status, Step::CreatePullRequest { branch, base: base_branch(draft.task, repository) })
+}
+
+/// A pull request is this round's if its head is our commit or its body carries our line. An old one that was moved to
+/// history is not, whatever its body says.
+fn is_ours(task: &Task, status: &TaskStatus, pull: &SeenPull) -> bool {
+    let past = status.pull_request_history.iter().any(|old| old.number == pull.observed.number);
+    let marked = pull.body.lines().any(|line| line.trim() == marker(task, status));
+    let head = pull.observed.head_sha.is_some() && pull.observed.head_sha == status.commit_sha;
+    !past && (head || marked)
+}
+
+/// The line in a pull request's body that names Task and round.
+pub(super) fn marker(task: &Task, status: &TaskStatus) -> String {
+    format!("Slipway-Task: {}/{}", task.uid().unwrap_or_default(), round::number(status))
+}
+
+/// Takes a pull request, found or just made, as the round's own: wherever it stands by now.
+pub(super) fn adopt(mut draft: Draft<'_>, pull: &SeenPull) -> Plan {
+    review::take(&mut draft, pull);
+    review::settle(draft)
+}
+
+/// Title and body of the round's pull request. The Task's marker stands in the last line.
+pub fn pull_request_text(task: &Task, status: &TaskStatus) -> (String, String) {
+    let spec = &task.spec.pull_request;
+    let title = spec.title.clone().unwrap_or_else(|| task.spec.title.clone());
+    let text = spec.body.clone().or_else(|| task.spec.description.clone()).unwrap_or_default();
+    let marker = marker(task, status);
+    let body = if text.trim().is_empty() { marker } else { format!("{}\n\n{marker}", text.trim_end()) };
+    (title, body)
+}

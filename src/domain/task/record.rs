@@ -1,0 +1,114 @@
+//! What a step has changed: from the plan that took it and its outcome to the plan that is written.
+//! Every failure goes through `status.retry`, so that the next pass waits as the policy says.
+
+use super::{
+    DeleteBranch, Outcome, Plan, Step, board::Draft, decide::again, generation, publish, release, review,
+    round,
+};
+use crate::{
+    api::{Task, conditions as names, conditions::reason},
+    domain::{
+        failure::{Class, Failure},
+        plan::Next,
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// What `plan` becomes once the outcome of its step is known.
+pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Timestamp) -> Plan {
+    let (next, notes) = (plan.next, plan.notes);
+    let mut draft = Draft::new(task, plan.status, now);
+    let mut recorded = match outcome {
+        Outcome::Failed(failure) => {
+            if task.metadata.deletion_timestamp.is_some() {
+                return release::failed(draft, &failure);
+            }
+            generation::note_unreachable(&mut draft, &failure);
+            draft.failed(&failure);
+            again(draft)
+        }
+        Outcome::Done => done(draft, step, next),
+        Outcome::BranchExists { ours: true } => branch_stands(draft),
+        Outcome::BranchExists { ours: false } => branch_taken(draft),
+        Outcome::PullRequest(pull) => publish::adopt(draft, &pull),
+        Outcome::PullRequestExists => {
+            draft.failed(&Failure {
+                operation: "createPullRequest",
+                class: Class::Transient,
+                reason: reason::RETRYING,
+                message: "GitHub says that there is a pull request for the branch, but does not list it yet"
+                    .into(),
+            });
+            again(draft)
+        }
+        Outcome::Merged { sha } => {
+            if let Some(pull) = &mut draft.status.pull_request {
+                pull.merge_sha = sha;
+            }
+            reread(draft)
+        }
+        Outcome::NotMergeable(message) => {
+            let text = format!("GitHub does not allow the merge yet: {message}");
+            review::settle_with(draft, Some(&text))
+        }
+        Outcome::HeadChanged => reread(draft),
+    };
+    recorded.notes.splice(0..0, notes);
+    let finalizer = release::must_undo(task, &recorded.status);
+    recorded.with_finalizer(finalizer)
+}
+
+fn done(mut draft: Draft<'_>, step: &Step, next: Next) -> Plan {
+    match step {
+        Step::CreateBranch { .. } => branch_stands(draft),
+        Step::DeleteBranch { why: DeleteBranch::NewRound, .. } => {
+            round::begin(&mut draft);
+            Plan::settle(draft.status, Next::Now)
+        }
+        Step::DeleteBranch { why: DeleteBranch::Deletion, .. } => release::branch_gone(draft),
+        Step::Start { .. } => Plan::settle(draft.status, Next::After(SignedDuration::from_secs(5))),
+        Step::Signal { .. } => Plan::settle(draft.status, next),
+        // The other object's events bring the Task back.
+        Step::CreateSandbox | Step::DeleteSandbox | Step::CreatePullRequest { .. } | Step::Merge { .. } => {
+            Plan::settle(draft.status, Next::AwaitChange)
+        }
+    }
+}
+
+/// The branch stands at our commit: the pull request is next. The condition remembers it, so that no call has to.
+fn branch_stands(mut draft: Draft<'_>) -> Plan {
+    draft.status.retry = None;
+    draft.condition(
+        names::PULL_REQUEST_OPEN,
+        false,
+        reason::OPENING_PULL_REQUEST,
+        "the branch stands at the commit",
+    );
+    draft.working(reason::OPENING_PULL_REQUEST, "opening the pull request");
+    Plan::settle(draft.status, Next::Now)
+}
+
+/// Somebody else has the name: the same commit goes under another one.
+fn branch_taken(mut draft: Draft<'_>) -> Plan {
+    let suffix: String = draft.uid().chars().take(8).collect();
+    let branch = draft.status.branch.clone().unwrap_or_default();
+    if branch.ends_with(&suffix) {
+        let message = format!(
+            "the branches {branch} and the name without its suffix belong to somebody else: \
+             delete one of them or set spec.branch"
+        );
+        draft.stalled("BranchTaken", &message);
+        return Plan::settle(draft.status, Next::After(crate::domain::retry::SLOW));
+    }
+    draft.status.branch = Some(round::suffixed(&branch, &suffix));
+    draft.working(reason::OPENING_PULL_REQUEST, "the branch's name is taken: using another one");
+    Plan::settle(draft.status, Next::Now)
+}
+
+/// GitHub has the last word on a pull request that we have just changed.
+fn reread(mut draft: Draft<'_>) -> Plan {
+    if let Some(pull) = &mut draft.status.pull_request {
+        pull.unconfirmed = true;
+    }
+    Plan::settle(draft.status, Next::Now)
+}

@@ -1,0 +1,145 @@
+//! Deletion: what a Task has to undo before it goes, and when it goes without.
+//! The finalizer is on the object only while there is something to undo.
+
+use super::{Context, DeleteBranch, Look, Looking, Plan, Seen, Step, board::Draft, decide::again, round};
+use crate::{
+    api::{Task, TaskStatus, conditions::reason},
+    domain::{
+        failure::Failure,
+        plan::{Next, Note},
+        retry,
+    },
+};
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// How long GitHub or E2B may fail before the Task goes anyway.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+/// Between SIGTERM and SIGKILL.
+const GRACE: SignedDuration = SignedDuration::from_secs(10);
+
+/// The next thing to undo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Undo {
+    Nothing,
+    /// A process that runs in a Sandbox which outlives the Task.
+    Process {
+        id: String,
+    },
+    /// A branch that no pull request carries.
+    Branch {
+        branch: String,
+        sha: String,
+    },
+    Wait(Next),
+    /// It can't be undone: the Task goes with a Warning.
+    GiveUp(String),
+}
+
+impl Undo {
+    pub(super) fn looking(self) -> Looking {
+        match self {
+            Self::Process { id } => Looking::Generation { id },
+            Self::Branch { branch, .. } => Looking::Tip { branch },
+            Self::Nothing | Self::Wait(_) | Self::GiveUp(_) => Looking::Nothing,
+        }
+    }
+}
+
+/// Whether the Task, if it were deleted now, would leave something behind.
+pub(super) fn must_undo(task: &Task, status: &TaskStatus) -> bool {
+    process(task, status).is_some() || branch(status).is_some()
+}
+
+fn process(task: &Task, status: &TaskStatus) -> Option<String> {
+    task.spec.sandbox_ref.as_ref()?;
+    round::generation(task, status).filter(|run| run.finished_at.is_none()).map(|run| run.id.clone())
+}
+
+fn branch(status: &TaskStatus) -> Option<(String, String)> {
+    let none = status.pull_request.is_none();
+    Some((status.branch.clone().filter(|_| none)?, status.commit_sha.clone()?))
+}
+
+pub(super) fn undo(draft: &Draft<'_>, context: &Context) -> Undo {
+    let (task, status) = (draft.task, &draft.status);
+    let waiting = |undo| match retry::wait_until(status.retry.as_ref(), draft.now) {
+        Some(at) => Undo::Wait(Next::At(at.min(draft.now + SignedDuration::from_secs(60)))),
+        None => undo,
+    };
+    if let Some(id) = process(task, status) {
+        return match &context.sandbox {
+            Some(sandbox) if sandbox.running && !sandbox.deleting && sandbox.id == status.sandbox_id => {
+                waiting(Undo::Process { id })
+            }
+            _ => {
+                Undo::GiveUp("the sandbox is gone or paused: a process of the Task may still be in it".into())
+            }
+        };
+    }
+    match (branch(status), &context.repository) {
+        (None, _) => Undo::Nothing,
+        (Some((branch, sha)), Some(repository)) if !repository.suspended => {
+            waiting(Undo::Branch { branch, sha })
+        }
+        (Some((branch, _)), _) => {
+            Undo::GiveUp(format!("the Repository is gone or suspended: branch {branch} stays at GitHub"))
+        }
+    }
+}
+
+pub(super) fn decide(mut draft: Draft<'_>, undo: Undo, seen: &Seen) -> Plan {
+    draft.working(reason::DELETING, "undoing what the Task has left outside");
+    if let Seen::Failed(failure) = seen {
+        return failed(draft, failure);
+    }
+    match (undo, seen) {
+        (Undo::Nothing, _) => Plan::settle(draft.status, Next::AwaitChange),
+        (Undo::GiveUp(message), _) => give_up(draft, message),
+        (Undo::Wait(next), _) => Plan::settle(draft.status, next).with_finalizer(true),
+        (Undo::Process { id }, Seen::Generation(Look::Running)) => {
+            let kill = waited(&draft) >= GRACE;
+            let mut plan = Plan::act(draft.status, Step::Signal { generation: id, kill });
+            plan.next = Next::After(GRACE / 2);
+            plan.with_finalizer(true)
+        }
+        (Undo::Process { id }, _) => {
+            let now = draft.now;
+            if let Some(run) = draft.status.code_generations.iter_mut().find(|run| run.id == id) {
+                run.finished_at = Some(Time(now));
+            }
+            let finalizer = must_undo(draft.task, &draft.status);
+            Plan::settle(draft.status, Next::Now).with_finalizer(finalizer)
+        }
+        (Undo::Branch { branch, sha }, Seen::Tip(Some(tip))) if *tip == sha => {
+            Plan::act(draft.status, Step::DeleteBranch { branch, why: DeleteBranch::Deletion })
+                .with_finalizer(true)
+        }
+        (Undo::Branch { .. }, _) => branch_gone(draft),
+    }
+}
+
+/// The branch is gone, or stands where somebody else has put it.
+pub(super) fn branch_gone(mut draft: Draft<'_>) -> Plan {
+    draft.status.branch = None;
+    Plan::settle(draft.status, Next::AwaitChange)
+}
+
+/// GitHub or E2B fails: tried again, and given up after [`PATIENCE`]. What no retry can cure is given up at once.
+pub(super) fn failed(mut draft: Draft<'_>, failure: &Failure) -> Plan {
+    if waited(&draft) >= PATIENCE || !failure.class.is_retryable() {
+        return give_up(draft, format!("{}: {}", failure.operation, failure.message));
+    }
+    draft.failed(failure);
+    again(draft).with_finalizer(true)
+}
+
+fn give_up(draft: Draft<'_>, message: String) -> Plan {
+    let message = format!("deleted with something left behind: {message}");
+    Plan::settle(draft.status, Next::AwaitChange).with_note(Note::warning("LeftBehind", message))
+}
+
+fn waited(draft: &Draft<'_>) -> SignedDuration {
+    let since = draft.task.metadata.deletion_timestamp.as_ref().map_or(draft.now, |time| time.0);
+    draft.now.duration_since(since)
+}

@@ -1,0 +1,371 @@
+//! Where a Task stands: the first thing that is not yet as it should be, found from its status and the cluster alone.
+//! Asked twice in a pass: to know what has to be looked at, and again to decide with what was seen.
+
+use super::{
+    Context, Health, RepositoryView, SandboxView,
+    board::{BUILDING, Draft, PENDING},
+    release, round,
+};
+use crate::{
+    api::{PullRequestState, Task, conditions as names, conditions::reason},
+    domain::{
+        conditions::{find, is_true},
+        need,
+        plan::Next,
+        retry,
+    },
+};
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+/// What has to be looked at before deciding. One or two reads, never more than the stage needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Looking {
+    Nothing,
+    /// The Secrets of the command's environment; with `plan`, first the base branch and the branches of that name.
+    Start {
+        plan: Option<PlannedBranch>,
+    },
+    Generation {
+        id: String,
+    },
+    /// Files, tree and commit, spooled under this id.
+    Files {
+        id: String,
+    },
+    Pulls {
+        branch: String,
+    },
+    Pull {
+        number: i64,
+    },
+    Tip {
+        branch: String,
+    },
+}
+
+/// The branch a round would like to have, and the one it starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedBranch {
+    pub branch: String,
+    pub base: String,
+}
+
+/// Where a Task stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Stage {
+    /// Being deleted.
+    Release(release::Undo),
+    Suspended,
+    /// Nothing to do before this; conditions are drafted already.
+    Wait(Next),
+    /// A new round is due; the old branch goes first.
+    LeaveBranch {
+        branch: String,
+        sha: String,
+    },
+    CreateSandbox,
+    /// The round's first sight of the sandbox, or a new attempt in another one.
+    Start {
+        plan: Option<PlannedBranch>,
+        sandbox: SandboxView,
+    },
+    Generating {
+        id: String,
+    },
+    Collect {
+        id: String,
+    },
+    CreateBranch,
+    OpenPullRequest {
+        branch: String,
+    },
+    /// A webhook has said something: GitHub has the last word.
+    Confirm {
+        number: i64,
+    },
+    Review {
+        number: i64,
+        look: bool,
+    },
+    Closed,
+    Done,
+    /// Over without a pull request, until a new round.
+    Ended,
+}
+
+/// What one pass has to look at.
+pub fn wants(task: &Task, context: &Context, now: Timestamp) -> Looking {
+    let mut draft = Draft::new(task, task.status.clone().unwrap_or_default(), now);
+    match position(&mut draft, context) {
+        Stage::Release(undo) => undo.looking(),
+        Stage::LeaveBranch { branch, .. } => Looking::Tip { branch },
+        Stage::Start { plan, .. } => Looking::Start { plan },
+        Stage::Generating { id } => Looking::Generation { id },
+        Stage::Collect { id } => Looking::Files { id },
+        Stage::OpenPullRequest { branch } => Looking::Pulls { branch },
+        Stage::Confirm { number } | Stage::Review { number, look: true } => Looking::Pull { number },
+        Stage::Suspended
+        | Stage::Wait(_)
+        | Stage::CreateSandbox
+        | Stage::CreateBranch
+        | Stage::Review { .. }
+        | Stage::Closed
+        | Stage::Done
+        | Stage::Ended => Looking::Nothing,
+    }
+}
+
+/// Finds the stage, and drafts on the way what is true whatever is seen later.
+pub(super) fn position(draft: &mut Draft<'_>, context: &Context) -> Stage {
+    let task = draft.task;
+    if task.metadata.deletion_timestamp.is_some() {
+        return Stage::Release(release::undo(draft, context));
+    }
+    round::hurry(task, &mut draft.status, draft.now);
+    if task.spec.suspend {
+        return Stage::Suspended;
+    }
+    match on_pull_request(draft, context) {
+        Some(stage) => stage,
+        None => on_the_way(draft, context).unwrap_or_else(|stage| stage),
+    }
+}
+
+/// A Task with a pull request: what the pull request says.
+fn on_pull_request(draft: &mut Draft<'_>, context: &Context) -> Option<Stage> {
+    let pull = draft.status.pull_request.clone()?;
+    if pull.unconfirmed {
+        return Some(match github(draft, context) {
+            Ok(_) => Stage::Confirm { number: pull.number },
+            Err(stage) => stage,
+        });
+    }
+    match pull.state {
+        PullRequestState::Merged => Some(Stage::Done),
+        PullRequestState::Closed if round::input(draft.task, &draft.status) == round::Input::Changed => None,
+        PullRequestState::Closed => Some(Stage::Closed),
+        PullRequestState::Open | PullRequestState::Unknown => {
+            let look = super::review::merge_wanted(draft.task, &pull) && pull_look_due(draft, context);
+            if look && let Err(stage) = github(draft, context) {
+                return Some(stage);
+            }
+            Some(Stage::Review { number: pull.number, look })
+        }
+    }
+}
+
+/// `WhenReady` reads the pull request once per sync interval.
+fn pull_look_due(draft: &Draft<'_>, context: &Context) -> bool {
+    let interval = context.repository.as_ref().map(|repository| repository.sync_interval);
+    match (context.pull_read_at, interval) {
+        (Some(read), Some(interval)) => draft.now >= read + interval,
+        _ => true,
+    }
+}
+
+/// A Task on its way to a pull request. `Err` carries the stage that ends the search early.
+fn on_the_way(draft: &mut Draft<'_>, context: &Context) -> Result<Stage, Stage> {
+    rounds(draft, context)?;
+    if round::ended(&draft.status) {
+        return Ok(Stage::Ended);
+    }
+    let repository = github(draft, context)?.clone();
+    if draft.status.commit_sha.is_some() {
+        return Ok(published(draft));
+    }
+    let sandbox = sandbox(draft, context)?;
+    draft.row(BUILDING);
+    replaced(draft, &sandbox)?;
+    gate(draft)?;
+    let generation = round::generation(draft.task, &draft.status).cloned();
+    let planned = draft.status.branch.is_some();
+    let plan = || plan_branch(draft.task, &draft.status, &repository);
+    if !planned {
+        return Ok(Stage::Start { plan: Some(plan()), sandbox });
+    }
+    match generation {
+        None if draft.task.spec.generate.is_some() => Ok(Stage::Start { plan: None, sandbox }),
+        Some(run) if run.sandbox_id != sandbox.id.clone().unwrap_or_default() => {
+            Ok(Stage::Start { plan: None, sandbox })
+        }
+        Some(run) if run.finished_at.is_none() => Ok(Stage::Generating { id: run.id }),
+        _ => Ok(Stage::Collect { id: round::spool_id(draft.task, &draft.status) }),
+    }
+}
+
+/// Begins rounds: the first one, the one a changed input asks for, or takes a changed input before anything was done.
+fn rounds(draft: &mut Draft<'_>, context: &Context) -> Result<(), Stage> {
+    let task = draft.task;
+    if draft.status.round.is_none() {
+        round::begin(draft);
+        return Ok(());
+    }
+    if round::input(task, &draft.status) == round::Input::Same {
+        return Ok(());
+    }
+    if round::over(&draft.status) {
+        if let Some((branch, sha)) = round::left_behind(&draft.status) {
+            github(draft, context)?;
+            return Err(Stage::LeaveBranch { branch, sha });
+        }
+        round::begin(draft);
+    } else if !round::begun(&draft.status) {
+        round::record_input(task, &mut draft.status);
+    }
+    Ok(())
+}
+
+/// The commit is at GitHub: the branch, then the pull request.
+fn published(draft: &Draft<'_>) -> Stage {
+    let opening = find(&draft.status.conditions, names::PULL_REQUEST_OPEN).is_some();
+    match (&draft.status.branch, opening) {
+        (Some(branch), true) => Stage::OpenPullRequest { branch: branch.clone() },
+        _ => Stage::CreateBranch,
+    }
+}
+
+fn plan_branch(task: &Task, status: &crate::api::TaskStatus, repository: &RepositoryView) -> PlannedBranch {
+    PlannedBranch { branch: round::wanted_branch(task, status), base: base_branch(task, repository) }
+}
+
+/// The Task's own base branch, the Repository's, or GitHub's default one.
+pub(super) fn base_branch(task: &Task, repository: &RepositoryView) -> String {
+    task.spec.base_branch.clone().or_else(|| repository.base_branch.clone()).unwrap_or_else(|| "main".into())
+}
+
+/// GitHub may be called for this Task: its Repository is there, ready, not suspended and still the same one.
+fn github<'c>(draft: &mut Draft<'_>, context: &'c Context) -> Result<&'c RepositoryView, Stage> {
+    let name = &draft.task.spec.repository_ref.name;
+    let Some(repository) = &context.repository else {
+        let message = format!("Repository {name} does not exist in this namespace: create it");
+        let at = draft.missing("findRepository", reason::REPOSITORY_NOT_FOUND, &message);
+        return Err(Stage::Wait(Next::At(at)));
+    };
+    found(draft, "findRepository");
+    if repository.suspended {
+        draft.working(reason::REPOSITORY_SUSPENDED, &format!("Repository {name} is suspended"));
+        return Err(Stage::Wait(Next::AwaitChange));
+    }
+    if let (Some(known), Some(id)) = (draft.status.repository_id, repository.id)
+        && known != id
+    {
+        let message = format!(
+            "Repository {name} is another GitHub repository now (id {id}, was {known}): create a new Task for it"
+        );
+        draft.stalled(reason::REPOSITORY_CHANGED, &message);
+        return Err(Stage::Wait(Next::AwaitChange));
+    }
+    match &repository.health {
+        Health::Ready => {}
+        Health::NotReady(message) => {
+            draft
+                .working(reason::REPOSITORY_NOT_READY, &format!("Repository {name} is not ready: {message}"));
+            return Err(Stage::Wait(Next::AwaitChange));
+        }
+        Health::Stalled(message) => {
+            draft.stalled(reason::REPOSITORY_NOT_READY, &format!("Repository {name} is stalled: {message}"));
+            return Err(Stage::Wait(Next::AwaitChange));
+        }
+    }
+    gate(draft)?;
+    draft.status.repository_id = draft.status.repository_id.or(repository.id);
+    Ok(repository)
+}
+
+/// No call before `status.retry` allows it.
+fn gate(draft: &Draft<'_>) -> Result<(), Stage> {
+    match retry::wait_until(draft.status.retry.as_ref(), draft.now) {
+        Some(at) => Err(Stage::Wait(Next::At(at))),
+        None => Ok(()),
+    }
+}
+
+/// What was missing is there: its schedule is over.
+fn found(draft: &mut Draft<'_>, operation: &str) {
+    if draft.status.retry.as_ref().is_some_and(|retry| retry.operation == operation) {
+        draft.status.retry = None;
+    }
+}
+
+/// The sandbox is up and this Task's to use.
+fn sandbox(draft: &mut Draft<'_>, context: &Context) -> Result<SandboxView, Stage> {
+    let task = draft.task;
+    let name = need::sandbox_name(task);
+    if let Some(holder) = &context.holder {
+        draft.row(PENDING);
+        draft.working(reason::WAITING_FOR_SANDBOX, &format!("Task {holder} works in Sandbox {name}"));
+        return Err(Stage::Wait(Next::AwaitChange));
+    }
+    let Some(sandbox) = &context.sandbox else {
+        if task.spec.sandbox_template.is_some() {
+            draft.row(BUILDING);
+            return Err(Stage::CreateSandbox);
+        }
+        let message = format!("Sandbox {name} does not exist in this namespace: create it");
+        let at = draft.missing("findSandbox", reason::SANDBOX_NOT_FOUND, &message);
+        return Err(Stage::Wait(Next::At(at)));
+    };
+    found(draft, "findSandbox");
+    if task.spec.sandbox_template.is_some() && sandbox.owner != task.uid() {
+        let message = format!("Sandbox {name} is not this Task's: delete it, or set sandboxRef to use it");
+        draft.stalled(reason::SANDBOX_NOT_READY, &message);
+        return Err(Stage::Wait(Next::AwaitChange));
+    }
+    running(draft, sandbox, &name)
+}
+
+fn running(draft: &mut Draft<'_>, sandbox: &SandboxView, name: &str) -> Result<SandboxView, Stage> {
+    if sandbox.running && sandbox.id.is_some() && !sandbox.deleting {
+        if !is_true(&draft.status.conditions, names::SANDBOX_READY)
+            && find(&draft.status.conditions, names::SANDBOX_READY).is_none()
+        {
+            draft.condition(
+                names::SANDBOX_READY,
+                false,
+                reason::SANDBOX_REQUESTED,
+                "the sandbox is asked for",
+            );
+        }
+        return Ok(sandbox.clone());
+    }
+    // Waiting for the sandbox to come up is not waiting for a call to be repeated.
+    draft.status.retry = retry::hurry(draft.status.retry.take(), draft.now);
+    draft.row(BUILDING);
+    draft.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, "waiting for the sandbox to run");
+    match &sandbox.health {
+        Health::Stalled(message) => {
+            draft.stalled(reason::SANDBOX_NOT_READY, &format!("Sandbox {name} is stalled: {message}"));
+        }
+        Health::Ready => {
+            draft.working(reason::SANDBOX_NOT_READY, &format!("waiting for Sandbox {name} to run"))
+        }
+        Health::NotReady(message) => {
+            draft.working(reason::SANDBOX_NOT_READY, &format!("Sandbox {name} is not ready: {message}"));
+        }
+    }
+    Err(Stage::Wait(Next::AwaitChange))
+}
+
+/// The sandbox the round worked in has been replaced. A new empty one must never look like a recovery.
+fn replaced(draft: &mut Draft<'_>, sandbox: &SandboxView) -> Result<(), Stage> {
+    let lost = match (&draft.status.sandbox_id, &sandbox.id) {
+        (Some(old), Some(new)) if old != new => old.clone(),
+        _ => return Ok(()),
+    };
+    draft.status.retry = retry::hurry(draft.status.retry.take(), draft.now);
+    let Some(generate) = &draft.task.spec.generate else {
+        let message = format!(
+            "sandbox {lost} was lost with files that were not committed, and there is no command to make them again: \
+             put them into the new sandbox and set {}",
+            crate::api::RERUN_ANNOTATION
+        );
+        draft.condition(names::COMMITTED, false, reason::SANDBOX_FILES_LOST, &message);
+        return Err(Stage::Ended);
+    };
+    if round::attempts(draft.task, &draft.status) >= i64::from(generate.max_attempts) {
+        super::generation::keeps_dying(draft);
+        return Err(Stage::Ended);
+    }
+    Ok(())
+}

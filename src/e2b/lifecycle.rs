@@ -1,0 +1,333 @@
+//! The lifecycle API under one API key: create, look, list, connect, time-out, pause, kill.
+//! Called by the Sandbox controller; its bodies are in `e2b::wire`, its errors in `e2b::error`.
+
+use super::endpoints::join;
+use super::http::{Api, Call, Reply};
+use super::wire::{WireDetail, WireListed, WireSandbox};
+use super::{Access, E2b, Envd, Error, Result};
+use crate::domain::mask::mask;
+use http::{HeaderValue, Method, StatusCode};
+use jiff::Timestamp;
+use reqwest::Url;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// The longest page E2B gives.
+const PAGE: &str = "100";
+
+/// One team's view of E2B. Cheap to clone.
+#[derive(Clone)]
+pub struct Account {
+    e2b: E2b,
+    api_key: SecretString,
+    fingerprint: String,
+}
+
+/// What happens to a sandbox when its time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnTimeout {
+    Pause,
+    Kill,
+}
+
+/// A sandbox to be made. Maps are sorted so that the same request gives the same bytes under one idempotency key.
+#[derive(Debug, Clone)]
+pub struct CreateRequest {
+    pub template: String,
+    pub timeout_seconds: u32,
+    pub on_timeout: OnTimeout,
+    pub env: BTreeMap<String, SecretString>,
+    pub metadata: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Created {
+    pub access: Access,
+}
+
+#[derive(Debug, Clone)]
+pub struct Connected {
+    pub access: Access,
+    /// It was paused and runs again (201); otherwise it ran already (200).
+    pub resumed: bool,
+}
+
+/// The two states E2B shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Running,
+    Paused,
+}
+
+/// One sandbox as GET shows it; looking changes neither its state nor its time.
+#[derive(Debug, Clone)]
+pub struct Detail {
+    pub access: Access,
+    pub state: State,
+    pub started_at: Timestamp,
+    /// When it ends; of a paused one: when it was paused.
+    pub end_at: Timestamp,
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// One sandbox of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub sandbox_id: String,
+    pub state: State,
+    pub started_at: Timestamp,
+    pub end_at: Timestamp,
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// How a pause ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    Paused,
+    /// 409: paused already, or in a state that can't be paused now. A look tells which.
+    AlreadyPaused,
+    /// 404.
+    Gone,
+}
+
+impl Account {
+    pub(super) fn new(e2b: E2b, api_key: SecretString) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(api_key.expose_secret());
+        hash.update([0]);
+        hash.update(e2b.endpoints.api_url.as_str());
+        let fingerprint = hex::encode(&hash.finalize()[..8]);
+        Self { e2b, api_key, fingerprint }
+    }
+
+    /// Names key and base URL without giving either away (16 hex digits); recorded in `status.credential`.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// `POST /v2/sandboxes`. Sent once: whether and with which key to repeat it is the caller's decision, by
+    /// [`super::Error::answered`] and the reason. `idempotency_key` must match `[a-z0-9]{1,255}`.
+    pub async fn create(&self, request: &CreateRequest, idempotency_key: &str) -> Result<Created> {
+        let call = lifecycle("createSandbox", true);
+        let http = self
+            .request(Method::POST, &self.url(&["v2", "sandboxes"]))
+            .header("idempotency-key", idempotency_key);
+        let reply = self.exchange(call, http, Some(request.to_json())).await.map_err(|e| request.mask(e))?;
+        if reply.status != StatusCode::CREATED {
+            return Err(request.mask(self.refused(call, &reply)));
+        }
+        // A 201 that can't be read is a sandbox whose id is lost.
+        let sandbox: WireSandbox =
+            serde_json::from_slice(&reply.body).map_err(|_| call.lost("the answer can't be read"))?;
+        Ok(Created { access: sandbox.into() })
+    }
+
+    /// `GET /sandboxes/{id}`: `None` is E2B's definite 404.
+    pub async fn get(&self, id: &str) -> Result<Option<Detail>> {
+        let call = lifecycle("getSandbox", false);
+        let url = self.sandbox_url(call, id, &[])?;
+        let reply = self.exchange(call, self.request(Method::GET, &url), None).await?;
+        match reply.status {
+            StatusCode::OK => Ok(Some(decode::<WireDetail>(call, &reply)?.into())),
+            _ => self.gone_or_error(call, &reply).map(|()| None),
+        }
+    }
+
+    /// All running and paused sandboxes whose metadata has every given pair, all pages. An empty list is no proof
+    /// of absence: a sandbox that is being snapshotted is missing from it.
+    pub async fn list(&self, metadata: &BTreeMap<String, String>) -> Result<Vec<Listed>> {
+        let call = lifecycle("listSandboxes", false);
+        let mut all: Vec<Listed> = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let url = self.list_url(metadata, token.as_deref());
+            let reply = self.exchange(call, self.request(Method::GET, &url), None).await?;
+            if reply.status != StatusCode::OK {
+                return Err(self.refused(call, &reply));
+            }
+            all.extend(decode::<Vec<WireListed>>(call, &reply)?.into_iter().map(Listed::from));
+            let next = reply.headers.get("x-next-token").and_then(|v| v.to_str().ok()).map(str::to_owned);
+            match next.filter(|t| !t.is_empty()) {
+                None => return Ok(all),
+                // A page that leads to itself would never end.
+                next if next == token => {
+                    return Err(call.unexpected(reply.status, "the next page is this page"));
+                }
+                next => token = next,
+            }
+        }
+    }
+
+    /// `POST /v2/sandboxes/{id}/connect`: resumes a paused sandbox, and only ever extends the time of a running
+    /// one. `None` is E2B's definite 404.
+    pub async fn connect(&self, id: &str, timeout_seconds: u32) -> Result<Option<Connected>> {
+        let call = lifecycle("connectSandbox", true);
+        let url = self.url(&["v2", "sandboxes", checked_id(call, id)?, "connect"]);
+        let http = self.request(Method::POST, &url);
+        let reply = self.exchange(call, http, Some(json!({ "timeout": timeout_seconds }))).await?;
+        match reply.status {
+            StatusCode::OK | StatusCode::CREATED => Ok(Some(Connected {
+                access: decode::<WireSandbox>(call, &reply)?.into(),
+                resumed: reply.status == StatusCode::CREATED,
+            })),
+            _ => self.gone_or_error(call, &reply).map(|()| None),
+        }
+    }
+
+    /// `POST /sandboxes/{id}/timeout`: sets the end to `seconds` from now, also to an earlier one. `false`: 404,
+    /// which a paused sandbox answers too.
+    pub async fn set_timeout(&self, id: &str, seconds: u32) -> Result<bool> {
+        let call = lifecycle("setSandboxTimeout", true);
+        let url = self.sandbox_url(call, id, &["timeout"])?;
+        let http = self.request(Method::POST, &url);
+        let reply = self.exchange(call, http, Some(json!({ "timeout": seconds }))).await?;
+        if reply.status.is_success() {
+            return Ok(true);
+        }
+        self.gone_or_error(call, &reply).map(|()| false)
+    }
+
+    /// `POST /sandboxes/{id}/pause`.
+    pub async fn pause(&self, id: &str) -> Result<Pause> {
+        let call = lifecycle("pauseSandbox", true);
+        let url = self.sandbox_url(call, id, &["pause"])?;
+        let reply = self.exchange(call, self.request(Method::POST, &url), Some(json!({}))).await?;
+        match reply.status {
+            status if status.is_success() => Ok(Pause::Paused),
+            StatusCode::CONFLICT => Ok(Pause::AlreadyPaused),
+            _ => self.gone_or_error(call, &reply).map(|()| Pause::Gone),
+        }
+    }
+
+    /// `DELETE /sandboxes/{id}`, running or paused. `false`: 404.
+    pub async fn kill(&self, id: &str) -> Result<bool> {
+        let call = lifecycle("killSandbox", true);
+        let url = self.sandbox_url(call, id, &[])?;
+        let reply = self.exchange(call, self.request(Method::DELETE, &url), None).await?;
+        if reply.status.is_success() {
+            return Ok(true);
+        }
+        self.gone_or_error(call, &reply).map(|()| false)
+    }
+
+    /// The daemon inside a running sandbox.
+    pub fn envd(&self, access: &Access) -> Envd {
+        Envd::new(self.e2b.clone(), access.clone())
+    }
+
+    fn url(&self, segments: &[&str]) -> Url {
+        join(&self.e2b.endpoints.api_url, segments)
+    }
+
+    fn sandbox_url(&self, call: Call, id: &str, tail: &[&str]) -> Result<Url> {
+        Ok(self.url(&[&["sandboxes", checked_id(call, id)?], tail].concat()))
+    }
+
+    fn list_url(&self, metadata: &BTreeMap<String, String>, token: Option<&str>) -> Url {
+        let mut url = self.url(&["v2", "sandboxes"]);
+        let mut query = url.query_pairs_mut();
+        query.append_pair("state", "running,paused").append_pair("limit", PAGE);
+        if !metadata.is_empty() {
+            // A query string inside a query parameter: the server unescapes the whole, then each part.
+            let twice = |text: &str| escape(&escape(text));
+            let pairs = metadata.iter().map(|(k, v)| format!("{}={}", twice(k), twice(v)));
+            query.append_pair("metadata", &pairs.collect::<Vec<_>>().join("&"));
+        }
+        if let Some(token) = token {
+            query.append_pair("nextToken", token);
+        }
+        drop(query);
+        url
+    }
+
+    fn request(&self, method: Method, url: &Url) -> http::request::Builder {
+        let request = http::Request::builder().method(method).uri(url.as_str());
+        // A key that makes no header can't be right: the server says so (401).
+        let mut key = HeaderValue::from_str(self.api_key.expose_secret())
+            .unwrap_or_else(|_| HeaderValue::from_static("invalid"));
+        key.set_sensitive(true);
+        request.header("x-api-key", key).header(http::header::ACCEPT, "application/json")
+    }
+
+    async fn exchange(
+        &self,
+        call: Call,
+        request: http::request::Builder,
+        json: Option<Value>,
+    ) -> Result<Reply> {
+        match json {
+            Some(json) => {
+                let request = request.header(http::header::CONTENT_TYPE, "application/json");
+                call.exchange(&self.e2b, request, json.to_string()).await
+            }
+            None => call.exchange(&self.e2b, request, reqwest::Body::from("")).await,
+        }
+    }
+
+    /// `Ok` for E2B's own 404, else the error of the answer.
+    fn gone_or_error(&self, call: Call, reply: &Reply) -> Result<()> {
+        if reply.is_definite_not_found() {
+            return Ok(());
+        }
+        if reply.status == StatusCode::NOT_FOUND {
+            return Err(call.unexpected(reply.status, "a 404 without E2B's body"));
+        }
+        Err(self.refused(call, reply))
+    }
+
+    fn refused(&self, call: Call, reply: &Reply) -> Error {
+        let error = call.refused(reply);
+        Error { message: mask(&error.message, &[self.api_key.expose_secret()]), ..error }
+    }
+}
+
+impl CreateRequest {
+    fn to_json(&self) -> Value {
+        let env: BTreeMap<_, _> = self.env.iter().map(|(k, v)| (k, v.expose_secret())).collect();
+        json!({
+            "templateID": self.template,
+            "timeout": self.timeout_seconds,
+            "autoPause": self.on_timeout == OnTimeout::Pause,
+            // Otherwise any request to a paused sandbox would wake it, a look of ours included.
+            "autoResume": { "enabled": false },
+            "metadata": self.metadata,
+            "envVars": env,
+        })
+    }
+
+    fn mask(&self, error: Error) -> Error {
+        let values: Vec<_> = self.env.values().map(ExposeSecret::expose_secret).collect();
+        Error { message: mask(&error.message, &values), ..error }
+    }
+}
+
+fn lifecycle(operation: &'static str, write: bool) -> Call {
+    Call { api: Api::Lifecycle, operation, write }
+}
+
+fn decode<T: DeserializeOwned>(call: Call, reply: &Reply) -> Result<T> {
+    serde_json::from_slice(&reply.body).map_err(|e| call.unexpected(reply.status, &e.to_string()))
+}
+
+/// An id that can stand in a path by itself: `..` or an empty one would reach another resource.
+fn checked_id(call: Call, id: &str) -> Result<&str> {
+    let fits = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if fits { Ok(id) } else { Err(call.invalid(&format!("{id:?} is no sandbox id"))) }
+}
+
+/// Percent-encoding of everything but RFC 3986's unreserved characters.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}

@@ -1,0 +1,228 @@
+//! The bodies of both APIs as they travel; shapes as recorded from the official SDKs and a real envd.
+//! Turned into the types of `e2b::lifecycle`, `e2b::envd` and `e2b::process` there.
+
+use super::{Access, Detail, Entry, EntryType, Listed, State};
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Any error body of both APIs: E2B's `code` is a number, Connect's a word.
+#[derive(Debug, Default)]
+pub(super) struct ErrorBody {
+    pub message: String,
+    pub error_code: Option<String>,
+    pub says_not_found: bool,
+}
+
+impl ErrorBody {
+    pub(super) fn parse(body: &[u8]) -> Self {
+        let Ok(Value::Object(fields)) = serde_json::from_slice::<Value>(body) else {
+            return Self::default();
+        };
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
+        let connect_code = text("code");
+        let says_not_found = match fields.get("code") {
+            Some(Value::Number(code)) => code.as_u64() == Some(404),
+            _ => connect_code.as_deref() == Some("not_found"),
+        };
+        Self {
+            message: text("message").unwrap_or_default(),
+            error_code: text("error_code").or(connect_code),
+            says_not_found,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WireSandbox {
+    #[serde(rename = "sandboxID")]
+    sandbox_id: String,
+    envd_version: String,
+    #[serde(default)]
+    envd_access_token: Option<String>,
+    #[serde(default)]
+    domain: Option<String>,
+}
+
+impl From<WireSandbox> for Access {
+    fn from(wire: WireSandbox) -> Self {
+        Self {
+            sandbox_id: wire.sandbox_id,
+            envd_version: wire.envd_version,
+            token: wire.envd_access_token.map(SecretString::from),
+            domain: wire.domain.filter(|d| !d.is_empty()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WireState {
+    Running,
+    Paused,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireLife {
+    state: WireState,
+    started_at: Timestamp,
+    end_at: Timestamp,
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WireDetail {
+    #[serde(flatten)]
+    sandbox: WireSandbox,
+    #[serde(flatten)]
+    life: WireLife,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WireListed {
+    #[serde(rename = "sandboxID")]
+    sandbox_id: String,
+    #[serde(flatten)]
+    life: WireLife,
+}
+
+impl From<WireState> for State {
+    fn from(wire: WireState) -> Self {
+        match wire {
+            WireState::Running => Self::Running,
+            WireState::Paused => Self::Paused,
+        }
+    }
+}
+
+impl From<WireDetail> for Detail {
+    fn from(WireDetail { sandbox, life }: WireDetail) -> Self {
+        Self {
+            access: sandbox.into(),
+            state: life.state.into(),
+            started_at: life.started_at,
+            end_at: life.end_at,
+            metadata: life.metadata.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<WireListed> for Listed {
+    fn from(WireListed { sandbox_id, life }: WireListed) -> Self {
+        Self {
+            sandbox_id,
+            state: life.state.into(),
+            started_at: life.started_at,
+            end_at: life.end_at,
+            metadata: life.metadata.unwrap_or_default(),
+        }
+    }
+}
+
+/// Protobuf's JSON: zero values are left out, 64-bit integers are strings.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WireEntry {
+    path: String,
+    #[serde(default, rename = "type")]
+    entry_type: String,
+    #[serde(default)]
+    size: Option<Value>,
+    #[serde(default)]
+    mode: u32,
+    #[serde(default)]
+    symlink_target: Option<String>,
+}
+
+impl From<WireEntry> for Entry {
+    fn from(wire: WireEntry) -> Self {
+        let size = match &wire.size {
+            Some(Value::String(text)) => text.parse().unwrap_or_default(),
+            Some(Value::Number(number)) => number.as_u64().unwrap_or_default(),
+            _ => 0,
+        };
+        Self {
+            path: wire.path,
+            entry_type: match wire.entry_type.as_str() {
+                "FILE_TYPE_FILE" => EntryType::File,
+                "FILE_TYPE_DIRECTORY" => EntryType::Directory,
+                _ => EntryType::Other,
+            },
+            is_symlink: wire.symlink_target.is_some(),
+            size,
+            mode: wire.mode,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct WireEntries {
+    #[serde(default)]
+    pub entries: Vec<WireEntry>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WireStat {
+    pub entry: WireEntry,
+}
+
+#[derive(Deserialize)]
+pub(super) struct EndOfStream {
+    #[serde(default)]
+    pub error: Option<ConnectError>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ConnectError {
+    pub code: String,
+    #[serde(default)]
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(super) struct ProcessMessage<'a> {
+    pub event: ProcessEvent<'a>,
+}
+
+/// Exactly one is present; a kind that is not known here leaves all empty and is passed over.
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(super) struct ProcessEvent<'a> {
+    pub start: Option<ProcessStart>,
+    pub data: Option<ProcessData<'a>>,
+    pub end: Option<ProcessEnd>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ProcessStart {
+    #[serde(default)]
+    pub pid: u32,
+}
+
+/// Base64; a piece may end in the middle of a character.
+#[derive(Deserialize)]
+pub(super) struct ProcessData<'a> {
+    #[serde(borrow, default)]
+    pub stdout: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub stderr: Option<Cow<'a, str>>,
+}
+
+/// Exit code 0 is left out; after a signal it is -1, `exited` is left out and `status` names the signal.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProcessEnd {
+    #[serde(default)]
+    pub exit_code: i32,
+    #[serde(default)]
+    pub exited: bool,
+    #[serde(default)]
+    pub status: String,
+}

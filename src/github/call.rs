@@ -1,0 +1,213 @@
+//! The two ends of a call: the request before it is sent, and the answer before it has a meaning. No I/O.
+//! Used by every method; `client` sends one and gets the other.
+
+use super::{
+    Error,
+    classify::{Refusal, State},
+    operation::Operation,
+    repositories::RepositoryName,
+};
+use crate::domain::failure::Class;
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, header};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{fmt::Write as _, time::Duration};
+
+/// A request, relative to the base URL.
+#[derive(Debug, Clone)]
+pub(super) struct Call<'a> {
+    pub(super) operation: Operation,
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) body: Option<Bytes>,
+    pub(super) etag: Option<String>,
+    pub(super) repository: Option<&'a RepositoryName>,
+    /// `heads/<branch>` the call depends on, for the lag after our own creation.
+    pub(super) reference: Option<&'a str>,
+}
+
+impl<'a> Call<'a> {
+    fn new(operation: Operation, method: Method, path: String, body: Option<Bytes>) -> Self {
+        Self { operation, method, path, body, etag: None, repository: None, reference: None }
+    }
+
+    fn with_json(operation: Operation, method: Method, path: String, body: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(body)
+            .expect("bodies are structs of strings, numbers and lists, which always serialize");
+        Self::new(operation, method, path, Some(body.into()))
+    }
+
+    pub(super) fn get(operation: Operation, path: String) -> Self {
+        Self::new(operation, Method::GET, path, None)
+    }
+
+    pub(super) fn head(operation: Operation, path: String) -> Self {
+        Self::new(operation, Method::HEAD, path, None)
+    }
+
+    pub(super) fn delete(operation: Operation, path: String) -> Self {
+        Self::new(operation, Method::DELETE, path, None)
+    }
+
+    pub(super) fn post(operation: Operation, path: String, body: &impl Serialize) -> Self {
+        Self::with_json(operation, Method::POST, path, body)
+    }
+
+    pub(super) fn post_text(operation: Operation, path: String, json: String) -> Self {
+        Self::new(operation, Method::POST, path, Some(json.into()))
+    }
+
+    pub(super) fn patch(operation: Operation, path: String, body: &impl Serialize) -> Self {
+        Self::with_json(operation, Method::PATCH, path, body)
+    }
+
+    pub(super) fn put(operation: Operation, path: String, body: &impl Serialize) -> Self {
+        Self::with_json(operation, Method::PUT, path, body)
+    }
+
+    pub(super) fn about(self, repository: &'a RepositoryName) -> Self {
+        Self { repository: Some(repository), ..self }
+    }
+
+    pub(super) fn reference(self, reference: &'a str) -> Self {
+        Self { reference: Some(reference), ..self }
+    }
+
+    pub(super) fn etag(self, etag: Option<String>) -> Self {
+        Self { etag, ..self }
+    }
+
+    pub(super) fn writes(&self) -> bool {
+        !matches!(self.method, Method::GET | Method::HEAD)
+    }
+}
+
+/// What a call came to, when it did not fail.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Success(Success),
+    State(State),
+}
+
+#[derive(Debug)]
+pub(super) struct Success {
+    pub(super) etag: Option<String>,
+    /// From the `Link` header's `rel="next"`.
+    pub(super) next_page: Option<u32>,
+    body: Bytes,
+}
+
+impl Success {
+    pub(super) fn new(headers: &HeaderMap, body: Bytes) -> Self {
+        let next_page = text(headers, header::LINK.as_str()).and_then(next_page);
+        Self { etag: text(headers, header::ETAG.as_str()).map(str::to_owned), next_page, body }
+    }
+
+    pub(super) fn json<T: DeserializeOwned>(&self, operation: Operation) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|error| Error {
+            operation: operation.name(),
+            // What the other side meant is unknown, so for a write this is a lost answer.
+            class: Class::Transient,
+            reason: "UnreadableAnswer",
+            message: format!("GitHub's answer to {} could not be read: {error}", operation.name()),
+            status: None,
+        })
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ErrorBody {
+    message: String,
+    documentation_url: String,
+    errors: Vec<serde_json::Value>,
+}
+
+/// An answer that is no success. GitHub's `errors[]` are strings or objects with `message`, or with `field` and `code`.
+pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Refusal {
+    let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
+    let mut message = body.message;
+    for error in &body.errors {
+        let field = |name: &str| error.get(name).and_then(serde_json::Value::as_str);
+        let detail = match (error.as_str().or(field("message")), field("field"), field("code")) {
+            (Some(message), _, _) => message.to_owned(),
+            (None, Some(name), Some(code)) => format!("{name} {code}"),
+            _ => continue,
+        };
+        let separator = if message.is_empty() { "" } else { ": " };
+        message.push_str(separator);
+        message.push_str(&detail);
+    }
+    let permissions = text(headers, "x-accepted-github-permissions").filter(|p| !p.is_empty());
+    Refusal {
+        status: status.as_u16(),
+        message,
+        documentation_url: body.documentation_url,
+        retry_after: text(headers, header::RETRY_AFTER.as_str()).and_then(|value| retry_after(value, now)),
+        remaining: text(headers, "x-ratelimit-remaining").and_then(|v| v.parse().ok()),
+        reset_in: reset_in(headers, now),
+        accepted_permissions: permissions.map(str::to_owned),
+        moved_to: text(headers, header::LOCATION.as_str()).and_then(repository_id),
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Seconds or an HTTP date (RFC 9110, 10.2.3).
+fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+}
+
+/// Time to `x-ratelimit-reset`, and a second for rounding. Measured on GitHub's own clock where the answer has a `Date`:
+/// ours may be off.
+pub(super) fn reset_in(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let reset = Timestamp::from_second(text(headers, "x-ratelimit-reset")?.parse().ok()?).ok()?;
+    let date = text(headers, header::DATE.as_str()).and_then(|d| jiff::fmt::rfc2822::parse(d).ok());
+    let wait = reset.duration_since(date.map_or(now, |d| d.timestamp()));
+    Some(Duration::try_from(wait).unwrap_or_default() + Duration::from_secs(1))
+}
+
+/// `https://api.github.com/repositories/1300192` or a path below it.
+fn repository_id(location: &str) -> Option<u64> {
+    let (_, rest) = location.split_once("/repositories/")?;
+    rest.split(['/', '?']).next()?.parse().ok()
+}
+
+fn next_page(link: &str) -> Option<u32> {
+    let next = link.split(',').find(|part| part.contains(r#"rel="next""#))?;
+    let url = next.split_once('<')?.1.split_once('>')?.0;
+    let query = url.split_once('?')?.1;
+    query.split('&').find_map(|pair| pair.strip_prefix("page="))?.parse().ok()
+}
+
+/// Percent-encodes what may not stand in a path; `/` stays, as GitHub wants it in branch names.
+pub(super) fn encode(path: &str) -> String {
+    percent_encode(path, b"-._~/!$'()*+,;=:@")
+}
+
+/// Percent-encodes a query value.
+pub(super) fn encode_query(value: &str) -> String {
+    percent_encode(value, b"-._~")
+}
+
+fn percent_encode(text: &str, keep: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || keep.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+use super::*;
+use http::HeaderValue;
+
+fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    pairs
+        .iter()
+        .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+        .collect()
+}
+
+fn now() -> Timestamp {
+    "2026-11-25T10:00:00Z".parse().unwrap()
+}
+
+#[test]
+fn branch_names_are_encoded_but_their_slashes_stay() {
+    assert_eq!(encode("heads/task/a-b/ö#1%?"), "heads/task/a-b/%C3%B6%231%25%3F");
+    assert_eq!(encode_query("acme:a/b&c"), "acme%3Aa%2Fb%26c");
+}
+
+#[test]
+fn the_next_page_is_read_from_the_link_header() {
+    let link = r#"<https://h/repositories/1/pulls?state=all&page=1>; rel="prev", <https://h/repositories/1/pulls?state=all&page=3>; rel="next""#;
+    assert_eq!(next_page(link), Some(3));
+    assert_eq!(next_page(r#"<https://h/pulls?per_page=100&page=1>; rel="first""#), None);
+}
+
+#[test]
+fn a_redirect_to_a_repository_is_read_as_its_id() {
+    assert_eq!(repository_id("https://api.github.com/repositories/1300192"), Some(1_300_192));
+    assert_eq!(repository_id("https://ghe/api/v3/repositories/7/pulls?x=1"), Some(7));
+    assert_eq!(repository_id("https://api.github.com/repos/a/b"), None);
+}
+
+#[test]
+fn retry_after_is_seconds_or_a_date() {
+    assert_eq!(retry_after("17", now()), Some(Duration::from_secs(17)));
+    assert_eq!(retry_after("Wed, 25 Nov 2026 10:02:00 GMT", now()), Some(Duration::from_secs(120)));
+    assert_eq!(retry_after("Wed, 25 Nov 2026 09:00:00 GMT", now()), Some(Duration::ZERO));
+    assert_eq!(retry_after("soon", now()), None);
+}
+
+#[test]
+fn the_reset_is_measured_on_githubs_clock_where_it_shows_one() {
+    let reset = (now().as_second() + 600).to_string();
+    assert_eq!(reset_in(&headers(&[("x-ratelimit-reset", &reset)]), now()), Some(Duration::from_secs(601)));
+    let with_date = headers(&[("x-ratelimit-reset", &reset), ("date", "Wed, 25 Nov 2026 10:05:00 GMT")]);
+    assert_eq!(reset_in(&with_date, now()), Some(Duration::from_secs(301)));
+    let past = headers(&[("x-ratelimit-reset", "1")]);
+    assert_eq!(reset_in(&past, now()), Some(Duration::from_secs(1)));
+    assert_eq!(reset_in(&HeaderMap::new(), now()), None);
+}
+
+#[test]
+fn all_three_forms_of_githubs_errors_end_up_in_the_message() {
+    let body = br#"{"message":"Validation Failed","documentation_url":"https://docs.github.com/x","errors":[
+        "plain",{"resource":"PullRequest","code":"custom","message":"A pull request already exists for acme:a."},
+        {"resource":"PullRequest","field":"base","code":"invalid"},{"odd":1}]}"#;
+    let refusal = refusal(StatusCode::UNPROCESSABLE_ENTITY, &HeaderMap::new(), body, now());
+    assert_eq!(
+        refusal.message,
+        "Validation Failed: plain: A pull request already exists for acme:a.: base invalid"
+    );
+    assert_eq!(refusal.documentation_url, "https://docs.github.com/x");
+}
+
+#[test]
+fn a_body_that_is_not_githubs_is_no_message() {
+    let refusal = refusal(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"<html>502</html>", now());
+    assert_eq!((refusal.status, refusal.message.as_str()), (502, ""));
+}

@@ -1,0 +1,345 @@
+//! What each of GitHub's refusals means, per operation: the one table. Pure.
+//! `client` asks it about every answer that is not a plain success.
+
+use super::{error::Error, operation::Operation};
+use crate::domain::failure::Class;
+use std::time::Duration;
+
+/// Reason: the repository has no commit.
+pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
+/// Reason: the repository was renamed or transferred.
+pub const REPOSITORY_MOVED: &str = "RepositoryMoved";
+/// Reason: a blob, tree or commit that a new object is made of is not there (yet).
+pub const OBJECT_MISSING: &str = "ObjectMissing";
+
+/// An answer that is neither a success nor a failure: a state of the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    Absent,
+    AlreadyExists,
+    NotFastForward,
+    NotMergeable {
+        message: String,
+    },
+    HeadChanged,
+    NotModified,
+    /// Renamed or transferred; the id if GitHub named it.
+    Moved {
+        id: Option<u64>,
+    },
+}
+
+impl State {
+    /// This state where the operation has no use for it.
+    pub(super) fn unexpected(self, operation: Operation) -> Error {
+        let name = operation.name();
+        let (class, reason, message) = match self {
+            Self::Moved { .. } => (
+                Class::Transient,
+                REPOSITORY_MOVED,
+                format!(
+                    "{name}: the repository was renamed or transferred; its new name is read with the next look at the Repository"
+                ),
+            ),
+            Self::AlreadyExists => (
+                Class::Denied,
+                "ExistsButNotVisible",
+                format!(
+                    "{name}: GitHub says it exists already, but the token may not see it: give the token access to it or choose another name"
+                ),
+            ),
+            other => (
+                Class::Invalid,
+                "UnexpectedAnswer",
+                format!("{name}: GitHub's answer ({other:?}) has no meaning for this call"),
+            ),
+        };
+        Error { operation: name, class, reason, message, status: None }
+    }
+}
+
+/// A limit GitHub named; without a wait it did not say how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limit {
+    pub(super) wait: Option<Duration>,
+}
+
+/// What an answer means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    State(State),
+    Limited(Limit),
+    Failed { class: Class, reason: &'static str, message: String },
+}
+
+/// An answer that is no success, reduced to what its meaning depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    /// GitHub's message, with the messages of `errors[]` behind it.
+    pub(super) message: String,
+    pub(super) documentation_url: String,
+    pub(super) retry_after: Option<Duration>,
+    /// `x-ratelimit-remaining`.
+    pub(super) remaining: Option<u64>,
+    /// `x-ratelimit-reset`, as time from now.
+    pub(super) reset_in: Option<Duration>,
+    /// `x-accepted-github-permissions`: what would have been enough.
+    pub(super) accepted_permissions: Option<String>,
+    /// Where a redirect points.
+    pub(super) moved_to: Option<u64>,
+}
+
+impl Refusal {
+    fn says(&self, any: &[&str]) -> bool {
+        let message = self.message.to_lowercase();
+        any.iter().any(|words| message.contains(words))
+    }
+
+    /// GitHub's limits come as 403 and as 429, with or without headers.
+    fn limit(&self) -> Option<Limit> {
+        if !matches!(self.status, 403 | 429) {
+            return None;
+        }
+        if let Some(wait) = self.retry_after {
+            return Some(Limit { wait: Some(wait) });
+        }
+        if self.remaining == Some(0) {
+            return Some(Limit { wait: self.reset_in });
+        }
+        let url = self.documentation_url.to_lowercase();
+        let spoken = self.says(&["rate limit", "abuse detection"]) || url.contains("rate-limit");
+        spoken.then_some(Limit { wait: None })
+    }
+}
+
+/// The table. `about` names the repository in messages; `recent`: what the call is about was created by this process
+/// within the last minute.
+pub(super) fn classify(operation: Operation, refusal: &Refusal, about: &str, recent: bool) -> Verdict {
+    if let Some(limit) = refusal.limit() {
+        return Verdict::Limited(limit);
+    }
+    let case = Case { operation, refusal, about, recent };
+    match refusal.status {
+        304 => Verdict::State(State::NotModified),
+        301 | 302 | 307 | 308 => Verdict::State(State::Moved { id: refusal.moved_to }),
+        408 | 429 | 500..=599 => case.failed(Class::Transient, "GitHubUnavailable", "it is tried again"),
+        401 => case.failed(
+            Class::Denied,
+            "BadCredentials",
+            "the token is wrong, expired or revoked: put a valid one into the Secret that credentialsSecretRef names",
+        ),
+        403 => case.forbidden(),
+        404 => case.not_found(),
+        405 if operation == Operation::MergePull => Verdict::State(State::NotMergeable { message: case.said() }),
+        409 => case.conflict(),
+        422 => case.unprocessable(),
+        _ => case.failed(Class::Invalid, "Refused", "see GitHub's message"),
+    }
+}
+
+struct Case<'a> {
+    operation: Operation,
+    refusal: &'a Refusal,
+    about: &'a str,
+    recent: bool,
+}
+
+const ARCHIVED: &[&str] = &["was archived"];
+const OBJECTS: &[&str] = &["is not a valid blob", "is not a valid tree", "sha does not exist"];
+const EMPTY: &[&str] = &["repository is empty"];
+const PROTECTED: &[&str] = &[
+    "protected branch",
+    "protected ref",
+    "rule violation",
+    "through a pull request",
+    "creations being restricted",
+    "gh006",
+    "gh013",
+    "branch protection",
+];
+
+impl Case<'_> {
+    /// GitHub's words, cut where a condition's message would suffer.
+    fn said(&self) -> String {
+        self.refusal.message.chars().take(300).collect()
+    }
+
+    fn failed(&self, class: Class, reason: &'static str, cure: &str) -> Verdict {
+        let (name, status, said) = (self.operation.name(), self.refusal.status, self.said());
+        // A 5xx body is a proxy's page or carries a request id: it would change with every attempt.
+        let said = if said.is_empty() || status >= 500 { String::new() } else { format!(": {said}") };
+        let about = if self.about.is_empty() { String::new() } else { format!(" for {}", self.about) };
+        Verdict::Failed {
+            class,
+            reason,
+            message: format!("GitHub answered {name}{about} with {status}{said}; {cure}"),
+        }
+    }
+
+    fn lagging(&self) -> Verdict {
+        self.failed(
+            Class::Transient,
+            "NotVisibleYet",
+            "it was created less than a minute ago and is not visible everywhere yet",
+        )
+    }
+
+    fn permission_missing(&self) -> Verdict {
+        let needed =
+            self.refusal.accepted_permissions.as_deref().unwrap_or_else(|| self.operation.permission());
+        let cure = format!("give the token the permission \"{needed}\" on this repository");
+        self.failed(Class::Denied, "PermissionMissing", &cure)
+    }
+
+    fn blocked(&self) -> Option<Verdict> {
+        let refusal = self.refusal;
+        if refusal.says(EMPTY) {
+            let cure = "the repository has no commit to start from: push one, or create it with create.autoInit: true";
+            return Some(self.failed(Class::Invalid, REPOSITORY_EMPTY, cure));
+        }
+        if refusal.says(ARCHIVED) {
+            return Some(self.failed(
+                Class::Invalid,
+                "RepositoryArchived",
+                "the repository is read-only: unarchive it",
+            ));
+        }
+        if refusal.says(&["workflow` scope", "`workflows` permission"]) {
+            let cure = "files below .github/workflows need a token with the permission \"Workflows: write\"";
+            return Some(self.failed(Class::Denied, "WorkflowPermissionMissing", cure));
+        }
+        if refusal.says(PROTECTED) && self.operation != Operation::MergePull {
+            let cure = "a rule of the repository protects this branch: choose a branch name outside the rule, or let the token bypass it";
+            return Some(self.failed(Class::Invalid, "BranchProtected", cure));
+        }
+        None
+    }
+
+    fn forbidden(&self) -> Verdict {
+        self.blocked().unwrap_or_else(|| self.permission_missing())
+    }
+
+    fn not_found(&self) -> Verdict {
+        match self.operation {
+            _ if self.recent => self.lagging(),
+            operation if operation.looks_up() => Verdict::State(State::Absent),
+            Operation::CreateRepository => self.failed(
+                Class::Denied,
+                "OwnerNotUsable",
+                "the owner is neither the token's own user nor an organisation in which it may create repositories: \
+                 correct spec.owner, or give the token the organisation permission \"Administration: write\"",
+            ),
+            Operation::GetTree => {
+                self.failed(Class::NotFound, "TreeMissing", "the commit this work starts from is not in the repository any more")
+            }
+            // GitHub hides with 404 what a token may not do.
+            operation if operation.writes() => self.permission_missing(),
+            operation => {
+                let cure = format!("it does not exist, or the token lacks \"{}\" on it", operation.permission());
+                self.failed(Class::NotFound, "RepositoryNotFound", &cure)
+            }
+        }
+    }
+
+    fn conflict(&self) -> Verdict {
+        if self.operation == Operation::MergePull {
+            return Verdict::State(State::HeadChanged);
+        }
+        self.blocked().unwrap_or_else(|| {
+            self.failed(
+                Class::Transient,
+                "Conflict",
+                "something else changes it at the same time: it is tried again",
+            )
+        })
+    }
+
+    fn unprocessable(&self) -> Verdict {
+        if let Some(blocked) = self.blocked() {
+            return blocked;
+        }
+        match self.operation {
+            Operation::CreateRepository => self.repository_refused(),
+            Operation::CreateRef | Operation::UpdateRef | Operation::DeleteRef => self.reference_refused(),
+            Operation::CreatePull => self.pull_refused(),
+            Operation::CreateTree | Operation::CreateCommit if self.refusal.says(OBJECTS) => self.failed(
+                Class::Transient,
+                OBJECT_MISSING,
+                "GitHub does not find what this is made of: it is made again",
+            ),
+            Operation::CreateTree => self.failed(
+                Class::Invalid,
+                "TreeRefused",
+                "GitHub does not take these files as they are: see its message",
+            ),
+            Operation::CreateBlob => {
+                self.failed(Class::Invalid, "BlobRefused", "GitHub does not take this file: see its message")
+            }
+            Operation::MergePull => Verdict::State(State::NotMergeable { message: self.said() }),
+            _ => self.failed(Class::Invalid, "Refused", "see GitHub's message"),
+        }
+    }
+
+    fn repository_refused(&self) -> Verdict {
+        if self.refusal.says(&["already exists"]) {
+            return Verdict::State(State::AlreadyExists);
+        }
+        self.failed(
+            Class::Invalid,
+            "RepositoryRefused",
+            "GitHub does not create it like this: correct owner, name or spec.create",
+        )
+    }
+
+    fn reference_refused(&self) -> Verdict {
+        let refusal = self.refusal;
+        if refusal.says(&["reference already exists"]) {
+            Verdict::State(State::AlreadyExists)
+        } else if refusal.says(&["not a fast forward", "not a fast-forward"]) {
+            Verdict::State(State::NotFastForward)
+        } else if refusal.says(&["reference does not exist"]) {
+            if self.recent { self.lagging() } else { Verdict::State(State::Absent) }
+        } else if refusal.says(&["object does not exist", "no commit found"]) {
+            self.failed(Class::NotFound, "CommitMissing", "the commit has to be made again")
+        } else {
+            let cure = "a rule of the repository forbids this branch, or another branch is in its way (a and a/b can't both be): choose another spec.branch";
+            self.failed(Class::Invalid, "BranchRefused", cure)
+        }
+    }
+
+    fn pull_refused(&self) -> Verdict {
+        let refusal = self.refusal;
+        if refusal.says(&["pull request already exists"]) {
+            Verdict::State(State::AlreadyExists)
+        } else if refusal.says(&["no commits between"]) {
+            self.failed(
+                Class::Invalid,
+                "NothingToMerge",
+                "the branch has nothing that the base branch has not",
+            )
+        } else if refusal.says(&["base invalid", "base is invalid"]) {
+            self.failed(Class::Invalid, "BaseBranchMissing", "create the base branch or correct baseBranch")
+        } else if refusal.says(&["head invalid", "head is invalid"]) {
+            if self.recent {
+                return self.lagging();
+            }
+            self.failed(Class::NotFound, "BranchMissing", "the branch is not in the repository any more")
+        } else if refusal.says(&["draft pull requests are not supported"]) {
+            self.failed(
+                Class::Invalid,
+                "DraftsNotSupported",
+                "this repository knows no draft pull requests: set pullRequest.draft to false",
+            )
+        } else {
+            self.failed(
+                Class::Invalid,
+                "PullRequestRefused",
+                "correct pullRequest.title or pullRequest.body: see GitHub's message",
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! One call to GitHub from start to end: limit, turn, request, answer, class. Every method of [`Client`] goes through
+//! [`Client::send`]; nothing is sent twice here.
+
+use super::{
+    Error,
+    call::{Call, Reply, Success, refusal, reset_in},
+    classify::{Limit, Verdict, classify},
+    limits::{Credential, Credentials},
+    operation::Operation,
+    recent::Recent,
+    repositories::Repository,
+};
+use crate::{
+    domain::failure::Class,
+    telemetry::{Api, BoxError, CallError, CallMeta, HttpService, retries},
+};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use jiff::Timestamp;
+use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
+use secrecy::{ExposeSecret as _, SecretString};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+use tower::ServiceExt as _;
+
+/// No answer of GitHub's that Slipway asks for is larger: a full tree is at most 7 MB, a page of pull requests 25 MB.
+const MAX_ANSWER: usize = 64 << 20;
+/// Repositories whose last answer is kept for its `ETag`.
+const MAX_CACHED: usize = 1024;
+
+/// GitHub at one base URL. Cheap to clone; limits, turns and what was created lately are shared by all clients of it.
+#[derive(Clone)]
+pub struct GitHub {
+    shared: Arc<Shared>,
+}
+
+/// By credential and path: no credential sees what another was answered. `ETag` and answer.
+type Answered = HashMap<([u8; 32], String), (String, Repository)>;
+
+struct Shared {
+    /// Without a trailing slash: `https://api.github.com`, `https://ghe.example/api/v3`.
+    base: String,
+    octocrab: Octocrab,
+    credentials: Credentials,
+    recent: Recent,
+    repositories: Mutex<Answered>,
+}
+
+impl GitHub {
+    /// `base_url` as in `GITHUB_API_URL`; `write_interval`: writes of one credential begin at least this far apart.
+    /// Must be called inside a tokio runtime, and lives as long as it.
+    pub fn new(base_url: &str, http: HttpService, write_interval: std::time::Duration) -> Self {
+        let service = http.map_request(|request: http::Request<OctoBody>| request.map(reqwest::Body::wrap));
+        let built = OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build();
+        let octocrab = built.unwrap_or_else(|never: Infallible| match never {});
+        let shared = Shared {
+            base: base_url.trim_end_matches('/').to_owned(),
+            octocrab,
+            credentials: Credentials::new(write_interval),
+            recent: Recent::default(),
+            repositories: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// A client that calls with this token. Cheap: make one per pass.
+    pub fn client(&self, token: &SecretString) -> Client {
+        Client {
+            shared: self.shared.clone(),
+            credential: self.shared.credentials.of(token),
+            token: token.clone(),
+        }
+    }
+}
+
+/// GitHub as one credential sees it.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    credential: Arc<Credential>,
+    token: SecretString,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("base", &self.shared.base).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    pub(super) fn recent(&self) -> &Recent {
+        &self.shared.recent
+    }
+
+    /// The answer this credential had for `path` before, with its `ETag`.
+    pub(super) fn cached(&self, path: &str) -> Option<(String, Repository)> {
+        let cache = self.shared.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.get(&(self.credential.fingerprint, path.to_owned())).cloned()
+    }
+
+    pub(super) fn cache(&self, path: String, etag: String, repository: Repository) {
+        let mut cache = self.shared.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= MAX_CACHED {
+            cache.clear();
+        }
+        cache.insert((self.credential.fingerprint, path), (etag, repository));
+    }
+
+    /// Until when this credential may not call at all, if GitHub has named a limit.
+    pub fn limited_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.credential.limited(now)
+    }
+
+    /// One call. A limit in force or a turn that is too far off is refused here, unsent and unlogged.
+    pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, Error> {
+        self.check_limit(call.operation)?;
+        let _turn = if call.writes() {
+            let turn =
+                self.credential.turn().await.map_err(|until| waiting_for_turn(call.operation, until))?;
+            // The write before this one may have met the limit.
+            self.check_limit(call.operation)?;
+            Some(turn)
+        } else {
+            None
+        };
+        let operation = call.operation;
+        let reply = self.exchange(call).await;
+        match &reply {
+            Ok(_) => retries::call_succeeded(Api::Github, operation.name()),
+            Err(error) if error.reason == NOT_LEADING => {}
+            Err(error) => retries::call_failed(Api::Github, error.operation, error.status, &error.message),
+        }
+        reply
+    }
+
+    fn check_limit(&self, operation: Operation) -> Result<(), Error> {
+        match self.credential.limited(Timestamp::now()) {
+            Some(until) => Err(limited(operation, until, None)),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends the request, reads the whole answer within the operation's deadline, and says what it means.
+    async fn exchange(&self, call: Call<'_>) -> Result<Reply, Error> {
+        let operation = call.operation;
+        let deadline = operation.deadline();
+        let request = self.request(&call)?;
+        let whole = async {
+            let answer = self.shared.octocrab.execute(request).await.map_err(|e| lost(operation, &e))?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| lost(operation, &*e))?;
+            Ok((head, body.to_bytes()))
+        };
+        let (head, body) = match tokio::time::timeout(deadline, whole).await {
+            Ok(answered) => answered?,
+            Err(_) => return Err(lost(operation, &CallError::Deadline(deadline))),
+        };
+        self.meaning(&call, &head, body)
+    }
+
+    fn request(&self, call: &Call<'_>) -> Result<http::Request<OctoBody>, Error> {
+        let operation = call.operation;
+        let wrong = |what: &str| Error {
+            operation: operation.name(),
+            class: Class::Invalid,
+            reason: "RequestRefused",
+            message: format!("{} can't be sent: {what}", operation.name()),
+            status: None,
+        };
+        let mut token = HeaderValue::from_str(&format!("Bearer {}", self.token.expose_secret()))
+            .map_err(|_| wrong("the token has characters that no header may carry; check the Secret"))?;
+        token.set_sensitive(true);
+        let mut request = http::Request::builder()
+            .method(call.method.clone())
+            .uri(format!("{}{}", self.shared.base, call.path))
+            .header(header::AUTHORIZATION, token)
+            .header(header::ACCEPT, "application/vnd.github+json")
+            .header(header::USER_AGENT, concat!("slipway/", env!("CARGO_PKG_VERSION")))
+            .header("x-github-api-version", "2022-11-28")
+            .extension(CallMeta {
+                operation: operation.name(),
+                deadline: operation.deadline(),
+                write: call.writes(),
+            });
+        if let Some(etag) = &call.etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        let body = match &call.body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                OctoBody::from(body.clone())
+            }
+            None => OctoBody::from(()),
+        };
+        request.body(body).map_err(|_| wrong("owner, name or branch do not form a URL"))
+    }
+
+    fn meaning(&self, call: &Call<'_>, head: &http::response::Parts, body: Bytes) -> Result<Reply, Error> {
+        let now = Timestamp::now();
+        if head.status.is_success() {
+            self.credential.unlimited();
+            self.note_last_call(&head.headers, now);
+            return Ok(Reply::Success(Success::new(&head.headers, body)));
+        }
+        let refusal = refusal(head.status, &head.headers, &body, now);
+        let recent =
+            call.repository.is_some_and(|name| self.recent().knows(name, call.reference, Instant::now()));
+        let about = call.repository.map(ToString::to_string).unwrap_or_default();
+        match classify(call.operation, &refusal, &about, recent) {
+            Verdict::State(state) => {
+                self.credential.unlimited();
+                self.note_last_call(&head.headers, now);
+                Ok(Reply::State(state))
+            }
+            Verdict::Limited(limit) => {
+                let until = self.credential.limit(limit, now);
+                Err(limited(call.operation, until, Some(head.status)))
+            }
+            Verdict::Failed { class, reason, message } => {
+                self.note_last_call(&head.headers, now);
+                Err(Error {
+                    operation: call.operation.name(),
+                    class,
+                    reason,
+                    message,
+                    status: Some(refusal.status),
+                })
+            }
+        }
+    }
+
+    /// An answer that was fine may be the last one before the limit: the next call would only be refused.
+    fn note_last_call(&self, headers: &http::HeaderMap, now: Timestamp) {
+        let remaining = headers.get("x-ratelimit-remaining").and_then(|v| v.to_str().ok());
+        if remaining == Some("0")
+            && let Some(wait) = reset_in(headers, now)
+        {
+            self.credential.limit(Limit { wait: Some(wait) }, now);
+        }
+    }
+}
+
+const NOT_LEADING: &str = "NotLeading";
+
+fn limited(operation: Operation, until: Timestamp, status: Option<StatusCode>) -> Error {
+    Error {
+        operation: operation.name(),
+        class: Class::Throttled { until },
+        reason: "RateLimited",
+        message: "GitHub limits the calls of this token; nothing is sent until the limit it named is over"
+            .to_owned(),
+        status: status.map(|s| s.as_u16()),
+    }
+}
+
+fn waiting_for_turn(operation: Operation, until: Timestamp) -> Error {
+    Error {
+        operation: operation.name(),
+        class: Class::Throttled { until },
+        reason: "WaitingForWriteSlot",
+        message: "other writes with the same token come first; GitHub asks for one write at a time"
+            .to_owned(),
+        status: None,
+    }
+}
+
+/// No (whole) answer. Whether the call had its effect is unknown, so a write is looked up before it is repeated.
+fn lost(operation: Operation, error: &(dyn std::error::Error + 'static)) -> Error {
+    let name = operation.name();
+    let (reason, message) = match cause::<CallError>(error) {
+        Some(CallError::NotLeading) => (NOT_LEADING, format!("{name} was not sent: another replica leads")),
+        Some(CallError::Deadline(after)) => {
+            ("GitHubUnavailable", format!("GitHub did not answer {name} within {} s", after.as_secs()))
+        }
+        _ => match cause::<reqwest::Error>(error) {
+            Some(e) if e.is_connect() => (
+                "GitHubUnreachable",
+                format!("{name} could not connect to GitHub: check GITHUB_API_URL, network and proxy"),
+            ),
+            _ => ("GitHubUnavailable", format!("the connection to GitHub was lost during {name}")),
+        },
+    };
+    tracing::debug!(operation = name, error = ?BoxError::from(chain(error)), "no answer from GitHub");
+    Error { operation: name, class: Class::Transient, reason, message, status: None }
+}
+
+fn cause<'a, T: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a T> {
+    std::iter::successors(Some(error), |e| e.source()).find_map(|e| e.downcast_ref())
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let all: Vec<String> =
+        std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect();
+    all.join(": ")
+}

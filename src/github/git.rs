@@ -1,0 +1,394 @@
+//! Git data: references, commits, trees and blobs. Object ids are SHA-1 in hex.
+//! Source: GitHub REST API, "Git database".
+
+use super::{
+    Client, Error,
+    call::{Call, Reply, encode},
+    classify::State,
+    operation::Operation,
+    repositories::RepositoryName,
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// A commit without its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    pub sha: String,
+    pub tree: String,
+    pub parents: Vec<String>,
+    pub message: String,
+}
+
+/// A tree as it was listed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Tree {
+    /// The id the tree was asked for or its own: good as `base_tree`.
+    pub sha: String,
+    #[serde(rename = "tree")]
+    pub entries: Vec<TreeItem>,
+    /// GitHub left entries out (more than 100,000 or 7 MB): walk it directory by directory.
+    #[serde(default)]
+    pub truncated: bool,
+}
+
+/// One entry of a listed tree.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TreeItem {
+    pub path: String,
+    /// Octal, six digits: `100644`, `040000`.
+    pub mode: String,
+    #[serde(rename = "type")]
+    pub kind: TreeItemKind,
+    pub sha: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TreeItemKind {
+    Blob,
+    Tree,
+    /// A submodule.
+    Commit,
+}
+
+/// One change of a tree that is created on top of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeEntry {
+    pub path: String,
+    /// `100644`, `100755` or `120000`.
+    pub mode: &'static str,
+    pub content: TreeContent,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TreeContent {
+    /// The content itself.
+    Inline(String),
+    /// The id of a blob GitHub has.
+    Blob(String),
+    /// Remove the path. It must be there.
+    Delete,
+}
+
+impl Serialize for TreeEntry {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+        let mut entry = serializer.serialize_struct("TreeEntry", 4)?;
+        entry.serialize_field("path", &self.path)?;
+        entry.serialize_field("mode", self.mode)?;
+        entry.serialize_field("type", "blob")?;
+        match &self.content {
+            TreeContent::Inline(text) => entry.serialize_field("content", text)?,
+            TreeContent::Blob(sha) => entry.serialize_field("sha", sha)?,
+            TreeContent::Delete => entry.serialize_field("sha", &None::<String>)?,
+        }
+        entry.end()
+    }
+}
+
+/// Who a commit is by. Author and committer are the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Author {
+    pub name: String,
+    pub email: String,
+}
+
+/// A commit to create. The same values give the same id, whoever creates it when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCommit {
+    pub message: String,
+    pub tree: String,
+    pub parents: Vec<String>,
+    pub author: Author,
+    /// Second resolution.
+    pub date: Timestamp,
+}
+
+/// What became of a reference that was to be created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreatedRef {
+    Created,
+    /// A reference of this name is there already, at whatever commit.
+    AlreadyExists,
+}
+
+/// What became of a reference that was to be moved forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpdatedRef {
+    Updated,
+    /// The reference has commits the new one does not contain.
+    NotFastForward,
+    Missing,
+}
+
+/// What became of a reference that was to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeletedRef {
+    Deleted,
+    Missing,
+}
+
+#[derive(Deserialize)]
+struct Sha {
+    sha: String,
+}
+
+#[derive(Deserialize)]
+struct RefAnswer {
+    #[serde(rename = "ref")]
+    name: String,
+    object: Sha,
+}
+
+#[derive(Deserialize)]
+struct CommitAnswer {
+    sha: String,
+    tree: Sha,
+    #[serde(default)]
+    parents: Vec<Sha>,
+    #[serde(default)]
+    message: String,
+}
+
+impl From<CommitAnswer> for Commit {
+    fn from(answer: CommitAnswer) -> Self {
+        let parents = answer.parents.into_iter().map(|p| p.sha).collect();
+        Self { sha: answer.sha, tree: answer.tree.sha, parents, message: answer.message }
+    }
+}
+
+/// GitHub answers up to this many references per page.
+const PAGE: usize = 100;
+/// A prefix with more references than this many pages is none of ours.
+const MAX_PAGES: u32 = 20;
+
+impl Client {
+    /// The commit a branch stands at; `None` when there is no such branch.
+    pub async fn get_branch_sha(
+        &self,
+        repository: &RepositoryName,
+        branch: &str,
+    ) -> Result<Option<String>, Error> {
+        let operation = Operation::GetRef;
+        let reference = format!("heads/{branch}");
+        let path = format!("/repos/{repository}/git/ref/{}", encode(&reference));
+        match self.send(Call::get(operation, path).about(repository).reference(&reference)).await? {
+            Reply::Success(success) => Ok(Some(success.json::<RefAnswer>(operation)?.object.sha)),
+            Reply::State(State::Absent) => Ok(None),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// Branches whose name begins with `prefix`, as (name, commit); empty when there are none.
+    pub async fn matching_branches(
+        &self,
+        repository: &RepositoryName,
+        prefix: &str,
+    ) -> Result<Vec<(String, String)>, Error> {
+        let operation = Operation::MatchingRefs;
+        let mut found = Vec::new();
+        for page in 1..=MAX_PAGES {
+            let path = format!(
+                "/repos/{repository}/git/matching-refs/{}?per_page={PAGE}&page={page}",
+                encode(&format!("heads/{prefix}"))
+            );
+            let success = match self.send(Call::get(operation, path).about(repository)).await? {
+                Reply::Success(success) => success,
+                Reply::State(other) => return Err(other.unexpected(operation)),
+            };
+            let refs: Vec<RefAnswer> = success.json(operation)?;
+            found.extend(
+                refs.into_iter()
+                    .filter_map(|r| Some((r.name.strip_prefix("refs/heads/")?.to_owned(), r.object.sha))),
+            );
+            if success.next_page.is_none() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The commit with this id; `None` when GitHub does not have it.
+    pub async fn get_commit(&self, repository: &RepositoryName, sha: &str) -> Result<Option<Commit>, Error> {
+        let operation = Operation::GetCommit;
+        let path = format!("/repos/{repository}/git/commits/{sha}");
+        match self.send(Call::get(operation, path).about(repository)).await? {
+            Reply::Success(success) => Ok(Some(success.json::<CommitAnswer>(operation)?.into())),
+            Reply::State(State::Absent) => Ok(None),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// Whether `head` (a commit or a branch) contains `commit`; false also when either is gone.
+    pub async fn contains(
+        &self,
+        repository: &RepositoryName,
+        head: &str,
+        commit: &str,
+    ) -> Result<bool, Error> {
+        #[derive(Deserialize)]
+        struct Comparison {
+            status: String,
+        }
+        let operation = Operation::Compare;
+        let path = format!("/repos/{repository}/compare/{commit}...{}?per_page=1", encode(head));
+        match self.send(Call::get(operation, path).about(repository)).await? {
+            Reply::Success(success) => {
+                let comparison: Comparison = success.json(operation)?;
+                Ok(matches!(comparison.status.as_str(), "identical" | "ahead"))
+            }
+            Reply::State(State::Absent) => Ok(false),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// The entries of a tree (or of a commit's tree). Recursive: with paths from its root, possibly truncated.
+    pub async fn get_tree(
+        &self,
+        repository: &RepositoryName,
+        sha: &str,
+        recursive: bool,
+    ) -> Result<Tree, Error> {
+        let operation = Operation::GetTree;
+        let path =
+            format!("/repos/{repository}/git/trees/{sha}{}", if recursive { "?recursive=1" } else { "" });
+        match self.send(Call::get(operation, path).about(repository)).await? {
+            Reply::Success(success) => success.json(operation),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// Uploads a blob and returns the id GitHub gave it.
+    pub async fn create_blob(&self, repository: &RepositoryName, content: &[u8]) -> Result<String, Error> {
+        let operation = Operation::CreateBlob;
+        let body = format!(r#"{{"encoding":"base64","content":"{}"}}"#, BASE64_STANDARD.encode(content));
+        let call =
+            Call::post_text(operation, format!("/repos/{repository}/git/blobs"), body).about(repository);
+        match self.send(call).await? {
+            Reply::Success(success) => Ok(success.json::<Sha>(operation)?.sha),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// Whether GitHub has the blob. Asks for the head of the answer only, never for the content.
+    pub async fn blob_exists(&self, repository: &RepositoryName, sha: &str) -> Result<bool, Error> {
+        let operation = Operation::BlobExists;
+        match self
+            .send(Call::head(operation, format!("/repos/{repository}/git/blobs/{sha}")).about(repository))
+            .await?
+        {
+            Reply::Success(_) => Ok(true),
+            Reply::State(State::Absent) => Ok(false),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// Creates a tree: `entries` on top of `base_tree` (a tree's or a commit's id), or of nothing. Returns its id.
+    pub async fn create_tree(
+        &self,
+        repository: &RepositoryName,
+        base_tree: Option<&str>,
+        entries: &[TreeEntry],
+    ) -> Result<String, Error> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            base_tree: Option<&'a str>,
+            tree: &'a [TreeEntry],
+        }
+        let operation = Operation::CreateTree;
+        let body = Body { base_tree, tree: entries };
+        match self
+            .send(Call::post(operation, format!("/repos/{repository}/git/trees"), &body).about(repository))
+            .await?
+        {
+            Reply::Success(success) => Ok(success.json::<Sha>(operation)?.sha),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// Creates a commit and returns it as GitHub has it.
+    pub async fn create_commit(
+        &self,
+        repository: &RepositoryName,
+        commit: &NewCommit,
+    ) -> Result<Commit, Error> {
+        let operation = Operation::CreateCommit;
+        let date = commit.date.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let person =
+            serde_json::json!({ "name": commit.author.name, "email": commit.author.email, "date": date });
+        let body = serde_json::json!({
+            "message": commit.message,
+            "tree": commit.tree,
+            "parents": commit.parents,
+            "author": person,
+            "committer": person,
+        });
+        match self
+            .send(Call::post(operation, format!("/repos/{repository}/git/commits"), &body).about(repository))
+            .await?
+        {
+            Reply::Success(success) => Ok(success.json::<CommitAnswer>(operation)?.into()),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// Creates a branch at a commit GitHub has.
+    pub async fn create_ref(
+        &self,
+        repository: &RepositoryName,
+        branch: &str,
+        sha: &str,
+    ) -> Result<CreatedRef, Error> {
+        let operation = Operation::CreateRef;
+        let body = serde_json::json!({ "ref": format!("refs/heads/{branch}"), "sha": sha });
+        match self
+            .send(Call::post(operation, format!("/repos/{repository}/git/refs"), &body).about(repository))
+            .await?
+        {
+            Reply::Success(_) => {
+                self.recent().created(repository, Some(&format!("heads/{branch}")), Instant::now());
+                Ok(CreatedRef::Created)
+            }
+            Reply::State(State::AlreadyExists) => Ok(CreatedRef::AlreadyExists),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// Moves a branch forward. Never forces.
+    pub async fn update_ref(
+        &self,
+        repository: &RepositoryName,
+        branch: &str,
+        sha: &str,
+    ) -> Result<UpdatedRef, Error> {
+        let operation = Operation::UpdateRef;
+        let reference = format!("heads/{branch}");
+        let path = format!("/repos/{repository}/git/refs/{}", encode(&reference));
+        let body = serde_json::json!({ "sha": sha, "force": false });
+        match self.send(Call::patch(operation, path, &body).about(repository).reference(&reference)).await? {
+            Reply::Success(_) => Ok(UpdatedRef::Updated),
+            Reply::State(State::NotFastForward) => Ok(UpdatedRef::NotFastForward),
+            Reply::State(State::Absent) => Ok(UpdatedRef::Missing),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// Deletes a branch.
+    pub async fn delete_ref(&self, repository: &RepositoryName, branch: &str) -> Result<DeletedRef, Error> {
+        let operation = Operation::DeleteRef;
+        let reference = format!("heads/{branch}");
+        let path = format!("/repos/{repository}/git/refs/{}", encode(&reference));
+        let outcome =
+            match self.send(Call::delete(operation, path).about(repository).reference(&reference)).await? {
+                Reply::Success(_) => DeletedRef::Deleted,
+                Reply::State(State::Absent) => DeletedRef::Missing,
+                Reply::State(other) => return Err(other.unexpected(operation)),
+            };
+        self.recent().deleted(repository, &reference);
+        Ok(outcome)
+    }
+}

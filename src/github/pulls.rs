@@ -1,0 +1,267 @@
+//! Pull requests: find by head, get, create, merge, and the list of those that changed.
+//! Source: GitHub REST API, "Pull requests".
+
+use super::{
+    Client, Error,
+    call::{Call, Reply, encode_query},
+    classify::State,
+    operation::Operation,
+    repositories::RepositoryName,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A pull request, from any of GitHub's answers that carry one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "PullAnswer")]
+pub struct Pull {
+    pub number: u64,
+    pub node_id: String,
+    /// For people (`html_url`).
+    pub url: String,
+    pub state: PullState,
+    pub draft: bool,
+    pub merged: bool,
+    pub merged_at: Option<Timestamp>,
+    /// The merge's commit once merged; before that GitHub's test merge.
+    pub merge_commit_sha: Option<String>,
+    pub head: PullHead,
+    pub base: PullBase,
+    pub body: String,
+    pub updated_at: Timestamp,
+    /// `clean`, `blocked`, `behind`, `dirty`, `unstable`, `draft`, `unknown`; only a single GET has it.
+    pub mergeable_state: Option<String>,
+    /// Only a single GET has it, and `None` there means GitHub is still working it out.
+    pub mergeable: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PullState {
+    Open,
+    Closed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullHead {
+    /// The branch's name.
+    pub branch: String,
+    pub sha: String,
+    /// Absent when the head's repository is gone.
+    pub repository_id: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullBase {
+    /// The branch's name.
+    pub branch: String,
+}
+
+#[derive(Deserialize)]
+struct PullAnswer {
+    number: u64,
+    node_id: String,
+    html_url: String,
+    state: PullState,
+    #[serde(default)]
+    draft: bool,
+    #[serde(default)]
+    merged: Option<bool>,
+    merged_at: Option<Timestamp>,
+    merge_commit_sha: Option<String>,
+    head: SideAnswer,
+    base: SideAnswer,
+    body: Option<String>,
+    updated_at: Timestamp,
+    mergeable_state: Option<String>,
+    mergeable: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct SideAnswer {
+    #[serde(rename = "ref")]
+    branch: String,
+    sha: String,
+    repo: Option<RepoAnswer>,
+}
+
+#[derive(Deserialize)]
+struct RepoAnswer {
+    id: u64,
+}
+
+impl From<PullAnswer> for Pull {
+    fn from(answer: PullAnswer) -> Self {
+        Self {
+            number: answer.number,
+            node_id: answer.node_id,
+            url: answer.html_url,
+            state: answer.state,
+            draft: answer.draft,
+            // Lists leave `merged` out.
+            merged: answer.merged.unwrap_or(answer.merged_at.is_some()),
+            merged_at: answer.merged_at,
+            merge_commit_sha: answer.merge_commit_sha,
+            head: PullHead {
+                branch: answer.head.branch,
+                sha: answer.head.sha,
+                repository_id: answer.head.repo.map(|repo| repo.id),
+            },
+            base: PullBase { branch: answer.base.branch },
+            body: answer.body.unwrap_or_default(),
+            updated_at: answer.updated_at,
+            mergeable_state: answer.mergeable_state,
+            mergeable: answer.mergeable,
+        }
+    }
+}
+
+/// A pull request to create, between two branches of one repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NewPull {
+    pub title: String,
+    pub head: String,
+    pub base: String,
+    pub body: String,
+    pub draft: bool,
+}
+
+/// What became of a pull request that was to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CreatedPull {
+    Created(Box<Pull>),
+    /// There is an open one for this head and base: list it.
+    AlreadyExists,
+}
+
+/// GitHub's three ways to merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MergeMethod {
+    Merge,
+    Squash,
+    Rebase,
+}
+
+/// What became of a merge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Merged {
+    Merged {
+        sha: String,
+    },
+    /// 405: conflicts, missing checks or reviews, a draft, a method that is not allowed. GitHub's words.
+    NotMergeable {
+        message: String,
+    },
+    /// 409: the head is not the commit that was asked for any more.
+    HeadChanged,
+}
+
+/// One page of the pull requests that changed, newest change first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullsPage {
+    pub pulls: Vec<Pull>,
+    pub etag: Option<String>,
+    /// The next page's number, if there is one.
+    pub next: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpdatedPulls {
+    /// The page is as it was when its `ETag` was given; the call cost no rate limit.
+    NotModified,
+    Page(PullsPage),
+}
+
+impl Client {
+    /// All pull requests, of any state, whose head is this branch of this repository.
+    pub async fn list_pulls_by_head(
+        &self,
+        repository: &RepositoryName,
+        branch: &str,
+    ) -> Result<Vec<Pull>, Error> {
+        let operation = Operation::ListPulls;
+        let head = encode_query(&format!("{}:{branch}", repository.owner));
+        let path = format!("/repos/{repository}/pulls?head={head}&state=all&per_page=100");
+        match self.send(Call::get(operation, path).about(repository)).await? {
+            Reply::Success(success) => success.json(operation),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// The pull request with this number; `None` when there is none that the token may see.
+    pub async fn get_pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<Pull>, Error> {
+        let operation = Operation::GetPull;
+        match self
+            .send(Call::get(operation, format!("/repos/{repository}/pulls/{number}")).about(repository))
+            .await?
+        {
+            Reply::Success(success) => Ok(Some(success.json(operation)?)),
+            Reply::State(State::Absent) => Ok(None),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// Opens a pull request.
+    pub async fn create_pull(
+        &self,
+        repository: &RepositoryName,
+        pull: &NewPull,
+    ) -> Result<CreatedPull, Error> {
+        let operation = Operation::CreatePull;
+        let reference = format!("heads/{}", pull.head);
+        let call = Call::post(operation, format!("/repos/{repository}/pulls"), pull)
+            .about(repository)
+            .reference(&reference);
+        match self.send(call).await? {
+            Reply::Success(success) => Ok(CreatedPull::Created(Box::new(success.json(operation)?))),
+            Reply::State(State::AlreadyExists) => Ok(CreatedPull::AlreadyExists),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// Merges a pull request if its head is still `sha`.
+    pub async fn merge_pull(
+        &self,
+        repository: &RepositoryName,
+        number: u64,
+        sha: &str,
+        method: MergeMethod,
+    ) -> Result<Merged, Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            sha: String,
+        }
+        let operation = Operation::MergePull;
+        let body = serde_json::json!({ "sha": sha, "merge_method": method });
+        let path = format!("/repos/{repository}/pulls/{number}/merge");
+        match self.send(Call::put(operation, path, &body).about(repository)).await? {
+            Reply::Success(success) => Ok(Merged::Merged { sha: success.json::<Answer>(operation)?.sha }),
+            Reply::State(State::NotMergeable { message }) => Ok(Merged::NotMergeable { message }),
+            Reply::State(State::HeadChanged) => Ok(Merged::HeadChanged),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// Pull requests of any state, the one that changed last first. `page` counts from 1; `etag` is what the same page
+    /// was answered with before.
+    pub async fn list_pulls_updated(
+        &self,
+        repository: &RepositoryName,
+        page: u32,
+        etag: Option<&str>,
+    ) -> Result<UpdatedPulls, Error> {
+        let operation = Operation::SyncPulls;
+        let path = format!(
+            "/repos/{repository}/pulls?state=all&sort=updated&direction=desc&per_page=100&page={page}"
+        );
+        match self.send(Call::get(operation, path).about(repository).etag(etag.map(str::to_owned))).await? {
+            Reply::Success(success) => {
+                let pulls = success.json(operation)?;
+                Ok(UpdatedPulls::Page(PullsPage { pulls, etag: success.etag, next: success.next_page }))
+            }
+            Reply::State(State::NotModified) => Ok(UpdatedPulls::NotModified),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Repositories: look up by name or id, create. Field names are GitHub's, reduced to what Slipway needs.
+//! Source: GitHub REST API, "Repositories".
+
+use super::{
+    Client, Error,
+    call::{Call, Reply},
+    classify::State,
+    operation::Operation,
+};
+use serde::{Deserialize, Serialize};
+use std::{fmt, time::Instant};
+
+/// A repository's full name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RepositoryName {
+    pub owner: String,
+    pub name: String,
+}
+
+impl RepositoryName {
+    pub fn new(owner: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { owner: owner.into(), name: name.into() }
+    }
+
+    /// From `owner/name`, as GitHub's `full_name` gives it.
+    pub fn parse(full_name: &str) -> Option<Self> {
+        let (owner, name) = full_name.split_once('/')?;
+        (!owner.is_empty() && !name.is_empty() && !name.contains('/')).then(|| Self::new(owner, name))
+    }
+}
+
+impl fmt::Display for RepositoryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.owner, self.name)
+    }
+}
+
+/// A repository as GitHub describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Repository {
+    /// Survives a rename.
+    pub id: u64,
+    pub name: String,
+    pub full_name: String,
+    pub owner: Owner,
+    pub html_url: String,
+    pub default_branch: String,
+    #[serde(default)]
+    pub private: bool,
+    #[serde(default)]
+    pub archived: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Owner {
+    pub id: u64,
+    pub login: String,
+}
+
+/// How a missing repository is created.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CreateRepository {
+    pub private: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Whether GitHub makes a first commit with a README. Without it there is no branch to work from.
+    pub auto_init: bool,
+}
+
+#[derive(Serialize)]
+struct CreateBody<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    create: &'a CreateRepository,
+}
+
+#[derive(Deserialize)]
+struct User {
+    login: String,
+}
+
+impl Client {
+    /// The repository under this name; `None` when there is none that the token may see. A renamed repository is
+    /// followed by its id, and its new name is in the answer. Unchanged since the last call: costs no rate limit (`ETag`).
+    pub async fn get_repository(&self, repository: &RepositoryName) -> Result<Option<Repository>, Error> {
+        self.look_up(repository, format!("/repos/{repository}")).await
+    }
+
+    /// The repository with this id, whatever its name is by now.
+    pub async fn get_repository_by_id(&self, id: u64) -> Result<Option<Repository>, Error> {
+        self.look_up(&RepositoryName::new("repositories", id.to_string()), format!("/repositories/{id}"))
+            .await
+    }
+
+    async fn look_up(&self, repository: &RepositoryName, path: String) -> Result<Option<Repository>, Error> {
+        let known = self.cached(&path);
+        let call = Call::get(Operation::GetRepository, path.clone()).about(repository);
+        match self.send(call.etag(known.as_ref().map(|(etag, _)| etag.clone()))).await? {
+            Reply::Success(success) => {
+                let found: Repository = success.json(Operation::GetRepository)?;
+                if let Some(etag) = success.etag {
+                    self.cache(path, etag, found.clone());
+                }
+                Ok(Some(found))
+            }
+            Reply::State(State::NotModified) => Ok(known.map(|(_, repository)| repository)),
+            Reply::State(State::Moved { id: Some(id) }) => Box::pin(self.get_repository_by_id(id)).await,
+            Reply::State(State::Absent) => Ok(None),
+            Reply::State(other) => Err(other.unexpected(Operation::GetRepository)),
+        }
+    }
+
+    /// Creates the repository below the token's own user or an organisation, whichever `owner` is. One that exists
+    /// already (another replica, an answer that was lost) is returned as it is.
+    pub async fn create_repository(
+        &self,
+        repository: &RepositoryName,
+        create: &CreateRepository,
+    ) -> Result<Repository, Error> {
+        let operation = Operation::CreateRepository;
+        let user: User = match self.send(Call::get(Operation::GetUser, "/user".to_owned())).await? {
+            Reply::Success(success) => success.json(Operation::GetUser)?,
+            Reply::State(other) => return Err(other.unexpected(Operation::GetUser)),
+        };
+        let path = if user.login.eq_ignore_ascii_case(&repository.owner) {
+            "/user/repos".to_owned()
+        } else {
+            format!("/orgs/{}/repos", repository.owner)
+        };
+        let call =
+            Call::post(operation, path, &CreateBody { name: &repository.name, create }).about(repository);
+        match self.send(call).await? {
+            Reply::Success(success) => {
+                let created: Repository = success.json(operation)?;
+                self.recent().created(repository, None, Instant::now());
+                Ok(created)
+            }
+            Reply::State(State::AlreadyExists) => match self.get_repository(repository).await? {
+                Some(existing) => Ok(existing),
+                None => Err(State::AlreadyExists.unexpected(operation)),
+            },
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+}

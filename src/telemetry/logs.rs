@@ -1,0 +1,68 @@
+//! Log output: one subscriber per process, text for people or JSON for collectors.
+//! Called by `main` once, before anything logs.
+
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the log filter {filter:?} is not valid: {source}; write it like info,slipway=debug")]
+    Filter { filter: String, source: tracing_subscriber::filter::ParseError },
+    #[error("a log subscriber is already installed")]
+    Installed(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// Libraries that log every request or connection at info; a filter that names one of them still wins.
+const QUIET: &str = "warp::server=warn,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,tower=warn";
+
+/// Installs the subscriber. `filter` is what `RUST_LOG` holds (`info`, `info,slipway::github=debug`).
+pub fn init(filter: &str, format: Format) -> Result<(), Error> {
+    let parsed = parse(filter)?;
+    let registry = tracing_subscriber::registry().with(parsed);
+    match format {
+        Format::Text => registry
+            .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(use_colour()))
+            .try_init(),
+        Format::Json => registry
+            .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
+            .try_init(),
+    }
+    .map_err(Error::Installed)
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, Error> {
+    // A later directive for the same target replaces the earlier one, so the user's come last.
+    EnvFilter::try_new(filter)
+        .and_then(|_| EnvFilter::try_new(format!("{QUIET},{filter}")))
+        .map_err(|source| Error::Filter { filter: filter.to_owned(), source })
+}
+
+fn use_colour() -> bool {
+    use std::io::IsTerminal as _;
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_filter_is_named_in_the_error() {
+        let error = parse("slipway=loud").unwrap_err().to_string();
+        assert!(error.contains("slipway=loud"), "{error}");
+    }
+
+    #[test]
+    fn the_users_directive_beats_the_quiet_ones() {
+        let filter = parse("info,hyper=debug").unwrap().to_string();
+        assert!(filter.contains("hyper=debug") && !filter.contains("hyper=warn"), "{filter}");
+    }
+}

@@ -1,0 +1,216 @@
+//! Metrics in the `OpenMetrics` text format, under `slipway_*` and controller-runtime's well-known names.
+//! Every label is an enum or a constant: never an object's name, a repository or an error's text.
+
+use super::calls::Call;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+use std::{sync::Arc, time::Duration};
+
+/// Content type of [`Metrics::encode`]'s text.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Seconds: from a local answer to the longest deadline of a call.
+const CALL_BUCKETS: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
+/// Seconds: controller-runtime's range, with fewer steps.
+const RECONCILE_BUCKETS: [f64; 11] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 120.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    api: &'static str,
+    operation: &'static str,
+    resource: &'static str,
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallSecondsLabels {
+    api: &'static str,
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReconcileLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControllerLabels {
+    controller: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeliveryLabels {
+    outcome: &'static str,
+    event: &'static str,
+}
+
+/// Which controller ran a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Controller {
+    Task,
+    Sandbox,
+    Repository,
+}
+
+impl Controller {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Sandbox => "sandbox",
+            Self::Repository => "repository",
+        }
+    }
+}
+
+/// What a pass came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// An effect was performed or the status changed.
+    Applied,
+    /// Nothing to do before a known time or event.
+    Waiting,
+    /// Nothing to do at all.
+    Skipped,
+    /// The pass failed; it is repeated later.
+    Failed,
+    /// The pass ran into its deadline, panicked, or was cut off by the shutdown.
+    Abandoned,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Waiting => "waiting",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// The same in controller-runtime's words, for dashboards made for it.
+    fn result(self) -> &'static str {
+        match self {
+            Self::Applied | Self::Skipped => "success",
+            Self::Waiting => "requeue_after",
+            Self::Failed | Self::Abandoned => "error",
+        }
+    }
+}
+
+/// All metrics of the process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    calls: Family<CallLabels, Counter>,
+    call_seconds: Family<CallSecondsLabels, Histogram, fn() -> Histogram>,
+    reconciles: Family<ReconcileLabels, Counter>,
+    runtime_reconciles: Family<ReconcileLabels, Counter>,
+    reconcile_seconds: Family<ControllerLabels, Histogram, fn() -> Histogram>,
+    deliveries: Family<DeliveryLabels, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let calls = Family::default();
+        let call_seconds: Family<_, _, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(CALL_BUCKETS));
+        let reconciles = Family::default();
+        let runtime_reconciles = Family::default();
+        let reconcile_seconds: Family<_, _, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS));
+        let deliveries = Family::default();
+        // The encoder appends `_total` and the unit itself.
+        registry.register("slipway_external_calls", "Outbound calls, by what they came to", calls.clone());
+        registry.register_with_unit(
+            "slipway_external_call_duration",
+            "From sending an outbound call to the head of its answer",
+            Unit::Seconds,
+            call_seconds.clone(),
+        );
+        registry.register(
+            "slipway_reconciles",
+            "Passes over an object, by what they came to",
+            reconciles.clone(),
+        );
+        registry.register(
+            "slipway_webhook_deliveries",
+            "Webhook deliveries, by what they came to",
+            deliveries.clone(),
+        );
+        registry.register(
+            "controller_runtime_reconcile",
+            "Passes over an object, per controller",
+            runtime_reconciles.clone(),
+        );
+        registry.register_with_unit(
+            "controller_runtime_reconcile_time",
+            "Length of a pass, per controller",
+            Unit::Seconds,
+            reconcile_seconds.clone(),
+        );
+        let registry = Arc::new(registry);
+        Self { registry, calls, call_seconds, reconciles, runtime_reconciles, reconcile_seconds, deliveries }
+    }
+
+    pub(super) fn call(&self, call: &Call, status: &'static str, took: Duration) {
+        let (api, operation, resource) = (call.api.as_str(), call.operation, call.resource);
+        self.calls.get_or_create(&CallLabels { api, operation, resource, status }).inc();
+        self.call_seconds.get_or_create(&CallSecondsLabels { api, operation }).observe(took.as_secs_f64());
+    }
+
+    /// One pass of a controller has ended.
+    pub fn reconcile(&self, controller: Controller, outcome: Outcome, took: Duration) {
+        let controller = controller.as_str();
+        self.reconciles.get_or_create(&ReconcileLabels { controller, result: outcome.as_str() }).inc();
+        self.runtime_reconciles
+            .get_or_create(&ReconcileLabels { controller, result: outcome.result() })
+            .inc();
+        self.reconcile_seconds.get_or_create(&ControllerLabels { controller }).observe(took.as_secs_f64());
+    }
+
+    /// One webhook delivery was answered. Both labels come from closed lists, never from the request as it is:
+    /// an event GitHub does not document counts as `other`.
+    pub fn delivery(&self, outcome: &'static str, event: &'static str) {
+        self.deliveries.get_or_create(&DeliveryLabels { outcome, event }).inc();
+    }
+
+    /// The text that `/metrics` answers.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_documented_ones() {
+        let metrics = Metrics::new();
+        metrics.reconcile(Controller::Task, Outcome::Waiting, Duration::from_millis(30));
+        metrics.delivery("accepted", "pull_request");
+        let text = metrics.encode().unwrap();
+        for line in [
+            r#"controller_runtime_reconcile_total{controller="task",result="requeue_after"} 1"#,
+            r#"controller_runtime_reconcile_time_seconds_count{controller="task"} 1"#,
+            r#"slipway_reconciles_total{controller="task",result="waiting"} 1"#,
+            r#"slipway_webhook_deliveries_total{outcome="accepted",event="pull_request"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+}

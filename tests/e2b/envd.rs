@@ -1,0 +1,151 @@
+//! envd: commands, files, directories, and the ways it can be out of reach.
+
+use crate::support::{World, eventually};
+use slipway::domain::failure::Class;
+use slipway::e2b::{Command, EntryType, Event, Signal, reason};
+use slipway_simulator::core::{Action, Rule};
+use slipway_simulator::e2b::Unreachable;
+use std::time::Duration;
+
+const START: &str = "POST /process.Process/Start";
+
+#[tokio::test]
+async fn commands_end_as_they_end() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let envd = &sandbox.envd;
+
+    let mut command = Command::sh(
+        "test",
+        "printf '%s|' \"$@\" \"$A\"; pwd; echo e >&2; exit 3",
+        ["it's".to_owned(), "$HOME\n\"".to_owned(), String::new()],
+    );
+    command.envs = vec![("A".to_owned(), "ä".into())];
+    command.cwd = "/tmp".to_owned();
+    let output = envd.run(command, 1000).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "it's|$HOME\n\"||ä|/tmp\n");
+    assert_eq!((output.exit_code, output.stderr.as_slice(), output.truncated), (Some(3), &b"e\n"[..], false));
+
+    let output = envd.run(Command::sh("test", "kill -KILL $$", []), 1000).await.unwrap();
+    assert_eq!((output.exit_code, output.signal.as_deref()), (None, Some("killed")));
+
+    let output = envd.run(Command::sh("test", "head -c 300000 /dev/zero", []), 1000).await.unwrap();
+    assert_eq!((output.exit_code, output.stdout.len(), output.truncated), (Some(0), 1000, true));
+
+    let mut slow = Command::sh("test", "sleep 60", []);
+    slow.timeout = Some(Duration::from_millis(500));
+    let error = envd.run(slow, 1000).await.unwrap_err();
+    assert_eq!((error.class, error.reason), (Class::Transient, reason::COMMAND_TIMEOUT));
+
+    let mut nowhere = Command::sh("test", "true", []);
+    nowhere.cwd = "/no/such".to_owned();
+    let error = envd.run(nowhere, 1000).await.unwrap_err();
+    assert_eq!((error.class, error.reason), (Class::Invalid, reason::ENVD_ERROR));
+    assert!(error.message.contains("cwd '/no/such' does not exist"), "{error}");
+
+    let mut nobody = Command::sh("test", "true", []);
+    nobody.user = Some("nosuch");
+    assert_eq!(envd.run(nobody, 1000).await.unwrap_err().class, Class::Denied);
+}
+
+#[tokio::test]
+async fn a_started_process_outlives_the_stream() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let mut command = Command::sh(
+        "test",
+        "trap 'echo term >/tmp/end; exit' TERM; : >/tmp/up; while :; do sleep 0.1; done",
+        [],
+    );
+    command.tag = Some("job-1".to_owned());
+    let pid = sandbox.envd.start(command).await.unwrap();
+    eventually("the process is up", async || sandbox.envd.stat("/tmp/up").await.unwrap()).await;
+    assert!(sandbox.envd.signal(pid, Signal::Term).await.unwrap());
+    let end = eventually("it was signalled", async || {
+        sandbox.envd.read_small("/tmp/end", 100).await.unwrap().filter(|text| !text.is_empty())
+    });
+    assert_eq!(end.await, b"term\n");
+    eventually("it is gone", async || (!sandbox.envd.signal(pid, Signal::Kill).await.unwrap()).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn files_and_directories() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let envd = &sandbox.envd;
+    sandbox
+        .sh("mkdir -p '/tmp/t/ä b/c'; printf 'hello' >'/tmp/t/ä b/x&y?z'; : >/tmp/t/empty; ln -s nowhere /tmp/t/broken")
+        .await;
+
+    assert_eq!(envd.read_small("/tmp/t/ä b/x&y?z", 100).await.unwrap().unwrap(), b"hello");
+    assert_eq!(envd.read_small("/tmp/t/empty", 100).await.unwrap().unwrap(), b"");
+    assert!(envd.read_small("/tmp/t/none", 100).await.unwrap().is_none());
+    assert_eq!(envd.read_small("/tmp/t/ä b/x&y?z", 4).await.unwrap_err().class, Class::Invalid);
+    assert_eq!(envd.read_file("/tmp/t").await.err().unwrap().class, Class::Invalid, "a directory");
+
+    let entries = envd.list_dir("/tmp/t", 9).await.unwrap().unwrap();
+    let seen: Vec<_> =
+        entries.iter().map(|e| (e.path.as_str(), e.entry_type, e.is_symlink, e.size)).collect();
+    assert!(seen.contains(&("/tmp/t/ä b/x&y?z", EntryType::File, false, 5)), "{seen:?}");
+    assert!(seen.contains(&("/tmp/t/empty", EntryType::File, false, 0)), "{seen:?}");
+    assert!(seen.contains(&("/tmp/t/broken", EntryType::Other, true, 7)), "{seen:?}");
+    assert!(seen.iter().any(|e| e.0 == "/tmp/t/ä b/c" && e.1 == EntryType::Directory), "{seen:?}");
+    assert!(envd.list_dir("/tmp/none", 1).await.unwrap().is_none());
+    assert_eq!(envd.list_dir("/tmp/t/empty", 1).await.unwrap_err().class, Class::Invalid);
+    assert!(envd.stat("/tmp/t/none").await.unwrap().is_none());
+    assert_eq!(envd.stat("/tmp/t/empty").await.unwrap().unwrap().size, 0);
+}
+
+#[tokio::test]
+async fn out_of_reach_has_one_reason() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let run = async || sandbox.envd.run(Command::sh("test", "echo hi", []), 100).await;
+    for unreachable in [Unreachable::NotFound, Unreachable::PortClosed] {
+        world.sim.e2b.set_unreachable(sandbox.id(), Some(unreachable));
+        let error = run().await.unwrap_err();
+        assert!(error.is_unreachable() && error.class == Class::Transient, "{unreachable:?}: {error:?}");
+        assert!(sandbox.envd.read_small("/etc/passwd", 9999).await.unwrap_err().is_unreachable());
+        world.sim.e2b.set_unreachable(sandbox.id(), None);
+    }
+    for action in [Action::CutBefore, Action::CutAfter, Action::TruncateBody { after: 60 }] {
+        let rule = world.sim.faults.set(Rule::on("envd", START).action(action.clone()));
+        let error = run().await.unwrap_err();
+        assert!(error.is_unreachable() && !error.answered(), "{action:?}: {error:?}");
+        world.sim.faults.remove(rule);
+    }
+    let rule =
+        world.sim.faults.set(Rule::on("envd", "GET /files").action(Action::TruncateBody { after: 20 }));
+    assert!(sandbox.envd.read_small("/etc/passwd", 9999).await.unwrap_err().is_unreachable());
+    world.sim.faults.remove(rule);
+    assert_eq!(run().await.unwrap().stdout, b"hi\n");
+
+    world.account.pause(sandbox.id()).await.unwrap();
+    assert!(run().await.unwrap_err().is_unreachable(), "a paused one");
+    world.account.kill(sandbox.id()).await.unwrap();
+    assert!(run().await.unwrap_err().is_unreachable(), "a killed one");
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_denied() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let access = slipway::e2b::Access { token: Some("wrong".into()), ..sandbox.access.clone() };
+    let envd = world.account.envd(&access);
+    let error = envd.run(Command::sh("test", "true", []), 100).await.unwrap_err();
+    assert_eq!((error.class, error.reason), (Class::Denied, reason::ENVD_ERROR), "{error}");
+    assert_eq!(envd.read_small("/etc/passwd", 100).await.unwrap_err().class, Class::Denied);
+}
+
+#[tokio::test]
+async fn a_stream_broken_half_way_is_lost() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let mut process = sandbox.envd.open(Command::sh("test", "echo up; sleep 60", [])).await.unwrap();
+    assert!(matches!(process.next().await.unwrap(), Some(Event::Started { .. })));
+    assert_eq!(process.next().await.unwrap(), Some(Event::Stdout("up\n".into())));
+    world.sim.e2b.set_unreachable(sandbox.id(), Some(Unreachable::NotFound));
+    let error = process.next().await.unwrap_err();
+    assert!(error.is_unreachable() && !error.answered(), "{error:?}");
+}

@@ -1,0 +1,181 @@
+//! Generation in a real sandbox: once, found again, ended, signalled as a group.
+
+use crate::support::{Sandbox, World, eventually};
+use secrecy::SecretString;
+use slipway::controllers::task::generate::{GenerationSpec, Look, Signalled, look, signal, start};
+use slipway::e2b::Signal;
+use slipway_simulator::core::{Action, Rule, When};
+use slipway_simulator::e2b::Template;
+
+fn spec(id: &str, command: &[&str]) -> GenerationSpec {
+    GenerationSpec {
+        id: id.to_owned(),
+        command: command.iter().map(|word| (*word).to_owned()).collect(),
+        working_dir: "/home/user/work dir/new".to_owned(),
+        env: vec![("TOKEN".to_owned(), SecretString::from("hunter2hunter2"))],
+    }
+}
+
+async fn seen(sandbox: &Sandbox<'_>, id: &str) -> Look {
+    look(&sandbox.envd, id, &["hunter2hunter2".into()]).await.unwrap()
+}
+
+async fn ended(sandbox: &Sandbox<'_>, id: &str) -> Look {
+    eventually("the generation has ended", async || {
+        Some(seen(sandbox, id).await).filter(|look| matches!(look, Look::Exited { .. }))
+    })
+    .await
+}
+
+async fn running(sandbox: &Sandbox<'_>, id: &str) -> u32 {
+    eventually("the generation runs", async || match seen(sandbox, id).await {
+        Look::Running { pid } => Some(pid),
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn runs_an_argument_vector_and_keeps_what_it_said() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    assert_eq!(seen(&sandbox, "u-1-1").await, Look::NotStarted);
+    let script = "pwd; echo \"$1\"; echo \"token $TOKEN\"; cat; echo bad >&2; exit 7";
+    start(&sandbox.envd, &spec("u-1-1", &["sh", "-c", script, "x", "it's $HOME\n*"])).await.unwrap();
+    let tail = "/home/user/work dir/new\nit's $HOME\n*\ntoken ***\nbad".to_owned();
+    assert_eq!(ended(&sandbox, "u-1-1").await, Look::Exited { code: 7, tail });
+    assert_eq!(signal(&sandbox.envd, "u-1-1", Signal::Term).await.unwrap(), Signalled::NotRunning);
+    assert_eq!(signal(&sandbox.envd, "u-0-0", Signal::Term).await.unwrap(), Signalled::NotRunning);
+}
+
+#[tokio::test]
+async fn shows_the_last_twenty_lines_within_a_kibibyte() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    start(&sandbox.envd, &spec("u-1-1", &["seq", "5000"])).await.unwrap();
+    let Look::Exited { code: 0, tail } = ended(&sandbox, "u-1-1").await else { panic!("exit code 0") };
+    let expected: Vec<_> = (4981..=5000).map(|n| n.to_string()).collect();
+    assert_eq!(tail, expected.join("\n"));
+    start(&sandbox.envd, &spec("u-1-2", &["head", "-c", "100000", "/dev/zero"])).await.unwrap();
+    let Look::Exited { code: 0, tail } = ended(&sandbox, "u-1-2").await else { panic!("exit code 0") };
+    assert!(tail.len() <= 1024);
+    start(&sandbox.envd, &spec("u-1-3", &["true"])).await.unwrap();
+    assert_eq!(ended(&sandbox, "u-1-3").await, Look::Exited { code: 0, tail: String::new() });
+}
+
+#[tokio::test]
+async fn starting_twice_starts_once() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let spec = spec("u-1-1", &["sh", "-c", "echo run >>/tmp/runs; sleep 60"]);
+    // The first start takes effect, but nobody hears of it.
+    let cut = Rule::on("envd", "POST /process.Process/Start").when(When::Nth(1)).action(Action::CutAfter);
+    world.sim.faults.set(cut);
+    assert!(start(&sandbox.envd, &spec).await.unwrap_err().is_unreachable());
+    let pid = running(&sandbox, "u-1-1").await;
+    let (a, b) = tokio::join!(start(&sandbox.envd, &spec), start(&sandbox.envd, &spec));
+    a.unwrap();
+    b.unwrap();
+    eventually("the command has begun", async || sandbox.envd.stat("/tmp/runs").await.unwrap()).await;
+    assert_eq!(running(&sandbox, "u-1-1").await, pid);
+    assert_eq!(sandbox.sh("cat /tmp/runs").await, "run\n");
+}
+
+#[tokio::test]
+async fn a_signal_reaches_the_whole_group() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let script = "echo $$ >>/tmp/pids; sh -c 'echo $$ >>/tmp/pids; sleep 60' & sleep 60";
+    start(&sandbox.envd, &spec("u-1-1", &["sh", "-c", script])).await.unwrap();
+    let pids = eventually("both run", async || {
+        let pids = sandbox.envd.read_small("/tmp/pids", 100).await.unwrap()?;
+        Some(String::from_utf8(pids).unwrap()).filter(|pids| pids.lines().count() == 2)
+    })
+    .await;
+    running(&sandbox, "u-1-1").await;
+    assert_eq!(signal(&sandbox.envd, "u-1-1", Signal::Term).await.unwrap(), Signalled::Sent);
+    assert_eq!(ended(&sandbox, "u-1-1").await, Look::Exited { code: 143, tail: String::new() });
+    for pid in pids.lines() {
+        let state = format!("sed 's/.*) //' /proc/{pid}/stat 2>/dev/null | cut -c1 | grep -v Z || true");
+        eventually("the group is gone", async || sandbox.sh(&state).await.is_empty().then_some(())).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stubborn_one_is_killed() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let script = "trap '' TERM; : >/tmp/up; while :; do sleep 0.1; done";
+    start(&sandbox.envd, &spec("u-1-1", &["sh", "-c", script])).await.unwrap();
+    eventually("it ignores", async || sandbox.envd.stat("/tmp/up").await.unwrap()).await;
+    let pid = running(&sandbox, "u-1-1").await;
+    assert_eq!(signal(&sandbox.envd, "u-1-1", Signal::Term).await.unwrap(), Signalled::Sent);
+    assert_eq!(seen(&sandbox, "u-1-1").await, Look::Running { pid });
+    assert_eq!(signal(&sandbox.envd, "u-1-1", Signal::Kill).await.unwrap(), Signalled::Sent);
+    eventually("it is dead", async || {
+        (seen(&sandbox, "u-1-1").await == Look::PidDead { tail: String::new() }).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_process_of_the_same_pid_is_not_ours() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let forge = |pid: &str| {
+        format!(
+            "mkdir -p -m 1777 /var/tmp/slipway; mkdir -p /var/tmp/slipway/u-1-1; echo {pid} >/var/tmp/slipway/u-1-1/pid"
+        )
+    };
+    let other = sandbox.sh("setsid sleep 60 >/dev/null 2>&1 & echo $!").await;
+    for pid in [&format!("{} 1", other.trim()), "1 0", "0 0", "", "-1", "x y"] {
+        sandbox.sh(&forge(pid)).await;
+        assert_eq!(seen(&sandbox, "u-1-1").await, Look::PidDead { tail: String::new() }, "{pid:?}");
+        assert_eq!(
+            signal(&sandbox.envd, "u-1-1", Signal::Kill).await.unwrap(),
+            Signalled::NotRunning,
+            "{pid:?}"
+        );
+    }
+    sandbox.sh(&format!("kill -0 {other}")).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_can_not_be_made_says_why() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    sandbox.sh("touch /var/tmp/slipway").await;
+    start(&sandbox.envd, &spec("u-1-1", &["true"])).await.unwrap();
+    let Look::DirectoryFailed { message } = seen(&sandbox, "u-1-1").await else { panic!("it failed") };
+    assert!(message.contains("/var/tmp/slipway") && message.contains("File exists"), "{message}");
+}
+
+#[tokio::test]
+async fn commands_that_can_not_run_exit() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    start(&sandbox.envd, &spec("u-1-1", &["no-such-command", "x"])).await.unwrap();
+    let Look::Exited { code: 127, tail } = ended(&sandbox, "u-1-1").await else { panic!("not found") };
+    assert!(tail.contains("no-such-command"), "{tail}");
+    let elsewhere = GenerationSpec { working_dir: "/proc/x".to_owned(), ..spec("u-1-2", &["true"]) };
+    start(&sandbox.envd, &elsewhere).await.unwrap();
+    let Look::Exited { code, tail } = ended(&sandbox, "u-1-2").await else { panic!("no directory") };
+    assert!(code != 0 && tail.contains("/proc/x"), "{code} {tail}");
+}
+
+#[tokio::test]
+async fn without_setsid_it_says_what_is_missing() {
+    let world = World::new();
+    let hidden_commands = vec!["setsid".to_owned(), "busybox".to_owned()];
+    world.sim.e2b.set_template(Template { hidden_commands, ..Template::new("no-setsid") });
+    let sandbox = world.sandbox("no-setsid").await;
+    start(&sandbox.envd, &spec("u-1-1", &["touch", "/tmp/ran"])).await.unwrap();
+    // A shell whose job control works without a terminal runs it all the same.
+    match ended(&sandbox, "u-1-1").await {
+        Look::Exited { code: 126, tail } => {
+            assert!(tail.contains("no setsid: install util-linux or busybox"), "{tail}");
+            assert!(sandbox.envd.stat("/tmp/ran").await.unwrap().is_none());
+        }
+        other => assert_eq!(other, Look::Exited { code: 0, tail: String::new() }),
+    }
+}

@@ -1,0 +1,10 @@
+//! The E2B adapter, generation and file transfer against the E2B stand-in: real HTTP, real commands, real files.
+
+// A test may panic.
+#![allow(clippy::unwrap_used)]
+
+mod envd;
+mod generation;
+mod lifecycle;
+mod support;
+mod transfer;

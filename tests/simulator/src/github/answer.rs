@@ -1,0 +1,90 @@
+//! What a handler answers, and GitHub's wordings of what goes wrong.
+//! Built by every handler; `mod` turns it into an HTTP response.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+/// A handler's answer: a success or, as an `Err`, GitHub's refusal.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// `None`: no body at all (204).
+    pub(super) body: Option<Value>,
+}
+
+pub(super) type Outcome = Result<Answer, Answer>;
+
+impl Answer {
+    pub(super) fn new(status: StatusCode, body: Value) -> Self {
+        Self { status, headers: Vec::new(), body: Some(body) }
+    }
+
+    pub(super) fn ok(body: Value) -> Self {
+        Self::new(StatusCode::OK, body)
+    }
+
+    pub(super) fn created(body: Value) -> Self {
+        Self::new(StatusCode::CREATED, body)
+    }
+
+    pub(super) fn no_content() -> Self {
+        Self { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: None }
+    }
+
+    /// A refusal; `documentation_url` and `status` are added where the answer is sent.
+    pub(super) fn refused(status: StatusCode, message: impl Into<String>) -> Self {
+        Self::new(status, json!({ "message": message.into() }))
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::refused(StatusCode::NOT_FOUND, "Not Found")
+    }
+
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self::refused(StatusCode::FORBIDDEN, message)
+    }
+
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self::refused(StatusCode::CONFLICT, message)
+    }
+
+    pub(super) fn not_allowed(message: impl Into<String>) -> Self {
+        Self::refused(StatusCode::METHOD_NOT_ALLOWED, message)
+    }
+
+    pub(super) fn unprocessable(message: impl Into<String>) -> Self {
+        Self::refused(StatusCode::UNPROCESSABLE_ENTITY, message)
+    }
+
+    /// 422 `Validation Failed` with one entry in `errors`.
+    #[expect(clippy::needless_pass_by_value, reason = "callers build the value in place")]
+    pub(super) fn invalid(error: Value) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            json!({ "message": "Validation Failed", "errors": [error] }),
+        )
+    }
+
+    /// The `errors` entry of a rule that has words of its own.
+    pub(super) fn custom(resource: &str, message: impl Into<String>) -> Self {
+        Self::invalid(json!({ "resource": resource, "code": "custom", "message": message.into() }))
+    }
+
+    pub(super) fn empty_repository() -> Self {
+        Self::conflict("Git Repository is empty.")
+    }
+
+    #[must_use]
+    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// libgit2 failing on our own repository is a defect of the stand-in: said aloud, never guessed around.
+impl From<git2::Error> for Answer {
+    fn from(error: git2::Error) -> Self {
+        Self::refused(StatusCode::INTERNAL_SERVER_ERROR, format!("stand-in: git failed: {error}"))
+    }
+}

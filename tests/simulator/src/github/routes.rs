@@ -1,0 +1,122 @@
+//! The routes that the stand-in offers: pattern, documentation page, handler.
+//! A pattern is also the name of its endpoint in the call log and in fault rules.
+
+use std::collections::HashMap;
+
+use http::Method;
+
+use super::answer::Outcome;
+use super::request::{Request, decode};
+use super::state::State;
+use super::{compare, graphql, hooks, merge, objects, pulls, refs, repositories, trees};
+
+pub(super) type Handler = fn(&mut State, &Request) -> Outcome;
+
+pub(super) struct Route {
+    pub(super) method: Method,
+    /// `{name}` is one segment, `{name...}` one or more.
+    pattern: &'static str,
+    /// Below `https://docs.github.com/rest/`.
+    pub(super) docs: &'static str,
+    pub(super) handler: Handler,
+}
+
+impl Route {
+    /// Like `POST /repos/{owner}/{repo}/pulls`.
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.method, self.pattern.replace("...", ""))
+    }
+}
+
+macro_rules! routes {
+    ($($method:ident $pattern:literal $docs:literal $handler:path;)*) => {
+        &[$(Route { method: Method::$method, pattern: $pattern, docs: $docs, handler: $handler }),*]
+    };
+}
+
+/// The first that matches wins.
+static ROUTES: &[Route] = routes! {
+    GET "/user" "users/users#get-the-authenticated-user" repositories::authenticated_user;
+    GET "/users/{username}" "users/users#get-a-user" repositories::get_user;
+    GET "/rate_limit" "rate-limit/rate-limit#get-rate-limit-status-for-the-authenticated-user" repositories::rate_limit;
+    POST "/graphql" "graphql" graphql::graphql;
+    POST "/user/repos" "repos/repos#create-a-repository-for-the-authenticated-user" repositories::create_for_user;
+    POST "/orgs/{org}/repos" "repos/repos#create-an-organization-repository" repositories::create_for_organization;
+    GET "/repositories/{repository_id}" "repos/repos#get-a-repository" repositories::get_repository;
+    GET "/repos/{owner}/{repo}" "repos/repos#get-a-repository" repositories::get_repository;
+    PATCH "/repos/{owner}/{repo}" "repos/repos#update-a-repository" repositories::update_repository;
+    DELETE "/repos/{owner}/{repo}" "repos/repos#delete-a-repository" repositories::delete_repository;
+    GET "/repos/{owner}/{repo}/branches/{branch...}" "branches/branches#get-a-branch" refs::get_branch;
+    GET "/repos/{owner}/{repo}/compare/{basehead...}" "commits/commits#compare-two-commits" compare::compare;
+    GET "/repos/{owner}/{repo}/commits/{ref...}/check-runs" "checks/runs#list-check-runs-for-a-git-reference" refs::check_runs;
+    GET "/repos/{owner}/{repo}/commits/{ref...}/status" "commits/statuses#get-the-combined-status-for-a-specific-reference" refs::combined_status;
+    GET "/repos/{owner}/{repo}/commits/{ref...}" "commits/commits#get-a-commit" objects::get_repository_commit;
+    POST "/repos/{owner}/{repo}/git/blobs" "git/blobs#create-a-blob" objects::create_blob;
+    GET "/repos/{owner}/{repo}/git/blobs/{file_sha}" "git/blobs#get-a-blob" objects::get_blob;
+    POST "/repos/{owner}/{repo}/git/commits" "git/commits#create-a-commit" objects::create_commit;
+    GET "/repos/{owner}/{repo}/git/commits/{commit_sha}" "git/commits#get-a-commit-object" objects::get_commit;
+    POST "/repos/{owner}/{repo}/git/trees" "git/trees#create-a-tree" trees::create_tree;
+    GET "/repos/{owner}/{repo}/git/trees/{tree_sha...}" "git/trees#get-a-tree" trees::get_tree;
+    GET "/repos/{owner}/{repo}/git/ref/{ref...}" "git/refs#get-a-reference" refs::get_ref;
+    GET "/repos/{owner}/{repo}/git/matching-refs/{ref...}" "git/refs#list-matching-references" refs::matching_refs;
+    POST "/repos/{owner}/{repo}/git/refs" "git/refs#create-a-reference" refs::create_ref;
+    PATCH "/repos/{owner}/{repo}/git/refs/{ref...}" "git/refs#update-a-reference" refs::update_ref;
+    DELETE "/repos/{owner}/{repo}/git/refs/{ref...}" "git/refs#delete-a-reference" refs::delete_ref;
+    POST "/repos/{owner}/{repo}/pulls" "pulls/pulls#create-a-pull-request" pulls::create_pull;
+    GET "/repos/{owner}/{repo}/pulls" "pulls/pulls#list-pull-requests" pulls::list_pulls;
+    GET "/repos/{owner}/{repo}/pulls/{pull_number}" "pulls/pulls#get-a-pull-request" pulls::get_pull;
+    PATCH "/repos/{owner}/{repo}/pulls/{pull_number}" "pulls/pulls#update-a-pull-request" pulls::update_pull;
+    PUT "/repos/{owner}/{repo}/pulls/{pull_number}/merge" "pulls/pulls#merge-a-pull-request" merge::merge_pull;
+    POST "/repos/{owner}/{repo}/hooks" "repos/webhooks#create-a-repository-webhook" hooks::create_hook;
+    GET "/repos/{owner}/{repo}/hooks" "repos/webhooks#list-repository-webhooks" hooks::list_hooks;
+    GET "/repos/{owner}/{repo}/hooks/{hook_id}" "repos/webhooks#get-a-repository-webhook" hooks::get_hook;
+    DELETE "/repos/{owner}/{repo}/hooks/{hook_id}" "repos/webhooks#delete-a-repository-webhook" hooks::delete_hook;
+    PATCH "/repos/{owner}/{repo}/hooks/{hook_id}/config" "repos/webhooks#update-a-webhook-configuration-for-a-repository" hooks::update_hook_config;
+};
+
+/// The route of a method and a path, with the path's parameters, percent-decoded.
+pub(super) fn find(method: &Method, path: &str) -> Option<(&'static Route, HashMap<&'static str, String>)> {
+    // GitHub answers HEAD like GET, without the body; the HTTP server leaves that out.
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let mut segments: Vec<String> = path.split('/').skip(1).map(decode).collect();
+    // Where redirects of renamed repositories lead: the same routes, by id.
+    let by_id = segments.len() > 2 && segments[0] == "repositories";
+    if by_id {
+        segments.splice(0..1, ["repos".to_owned(), String::new()]);
+    }
+    for route in ROUTES.iter().filter(|route| route.method == *method) {
+        let pattern: Vec<&'static str> = route.pattern.split('/').skip(1).collect();
+        if let Some(mut params) = matches(&pattern, &segments) {
+            if by_id {
+                params.insert("repository_id", params.get("repo").cloned().unwrap_or_default());
+            }
+            return Some((route, params));
+        }
+    }
+    None
+}
+
+fn matches(pattern: &[&'static str], segments: &[String]) -> Option<HashMap<&'static str, String>> {
+    let mut params = HashMap::new();
+    let mut at = 0;
+    for (index, part) in pattern.iter().enumerate() {
+        let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
+        let width = match name {
+            // The rest of the pattern has one segment per part.
+            Some(name) if name.ends_with("...") => {
+                (segments.len()).checked_sub(at + pattern.len() - index - 1)?
+            }
+            _ => 1,
+        };
+        let taken = segments.get(at..at + width).filter(|taken| !taken.is_empty())?;
+        match name {
+            Some(name) => {
+                params.insert(name.trim_end_matches("..."), taken.join("/"));
+            }
+            None if taken[0] == *part => {}
+            None => return None,
+        }
+        at += width;
+    }
+    (at == segments.len()).then_some(params)
+}
