@@ -62,13 +62,24 @@ impl Looking {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Create under an intent that is written first.
-    Create { incarnation: i64, key: String },
+    Create {
+        incarnation: i64,
+        key: String,
+    },
     /// Resume.
-    Connect { id: String },
+    Connect {
+        id: String,
+    },
     /// Set the time to live, then look once.
-    Renew { id: String },
-    Kill { id: String },
-    Pause { id: String },
+    Renew {
+        id: String,
+    },
+    Kill {
+        id: String,
+    },
+    Pause {
+        id: String,
+    },
 }
 
 /// Which reads the pass should make.

@@ -10,7 +10,12 @@ const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_pause_and_retain() {
-    for (policy, left) in [(None, None), (Some("Kill"), None), (Some("Pause"), Some(State::Paused)), (Some("Retain"), Some(State::Running))] {
+    for (policy, left) in [
+        (None, None),
+        (Some("Kill"), None),
+        (Some("Pause"), Some(State::Paused)),
+        (Some("Retain"), Some(State::Running)),
+    ] {
         let world = World::new("policy").await;
         world.apply(json!({"deletionPolicy": policy})).await;
         world.until_running().await;

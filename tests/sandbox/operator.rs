@@ -47,9 +47,8 @@ impl Operator {
             let task = task.ok()?;
             Some(ObjectRef::new(&need::sandbox_name(&task)).within(&task.namespace()?))
         });
-        let passes = Controller::for_stream(sandbox_events.applied_objects(), sandboxes)
-            .reconcile_on(concerned)
-            .run(
+        let passes =
+            Controller::for_stream(sandbox_events.applied_objects(), sandboxes).reconcile_on(concerned).run(
                 move |object, shell: Arc<Shell<SandboxController>>| {
                     let tasks = tasks.clone();
                     async move {

@@ -47,12 +47,17 @@ async fn an_unknown_template_stalls_and_may_be_mended() {
     let world = World::new("template").await;
     world.apply(json!({"template": "nonsense"})).await;
     let status = world.until("refused", |s| ready(s) == "False/TemplateNotFound").await;
-    assert!(message(&status).contains("nonsense") && message(&status).contains("spec.template"), "{}", message(&status));
+    assert!(
+        message(&status).contains("nonsense") && message(&status).contains("spec.template"),
+        "{}",
+        message(&status)
+    );
     assert_eq!(status.creating.unwrap().attempt, 1);
     world.patch(json!({"spec": {"template": "base"}})).await.unwrap();
     let status = world.until_running().await;
     assert_eq!((status.incarnation, world.live().len()), (Some(1), 1));
-    let keys: Vec<_> = world.sim.calls.of("e2b", CREATE).into_iter().filter_map(|call| call.idempotency_key).collect();
+    let keys: Vec<_> =
+        world.sim.calls.of("e2b", CREATE).into_iter().filter_map(|call| call.idempotency_key).collect();
     assert!(keys.len() == 2 && keys[0].ends_with("x1x1") && keys[1].ends_with("x1x2"), "{keys:?}");
 }
 
@@ -62,7 +67,11 @@ async fn a_full_quota_is_waited_for() {
     world.sim.e2b.set_concurrency_limit(slipway_simulator::e2b::TEAM, 0);
     world.apply(json!({})).await;
     let status = world.until("retrying", |s| s.creating.as_ref().is_some_and(|c| c.attempt >= 2)).await;
-    assert!(ready(&status).starts_with("False/Retrying") || ready(&status) == "False/Creating", "{}", ready(&status));
+    assert!(
+        ready(&status).starts_with("False/Retrying") || ready(&status) == "False/Creating",
+        "{}",
+        ready(&status)
+    );
     world.sim.e2b.set_concurrency_limit(slipway_simulator::e2b::TEAM, 5);
     world.until_running().await;
     assert_eq!(world.live().len(), 1);

@@ -88,7 +88,8 @@ impl World {
 
     pub async fn put_key(&self, key: &str) {
         let secret: Secret =
-            serde_json::from_value(json!({"metadata": {"name": "key"}, "stringData": {"apiKey": key}})).unwrap();
+            serde_json::from_value(json!({"metadata": {"name": "key"}, "stringData": {"apiKey": key}}))
+                .unwrap();
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         secrets.patch("key", &PatchParams::apply("test"), &Patch::Apply(with_type(&secret))).await.unwrap();
     }
@@ -157,7 +158,10 @@ impl World {
 
     /// Waits until a sandbox is up and the object is ready.
     pub async fn until_running(&self) -> SandboxStatus {
-        self.until("running and ready", |s| s.state == Some(SandboxState::Running) && ready(s) == "True/Running").await
+        self.until("running and ready", |s| {
+            s.state == Some(SandboxState::Running) && ready(s) == "True/Running"
+        })
+        .await
     }
 
     pub async fn until_deleted(&self, patience: Duration) {
@@ -218,7 +222,9 @@ impl World {
     }
 
     fn calls(&self) -> Vec<String> {
-        let line = |call: Call| format!("{} {} {:?} {:?}", call.real_at, call.endpoint, call.outcome, call.idempotency_key);
+        let line = |call: Call| {
+            format!("{} {} {:?} {:?}", call.real_at, call.endpoint, call.outcome, call.idempotency_key)
+        };
         self.sim.calls.all().into_iter().map(line).collect()
     }
 }

@@ -36,14 +36,16 @@ impl SandboxController {
         let Some(reference) = &object.spec.credentials_secret_ref else {
             let key = self.operator_key.clone().ok_or_else(|| {
                 Lack::Invalid(
-                    "no credentialsSecretRef is set and the operator has no E2B_API_KEY: set one of them".into(),
+                    "no credentialsSecretRef is set and the operator has no E2B_API_KEY: set one of them"
+                        .into(),
                 )
             })?;
             return Ok(self.e2b.account(key));
         };
         let key = self.text(object, &reference.name, API_KEY, "an E2B API key").await?;
         if key.expose_secret().is_empty() {
-            let message = format!("key {API_KEY} of Secret {} is empty: put an E2B API key there", reference.name);
+            let message =
+                format!("key {API_KEY} of Secret {} is empty: put an E2B API key there", reference.name);
             return Err(Lack::Invalid(message));
         }
         Ok(self.e2b.account(key))
@@ -70,7 +72,13 @@ impl SandboxController {
     }
 
     /// One key of a Secret as it is now: calls are rare, and often follow a change of just this Secret.
-    async fn text(&self, object: &Sandbox, secret: &str, key: &str, purpose: &str) -> Result<SecretString, Lack> {
+    async fn text(
+        &self,
+        object: &Sandbox,
+        secret: &str,
+        key: &str,
+        purpose: &str,
+    ) -> Result<SecretString, Lack> {
         let namespace = object.namespace().unwrap_or_default();
         let values = self.secrets.fresh(&namespace, secret).await.map_err(|error| unread(&error))?;
         let values = values.ok_or_else(|| {
@@ -79,9 +87,9 @@ impl SandboxController {
         if values.get(key).is_none() {
             return Err(Lack::Missing(format!("Secret {secret} has no key {key}: put {purpose} there")));
         }
-        values
-            .text(key)
-            .ok_or_else(|| Lack::Invalid(format!("key {key} of Secret {secret} is not UTF-8 text; it must be {purpose}")))
+        values.text(key).ok_or_else(|| {
+            Lack::Invalid(format!("key {key} of Secret {secret} is not UTF-8 text; it must be {purpose}"))
+        })
     }
 }
 

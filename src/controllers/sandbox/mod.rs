@@ -95,7 +95,8 @@ impl SandboxController {
             Read::List => {
                 let marks = sandbox::own_marks(object, &self.installation);
                 let listed = account.list(&marks).await;
-                let listed = listed.map(|all| all.into_iter().map(Seen::from).collect()).map_err(answer::failure);
+                let listed =
+                    listed.map(|all| all.into_iter().map(Seen::from).collect()).map_err(answer::failure);
                 if let Err(failure) = &listed {
                     self.memory.failed(&uid, account, failure.class);
                 }

@@ -3,8 +3,11 @@
 
 use super::{Lack, Life, Observed, Seen, Step};
 use crate::{
-    api::{RECONCILE_ANNOTATION, Sandbox, SandboxState, SandboxStatus, bounds, conditions as names, conditions::reason},
     api::PastSandbox,
+    api::{
+        RECONCILE_ANNOTATION, Sandbox, SandboxState, SandboxStatus, bounds, conditions as names,
+        conditions::reason,
+    },
     domain::{
         conditions::{self, Standing},
         failure::{Class, Failure},
@@ -39,11 +42,12 @@ impl<'a> Case<'a> {
     /// cut a wait short, unless a limit asked for it.
     pub fn open(sandbox: &'a Sandbox, now: Timestamp) -> Self {
         let mut case = Self::resume(sandbox, sandbox.status.clone().unwrap_or_default(), now);
-        let annotation =
-            sandbox.annotations().get(RECONCILE_ANNOTATION).map(|value| bounds::cut(value, bounds::ANNOTATION));
+        let annotation = sandbox
+            .annotations()
+            .get(RECONCILE_ANNOTATION)
+            .map(|value| bounds::cut(value, bounds::ANNOTATION));
         let poked = annotation.is_some() && annotation != case.status.observed_reconcile;
-        let deletion_begins =
-            case.is_deleting() && case.ready_reason().as_deref() != Some(reason::DELETING);
+        let deletion_begins = case.is_deleting() && case.ready_reason().as_deref() != Some(reason::DELETING);
         case.hurried = case.status.observed_generation != case.generation() || poked || deletion_begins;
         if case.hurried {
             case.status.retry = retry::hurry(case.status.retry.take(), now);
@@ -106,7 +110,8 @@ impl<'a> Case<'a> {
         let list = &mut self.status.conditions;
         if self.sandbox.spec.suspend && self.sandbox.metadata.deletion_timestamp.is_none() {
             let quiet = "spec.suspend is true: only renewal and deletion go on";
-            let message = if standing == Standing::Ready { quiet.to_owned() } else { format!("{quiet}; {message}") };
+            let message =
+                if standing == Standing::Ready { quiet.to_owned() } else { format!("{quiet}; {message}") };
             conditions::stand(list, generation, now, Standing::Ready, reason::SUSPENDED, &message);
         } else {
             conditions::stand(list, generation, now, standing, reason, message);
@@ -139,7 +144,8 @@ impl<'a> Case<'a> {
     /// What a failed call means. Waiting for a Secret used up none of its attempts.
     pub fn verdict(&self, failure: &Failure) -> Verdict {
         let previous = self.status.retry.as_ref();
-        let previous = previous.filter(|retry| (retry.operation == GET_SECRET) == (failure.operation == GET_SECRET));
+        let previous =
+            previous.filter(|retry| (retry.operation == GET_SECRET) == (failure.operation == GET_SECRET));
         retry::after(previous, failure, self.uid(), self.now)
     }
 
@@ -153,7 +159,14 @@ impl<'a> Case<'a> {
         match lack {
             Lack::Missing(message) => {
                 let previous = self.status.retry.as_ref();
-                retry::not_found(previous, GET_SECRET, reason::SECRET_NOT_FOUND, message, self.uid(), self.now)
+                retry::not_found(
+                    previous,
+                    GET_SECRET,
+                    reason::SECRET_NOT_FOUND,
+                    message,
+                    self.uid(),
+                    self.now,
+                )
             }
             Lack::Invalid(message) => {
                 let failure = Failure {

@@ -153,7 +153,12 @@ fn again(mut case: Case<'_>, observed: &Observed, creating: &Creating) -> Plan<S
 }
 
 /// Writes the intent, then creates.
-fn begin(mut case: Case<'_>, observed: &Observed, incarnation: i64, attempt: i64) -> Plan<SandboxStatus, Step> {
+fn begin(
+    mut case: Case<'_>,
+    observed: &Observed,
+    incarnation: i64,
+    attempt: i64,
+) -> Plan<SandboxStatus, Step> {
     if let Some(Err(lack)) = &observed.env {
         return case.lack(lack);
     }

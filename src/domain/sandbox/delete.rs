@@ -70,7 +70,11 @@ pub(super) fn decide(mut case: Case<'_>, observed: &Observed) -> Plan<SandboxSta
         Some(Err(lack)) => return without_key(case, lack),
         None => return case.settle(Next::After(POLL)).with_finalizer(true),
     };
-    case.stand(Standing::Reconciling, reason::DELETING, "dealing with the E2B sandbox as deletionPolicy says");
+    case.stand(
+        Standing::Reconciling,
+        reason::DELETING,
+        "dealing with the E2B sandbox as deletionPolicy says",
+    );
     match (&observed.look, &observed.listed) {
         (Some(Err(failure)), _) | (None, Some(Err(failure))) => failed(case, failure),
         (Some(Ok(None)), _) => match case.not_found(credential) {
@@ -109,7 +113,8 @@ fn step(case: &Case<'_>, seen: &Seen) -> Option<Step> {
 /// Sandboxes that came of creates without a recorded id.
 fn found(mut case: Case<'_>, listed: &[Seen]) -> Plan<SandboxStatus, Step> {
     let own = case.status.sandbox_id.as_deref();
-    let mut others = listed.iter().filter(|seen| is_ours(seen, case.sandbox) && Some(seen.id.as_str()) != own);
+    let mut others =
+        listed.iter().filter(|seen| is_ours(seen, case.sandbox) && Some(seen.id.as_str()) != own);
     if let Some(step) = others.find_map(|seen| step(&case, seen)) {
         return Plan::act(case.status, step).with_finalizer(true);
     }
@@ -127,11 +132,7 @@ fn found(mut case: Case<'_>, listed: &[Seen]) -> Plan<SandboxStatus, Step> {
 
 /// The known sandbox is dealt with: the search for others comes next, if there may be any.
 fn go_on(case: Case<'_>) -> Plan<SandboxStatus, Step> {
-    if search_until(&case).is_some() {
-        case.settle(Next::Now).with_finalizer(true)
-    } else {
-        release(case)
-    }
+    if search_until(&case).is_some() { case.settle(Next::Now).with_finalizer(true) } else { release(case) }
 }
 
 pub(super) fn record(mut case: Case<'_>, ended: Ended) -> Plan<SandboxStatus, Step> {

@@ -1,9 +1,7 @@
 //! What the status becomes once the outcome of a step is known.
 //! Called by the shell through `controllers::sandbox`, after `decide` and the step.
 
-use super::{
-    Ended, LEAST_GAIN, Life, Outcome, Seen, Step, case::Case, case::whole_seconds, delete, known,
-};
+use super::{Ended, LEAST_GAIN, Life, Outcome, Seen, Step, case::Case, case::whole_seconds, delete, known};
 use crate::{
     api::{CreateAnswer, OnTimeout, Sandbox, SandboxState, SandboxStatus, bounds, conditions::reason},
     domain::{

@@ -8,8 +8,8 @@ mod walk;
 use super::*;
 use crate::{
     api::{
-        CreateAnswer, Creating, DeletionPolicy, OnTimeout, PastSandbox, RecoveryPolicy,
-        SandboxSpec, conditions as names, conditions::reason,
+        CreateAnswer, Creating, DeletionPolicy, OnTimeout, PastSandbox, RecoveryPolicy, SandboxSpec,
+        conditions as names, conditions::reason,
     },
     domain::{
         conditions::{self, Standing},

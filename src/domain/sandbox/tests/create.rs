@@ -80,7 +80,9 @@ fn of_several_the_oldest_is_kept_and_the_others_are_killed_one_a_pass() {
     let plan = decide(&creating(1, None), &listed(vec![youngest.clone(), young.clone(), old.clone()]), at(3));
     assert_eq!(plan.status.sandbox_id.as_deref(), Some("i8"));
     assert_eq!((plan.step.clone(), plan.intent), (Some(Step::Kill { id: "i7".into() }), true));
-    let status = record(&creating(1, None), plan, ended(Ended::Killed { id: "i7".into(), result: Ok(()) }), at(3)).status;
+    let status =
+        record(&creating(1, None), plan, ended(Ended::Killed { id: "i7".into(), result: Ok(()) }), at(3))
+            .status;
     assert_eq!(status.orphan_check_at.clone(), Some(Time(at(100))));
     let sandbox = with(fresh(), |s| *s = status);
     let asked = Asked::default();
@@ -88,7 +90,8 @@ fn of_several_the_oldest_is_kept_and_the_others_are_killed_one_a_pass() {
     assert_eq!(wants(&sandbox, &asked, at(100)).read, Read::List);
     let plan = decide(&sandbox, &listed(vec![youngest, old.clone()]), at(100));
     assert_eq!(plan.step.clone(), Some(Step::Kill { id: "i6".into() }));
-    let status = record(&sandbox, plan, ended(Ended::Killed { id: "i6".into(), result: Ok(()) }), at(100)).status;
+    let status =
+        record(&sandbox, plan, ended(Ended::Killed { id: "i6".into(), result: Ok(()) }), at(100)).status;
     let sandbox = with(fresh(), |s| *s = status);
     let plan = decide(&sandbox, &listed(vec![old]), at(110));
     assert_eq!((plan.step, plan.status.orphan_check_at), (None, None), "the own one is left");
@@ -141,7 +144,11 @@ fn how_a_create_failed_is_recorded_and_what_follows() {
         assert_eq!(stands(&plan.status), standing(wanted, reason));
         assert!(plan.status.retry.is_some() && plan.finalizer);
         let waiting = with(fresh(), |s| *s = plan.status);
-        assert_eq!(wants(&waiting, &Asked::default(), at(1)), Looking::default(), "status.retry forbids every call");
+        assert_eq!(
+            wants(&waiting, &Asked::default(), at(1)),
+            Looking::default(),
+            "status.retry forbids every call"
+        );
     }
 }
 

@@ -49,7 +49,9 @@ fn the_finalizer_goes_when_it_is_done() {
     assert!(!end(paused(), pause(PauseEnd::Paused)).finalizer);
     assert!(!end(paused(), pause(PauseEnd::Gone)).finalizer);
     assert!(end(paused(), pause(PauseEnd::Unclear)).finalizer, "a look tells");
-    assert!(end(deleted(running()), Ended::Killed { id: id(), result: Err(failure(Class::Transient)) }).finalizer);
+    assert!(
+        end(deleted(running()), Ended::Killed { id: id(), result: Err(failure(Class::Transient)) }).finalizer
+    );
 }
 
 #[test]
@@ -82,7 +84,9 @@ fn what_may_come_of_a_create_is_awaited_and_dealt_with() {
     let paused = policy(creating(1, None), DeletionPolicy::Pause);
     let found = listed(vec![seen("i3", Life::Paused, 300), seen("i4", Life::Running, 300)]);
     assert_eq!(decide(&paused, &found, at(5)).step, Some(Step::Pause { id: "i4".into() }));
-    assert!(!decide(&policy(creating(1, None), DeletionPolicy::Retain), &Observed::default(), at(5)).finalizer);
+    assert!(
+        !decide(&policy(creating(1, None), DeletionPolicy::Retain), &Observed::default(), at(5)).finalizer
+    );
 }
 
 #[test]

@@ -105,9 +105,13 @@ fn a_renewal_records_the_real_end() {
         let plan = decide(&sandbox, &asked(looked(Ok(Some(seen("i1", Life::Running, 300))))), at(200));
         let seen = Ended::Renewed(Ok(Some(seen("i1", Life::Running, end))));
         let plan = record(&sandbox, plan, ended(seen), at(201));
-        assert_eq!((plan.status.expires_at.clone(), plan.status.lifetime_limited), (Some(Time(at(end))), limited));
+        assert_eq!(
+            (plan.status.expires_at.clone(), plan.status.lifetime_limited),
+            (Some(Time(at(end))), limited)
+        );
         assert_eq!(stands(&plan.status), standing(Standing::Ready, reason::RUNNING));
-        let warned = plan.notes.iter().any(|note| note.warning && note.reason == reason::SANDBOX_LIFETIME_LIMIT);
+        let warned =
+            plan.notes.iter().any(|note| note.warning && note.reason == reason::SANDBOX_LIFETIME_LIMIT);
         assert_eq!(warned, kills, "only a kill loses something");
     }
 }
@@ -115,7 +119,8 @@ fn a_renewal_records_the_real_end() {
 #[test]
 fn a_failed_renewal_is_made_again_and_the_sandbox_stays() {
     let plan = decide(&running(), &asked(looked(Ok(Some(seen("i1", Life::Running, 300))))), at(200));
-    let status = record(&running(), plan, ended(Ended::Renewed(Err(failure(Class::Transient)))), at(200)).status;
+    let status =
+        record(&running(), plan, ended(Ended::Renewed(Err(failure(Class::Transient)))), at(200)).status;
     assert_eq!(stands(&status), standing(Standing::Reconciling, reason::RETRYING));
     assert_eq!((status.state, status.sandbox_id.as_deref()), (Some(SandboxState::Running), Some("i1")));
     let sandbox = with(running(), |s| *s = status);

@@ -66,7 +66,14 @@ impl E2b {
         self.boxes.retain(|one| one.seen.id != id);
     }
 
-    fn create(&mut self, incarnation: i64, key: &str, faults: bool, now: Timestamp, dice: &mut Dice) -> Ended {
+    fn create(
+        &mut self,
+        incarnation: i64,
+        key: &str,
+        faults: bool,
+        now: Timestamp,
+        dice: &mut Dice,
+    ) -> Ended {
         use CreateAnswer::{Failed, Lost, Refused};
         let not = |answer, class| Ended::NotCreated { answer, failure: failure(class) };
         if self.honours
