@@ -1,1 +1,244 @@
-//! config
+//! Arguments and environment, validated before anything starts: a wrong value is refused with its name, the value and
+//! what is allowed. Read by `main` and `app` only.
+
+mod value;
+
+pub use value::Error;
+
+use crate::{controllers::task::files::Caps, e2b::Endpoints, telemetry::logs::Format};
+use clap::{Args, Parser, Subcommand};
+use secrecy::SecretString;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use value::{Raw, Setting};
+
+/// Slipway: carries AI-written code from a cloud sandbox to a merged pull request.
+#[derive(Debug, Parser)]
+#[command(name = "slipway", version, about)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub logs: LogArguments,
+}
+
+/// What to run.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the controllers of Repositories, Sandboxes and Tasks.
+    Controller(Box<ControllerArguments>),
+    /// Run the receiver of GitHub's webhooks.
+    Webhook(WebhookArguments),
+    /// Print the CustomResourceDefinitions as YAML.
+    Crds,
+}
+
+/// How the process logs.
+#[derive(Debug, Args)]
+pub struct LogArguments {
+    /// Log filter, for example `info,slipway::github=debug`.
+    #[arg(long, env = "RUST_LOG", default_value = "info", global = true)]
+    log: String,
+    /// `text` or `json`.
+    #[arg(long, env = "SLIPWAY_LOG_FORMAT", default_value = "text", global = true)]
+    log_format: String,
+}
+
+/// Which cluster, and which part of it.
+#[derive(Debug, Args)]
+struct ClusterArguments {
+    /// Kubeconfig file. Default: the cluster this runs in.
+    #[arg(long, env = "KUBECONFIG", default_value = "", hide_default_value = true)]
+    kubeconfig: String,
+    /// Only objects of this namespace. Default: all.
+    #[arg(long, env = "SLIPWAY_NAMESPACE", default_value = "", hide_default_value = true)]
+    namespace: String,
+}
+
+/// Settings of `slipway controller`. The E2B key comes from the environment only (`E2B_API_KEY`).
+#[derive(Debug, Args)]
+pub struct ControllerArguments {
+    #[command(flatten)]
+    cluster: ClusterArguments,
+    /// Base URL of GitHub's REST API.
+    #[arg(long, env = "GITHUB_API_URL", default_value = "https://api.github.com")]
+    github_api_url: String,
+    /// E2B's domain. Default: `e2b.app`.
+    #[arg(long, env = "E2B_DOMAIN", default_value = "", hide_default_value = true)]
+    e2b_domain: String,
+    /// Base URL of E2B's API. Default: `https://api.<domain>`.
+    #[arg(long, env = "E2B_API_URL", default_value = "", hide_default_value = true)]
+    e2b_api_url: String,
+    /// Base URL of all traffic to sandboxes. Default: by the sandbox's domain.
+    #[arg(long, env = "E2B_SANDBOX_URL", default_value = "", hide_default_value = true)]
+    e2b_sandbox_url: String,
+    /// Marks the sandboxes of this installation at E2B. Default: the UID of the namespace this runs in; required outside a cluster.
+    #[arg(long, env = "SLIPWAY_INSTALLATION", default_value = "", hide_default_value = true)]
+    installation: String,
+    /// Where health and metrics are served.
+    #[arg(long, env = "SLIPWAY_OPS_LISTEN", default_value = "0.0.0.0:8080")]
+    ops_listen: String,
+    /// Least time between two writes to GitHub with one token.
+    #[arg(long, env = "SLIPWAY_GITHUB_WRITE_INTERVAL", default_value = "1s")]
+    github_write_interval: String,
+    /// Directory for files on their way from a sandbox to GitHub.
+    #[arg(long, env = "SLIPWAY_SPOOL_DIR", default_value = "/tmp/slipway")]
+    spool_dir: String,
+    /// Most that is spooled at a time.
+    #[arg(long, env = "SLIPWAY_SPOOL_BYTES", default_value = "1GiB")]
+    spool_bytes: String,
+    /// Most files of one Task.
+    #[arg(long, env = "SLIPWAY_MAX_FILES", default_value = "5000")]
+    max_files: String,
+    /// Largest file of a Task.
+    #[arg(long, env = "SLIPWAY_MAX_FILE_BYTES", default_value = "50MiB")]
+    max_file_bytes: String,
+    /// Most bytes of one Task.
+    #[arg(long, env = "SLIPWAY_MAX_TOTAL_BYTES", default_value = "256MiB")]
+    max_total_bytes: String,
+}
+
+/// Settings of `slipway webhook`. The secret comes from the environment only (`GITHUB_WEBHOOK_SECRET`).
+#[derive(Debug, Args)]
+pub struct WebhookArguments {
+    #[command(flatten)]
+    cluster: ClusterArguments,
+    /// Where GitHub's deliveries arrive.
+    #[arg(long, env = "SLIPWAY_WEBHOOK_LISTEN", default_value = "0.0.0.0:3000")]
+    webhook_listen: String,
+    /// Where health and metrics are served.
+    #[arg(long, env = "SLIPWAY_OPS_LISTEN", default_value = "0.0.0.0:8081")]
+    ops_listen: String,
+    /// Largest body of a delivery, at most 25 MiB.
+    #[arg(long, env = "SLIPWAY_WEBHOOK_MAX_BODY_BYTES", default_value = "5MiB")]
+    webhook_max_body_bytes: String,
+}
+
+/// Which cluster, and which part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Absent: the cluster this process runs in.
+    pub kubeconfig: Option<PathBuf>,
+    /// Absent: all namespaces.
+    pub namespace: Option<String>,
+}
+
+/// How the process logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logs {
+    pub filter: String,
+    pub format: Format,
+}
+
+/// `slipway controller`, validated. Prints no secret: they are in `secrecy` types.
+#[derive(Debug)]
+pub struct Controller {
+    pub cluster: Cluster,
+    /// Without a trailing slash.
+    pub github_api_url: String,
+    pub e2b_endpoints: Endpoints,
+    /// Absent: every Sandbox brings its own.
+    pub e2b_api_key: Option<SecretString>,
+    /// Absent: the UID of the namespace this runs in.
+    pub installation: Option<String>,
+    pub ops_listen: SocketAddr,
+    pub github_write_interval: Duration,
+    pub spool_dir: PathBuf,
+    pub spool_bytes: u64,
+    pub caps: Caps,
+}
+
+/// `slipway webhook`, validated.
+#[derive(Debug)]
+pub struct Webhook {
+    pub cluster: Cluster,
+    pub listen: SocketAddr,
+    pub ops_listen: SocketAddr,
+    pub max_body_bytes: u64,
+    /// Absent: only Repositories with a secret of their own.
+    pub secret: Option<SecretString>,
+}
+
+/// Secrets of the environment, by name; a parameter so that a test needs no environment.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+impl LogArguments {
+    /// # Errors
+    /// A format that is neither `text` nor `json`. The filter is checked where it is installed.
+    pub fn validate(&self) -> Result<Logs, Error> {
+        let setting = Setting::new("SLIPWAY_LOG_FORMAT", &self.log_format);
+        let format = match self.log_format.as_str() {
+            "text" => Format::Text,
+            "json" => Format::Json,
+            _ => return Err(setting.must_be("text or json")),
+        };
+        Ok(Logs { filter: self.log.clone(), format })
+    }
+}
+
+impl ClusterArguments {
+    fn validate(&self) -> Result<Cluster, Error> {
+        let namespace = Setting::new("SLIPWAY_NAMESPACE", &self.namespace).optional(Raw::dns_label)?;
+        let kubeconfig = (!self.kubeconfig.is_empty()).then(|| PathBuf::from(&self.kubeconfig));
+        Ok(Cluster { kubeconfig, namespace })
+    }
+}
+
+impl ControllerArguments {
+    /// # Errors
+    /// The first setting that is not what it must be.
+    pub fn validate(&self, environment: Environment<'_>) -> Result<Controller, Error> {
+        let bytes = |name, value, max| Setting::new(name, value).read(|raw| raw.bytes(KIB, max));
+        let max_file_bytes = bytes("SLIPWAY_MAX_FILE_BYTES", &self.max_file_bytes, 100 * MIB)?;
+        let max_total_bytes = bytes("SLIPWAY_MAX_TOTAL_BYTES", &self.max_total_bytes, 10 * GIB)?;
+        let spool_bytes = bytes("SLIPWAY_SPOOL_BYTES", &self.spool_bytes, 1024 * GIB)?;
+        if max_total_bytes > spool_bytes {
+            return Err(Setting::new("SLIPWAY_MAX_TOTAL_BYTES", &self.max_total_bytes).must_be(&format!(
+                "at most SLIPWAY_SPOOL_BYTES ({spool_bytes}), or its files never find room"
+            )));
+        }
+        Ok(Controller {
+            cluster: self.cluster.validate()?,
+            github_api_url: Setting::new("GITHUB_API_URL", &self.github_api_url).read(Raw::base_url)?,
+            e2b_endpoints: Endpoints::new(
+                Some(&self.e2b_domain),
+                Some(&self.e2b_api_url),
+                Some(&self.e2b_sandbox_url),
+            )?,
+            e2b_api_key: value::secret("E2B_API_KEY", environment)?,
+            installation: Setting::new("SLIPWAY_INSTALLATION", &self.installation).optional(Raw::id)?,
+            ops_listen: Setting::new("SLIPWAY_OPS_LISTEN", &self.ops_listen).read(Raw::address)?,
+            github_write_interval: Setting::new("SLIPWAY_GITHUB_WRITE_INTERVAL", &self.github_write_interval)
+                .read(|raw| raw.duration(Duration::ZERO, Duration::from_secs(60)))?,
+            spool_dir: Setting::new("SLIPWAY_SPOOL_DIR", &self.spool_dir).read(Raw::absolute_path)?,
+            spool_bytes,
+            caps: Caps {
+                max_files: Setting::new("SLIPWAY_MAX_FILES", &self.max_files)
+                    .read(|raw| raw.count(1, 100_000))?,
+                max_file_bytes,
+                max_total_bytes,
+            },
+        })
+    }
+}
+
+impl WebhookArguments {
+    /// # Errors
+    /// The first setting that is not what it must be.
+    pub fn validate(&self, environment: Environment<'_>) -> Result<Webhook, Error> {
+        Ok(Webhook {
+            cluster: self.cluster.validate()?,
+            listen: Setting::new("SLIPWAY_WEBHOOK_LISTEN", &self.webhook_listen).read(Raw::address)?,
+            ops_listen: Setting::new("SLIPWAY_OPS_LISTEN", &self.ops_listen).read(Raw::address)?,
+            max_body_bytes: Setting::new("SLIPWAY_WEBHOOK_MAX_BODY_BYTES", &self.webhook_max_body_bytes)
+                .read(|raw| raw.bytes(KIB, 25 * MIB))?,
+            secret: value::webhook_secret("GITHUB_WEBHOOK_SECRET", environment)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,7 @@ pub mod reason {
     pub const OPENING_PULL_REQUEST: &str = "OpeningPullRequest";
     pub const PENDING: &str = "Pending";
     pub const PROGRESSING: &str = "Progressing";
+    pub const REPOSITORY_ARCHIVED: &str = "RepositoryArchived";
     pub const REPOSITORY_CHANGED: &str = "RepositoryChanged";
     pub const REPOSITORY_GONE: &str = "RepositoryGone";
     pub const REPOSITORY_NOT_FOUND: &str = "RepositoryNotFound";

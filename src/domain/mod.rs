@@ -11,6 +11,7 @@ pub mod need;
 pub mod patch;
 pub mod plan;
 pub mod pull_request;
+pub mod repository;
 pub mod retry;
 pub mod sandbox;
 pub mod selection;

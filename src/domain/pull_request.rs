@@ -4,9 +4,9 @@
 #[cfg(test)]
 mod tests;
 
-use crate::api::{
-    BuildStatus, Column, PullRequest, PullRequestState, State, TaskStatus, bounds, conditions as names,
-};
+pub use crate::api::PullRequestState;
+
+use crate::api::{BuildStatus, Column, PullRequest, State, TaskStatus, bounds, conditions as names};
 use crate::domain::conditions;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

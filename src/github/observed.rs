@@ -2,7 +2,7 @@
 //! Used by the Task and Repository controllers.
 
 use super::{Pull, PullState};
-use crate::{api::PullRequestState, domain::pull_request::ObservedPullRequest};
+use crate::domain::pull_request::{ObservedPullRequest, PullRequestState};
 
 impl From<&Pull> for ObservedPullRequest {
     fn from(pull: &Pull) -> Self {

@@ -135,13 +135,13 @@ async fn pausing_again_and_again_loses_no_process() {
     let sandbox = world.create(json!({})).await;
     let start = world.stream(&sandbox, "Start", &{
         let mut message =
-            e2b_support::shell("for i in $(seq 100); do sleep .03; done; echo done >result; exit 7");
+            e2b_support::shell("for i in $(seq 60); do sleep .03; done; echo done >result; exit 7");
         message["tag"] = json!("long");
         message
     });
     let mut start = start.send().await.expect("an answer");
     start.chunk().await.expect("a start frame");
-    for _ in 0..8 {
+    for _ in 0..20 {
         assert_eq!(world.post(&format!("/sandboxes/{}/pause", sandbox.id), json!({})).await.0, 204);
         let (status, _) = world.post(&format!("/v2/sandboxes/{}/connect", sandbox.id), json!({})).await;
         assert_eq!(status, 201);
@@ -163,18 +163,10 @@ async fn a_kill_leaves_nothing_behind() {
     // A daemon of its own session, with a name to look for.
     let marker = format!("1000.{}", std::process::id());
     world.sh(&sandbox, &format!("setsid sleep {marker} >/dev/null 2>&1 </dev/null & sleep .1")).await;
-    let alive = || {
-        let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
-        let command_lines =
-            processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-        command_lines
-            .filter(|line| String::from_utf8_lossy(line).starts_with(&format!("sleep\0{marker}")))
-            .count()
-    };
-    assert_eq!(alive(), 1);
+    assert_eq!(sleeping(&marker), 1);
     let files = world.simulator.e2b.host_path(&sandbox.id, "/home/user").expect("a directory");
     assert_eq!(world.delete(&format!("/sandboxes/{}", sandbox.id)).await.0, 204);
-    assert_eq!((alive(), files.exists()), (0, false));
+    assert_eq!((sleeping(&marker), files.exists()), (0, false));
     assert_eq!(world.delete(&format!("/sandboxes/{}", sandbox.id)).await.0, 404);
     let counters = world.simulator.e2b.counters();
     assert_eq!((counters.creates, counters.deletes, world.simulator.e2b.sandboxes().len()), (1, 1, 0));
@@ -191,12 +183,7 @@ async fn dropping_the_simulator_ends_every_process() {
     world.sh(&sandbox, &format!("setsid sleep {marker} >/dev/null 2>&1 </dev/null & sleep .1")).await;
     assert_eq!(world.post(&format!("/sandboxes/{}/pause", sandbox.id), json!({})).await.0, 204);
     drop(world);
-    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
-    let mut command_lines =
-        processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-    assert!(
-        !command_lines.any(|line| String::from_utf8_lossy(&line).starts_with(&format!("sleep\0{marker}")))
-    );
+    assert_eq!(sleeping(&marker), 0);
 }
 
 #[tokio::test]
@@ -210,4 +197,53 @@ async fn a_sandbox_that_resumes_by_itself_does_so_for_its_token() {
     let owner = world.envd(&sandbox, Method::GET, "/health").send().await.expect("an answer");
     assert_eq!(owner.status(), 204);
     assert_eq!(world.life(&sandbox).await, 300);
+}
+
+#[tokio::test]
+async fn killing_the_simulator_ends_every_process_of_its_sandboxes() {
+    use std::io::BufRead as _;
+    let binary = env!("CARGO_BIN_EXE_slipway-simulator");
+    // What it leaves behind when it is killed like this is removed here.
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut simulator = std::process::Command::new(binary)
+        .env("TMPDIR", directory.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut ready = String::new();
+    let stdout = simulator.stdout.take().expect("its output");
+    std::io::BufReader::new(stdout).read_line(&mut ready).expect("a line");
+    let ready: Value = serde_json::from_str(&ready).expect("JSON");
+    let url = |name: &str, path: &str| format!("{}{path}", ready[name].as_str().expect("a URL"));
+    let http = reqwest::Client::new();
+    let api = |path: &str, body: Value| {
+        http.post(url("e2bApi", path)).header("X-API-Key", API_KEY).json(&body).send()
+    };
+    let created = api("/v2/sandboxes", json!({"templateID": "base"})).await.expect("an answer");
+    let created: Value = created.json().await.expect("a sandbox");
+    let text = |name: &str| created[name].as_str().expect("a text").to_owned();
+    let marker = format!("3000.{}", std::process::id());
+    let script = format!("setsid sleep {marker} >/dev/null 2>&1 </dev/null & sleep .1");
+    let started = http
+        .post(url("e2bSandbox", "/process.Process/Start"))
+        .header("E2b-Sandbox-Id", text("sandboxID"))
+        .header("E2b-Sandbox-Port", "49983")
+        .header("X-Access-Token", text("envdAccessToken"))
+        .header("Content-Type", "application/connect+json")
+        .body(e2b_support::envelope(&e2b_support::shell(&script)))
+        .send();
+    started.await.expect("an answer").bytes().await.expect("a stream");
+    // Paused processes cannot end by themselves.
+    let paused = api(&format!("/sandboxes/{}/pause", text("sandboxID")), json!({})).await.expect("an answer");
+    assert_eq!((paused.status().as_u16(), sleeping(&marker)), (204, 1));
+    simulator.kill().expect("SIGKILL");
+    simulator.wait().expect("its end");
+    eventually("all processes are gone", async || sleeping(&marker) == 0).await;
+}
+
+/// How many processes of this machine are `sleep` with this argument.
+fn sleeping(marker: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).starts_with(&format!("sleep\0{marker}"))).count()
 }

@@ -198,6 +198,7 @@ async fn start(
         token: token.clone(),
     };
     let machine = Arc::new(Machine::start(service.isolation(), service.clock(), blueprint).await?);
+    service.register(&machine);
     let now = service.now();
     let mut store = service.store();
     let hidden = jiff::SignedDuration::try_from(store.hide_new)?;

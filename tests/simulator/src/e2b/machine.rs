@@ -80,6 +80,7 @@ impl Machine {
         let _turn = self.turn.lock().await;
         self.disconnect();
         self.envd.sandbox.destroy().await;
+        self.envd.processes.release();
     }
 
     /// Where the host finds one of its files; see `Sandbox::host_path`.

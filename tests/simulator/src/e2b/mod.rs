@@ -105,11 +105,7 @@ impl E2b {
         if let Some(running) = &running {
             running.expiry.abort();
         }
-        let machines: Vec<_> = {
-            let mut store = self.service.store();
-            store.sandboxes.drain().map(|(_, record)| record.machine).collect()
-        };
-        futures::future::join_all(machines.iter().map(|machine| machine.kill())).await;
+        self.service.kill_all().await;
     }
 
     /// For `E2B_API_URL`.

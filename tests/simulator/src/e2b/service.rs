@@ -2,7 +2,7 @@
 //! `E2b` is its handle for tests, the lifecycle API and `gateway` its faces on the wire.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -19,6 +19,8 @@ pub struct Service {
     isolation: Isolation,
     directory: PathBuf,
     changed: Notify,
+    /// Every machine, also those whose record is gone while they are still being killed.
+    machines: Mutex<Vec<Weak<Machine>>>,
     /// The stand-in's own runtime: callers may come from any thread.
     runtime: Handle,
 }
@@ -27,7 +29,8 @@ impl Service {
     /// To be called on the runtime that the stand-in is to live on.
     pub fn new(store: Store, clock: Clock, isolation: Isolation, directory: PathBuf) -> Self {
         let runtime = Handle::current();
-        Self { store: Mutex::new(store), clock, isolation, directory, changed: Notify::new(), runtime }
+        let (store, changed, machines) = (Mutex::new(store), Notify::new(), Mutex::default());
+        Self { store, clock, isolation, directory, changed, machines, runtime }
     }
 
     pub fn runtime(&self) -> &Handle {
@@ -58,6 +61,24 @@ impl Service {
     /// Where the sandboxes' directories are.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    fn machines(&self) -> MutexGuard<'_, Vec<Weak<Machine>>> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be called for every machine that came up.
+    pub fn register(&self, machine: &Arc<Machine>) {
+        let mut machines = self.machines();
+        machines.retain(|machine| machine.strong_count() > 0);
+        machines.push(Arc::downgrade(machine));
+    }
+
+    /// Kills every machine that there is.
+    pub async fn kill_all(&self) {
+        self.store().sandboxes.clear();
+        let machines: Vec<_> = self.machines().iter().filter_map(Weak::upgrade).collect();
+        futures::future::join_all(machines.iter().map(|machine| machine.kill())).await;
     }
 
     /// To be called when a lifetime was added or changed.

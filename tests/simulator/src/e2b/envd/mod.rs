@@ -63,11 +63,17 @@ impl Envd {
             return failure.into();
         }
         if let Some(procedure) = path.strip_prefix("/filesystem.Filesystem/") {
-            return called(request.method(), || filesystem::handle(self, procedure, &request));
+            if request.method() != Method::POST {
+                return not_allowed(&["POST"]);
+            }
+            // Large trees must not hold up other requests.
+            let (envd, procedure) = (self.clone(), procedure.to_owned());
+            let answer = tokio::task::spawn_blocking(move || filesystem::handle(&envd, &procedure, &request));
+            return answer.await.ok().flatten().unwrap_or_else(not_found);
         }
         if let Some(procedure) = path.strip_prefix("/process.Process/") {
             if request.method() != Method::POST {
-                return called(request.method(), || None);
+                return not_allowed(&["POST"]);
             }
             return process::handle(self, procedure, request).await.unwrap_or_else(not_found);
         }
@@ -169,10 +175,6 @@ impl From<Failure> for Response<Body> {
     fn from(failure: Failure) -> Self {
         error(failure.status, &failure.message)
     }
-}
-
-fn called(method: &Method, answer: impl FnOnce() -> Option<Response<Body>>) -> Response<Body> {
-    if method == Method::POST { answer().unwrap_or_else(not_found) } else { not_allowed(&["POST"]) }
 }
 
 fn health() -> Response<Body> {

@@ -1,0 +1,128 @@
+//! Every client of the process, each behind the call layer: Kubernetes, GitHub, E2B. None is built anywhere else.
+//! Used by `app`; what it gives goes to controllers and receiver.
+
+use crate::{
+    cluster::{Events, Secrets},
+    config,
+    controllers::shell::MANAGER,
+    e2b::E2b,
+    github::GitHub,
+    telemetry::{self, Api, CallLayer, HttpService, Metrics, calls::Leading},
+};
+use anyhow::{Context, bail};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Config,
+    client::ClientBuilder,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use secrecy::SecretString;
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// From the first packet to an established connection, whichever API is called.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The adapters of `slipway controller`.
+pub(super) struct Clients {
+    pub(super) kubernetes: kube::Client,
+    pub(super) secrets: Secrets,
+    pub(super) events: Events,
+    pub(super) github: GitHub,
+    pub(super) e2b: E2b,
+    /// The operator-wide key, if there is one.
+    pub(super) e2b_api_key: Option<SecretString>,
+    /// Marks our sandboxes at E2B.
+    pub(super) installation: String,
+}
+
+impl Clients {
+    pub(super) async fn new(
+        config: &config::Controller,
+        kubernetes: kube::Client,
+        metrics: &Metrics,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let http = http_client()?;
+        let leading = leading(stop.clone());
+        let behind = |api| service(&http, api, metrics, &leading);
+        Ok(Self {
+            secrets: Secrets::new(kubernetes.clone()),
+            events: Events::new(kubernetes.clone(), MANAGER, &instance()),
+            github: GitHub::new(&config.github_api_url, behind(Api::Github), config.github_write_interval),
+            e2b: E2b::new(config.e2b_endpoints.clone(), behind(Api::E2b), behind(Api::Envd)),
+            e2b_api_key: config.e2b_api_key.clone(),
+            installation: installation(config, &kubernetes).await?,
+            kubernetes,
+        })
+    }
+}
+
+/// Whether external writes may be sent: asked just before each. The elector's answer will be asked for here too;
+/// until there is one, this process leads until it is told to end.
+fn leading(stop: CancellationToken) -> Leading {
+    Arc::new(move || !stop.is_cancelled())
+}
+
+fn service(http: &reqwest::Client, api: Api, metrics: &Metrics, leading: &Leading) -> HttpService {
+    let layer = CallLayer::new(api, metrics.clone()).leading(leading.clone(), &[]);
+    telemetry::http_service(http.clone(), &layer)
+}
+
+/// One pool for GitHub and E2B. Redirects are the adapters' to follow, so that no credential travels to another host.
+fn http_client() -> anyhow::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(CONNECT_DEADLINE)
+        .pool_idle_timeout(Duration::from_secs(60))
+        .build()
+        .context("building the HTTP client")
+}
+
+/// The Kubernetes client. Retries are the controllers' business: kube's own would repeat writes too.
+pub(super) async fn kubernetes(cluster: &config::Cluster, metrics: &Metrics) -> anyhow::Result<kube::Client> {
+    let mut config = match &cluster.kubeconfig {
+        Some(path) => from_file(path).await.with_context(|| format!("KUBECONFIG {}", path.display()))?,
+        None => Config::incluster()
+            .context("KUBECONFIG is not set and this is no Pod: set KUBECONFIG or run in a cluster")?,
+    };
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_DEADLINE);
+    let layer = CallLayer::new(Api::Kubernetes, metrics.clone());
+    Ok(ClientBuilder::try_from(config).context("building the Kubernetes client")?.with_layer(&layer).build())
+}
+
+/// `KUBECONFIG` may name several files, like for kubectl; the first that sets a value wins.
+async fn from_file(paths: &Path) -> anyhow::Result<Config> {
+    let mut merged = Kubeconfig::default();
+    for path in std::env::split_paths(paths) {
+        merged = merged.merge(Kubeconfig::read_from(&path)?)?;
+    }
+    Ok(Config::from_custom_kubeconfig(merged, &KubeConfigOptions::default()).await?)
+}
+
+/// As set, else the UID of the namespace that this runs in.
+async fn installation(config: &config::Controller, kubernetes: &kube::Client) -> anyhow::Result<String> {
+    if let Some(installation) = &config.installation {
+        return Ok(installation.clone());
+    }
+    if config.cluster.kubeconfig.is_some() {
+        bail!(
+            "SLIPWAY_INSTALLATION (or --installation) is not set: outside a cluster it must name this installation, \
+             by 1 to 63 letters, digits, -, _ or . that no other installation at the same E2B team uses"
+        );
+    }
+    let name = kubernetes.default_namespace().to_owned();
+    let namespaces: kube::Api<Namespace> = kube::Api::all(kubernetes.clone());
+    let namespace = namespaces.get(&name).await.with_context(|| {
+        format!("reading the UID of namespace {name} for SLIPWAY_INSTALLATION: allow `get` on it, or set the variable")
+    })?;
+    namespace.metadata.uid.with_context(|| format!("namespace {name} has no UID"))
+}
+
+/// The Pod, as events name it: Kubernetes sets `HOSTNAME` to its name.
+pub(super) fn instance() -> String {
+    std::env::var("HOSTNAME").unwrap_or_else(|_| format!("{MANAGER}-{}", std::process::id()))
+}

@@ -1,0 +1,261 @@
+//! The three controllers over three shared stores: each stream is driven by its own kind's controller, and tells the
+//! others whom an event concerns. Used by `app`.
+
+mod related;
+
+use super::{clients::Clients, ops::Readiness, shutdown::Tasks};
+use crate::{
+    api::{Repository, Sandbox, Task},
+    cluster::{self, watch},
+    config,
+    controllers::{
+        repository::RepositoryController,
+        sandbox::SandboxController,
+        shell::{Reconciler, Shell},
+        task::{
+            Stores, TaskController,
+            files::{Caps, Spool},
+        },
+    },
+    domain::task::spool_id,
+    telemetry::Metrics,
+};
+use anyhow::Context;
+use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc::UnboundedReceiver, stream};
+use k8s_openapi::NamespaceResourceScope;
+use kube::{
+    Api, Resource,
+    api::ListParams,
+    runtime::{
+        Controller, WatchStreamExt,
+        controller::{self, Action},
+        reflector::{ObjectRef, Store},
+        watcher,
+    },
+};
+use related::Related;
+use serde::de::DeserializeOwned;
+use std::{convert::Infallible, fmt::Debug, hash::Hash, sync::Arc, time::Duration};
+use tokio::sync::watch as flag;
+use tokio_util::sync::CancellationToken;
+
+/// Objects of a kind that are reconciled at the same time.
+const WORKERS: u16 = 16;
+/// How often a missing CRD is looked for again.
+const MISSING_KIND: Duration = Duration::from_secs(5);
+
+/// Waits until the API server knows all three kinds: the operator may be installed before its CRDs.
+pub(super) async fn wait_for_kinds(client: &kube::Client, namespace: Option<&str>) {
+    tokio::join!(
+        wait_for_kind::<Repository>(client, namespace),
+        wait_for_kind::<Sandbox>(client, namespace),
+        wait_for_kind::<Task>(client, namespace),
+    );
+}
+
+async fn wait_for_kind<K>(client: &kube::Client, namespace: Option<&str>)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned + Clone + Debug,
+{
+    let api: Api<K> = watch::api(client.clone(), namespace);
+    let name = format!("{}.{}", K::plural(&()), crate::api::GROUP);
+    loop {
+        match api.list_metadata(&ListParams::default().limit(1)).await.map_err(cluster::Error::from) {
+            Ok(_) => return,
+            Err(cluster::Error::NotFound(_)) => {
+                tracing::warn!(
+                    crd = name,
+                    "this CRD is not installed: apply crds/ (or the output of `slipway crds`); waiting for it"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(crd = name, %error, "the API server does not list this kind yet; trying again")
+            }
+        }
+        tokio::time::sleep(MISSING_KIND).await;
+    }
+}
+
+/// Starts stores and controllers as tasks of the process.
+pub(super) fn start(
+    tasks: &mut Tasks,
+    clients: Clients,
+    config: &config::Controller,
+    metrics: &Metrics,
+    ready: Readiness,
+) -> anyhow::Result<()> {
+    let namespace = config.cluster.namespace.as_deref();
+    let (repositories, repository_events) =
+        watch::reflect::<Repository>(&clients.kubernetes, namespace, &clients.events);
+    let (sandboxes, sandbox_events) =
+        watch::reflect::<Sandbox>(&clients.kubernetes, namespace, &clients.events);
+    let (work, task_events) = watch::reflect::<Task>(&clients.kubernetes, namespace, &clients.events);
+    let stores = Stores { tasks: work, sandboxes, repositories };
+    let spool = Spool::new(config.spool_dir.clone(), config.spool_bytes).context("SLIPWAY_SPOOL_DIR")?;
+
+    let (synced, when_synced) = flag::channel(false);
+    let (related, triggers) = Related::new(stores.tasks.clone(), when_synced.clone());
+    let runner = Runner { clients: &clients, metrics, synced: when_synced, stop: tasks.stop() };
+    let tell = related.clone();
+    let repository_events = repository_events.inspect_ok(move |event| tell.of_repository(event));
+    let repository = repository_controller(&clients, &stores);
+    tasks.spawn(
+        "the Repository controller",
+        runner.run(repository, repository_events, stores.repositories.clone(), None),
+    );
+
+    let tell = related.clone();
+    let sandbox_events = sandbox_events.inspect_ok(move |event| tell.of_sandbox(event));
+    let sandbox = sandbox_controller(&clients, &stores);
+    tasks.spawn(
+        "the Sandbox controller",
+        runner.run(sandbox, sandbox_events, stores.sandboxes.clone(), Some(triggers.sandboxes)),
+    );
+
+    let task_events = task_events.inspect_ok(move |event| related.of_task(event));
+    let task = task_controller(&clients, &stores, spool.clone(), config.caps);
+    tasks.spawn(
+        "the Task controller",
+        runner.run(task, task_events, stores.tasks.clone(), Some(triggers.tasks)),
+    );
+
+    tasks.spawn("the caches", caches(stores, spool, synced, ready, tasks.stop()));
+    Ok(())
+}
+
+fn repository_controller(clients: &Clients, stores: &Stores) -> RepositoryController {
+    let (kubernetes, secrets) = (clients.kubernetes.clone(), clients.secrets.clone());
+    RepositoryController::new(kubernetes, secrets, clients.github.clone(), stores.tasks.clone())
+}
+
+fn sandbox_controller(clients: &Clients, stores: &Stores) -> SandboxController {
+    SandboxController::new(
+        clients.secrets.clone(),
+        clients.e2b.clone(),
+        clients.e2b_api_key.clone(),
+        clients.installation.clone(),
+        stores.tasks.clone(),
+    )
+}
+
+fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps) -> TaskController {
+    TaskController {
+        client: clients.kubernetes.clone(),
+        secrets: clients.secrets.clone(),
+        github: clients.github.clone(),
+        e2b: clients.e2b.clone(),
+        operator_key: clients.e2b_api_key.clone(),
+        stores: stores.clone(),
+        spool,
+        caps,
+        memory: Arc::default(),
+    }
+}
+
+/// Lets the passes begin once all three stores are complete; before that, absence from a store means nothing.
+async fn caches(
+    stores: Stores,
+    spool: Spool,
+    synced: flag::Sender<bool>,
+    ready: Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Stores { tasks, sandboxes, repositories } = &stores;
+    let complete = async {
+        tokio::try_join!(
+            repositories.wait_until_ready(),
+            sandboxes.wait_until_ready(),
+            tasks.wait_until_ready()
+        )
+    };
+    tokio::select! {
+        complete = complete => complete?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    tracing::info!(
+        repositories = repositories.len(),
+        sandboxes = sandboxes.len(),
+        tasks = tasks.len(),
+        "caches synced"
+    );
+    let owned = tasks.state().iter().filter_map(|task| spooled(task)).collect();
+    tokio::task::spawn_blocking(move || spool.sweep(&owned)).await?.context("SLIPWAY_SPOOL_DIR")?;
+    synced.send_replace(true);
+    ready.set();
+    stop.cancelled().await;
+    Ok(())
+}
+
+/// The spooled files that a Task may still need: none once its commit is at GitHub.
+fn spooled(task: &Task) -> Option<String> {
+    let status = task.status.as_ref().filter(|status| status.commit_sha.is_none())?;
+    Some(spool_id(task, status))
+}
+
+/// What every controller is run with.
+struct Runner<'a> {
+    clients: &'a Clients,
+    metrics: &'a Metrics,
+    /// True once all three stores are complete: before that, absence from a store means nothing.
+    synced: flag::Receiver<bool>,
+    stop: CancellationToken,
+}
+
+impl Runner<'_> {
+    fn run<R: Reconciler, S: Stream<Item = watch::Watched<R::Kind>> + Send + 'static>(
+        &self,
+        reconciler: R,
+        events: S,
+        store: Store<R::Kind>,
+        related: Option<UnboundedReceiver<ObjectRef<R::Kind>>>,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send + use<R, S> {
+        let shell = Shell::new(
+            reconciler,
+            self.clients.kubernetes.clone(),
+            self.clients.events.clone(),
+            self.metrics.clone(),
+        );
+        let synced = self.synced.clone();
+        let passes = Controller::for_stream(events.applied_objects(), store)
+            .with_config(controller::Config::default().concurrency(WORKERS))
+            .reconcile_on(stream::iter(related).flatten())
+            .graceful_shutdown_on(self.stop.clone().cancelled_owned())
+            .run(
+                move |object, shell: Arc<Shell<R>>| {
+                    let mut synced = synced.clone();
+                    async move {
+                        if synced.wait_for(|synced| *synced).await.is_err() {
+                            return Ok(Action::await_change());
+                        }
+                        shell.reconcile(object).await
+                    }
+                },
+                // The shell turns every failure into an action.
+                |_, _: &Infallible, _| Action::requeue(MISSING_KIND),
+                Arc::new(shell),
+            );
+        finish(passes)
+    }
+}
+
+/// Runs the passes to their end.
+async fn finish<K>(
+    passes: impl Stream<Item = Result<(ObjectRef<K>, Action), controller::Error<Infallible, watcher::Error>>>
+    + Send,
+) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType: Clone + Eq + Hash + Debug>,
+{
+    let mut passes = std::pin::pin!(passes);
+    while let Some(pass) = passes.next().await {
+        match pass {
+            Ok(_) => {}
+            // Deleted between its event and its pass.
+            Err(controller::Error::ObjectNotFound(object)) => {
+                tracing::debug!(%object, "gone before its pass")
+            }
+            Err(error) => tracing::warn!(%error, "watch"),
+        }
+    }
+    Ok(())
+}
