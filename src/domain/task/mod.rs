@@ -16,11 +16,14 @@ pub use publish::pull_request_text;
 pub use record::record;
 pub use round::spool_id;
 pub use stage::{Looking, PlannedBranch, wants};
+
 use super::{failure::Failure, plan, pull_request::ObservedPullRequest};
 use crate::api::{MergeMethod, PullRequestState, TaskStatus};
 use jiff::{SignedDuration, Timestamp};
+
 /// The plan for a Task.
 pub type Plan = plan::Plan<TaskStatus, Step>;
+
 /// What is known without a call: other objects of the cluster, and what this process remembers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Context {
@@ -35,6 +38,7 @@ pub struct Context {
     /// When this process last read the pull request, for `merge.policy: WhenReady`.
     pub pull_read: Option<PullRead>,
 }
+
 /// One process's memory of reading a pull request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PullRead {
@@ -42,6 +46,7 @@ pub struct PullRead {
     /// How many reads in a row found GitHub still working out whether it can be merged.
     pub undecided: u32,
 }
+
 impl PullRead {
     /// What to remember after reading `pull`.
     pub fn after(previous: Option<Self>, pull: Option<&SeenPull>, at: Timestamp) -> Self {
@@ -53,6 +58,7 @@ impl PullRead {
         Self { at, undecided }
     }
 }
+
 /// Where a Repository or Sandbox stands, as its own conditions say.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Health {
@@ -60,6 +66,7 @@ pub enum Health {
     NotReady(String),
     Stalled(String),
 }
+
 /// What a Task has to know of its Repository.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RepositoryView {
@@ -70,6 +77,7 @@ pub struct RepositoryView {
     pub suspended: bool,
     pub sync_interval: SignedDuration,
 }
+
 /// What a Task has to know of its Sandbox.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SandboxView {
@@ -82,12 +90,14 @@ pub struct SandboxView {
     pub owner: Option<String>,
     pub deleting: bool,
 }
+
 /// The world as one pass saw it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     pub context: Context,
     pub seen: Seen,
 }
+
 /// The answer to [`Looking`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
@@ -112,6 +122,7 @@ pub enum Seen {
     /// The tip of a branch.
     Tip(Option<String>),
 }
+
 /// What one look at a generation saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {
@@ -126,6 +137,7 @@ pub enum Look {
         tail: String,
     },
 }
+
 /// How far the files have come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Files {
@@ -133,8 +145,6 @@ pub enum Files {
     Committed { tree: String, commit: String, digest: String },
     /// The base has them all.
     Unchanged { digest: String },
-    /// The pass ended before the last upload: out of time, or by a failure after some progress.
-    Progress { uploaded: usize, of: usize, failure: Option<Failure> },
     /// The pass ended before the last upload.
     Progress {
         uploaded: usize,
@@ -145,6 +155,7 @@ pub enum Files {
     /// The spool has no room now.
     WaitingForSpool,
 }
+
 /// A pull request as GitHub shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeenPull {
@@ -153,6 +164,7 @@ pub struct SeenPull {
     /// `clean`, `blocked`, … ; absent in lists.
     pub mergeable_state: Option<String>,
 }
+
 /// The one effect of a pass.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
@@ -165,6 +177,7 @@ pub enum Step {
     CreatePullRequest { branch: String, base: String },
     Merge { number: i64, sha: String, method: MergeMethod },
 }
+
 /// Why a branch goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteBranch {
@@ -173,6 +186,7 @@ pub enum DeleteBranch {
     /// The Task is being deleted and no pull request carries it.
     Deletion,
 }
+
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {

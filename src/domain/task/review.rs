@@ -52,7 +52,7 @@ fn gone(mut draft: Draft<'_>) -> Plan {
 }
 
 /// The pull request as it stands, with what GitHub says of merging it where that was read.
-pub(super) fn review(mut draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan {
+pub(super) fn review(draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan {
     match seen {
         Seen::Pull(Some(pull)) => confirm_and_merge(draft, context, pull),
         Seen::Pull(None) => gone(draft),
