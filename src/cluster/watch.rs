@@ -1,4 +1,4 @@
-//! How every kind is watched: streaming lists, dead connections noticed, undecodable objects set aside.
+//! How every kind is watched: consistent lists, dead connections noticed, undecodable objects set aside.
 //! Serves the controllers' stores and the receiver's projection.
 
 use super::{Events, events::Kind};
@@ -25,9 +25,11 @@ const KUBE_MARGIN_SECONDS: u32 = 5;
 pub type Watched<K> = Result<Event<K>, watcher::Error>;
 
 /// The watcher settings of every watch, also of those a `Controller` makes itself.
-/// Streaming lists already answer from the API server's cache, which `any_semantic` would ask for.
+///
+/// Lists are paged and consistent. Streaming lists would save memory, but kube asks for them from version 0, and an API
+/// server whose cache of a freshly installed CRD has seen no write yet then holds back the bookmark that ends the list.
 pub fn config() -> watcher::Config {
-    watcher::Config::default().streaming_lists().timeout(IDLE_SECONDS - KUBE_MARGIN_SECONDS)
+    watcher::Config::default().timeout(IDLE_SECONDS - KUBE_MARGIN_SECONDS)
 }
 
 /// All objects of a kind: of one namespace, or of all when `namespace` is `None`.
