@@ -53,7 +53,7 @@ impl Operator {
                     let tasks = tasks.clone();
                     async move {
                         tasks.wait_until_ready().await.unwrap();
-                        shell.reconcile(object).await
+                        Box::pin(shell.reconcile(object)).await
                     }
                 },
                 |_, _, _| Action::requeue(Duration::from_secs(1)),
