@@ -16,7 +16,7 @@ use slipway::{
     cluster::{Events, watch},
 };
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -63,12 +63,9 @@ async fn a_frozen_api_server_gives_503_within_8_seconds_and_heals() -> Result<()
     world.end().await
 }
 
-/// An object that this release can't read is left alone; all others go on.
-#[tokio::test]
-async fn an_object_of_another_release_stops_nobody() -> Result<()> {
-    let server = own_server().await?;
+/// The CRDs of a later release, which knows a third merge policy.
+fn wider_crds(directory: &Path) -> Result<PathBuf> {
     let crds = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/slipway.dev.yaml"))?;
-    // A later release knows a third merge policy.
     let wider = crds.lines().map(|line| match line.strip_suffix("WhenReady") {
         Some(item) => format!(
             "{line}
@@ -82,8 +79,16 @@ async fn an_object_of_another_release_stops_nobody() -> Result<()> {
     });
     let wider: String = wider.collect();
     ensure!(wider != crds, "the CRD lists merge policies");
-    let file = server.dir().join("wider.yaml");
+    let file = directory.join("wider.yaml");
     std::fs::write(&file, wider)?;
+    Ok(file)
+}
+
+/// An object that this release can't read is left alone; all others go on.
+#[tokio::test]
+async fn an_object_of_another_release_stops_nobody() -> Result<()> {
+    let server = own_server().await?;
+    let file = wider_crds(server.dir())?;
     server.apply_crds(&file).await?;
     let world = World::start(&server, "release", Setup::default()).await?;
     let events = Events::new(world.client.clone(), "slipway-test", "test");
