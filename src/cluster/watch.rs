@@ -72,6 +72,22 @@ where
     (reader, stream)
 }
 
+/// The same events, and a flag that turns true once the first list is complete, so that absence means something.
+///
+/// Instead of `Store::wait_until_ready`, which wakes only the last of several waiters (kube 5.0), and a controller
+/// always waits for its own store.
+pub fn listed<K: 'static>(
+    events: impl Stream<Item = Watched<K>> + Send,
+) -> (impl Stream<Item = Watched<K>> + Send, tokio::sync::watch::Receiver<bool>) {
+    let (complete, listed) = tokio::sync::watch::channel(false);
+    let events = events.inspect(move |event| {
+        if matches!(event, Ok(Event::InitDone)) {
+            complete.send_replace(true);
+        }
+    });
+    (events, listed)
+}
+
 /// Watches a kind without keeping it: for those who keep their own extract. `forget` gives back the last decodable
 /// state of an object that has become undecodable, so that the stream can report it as deleted.
 pub fn decoded<K>(
