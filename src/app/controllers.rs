@@ -90,6 +90,10 @@ pub(super) fn start(
     let (sandboxes, sandbox_events) =
         watch::reflect::<Sandbox>(&clients.kubernetes, namespace, &clients.events);
     let (work, task_events) = watch::reflect::<Task>(&clients.kubernetes, namespace, &clients.events);
+    let (repository_events, repositories_listed) = watch::listed(repository_events);
+    let (sandbox_events, sandboxes_listed) = watch::listed(sandbox_events);
+    let (task_events, tasks_listed) = watch::listed(task_events);
+    let listed = [repositories_listed, sandboxes_listed, tasks_listed];
     let stores = Stores { tasks: work, sandboxes, repositories };
     let spool = Spool::new(config.spool_dir.clone(), config.spool_bytes).context("SLIPWAY_SPOOL_DIR")?;
 
@@ -119,7 +123,7 @@ pub(super) fn start(
         runner.run(task, task_events, stores.tasks.clone(), Some(triggers.tasks)),
     );
 
-    tasks.spawn("the caches", caches(stores, spool, synced, ready, tasks.stop()));
+    tasks.spawn("the caches", caches(stores, listed, spool, synced, ready, tasks.stop()));
     Ok(())
 }
 
@@ -155,6 +159,7 @@ fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps)
 /// Lets the passes begin once all three stores are complete; before that, absence from a store means nothing.
 async fn caches(
     stores: Stores,
+    mut listed: [flag::Receiver<bool>; 3],
     spool: Spool,
     synced: flag::Sender<bool>,
     ready: Readiness,
@@ -162,14 +167,13 @@ async fn caches(
 ) -> anyhow::Result<()> {
     let Stores { tasks, sandboxes, repositories } = &stores;
     let complete = async {
-        tokio::try_join!(
-            repositories.wait_until_ready(),
-            sandboxes.wait_until_ready(),
-            tasks.wait_until_ready()
-        )
+        for kind in &mut listed {
+            kind.wait_for(|listed| *listed).await?;
+        }
+        anyhow::Ok(())
     };
     tokio::select! {
-        complete = complete => complete?,
+        complete = complete => complete.context("a watch ended")?,
         () = stop.cancelled() => return Ok(()),
     };
     tracing::info!(

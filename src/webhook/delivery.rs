@@ -6,7 +6,7 @@ use super::{
     admission::{Name, Signed},
     answer::Answer,
     keyring::Check,
-    payload::{Action, Head, NamedRepository, Payload, complaint},
+    payload::{Action, Head, NamedRepository, Payload},
     repositories::{Repositories, TrackedRepository},
     tasks::{TrackedTask, Wanted},
 };
@@ -89,8 +89,7 @@ impl Inner {
             "ping" => return Ok(Answer::Pong),
             _ => return Ok(Answer::Ignored("This event moves no Task")),
         }
-        let head: Head =
-            serde_json::from_slice(&signed.body).map_err(|error| Answer::Malformed(complaint(&error)))?;
+        let head = Head::parse(&signed.body).map_err(Answer::Malformed)?;
         record.action = head.action.as_deref().map(|action| bounds::cut(action, bounds::ID));
         let Some(action) = head.action.as_deref().and_then(Action::parse) else {
             return Ok(Answer::Ignored("This action moves no Task"));
@@ -139,7 +138,7 @@ impl Inner {
                 Ok(true) => record.moved.push(format!("{}/{}", task.namespace, task.name)),
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(namespace = task.namespace, name = task.name, %error, "Task not moved");
+                    tracing::warn!(namespace = &*task.namespace, name = &*task.name, %error, "Task not moved");
                     failed = true;
                 }
             }
@@ -152,7 +151,7 @@ impl Inner {
         Ok(match record.moved.len() {
             0 if known => Answer::Ignored("Nothing changes"),
             0 => Answer::Ignored("No Task has this pull request"),
-            moved => Answer::Moved(moved),
+            changed => Answer::Moved(changed),
         })
     }
 

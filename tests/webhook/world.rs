@@ -1,13 +1,13 @@
 //! One test's world: a namespace, a user with exactly the receiver's rights, and a receiver on a port of its own.
 //! Neighbours: `delivery` sends to it; the tests read the API server as the administrator.
 
-use crate::controlplane::{self, ControlPlane, User};
+use crate::controlplane::{self, ControlPlane, Options, User};
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use slipway::{
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -26,7 +27,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take that is not itself about time.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 /// A webhook secret of a usable length.
 pub const SECRET: &str = "a secret of the hook, long enough";
 /// GitHub's ids of the repository `octo/app` and its owner.
@@ -65,6 +66,13 @@ pub async fn world(prefix: &str) -> Result<World<'static>> {
     World::start(controlplane::shared().await, prefix, Setup::default()).await
 }
 
+/// A control plane of the test's own: to freeze it, to kill it, or to be alone in it.
+pub async fn own_server() -> Result<ControlPlane> {
+    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let options = Options { crds: vec![crds], controller_manager: false, ..Options::default() };
+    ControlPlane::start(options).await
+}
+
 impl<'a> World<'a> {
     pub async fn start(server: &'a ControlPlane, prefix: &str, setup: Setup) -> Result<World<'a>> {
         // Shown with a test that fails. Only the first world of the process can set it.
@@ -77,8 +85,10 @@ impl<'a> World<'a> {
         if !setup.without_rights {
             grant(&client, &user).await?;
             let tasks: Api<Task> = Api::all(own.clone());
-            eventually("the receiver's rights", || async { tasks.list(&Default::default()).await.ok() })
-                .await?;
+            eventually("the receiver's rights", || async {
+                tasks.list_metadata(&ListParams::default()).await.ok()
+            })
+            .await?;
         }
         let settings = Settings {
             namespace: (!setup.all_namespaces).then(|| namespace.clone()),
@@ -86,9 +96,9 @@ impl<'a> World<'a> {
             max_body_bytes: 1024 * 1024,
         };
         let counted = Counted::default();
-        let counter = Arc::clone(&counted);
+        let shared = Arc::clone(&counted);
         let count = move |outcome, event| {
-            counter.lock().unwrap_or_else(PoisonError::into_inner).push((outcome, event));
+            shared.lock().unwrap_or_else(PoisonError::into_inner).push((outcome, event));
         };
         let events = Events::new(own.clone(), MANAGER, "test");
         let receiver = Receiver::new(own, settings, events, Box::new(count));
@@ -131,7 +141,7 @@ impl<'a> World<'a> {
         let mut secret = Secret { string_data: Some(values), ..Secret::default() };
         secret.metadata.name = Some(name.to_owned());
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let _ = secrets.delete(name, &Default::default()).await;
+        let _ = secrets.delete(name, &DeleteParams::default()).await;
         secrets.create(&PostParams::default(), &secret).await?;
         Ok(())
     }

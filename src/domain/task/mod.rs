@@ -148,8 +148,13 @@ pub enum Files {
     Committed { tree: String, commit: String, digest: String },
     /// The base has them all.
     Unchanged { digest: String },
-    /// The pass ended before the last upload: out of time, or by a failure after some progress.
-    Progress { uploaded: usize, of: usize, failure: Option<Failure> },
+    /// The pass ended before the last upload.
+    Progress {
+        uploaded: usize,
+        of: usize,
+        /// What ended the pass early, if it was not its time.
+        failure: Option<Failure>,
+    },
     /// The spool has no room now.
     WaitingForSpool,
 }

@@ -1,0 +1,120 @@
+//! Sync: a lost delivery only delays, a settled Repository costs nothing between syncs and no write at all.
+//! The Tasks here are suspended: their controller keeps away, news of their pull requests do not.
+
+use crate::support::{DEADLINE, GET_BY_ID, LIST_PULLS, OWNER, World, ready};
+use anyhow::{Context as _, Result};
+use http::Method;
+use kube::{
+    api::{Patch, PatchParams, PostParams},
+    runtime::wait::await_condition,
+};
+use serde_json::{Value, json};
+use slipway::api::{State, Task};
+use slipway_simulator::{
+    core::{Rule, When},
+    github::MergeMethod,
+};
+
+/// A Task in review with the pull request that it opened.
+async fn in_review(world: &World, repository: &str, branch: &str) -> Result<Value> {
+    let full_name = format!("{OWNER}/{repository}");
+    world.sim.github.push(&full_name, branch, &[("file.txt", Some(branch))], "work")?;
+    let body = json!({"title": branch, "head": branch, "base": "main"});
+    let pull = world.sim.github.act(OWNER, &Method::POST, &format!("/repos/{full_name}/pulls"), body)?;
+    let task = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Task", "metadata": {"name": branch},
+        "spec": {"title": branch, "repositoryRef": {"name": repository}, "sandboxRef": {"name": "none"},
+                 "source": {"path": "/work"}, "suspend": true}
+    });
+    world.tasks().create(&PostParams::default(), &serde_json::from_value(task)?).await?;
+    let status = json!({"status": {
+        "state": "review", "column": "testing", "buildStatus": "ready", "branch": branch, "round": 1,
+        "commitSHA": pull["head"]["sha"],
+        "pullRequest": {"number": pull["number"], "state": "open", "updatedAt": pull["updated_at"], "headSHA": pull["head"]["sha"]},
+    }});
+    world.tasks().patch_status(branch, &PatchParams::default(), &Patch::Merge(status)).await?;
+    Ok(pull)
+}
+
+async fn task_in(world: &World, name: &str, state: State) -> Result<Task> {
+    let fits = |task: Option<&Task>| task.and_then(|t| t.status.as_ref()).is_some_and(|s| s.state == state);
+    let found = tokio::time::timeout(DEADLINE, await_condition(world.tasks(), name, fits)).await;
+    found.with_context(|| format!("{name} is not {state:?}\n{}", world.operator.log()))??.context("it exists")
+}
+
+#[tokio::test]
+async fn a_lost_delivery_only_delays_and_a_settled_repository_costs_no_write() -> Result<()> {
+    let world = World::new("sync").await?;
+    world.token().await?;
+    world.at_github("app")?;
+    world.repository("app", json!({"syncIntervalSeconds": 30})).await?;
+    world.repository_with("app", "Synced").await?;
+    let merged = in_review(&world, "app", "to-merge").await?;
+    let closed = in_review(&world, "app", "to-close").await?;
+    in_review(&world, "app", "to-stay").await?;
+    let number = |pull: &Value| pull["number"].as_u64().context("a number");
+    let sha = world.sim.github.merge("slipway-bot/app", number(&merged)?, MergeMethod::Squash)?;
+    world.sim.github.close("slipway-bot/app", number(&closed)?)?;
+
+    let done = task_in(&world, "to-merge", State::Done).await?.status.context("a status")?;
+    assert_eq!(done.pull_request.context("it has one")?.merge_sha, Some(sha));
+    assert!(done.completed_at.is_some());
+    task_in(&world, "to-close", State::Todo).await?;
+    task_in(&world, "to-stay", State::Review).await?;
+
+    // From here on nothing changes at GitHub: one call per interval, and no write.
+    let (before, seq) = (world.writes().await?, world.sim.calls.last_seq());
+    let next = world.call(seq, LIST_PULLS).await?;
+    let after = world.call(next.seq, LIST_PULLS).await?;
+    assert_eq!(after.status(), Some(304), "asked with the ETag");
+    assert!(after.real_at.duration_since(next.real_at).as_secs() >= 29);
+    assert_eq!(world.sim.calls.since(seq).len(), 2, "{:#?}", world.sim.calls.since(seq));
+    assert_eq!(world.writes().await?, before, "a settled Repository was written");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failed_sync_changes_no_condition_until_the_attempts_are_used_up() -> Result<()> {
+    let world = World::new("quiet").await?;
+    world.token().await?;
+    world.at_github("lib")?;
+    world.repository("lib", json!({"syncIntervalSeconds": 30})).await?;
+    world.repository_with("lib", "Synced").await?;
+    in_review(&world, "lib", "open").await?;
+    let rule = Rule::on("github", LIST_PULLS).when(When::All).status(503, "no");
+    world.sim.faults.set(rule);
+    let third = |status: &slipway::api::RepositoryStatus| {
+        status.retry.as_ref().is_some_and(|retry| retry.attempt == 3)
+    };
+    let status = world.repository_when("lib", "at its third attempt", third).await?;
+    assert_eq!(ready(&status).map(|ready| (ready.0, ready.1)), Some((true, "Synced")));
+    let status = world.repository_with("lib", "RetriesExhausted").await?;
+    assert!(!ready(&status).unwrap().0);
+    world.sim.faults.clear();
+    world.annotate("lib", "again").await?;
+    world.repository_with("lib", "Synced").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rename_between_syncs_is_followed() -> Result<()> {
+    let world = World::new("moved").await?;
+    world.token().await?;
+    world.at_github("old")?;
+    world.repository("old", json!({"syncIntervalSeconds": 30})).await?;
+    world.repository_with("old", "Synced").await?;
+    let pull = in_review(&world, "old", "travels").await?;
+    world.sim.github.rename("slipway-bot/old", "new")?;
+    world.sim.github.close("slipway-bot/new", pull["number"].as_u64().context("a number")?)?;
+    task_in(&world, "travels", State::Todo).await?;
+    let renamed =
+        |status: &slipway::api::RepositoryStatus| status.full_name.as_deref() == Some("slipway-bot/new");
+    world.repository_when("old", "renamed", renamed).await?;
+    // Nothing is open: the interval's one call looks at the repository itself.
+    let seq = world.sim.calls.last_seq();
+    let patch = json!({"status": {"pullRequest": null, "commitSHA": null}});
+    world.tasks().patch_status("travels", &PatchParams::default(), &Patch::Merge(patch)).await?;
+    let look = world.call(seq, GET_BY_ID).await?;
+    assert!(matches!(look.status(), Some(200 | 304)));
+    Ok(())
+}
