@@ -2,7 +2,7 @@
 
 use super::{drive::Passed, *};
 use crate::{
-    api::{PullRequestState, conditions::reason},
+    api::{MergePolicy, PullRequestState, conditions::reason},
     domain::plan::Next,
 };
 use std::collections::BTreeSet;
@@ -61,7 +61,9 @@ impl World {
         assert!(self.alive() <= 1, "two commands live: {:?}", self.processes);
         assert!(self.github.open_pulls() <= 1, "two open pull requests: {:?}", self.github.pulls);
         let once = |effect: &&String| {
-            ["Start", "CreateBranch", "CreatePullRequest", "Merge"].iter().any(|step| effect.starts_with(step))
+            ["Start", "CreateBranch", "CreatePullRequest", "Merge"]
+                .iter()
+                .any(|step| effect.starts_with(step))
         };
         let mut seen = BTreeSet::new();
         for effect in self.effects.iter().filter(once) {
@@ -77,7 +79,16 @@ impl World {
     /// No circle: who wants to go on at once has changed something.
     pub(super) fn check_pass(&self, passed: &Passed) {
         let progress = passed.wrote || passed.stepped;
-        assert!(passed.next != Next::Now || progress, "in a circle at {}: {:?}", self.reason(), self.status());
+        assert!(
+            passed.next != Next::Now || progress,
+            "in a circle at {}: {:?}",
+            self.reason(),
+            self.status()
+        );
+        let merges = self.task.spec.pull_request.merge.policy == MergePolicy::WhenReady
+            && self.reason() == reason::IN_REVIEW;
+        let forgotten = merges && !passed.wrote && passed.next == Next::AwaitChange;
+        assert!(!forgotten, "nobody comes back to merge");
         if let Next::At(at) = passed.next {
             assert!(at > self.now, "a time that is over at {}: {at}", self.reason());
         }
