@@ -157,6 +157,7 @@ fn start_again(mut draft: Draft<'_>, generation: String) -> Plan {
     if let Some(run) = draft.status.code_generations.iter_mut().rfind(|run| run.id == generation) {
         run.started_at = Time(now);
     }
+    draft.working(reason::GENERATING, "starting the command in the sandbox");
     Plan::intend(draft.status, Step::Start { generation })
 }
 

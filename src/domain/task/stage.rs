@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api::{PullRequestState, Task, conditions as names, conditions::reason},
-    domain::{conditions::find, need, plan::Next, retry},
+    domain::{conditions::{find, is_true}, need, plan::Next, retry},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -145,7 +145,8 @@ fn on_pull_request(draft: &mut Draft<'_>, context: &Context) -> Option<Stage> {
         PullRequestState::Closed => Some(Stage::Closed),
         PullRequestState::Open | PullRequestState::Unknown => {
             // A merge that failed is tried again when `status.retry` says, not when the next look is due.
-            let due = draft.status.retry.is_some() || super::review::next_look(context) <= Some(draft.now);
+            let unsettled = !is_true(&draft.status.conditions, names::READY);
+            let due = unsettled || super::review::next_look(context) <= Some(draft.now);
             let look = super::review::merge_wanted(draft.task, &pull) && due;
             if look && let Err(stage) = github(draft, context) {
                 return Some(stage);
