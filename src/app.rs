@@ -8,12 +8,16 @@ mod shutdown;
 
 use crate::{
     api::crds,
+    cluster::Events,
     config::{Arguments, Command, Controller, Webhook},
     telemetry::{Metrics, logs},
+    webhook as receiver,
 };
 use anyhow::Context;
 use ops::Readiness;
 use shutdown::Tasks;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Runs the command until it is done, fails, or is told to end.
 ///
@@ -41,7 +45,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let result = runtime.block_on(command);
     // What did not end in time (a stalled connection, a call in flight) ends with the process.
     runtime.shutdown_background();
@@ -63,7 +68,11 @@ async fn controller(config: Controller) -> anyhow::Result<()> {
         anyhow::Ok(clients)
     };
     let Some(clients) = tasks.until_stopped(starting).await? else { return Ok(()) };
-    tracing::info!(installation = clients.installation, namespace = config.cluster.namespace, "controllers start");
+    tracing::info!(
+        installation = clients.installation,
+        namespace = config.cluster.namespace,
+        "controllers start"
+    );
     controllers::start(&mut tasks, clients, &config, &metrics, ready)?;
     tasks.run().await
 }
@@ -76,6 +85,35 @@ async fn webhook(config: Webhook) -> anyhow::Result<()> {
     let ops = ops::bind(config.ops_listen).await?;
     let mut tasks = Tasks::new(stop.clone());
     tasks.spawn("health and metrics", ops::serve(ops, ready.clone(), metrics.clone(), stop.clone()));
-    let _ = clients::kubernetes(&config.cluster, &metrics).await?;
+    let kubernetes = clients::kubernetes(&config.cluster, &metrics).await?;
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("SLIPWAY_WEBHOOK_LISTEN: {} can't be listened on", config.listen))?;
+    let settings = receiver::Settings {
+        namespace: config.cluster.namespace.clone(),
+        webhook_secret: config.secret,
+        max_body_bytes: usize::try_from(config.max_body_bytes).unwrap_or(usize::MAX),
+    };
+    let events = Events::new(kubernetes.clone(), receiver::MANAGER, &clients::instance());
+    let count = Box::new(move |outcome, event| metrics.delivery(outcome, event));
+    let receiver = receiver::Receiver::new(kubernetes, settings, events, count);
+    tracing::info!(listen = %listener.local_addr()?, namespace = config.cluster.namespace, "receiver starts");
+    tasks.spawn("the readiness of the receiver", receiver_readiness(receiver.clone(), ready, stop.clone()));
+    tasks.spawn("the receiver", async move { Ok(receiver.serve(listener, stop).await?) });
     tasks.run().await
+}
+
+/// Ready once the receiver knows all Tasks and Repositories.
+async fn receiver_readiness(
+    receiver: receiver::Receiver,
+    ready: Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut look = tokio::time::interval(Duration::from_millis(200));
+    while !receiver.is_synced() && !stop.is_cancelled() {
+        look.tick().await;
+    }
+    ready.set();
+    stop.cancelled().await;
+    Ok(())
 }

@@ -5,11 +5,7 @@ mod value;
 
 pub use value::Error;
 
-use crate::{
-    controllers::task::files::Caps,
-    e2b::Endpoints,
-    telemetry::logs::Format,
-};
+use crate::{controllers::task::files::Caps, e2b::Endpoints, telemetry::logs::Format};
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -200,8 +196,9 @@ impl ControllerArguments {
         let max_total_bytes = bytes("SLIPWAY_MAX_TOTAL_BYTES", &self.max_total_bytes, 10 * GIB)?;
         let spool_bytes = bytes("SLIPWAY_SPOOL_BYTES", &self.spool_bytes, 1024 * GIB)?;
         if max_total_bytes > spool_bytes {
-            return Err(Setting::new("SLIPWAY_MAX_TOTAL_BYTES", &self.max_total_bytes)
-                .must_be(&format!("at most SLIPWAY_SPOOL_BYTES ({spool_bytes}), or its files never find room")));
+            return Err(Setting::new("SLIPWAY_MAX_TOTAL_BYTES", &self.max_total_bytes).must_be(&format!(
+                "at most SLIPWAY_SPOOL_BYTES ({spool_bytes}), or its files never find room"
+            )));
         }
         Ok(Controller {
             cluster: self.cluster.validate()?,
@@ -219,7 +216,8 @@ impl ControllerArguments {
             spool_dir: Setting::new("SLIPWAY_SPOOL_DIR", &self.spool_dir).read(Raw::absolute_path)?,
             spool_bytes,
             caps: Caps {
-                max_files: Setting::new("SLIPWAY_MAX_FILES", &self.max_files).read(|raw| raw.count(1, 100_000))?,
+                max_files: Setting::new("SLIPWAY_MAX_FILES", &self.max_files)
+                    .read(|raw| raw.count(1, 100_000))?,
                 max_file_bytes,
                 max_total_bytes,
             },

@@ -12,8 +12,8 @@ mod task;
 
 pub use repository::{CreatePolicy, CreateRepository, Repository, RepositorySpec, RepositoryStatus};
 pub use sandbox::{
-    Creating, DeletionPolicy, OnTimeout, OperatingMode, PastSandbox, Recovery, RecoveryPolicy, Sandbox,
-    SandboxSpec, SandboxState, SandboxStatus,
+    CreateAnswer, Creating, DeletionPolicy, OnTimeout, OperatingMode, PastSandbox, Recovery, RecoveryPolicy,
+    Sandbox, SandboxSpec, SandboxState, SandboxStatus,
 };
 pub use task::{
     BuildStatus, CodeGeneration, Column, CommitSpec, Delivery, Generate, MergeMethod, MergePolicy, MergeSpec,

@@ -252,6 +252,11 @@ pub struct SandboxStatus {
     #[schemars(length(max = bounds::ANNOTATION))]
     pub observed_reconcile: Option<String>,
 
+    /// A create had no answer, or a doubtful one: from this time on E2B is asked once more for sandboxes that came of it
+    /// beside `sandboxID`, and those are killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphan_check_at: Option<Time>,
+
     /// A call that failed and will be made again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
@@ -269,6 +274,24 @@ pub struct Creating {
     pub attempt: i64,
     /// When the intent was written.
     pub requested_at: Time,
+    /// How the attempt ended, where that is known; it decides when and under which key the next one is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<CreateAnswer>,
+}
+
+/// How an attempt to create ended, if it did not give a sandbox.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CreateAnswer {
+    /// No whole answer came, or the first request is still at work: the same key is used again.
+    Lost,
+    /// The server failed: a sandbox may still come of it.
+    Failed,
+    /// Refused: nothing came of it.
+    Refused,
+    /// A value of another release: read, never written.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// An E2B sandbox of this object that has ended.

@@ -50,7 +50,7 @@ impl Clients {
             secrets: Secrets::new(kubernetes.clone()),
             events: Events::new(kubernetes.clone(), MANAGER, &instance()),
             github: GitHub::new(&config.github_api_url, behind(Api::Github), config.github_write_interval),
-            e2b: E2b::new(config.e2b_endpoints.clone(), behind(Api::E2b)),
+            e2b: E2b::new(config.e2b_endpoints.clone(), behind(Api::E2b), behind(Api::Envd)),
             e2b_api_key: config.e2b_api_key.clone(),
             installation: installation(config, &kubernetes).await?,
             kubernetes,
@@ -85,7 +85,8 @@ fn http_client() -> anyhow::Result<reqwest::Client> {
 pub(super) async fn kubernetes(cluster: &config::Cluster, metrics: &Metrics) -> anyhow::Result<kube::Client> {
     let mut config = match &cluster.kubeconfig {
         Some(path) => from_file(path).await.with_context(|| format!("KUBECONFIG {}", path.display()))?,
-        None => Config::incluster().context("KUBECONFIG is not set and this is no Pod: set KUBECONFIG or run in a cluster")?,
+        None => Config::incluster()
+            .context("KUBECONFIG is not set and this is no Pod: set KUBECONFIG or run in a cluster")?,
     };
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_DEADLINE);
@@ -122,6 +123,6 @@ async fn installation(config: &config::Controller, kubernetes: &kube::Client) ->
 }
 
 /// The Pod, as events name it: Kubernetes sets `HOSTNAME` to its name.
-fn instance() -> String {
+pub(super) fn instance() -> String {
     std::env::var("HOSTNAME").unwrap_or_else(|_| format!("{MANAGER}-{}", std::process::id()))
 }

@@ -10,6 +10,7 @@ use crate::{
     config,
     controllers::{
         repository::RepositoryController,
+        sandbox::SandboxController,
         shell::{Reconciler, Shell},
         task::{
             Stores, TaskController,
@@ -20,7 +21,8 @@ use crate::{
     telemetry::Metrics,
 };
 use anyhow::Context;
-use futures::{Stream, StreamExt, TryStreamExt, stream, channel::mpsc::UnboundedReceiver};
+use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc::UnboundedReceiver, stream};
+use k8s_openapi::NamespaceResourceScope;
 use kube::{
     Api, Resource,
     api::ListParams,
@@ -28,10 +30,9 @@ use kube::{
         Controller, WatchStreamExt,
         controller::{self, Action},
         reflector::{ObjectRef, Store},
-        watcher,
+        watcher::{self, Event},
     },
 };
-use k8s_openapi::NamespaceResourceScope;
 use related::Related;
 use serde::de::DeserializeOwned;
 use std::{convert::Infallible, fmt::Debug, hash::Hash, sync::Arc, time::Duration};
@@ -62,46 +63,89 @@ where
         match api.list_metadata(&ListParams::default().limit(1)).await.map_err(cluster::Error::from) {
             Ok(_) => return,
             Err(cluster::Error::NotFound(_)) => {
-                tracing::warn!(crd = name, "this CRD is not installed: apply crds/ (or the output of `slipway crds`); waiting for it");
+                tracing::warn!(
+                    crd = name,
+                    "this CRD is not installed: apply crds/ (or the output of `slipway crds`); waiting for it"
+                );
             }
-            Err(error) => tracing::warn!(crd = name, %error, "the API server does not list this kind yet; trying again"),
+            Err(error) => {
+                tracing::warn!(crd = name, %error, "the API server does not list this kind yet; trying again")
+            }
         }
         tokio::time::sleep(MISSING_KIND).await;
     }
 }
 
 /// Starts stores and controllers as tasks of the process.
-pub(super) fn start(tasks: &mut Tasks, clients: Clients, config: &config::Controller, metrics: &Metrics, ready: Readiness) -> anyhow::Result<()> {
+pub(super) fn start(
+    tasks: &mut Tasks,
+    clients: Clients,
+    config: &config::Controller,
+    metrics: &Metrics,
+    ready: Readiness,
+) -> anyhow::Result<()> {
     let namespace = config.cluster.namespace.as_deref();
-    let (repositories, repository_events) = watch::reflect::<Repository>(&clients.kubernetes, namespace, &clients.events);
-    let (sandboxes, sandbox_events) = watch::reflect::<Sandbox>(&clients.kubernetes, namespace, &clients.events);
+    let (repositories, repository_events) =
+        watch::reflect::<Repository>(&clients.kubernetes, namespace, &clients.events);
+    let (sandboxes, sandbox_events) =
+        watch::reflect::<Sandbox>(&clients.kubernetes, namespace, &clients.events);
     let (work, task_events) = watch::reflect::<Task>(&clients.kubernetes, namespace, &clients.events);
     let stores = Stores { tasks: work, sandboxes, repositories };
     let spool = Spool::new(config.spool_dir.clone(), config.spool_bytes).context("SLIPWAY_SPOOL_DIR")?;
 
+    let (listed, all_listed) = flag::channel(Listed::default());
     let (synced, when_synced) = flag::channel(false);
     let (related, triggers) = Related::new(stores.tasks.clone(), when_synced.clone());
     let runner = Runner { clients: &clients, metrics, synced: when_synced, stop: tasks.stop() };
-    let tell = related.clone();
-    let repository_events = repository_events.inspect_ok(move |event| tell.of_repository(event));
+    let (tell, list) = (related.clone(), listed.clone());
+    let repository_events = repository_events.inspect_ok(move |event| {
+        Listed::note(&list, event, |listed| listed.repositories = true);
+        tell.of_repository(event);
+    });
     let repository = repository_controller(&clients, &stores);
-    tasks.spawn("the Repository controller", runner.run(repository, repository_events, stores.repositories.clone(), None));
+    tasks.spawn(
+        "the Repository controller",
+        runner.run(repository, repository_events, stores.repositories.clone(), None),
+    );
 
-    let tell = related.clone();
-    let sandbox_events = sandbox_events.inspect_ok(move |event| tell.of_sandbox(event));
-    tasks.spawn("the Sandbox watch", drain(sandbox_events, triggers.sandboxes, tasks.stop()));
+    let (tell, list) = (related.clone(), listed.clone());
+    let sandbox_events = sandbox_events.inspect_ok(move |event| {
+        Listed::note(&list, event, |listed| listed.sandboxes = true);
+        tell.of_sandbox(event);
+    });
+    let sandbox = sandbox_controller(&clients, &stores);
+    tasks.spawn(
+        "the Sandbox controller",
+        runner.run(sandbox, sandbox_events, stores.sandboxes.clone(), Some(triggers.sandboxes)),
+    );
 
-    let task_events = task_events.inspect_ok(move |event| related.of_task(event));
+    let task_events = task_events.inspect_ok(move |event| {
+        Listed::note(&listed, event, |listed| listed.tasks = true);
+        related.of_task(event);
+    });
     let task = task_controller(&clients, &stores, spool.clone(), config.caps);
-    tasks.spawn("the Task controller", runner.run(task, task_events, stores.tasks.clone(), Some(triggers.tasks)));
+    tasks.spawn(
+        "the Task controller",
+        runner.run(task, task_events, stores.tasks.clone(), Some(triggers.tasks)),
+    );
 
-    tasks.spawn("the caches", caches(stores, spool, synced, ready, tasks.stop()));
+    tasks.spawn("the caches", caches(stores, spool, all_listed, synced, ready, tasks.stop()));
     Ok(())
 }
 
 fn repository_controller(clients: &Clients, stores: &Stores) -> RepositoryController {
     let (kubernetes, secrets) = (clients.kubernetes.clone(), clients.secrets.clone());
     RepositoryController::new(kubernetes, secrets, clients.github.clone(), stores.tasks.clone())
+}
+
+fn sandbox_controller(clients: &Clients, stores: &Stores) -> SandboxController {
+    SandboxController::new(
+        clients.secrets.clone(),
+        clients.e2b.clone(),
+        clients.e2b_api_key.clone(),
+        clients.installation.clone(),
+        stores.tasks.clone(),
+    )
 }
 
 fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps) -> TaskController {
@@ -118,21 +162,48 @@ fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps)
     }
 }
 
+/// Which stores have had their first list. Not `Store::wait_until_ready`: it wakes one waiter only, and the kind's
+/// own `Controller` is one already (kube-runtime 5.0, `DelayedInit`).
+#[derive(Debug, Clone, Copy, Default)]
+struct Listed {
+    repositories: bool,
+    sandboxes: bool,
+    tasks: bool,
+}
+
+impl Listed {
+    fn is_complete(&self) -> bool {
+        self.repositories && self.sandboxes && self.tasks
+    }
+
+    /// The stream is tapped behind its store, so the store is complete when the list's end comes by.
+    fn note<K>(listed: &flag::Sender<Self>, event: &Event<K>, mark: impl FnOnce(&mut Self)) {
+        if matches!(event, Event::InitDone) {
+            listed.send_modify(mark);
+        }
+    }
+}
+
 /// Lets the passes begin once all three stores are complete; before that, absence from a store means nothing.
 async fn caches(
     stores: Stores,
     spool: Spool,
+    mut all_listed: flag::Receiver<Listed>,
     synced: flag::Sender<bool>,
     ready: Readiness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Stores { tasks, sandboxes, repositories } = &stores;
-    let complete = async { tokio::try_join!(repositories.wait_until_ready(), sandboxes.wait_until_ready(), tasks.wait_until_ready()) };
     tokio::select! {
-        complete = complete => complete?,
+        complete = all_listed.wait_for(Listed::is_complete) => drop(complete?),
         () = stop.cancelled() => return Ok(()),
-    };
-    tracing::info!(repositories = repositories.len(), sandboxes = sandboxes.len(), tasks = tasks.len(), "caches synced");
+    }
+    tracing::info!(
+        repositories = repositories.len(),
+        sandboxes = sandboxes.len(),
+        tasks = tasks.len(),
+        "caches synced"
+    );
     let owned = tasks.state().iter().filter_map(|task| spooled(task)).collect();
     tokio::task::spawn_blocking(move || spool.sweep(&owned)).await?.context("SLIPWAY_SPOOL_DIR")?;
     synced.send_replace(true);
@@ -164,7 +235,12 @@ impl Runner<'_> {
         store: Store<R::Kind>,
         related: Option<UnboundedReceiver<ObjectRef<R::Kind>>>,
     ) -> impl Future<Output = anyhow::Result<()>> + Send + use<R, S> {
-        let shell = Shell::new(reconciler, self.clients.kubernetes.clone(), self.clients.events.clone(), self.metrics.clone());
+        let shell = Shell::new(
+            reconciler,
+            self.clients.kubernetes.clone(),
+            self.clients.events.clone(),
+            self.metrics.clone(),
+        );
         let synced = self.synced.clone();
         let passes = Controller::for_stream(events.applied_objects(), store)
             .with_config(controller::Config::default().concurrency(WORKERS))
@@ -190,7 +266,8 @@ impl Runner<'_> {
 
 /// Runs the passes to their end.
 async fn finish<K>(
-    passes: impl Stream<Item = Result<(ObjectRef<K>, Action), controller::Error<Infallible, watcher::Error>>> + Send,
+    passes: impl Stream<Item = Result<(ObjectRef<K>, Action), controller::Error<Infallible, watcher::Error>>>
+    + Send,
 ) -> anyhow::Result<()>
 where
     K: Resource<DynamicType: Clone + Eq + Hash + Debug>,
@@ -200,30 +277,11 @@ where
         match pass {
             Ok(_) => {}
             // Deleted between its event and its pass.
-            Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "gone before its pass"),
+            Err(controller::Error::ObjectNotFound(object)) => {
+                tracing::debug!(%object, "gone before its pass")
+            }
             Err(error) => tracing::warn!(%error, "watch"),
         }
     }
     Ok(())
-}
-
-/// Keeps a store filled whose kind has no controller yet.
-async fn drain<K>(
-    events: impl Stream<Item = watch::Watched<K>> + Send,
-    mut related: UnboundedReceiver<ObjectRef<K>>,
-    stop: CancellationToken,
-) -> anyhow::Result<()>
-where
-    K: Resource<DynamicType: Clone + Eq + Hash + Debug>,
-{
-    let mut events = std::pin::pin!(events);
-    loop {
-        tokio::select! {
-            Some(event) = events.next() => if let Err(error) = event {
-                tracing::warn!(%error, "watch");
-            },
-            Some(_) = related.next() => {}
-            () = stop.cancelled() => return Ok(()),
-        }
-    }
 }

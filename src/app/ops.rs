@@ -125,6 +125,9 @@ mod tests {
         assert_eq!(status("/readyz"), StatusCode::OK);
         assert_eq!(status("/metrics"), StatusCode::OK);
         assert_eq!(status("/"), StatusCode::NOT_FOUND);
-        assert_eq!(answer(&Method::POST, "/livez", &ready, &metrics).status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(
+            answer(&Method::POST, "/livez", &ready, &metrics).status(),
+            StatusCode::METHOD_NOT_ALLOWED
+        );
     }
 }

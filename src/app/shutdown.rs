@@ -87,7 +87,10 @@ impl Tasks {
             }
         };
         if timeout(GRACE, rest).await.is_err() {
-            tracing::warn!(seconds = GRACE.as_secs(), "work in flight did not end in time and is cut off; it is taken up again after a start");
+            tracing::warn!(
+                seconds = GRACE.as_secs(),
+                "work in flight did not end in time and is cut off; it is taken up again after a start"
+            );
         }
         early.map_or(Ok(()), Err)
     }

@@ -43,7 +43,8 @@ fn defaults_are_the_documented_ones() {
 
 #[test]
 fn units_are_read() {
-    let config = controller(&["--github-write-interval", "500ms", "--spool-bytes", "2Gi", "--max-file-bytes", "4096"]);
+    let config =
+        controller(&["--github-write-interval", "500ms", "--spool-bytes", "2Gi", "--max-file-bytes", "4096"]);
     let config = config.expect("valid");
     assert_eq!(config.github_write_interval, Duration::from_millis(500));
     assert_eq!((config.spool_bytes, config.caps.max_file_bytes), (2 << 30, 4096));
@@ -80,11 +81,14 @@ fn wrong_values_are_named_with_what_is_allowed() {
         assert!(error.contains(value), "{flag}={value}: {error}");
         assert!(error.contains(allowed), "{flag}={value}: {error}");
     }
-    for (flag, value, allowed) in [("webhook-max-body-bytes", "26MiB", "26214400"), ("webhook-listen", ":3000", "port")] {
+    for (flag, value, allowed) in
+        [("webhook-max-body-bytes", "26MiB", "26214400"), ("webhook-listen", ":3000", "port")]
+    {
         let error = webhook(&[&format!("--{flag}"), value], &none).expect_err(flag).to_string();
         assert!(error.contains(value) && error.contains(allowed), "{error}");
     }
-    let arguments = Arguments::try_parse_from(["slipway", "crds", "--log-format", "xml"]).expect("the flag exists");
+    let arguments =
+        Arguments::try_parse_from(["slipway", "crds", "--log-format", "xml"]).expect("the flag exists");
     let error = arguments.logs.validate().expect_err("xml").to_string();
     assert_eq!(error, r#"SLIPWAY_LOG_FORMAT (or --log-format) is "xml": it must be text or json"#);
 }
@@ -93,7 +97,10 @@ fn wrong_values_are_named_with_what_is_allowed() {
 fn secrets_come_from_the_environment_and_are_never_repeated() {
     let short = |_: &str| Some("canary".to_owned());
     let error = webhook(&[], &short).expect_err("too short").to_string();
-    assert!(error.contains("GITHUB_WEBHOOK_SECRET") && error.contains("16 bytes") && !error.contains("canary"), "{error}");
+    assert!(
+        error.contains("GITHUB_WEBHOOK_SECRET") && error.contains("16 bytes") && !error.contains("canary"),
+        "{error}"
+    );
     let long = |_: &str| Some("canary-canary-canary\n".to_owned());
     let config = webhook(&[], &long).expect("valid");
     assert_eq!(config.secret.as_ref().expect("set").expose_secret(), "canary-canary-canary");

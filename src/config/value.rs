@@ -40,14 +40,22 @@ impl<'a> Setting<'a> {
     }
 
     /// Empty is unset.
-    pub(super) fn optional<T>(&self, parse: impl FnOnce(Raw<'a>) -> Result<T, String>) -> Result<Option<T>, Error> {
+    pub(super) fn optional<T>(
+        &self,
+        parse: impl FnOnce(Raw<'a>) -> Result<T, String>,
+    ) -> Result<Option<T>, Error> {
         if self.raw.0.is_empty() { Ok(None) } else { self.read(parse).map(Some) }
     }
 
     pub(super) fn must_be(&self, allowed: &str) -> Error {
         // The flag is the variable's name without the prefix that only the environment needs.
         let flag = self.variable.trim_start_matches("SLIPWAY_").to_lowercase().replace('_', "-");
-        Error::Value { variable: self.variable, flag, value: self.raw.0.to_owned(), allowed: allowed.to_owned() }
+        Error::Value {
+            variable: self.variable,
+            flag,
+            value: self.raw.0.to_owned(),
+            allowed: allowed.to_owned(),
+        }
     }
 }
 
@@ -58,7 +66,13 @@ impl Raw<'_> {
 
     /// `1s`, `500ms`, `1m 30s`.
     pub(super) fn duration(self, min: Duration, max: Duration) -> Result<Duration, String> {
-        let allowed = || format!("a duration from {} s to {} s with its unit, like 1s or 500ms", min.as_secs(), max.as_secs());
+        let allowed = || {
+            format!(
+                "a duration from {} s to {} s with its unit, like 1s or 500ms",
+                min.as_secs(),
+                max.as_secs()
+            )
+        };
         let parsed: jiff::SignedDuration = self.0.parse().map_err(|_| allowed())?;
         Duration::try_from(parsed).ok().filter(|d| (min..=max).contains(d)).ok_or_else(allowed)
     }
@@ -91,9 +105,13 @@ impl Raw<'_> {
 
     /// Without a trailing slash, query or credentials.
     pub(super) fn base_url(self) -> Result<String, String> {
-        let allowed = || "an http or https URL without credentials and query, like https://api.github.com".to_owned();
+        let allowed =
+            || "an http or https URL without credentials and query, like https://api.github.com".to_owned();
         let url = reqwest::Url::parse(self.0).map_err(|_| allowed())?;
-        let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+        let plain = url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
         if matches!(url.scheme(), "http" | "https") && url.has_host() && plain {
             Ok(url.as_str().trim_end_matches('/').to_owned())
         } else {
@@ -124,7 +142,10 @@ impl Raw<'_> {
 }
 
 /// A secret of the environment; empty is unset, one trailing newline is dropped as in a Kubernetes Secret.
-pub(super) fn secret(variable: &'static str, environment: Environment<'_>) -> Result<Option<SecretString>, Error> {
+pub(super) fn secret(
+    variable: &'static str,
+    environment: Environment<'_>,
+) -> Result<Option<SecretString>, Error> {
     let Some(value) = environment(variable) else { return Ok(None) };
     let value = value.strip_suffix('\n').unwrap_or(&value);
     let value = value.strip_suffix('\r').unwrap_or(value);
@@ -138,7 +159,10 @@ pub(super) fn secret(variable: &'static str, environment: Environment<'_>) -> Re
 }
 
 /// A webhook secret: any text, but long enough not to be guessed.
-pub(super) fn webhook_secret(variable: &'static str, environment: Environment<'_>) -> Result<Option<SecretString>, Error> {
+pub(super) fn webhook_secret(
+    variable: &'static str,
+    environment: Environment<'_>,
+) -> Result<Option<SecretString>, Error> {
     let Some(value) = environment(variable) else { return Ok(None) };
     let value = value.strip_suffix('\n').unwrap_or(&value);
     let value = value.strip_suffix('\r').unwrap_or(value);

@@ -2,5 +2,6 @@
 //! They meet in API objects and do not import each other.
 
 pub mod repository;
+pub mod sandbox;
 pub mod shell;
 pub mod task;

@@ -193,9 +193,11 @@ impl<R: Reconciler> Shell<R> {
         let mut seen = object;
         let mut changed = plan.step.is_some();
         if plan.finalizer && !deleting {
-            seen = self.settle(seen, |api, seen| async move {
-                finalizer::add(&api, &seen, R::FINALIZER, MANAGER).await
-            }).await?;
+            seen =
+                self.settle(seen, |api, seen| async move {
+                    finalizer::add(&api, &seen, R::FINALIZER, MANAGER).await
+                })
+                .await?;
         }
         let mut stored = read.clone();
         if let Some(step) = plan.step.take() {
@@ -209,7 +211,8 @@ impl<R: Reconciler> Shell<R> {
         if deleting && !plan.finalizer {
             self.settle(seen.clone(), |api, seen| async move {
                 finalizer::remove(&api, &seen, R::FINALIZER, MANAGER).await
-            }).await?;
+            })
+            .await?;
             self.publish(&seen, read.as_ref(), &plan.status, &plan.notes).await;
             self.forget(&seen);
             return Ok(Passed { next: Next::AwaitChange, changed: true });
@@ -218,9 +221,11 @@ impl<R: Reconciler> Shell<R> {
         (seen, _) = self.write(seen, stored, &plan.status).await?;
         changed |= before != seen.resource_version();
         if !plan.finalizer {
-            seen = self.settle(seen, |api, seen| async move {
-                finalizer::remove(&api, &seen, R::FINALIZER, MANAGER).await
-            }).await?;
+            seen = self
+                .settle(seen, |api, seen| async move {
+                    finalizer::remove(&api, &seen, R::FINALIZER, MANAGER).await
+                })
+                .await?;
         }
         self.publish(&seen, read.as_ref(), &plan.status, &plan.notes).await;
         Ok(Passed { next: plan.next, changed })
@@ -233,10 +238,12 @@ impl<R: Reconciler> Shell<R> {
         stored: Option<StatusOf<R>>,
         wanted: &StatusOf<R>,
     ) -> Result<(R::Kind, Option<StatusOf<R>>), Cut> {
-        let seen = self.settle(seen, |api, seen| {
-            let stored = stored.clone();
-            async move { status::write(&api, &seen, stored.as_ref(), wanted, MANAGER).await }
-        }).await?;
+        let seen = self
+            .settle(seen, |api, seen| {
+                let stored = stored.clone();
+                async move { status::write(&api, &seen, stored.as_ref(), wanted, MANAGER).await }
+            })
+            .await?;
         Ok((seen, Some(wanted.clone())))
     }
 
@@ -289,20 +296,38 @@ impl<R: Reconciler> Shell<R> {
             let kind = if note.warning { EventType::Warning } else { EventType::Normal };
             self.events.publish(&reference, kind, note.reason, "Reconcile", &note.message).await;
         }
-        let ready = |status: &StatusOf<R>| conditions::find(status.conditions(), crate::api::conditions::READY).cloned();
+        log_retry(old, new);
+        let ready = |status: &StatusOf<R>| {
+            conditions::find(status.conditions(), crate::api::conditions::READY).cloned()
+        };
         let (before, after) = (old.and_then(ready), ready(new));
         let Some(after) = after else { return };
-        if before.as_ref().map(|ready| (&ready.reason, &ready.status)) == Some((&after.reason, &after.status)) {
+        if before.as_ref().map(|ready| (&ready.reason, &ready.status)) == Some((&after.reason, &after.status))
+        {
             return;
         }
         tracing::info!(
-            kind = R::CONTROLLER.as_str(), namespace = reference.namespace, name = reference.name,
-            ready = after.status, reason = after.reason, message = after.message, "state changed"
+            kind = R::CONTROLLER.as_str(),
+            namespace = reference.namespace,
+            name = reference.name,
+            ready = after.status,
+            reason = after.reason,
+            message = after.message,
+            "state changed"
         );
         let stalled = conditions::is_true(new.conditions(), crate::api::conditions::STALLED)
             || after.reason == crate::api::conditions::reason::RETRIES_EXHAUSTED;
         let kind = if stalled { EventType::Warning } else { EventType::Normal };
         self.events.publish(&reference, kind, &after.reason, "Reconcile", &after.message).await;
+    }
+}
+
+/// One line when a wait begins.
+fn log_retry<S: Conditioned>(old: Option<&S>, new: &S) {
+    let Some(retry) = new.retry() else { return };
+    if old.and_then(Conditioned::retry) != Some(retry) {
+        let wait = retry.next_attempt_at.0.duration_since(Timestamp::now());
+        telemetry::retries::retrying(&retry.operation, Duration::try_from(wait).unwrap_or_default());
     }
 }
 
@@ -350,5 +375,9 @@ fn outcome(passed: &Passed) -> Outcome {
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }

@@ -13,9 +13,17 @@ use sha2::{Digest, Sha256};
 pub fn digest(spec: &TaskSpec) -> String {
     let whole = serde_json::to_value(spec).expect("a spec has string keys only");
     let mut chosen = Map::new();
-    for key in
-        ["title", "description", "generate", "source", "commit", "branch", "baseBranch", "sandboxRef", "sandboxTemplate"]
-    {
+    for key in [
+        "title",
+        "description",
+        "generate",
+        "source",
+        "commit",
+        "branch",
+        "baseBranch",
+        "sandboxRef",
+        "sandboxTemplate",
+    ] {
         if let Some(value) = whole.get(key)
             && let Some(value) = without_defaults(value, &defaults(key))
         {

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod pull_request;
 pub mod repository;
 pub mod retry;
+pub mod sandbox;
 pub mod selection;
 pub mod signature;
 pub mod task;

@@ -13,8 +13,8 @@ use super::{
     retry::{self, Verdict},
 };
 use crate::api::{
-    CreatePolicy, CreateRepository, RECONCILE_ANNOTATION, Repository, RepositoryStatus, bounds, common::Retry,
-    conditions as names, conditions::reason,
+    CreatePolicy, CreateRepository, RECONCILE_ANNOTATION, Repository, RepositoryStatus, bounds,
+    common::Retry, conditions as names, conditions::reason,
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -104,7 +104,9 @@ pub enum Step {
 pub enum Outcome {
     Created(Result<Found, Failure>),
     /// Whether every Task was written.
-    Moved { all: bool },
+    Moved {
+        all: bool,
+    },
 }
 
 /// When a sync of this Repository is due first: anywhere in its interval, so that a start does not ask for all at once.
@@ -393,7 +395,9 @@ impl<'a> Pass<'a> {
             Base::Empty => format!(
                 "{name} is empty: push a first commit, or no Task can start (a new repository gets one with create.autoInit: true)"
             ),
-            Base::Missing => format!("{name} has no branch {branch}: create it or correct baseBranch, or no Task can start"),
+            Base::Missing => format!(
+                "{name} has no branch {branch}: create it or correct baseBranch, or no Task can start"
+            ),
             Base::Exists | Base::Unknown => format!("{name}, pull requests go to {branch}"),
         }
     }

@@ -77,6 +77,8 @@ pub mod reason {
     pub const UNAVAILABLE: &str = "E2BUnavailable";
     /// No (whole) answer came.
     pub const UNREACHABLE: &str = "E2BUnreachable";
+    /// Not sent, because another replica leads.
+    pub const NOT_LEADING: &str = "NotLeading";
     /// An answer that is not E2B's.
     pub const UNEXPECTED_ANSWER: &str = "E2BUnexpectedAnswer";
     /// envd gives no (whole) answer, or its proxy says that the sandbox does not run.

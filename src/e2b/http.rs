@@ -6,7 +6,7 @@ use super::error::{self, Answer, Error, reason};
 use super::wire::ErrorBody;
 use super::{E2b, Result};
 use crate::domain::failure::Class;
-use crate::telemetry::{BoxError, CallMeta};
+use crate::telemetry::{BoxError, CallError, CallMeta};
 use bytes::Bytes;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -51,16 +51,16 @@ impl Call {
         request: http::request::Builder,
         body: impl Into<reqwest::Body>,
     ) -> Result<(http::StatusCode, http::HeaderMap, Chunks)> {
-        let deadline = match self.api {
-            Api::Lifecycle => LIFECYCLE_DEADLINE,
-            Api::Envd => ENVD_DEADLINE,
+        let (service, deadline) = match self.api {
+            Api::Lifecycle => (&e2b.lifecycle, LIFECYCLE_DEADLINE),
+            Api::Envd => (&e2b.envd, ENVD_DEADLINE),
         };
         let meta = CallMeta { operation: self.operation, deadline, write: self.write };
         let request = request
             .extension(meta)
             .body(body.into())
             .map_err(|e| self.invalid(&format!("no request: {e}")))?;
-        let response = e2b.http.clone().oneshot(request).await.map_err(|e| self.lost(&root_cause(&e)))?;
+        let response = service.clone().oneshot(request).await.map_err(|e| self.not_answered(&e))?;
         let (head, body) = response.into_parts();
         Ok((head.status, head.headers.clone(), Chunks::new(self, &head.headers, body)))
     }
@@ -78,6 +78,14 @@ impl Call {
             Ok(body) => Ok(Reply { status, headers, body: body.into() }),
             Err(error) => Err(Error { status: Some(status.as_u16()), ..error }),
         }
+    }
+
+    fn not_answered(self, cause: &BoxError) -> Error {
+        if let Some(CallError::NotLeading) = cause.downcast_ref() {
+            let message = "not sent: another replica leads".to_owned();
+            return self.error(Class::Transient, reason::NOT_LEADING, message);
+        }
+        self.lost(&root_cause(cause))
     }
 
     /// No whole answer came: what became of the call is unknown.

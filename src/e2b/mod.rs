@@ -29,12 +29,14 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Clone)]
 pub struct E2b {
     endpoints: Arc<Endpoints>,
-    http: HttpService,
+    lifecycle: HttpService,
+    envd: HttpService,
 }
 
 impl E2b {
-    pub fn new(endpoints: Endpoints, http: HttpService) -> Self {
-        Self { endpoints: Arc::new(endpoints), http }
+    /// `lifecycle` and `envd` may be the same service; in the operator each has the call layer of its own API.
+    pub fn new(endpoints: Endpoints, lifecycle: HttpService, envd: HttpService) -> Self {
+        Self { endpoints: Arc::new(endpoints), lifecycle, envd }
     }
 
     /// The same installation under one team's API key.

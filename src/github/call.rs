@@ -3,7 +3,8 @@
 
 use super::{
     Error,
-    classify::{Operation, Refusal, State},
+    classify::{Refusal, State},
+    operation::Operation,
     repositories::RepositoryName,
 };
 use crate::domain::failure::Class;

@@ -1,111 +1,16 @@
 //! What each of GitHub's refusals means, per operation: the one table. Pure.
 //! `client` asks it about every answer that is not a plain success.
 
-use super::error::Error;
+use super::{error::Error, operation::Operation};
 use crate::domain::failure::Class;
 use std::time::Duration;
-
-/// The calls this adapter makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
-    GetUser,
-    GetRepository,
-    CreateRepository,
-    GetRef,
-    MatchingRefs,
-    GetCommit,
-    Compare,
-    GetTree,
-    BlobExists,
-    CreateBlob,
-    CreateTree,
-    CreateCommit,
-    CreateRef,
-    UpdateRef,
-    DeleteRef,
-    ListPulls,
-    SyncPulls,
-    GetPull,
-    CreatePull,
-    MergePull,
-}
 
 /// Reason: the repository has no commit.
 pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
 /// Reason: the repository was renamed or transferred.
 pub const REPOSITORY_MOVED: &str = "RepositoryMoved";
-
-const SHORT: Duration = Duration::from_secs(30);
-const LONG: Duration = Duration::from_secs(120);
-
-impl Operation {
-    /// Stable name, deadline of the whole call, and the right it needs in GitHub's words (fine-grained tokens).
-    fn row(self) -> (&'static str, Duration, &'static str) {
-        match self {
-            Self::GetUser => ("getUser", SHORT, "Metadata: read"),
-            Self::GetRepository => ("getRepository", SHORT, "Metadata: read"),
-            Self::CreateRepository => ("createRepository", SHORT, "Administration: write"),
-            Self::GetRef => ("getBranch", SHORT, "Contents: read"),
-            Self::MatchingRefs => ("listBranches", SHORT, "Contents: read"),
-            Self::GetCommit => ("getCommit", SHORT, "Contents: read"),
-            Self::Compare => ("compareCommits", SHORT, "Contents: read"),
-            Self::GetTree => ("getTree", LONG, "Contents: read"),
-            Self::BlobExists => ("getBlob", SHORT, "Contents: read"),
-            Self::CreateBlob => ("createBlob", LONG, "Contents: write"),
-            Self::CreateTree => ("createTree", LONG, "Contents: write"),
-            Self::CreateCommit => ("createCommit", SHORT, "Contents: write"),
-            Self::CreateRef => ("createBranch", SHORT, "Contents: write"),
-            Self::UpdateRef => ("updateBranch", SHORT, "Contents: write"),
-            Self::DeleteRef => ("deleteBranch", SHORT, "Contents: write"),
-            Self::ListPulls => ("listPullRequests", SHORT, "Pull requests: read"),
-            Self::SyncPulls => ("syncPullRequests", SHORT, "Pull requests: read"),
-            Self::GetPull => ("getPullRequest", SHORT, "Pull requests: read"),
-            Self::CreatePull => ("createPullRequest", SHORT, "Pull requests: write"),
-            Self::MergePull => ("mergePullRequest", SHORT, "Contents: write and Pull requests: write"),
-        }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        self.row().0
-    }
-
-    pub(super) fn deadline(self) -> Duration {
-        self.row().1
-    }
-
-    pub(super) fn permission(self) -> &'static str {
-        self.row().2
-    }
-
-    /// Whether a 404 answers the question that was asked.
-    fn looks_up(self) -> bool {
-        matches!(
-            self,
-            Self::GetRepository
-                | Self::GetRef
-                | Self::GetCommit
-                | Self::Compare
-                | Self::BlobExists
-                | Self::GetPull
-        )
-    }
-
-    fn writes(self) -> bool {
-        use Operation as O;
-        matches!(
-            self,
-            O::CreateRepository
-                | O::CreateBlob
-                | O::CreateTree
-                | O::CreateCommit
-                | O::CreateRef
-                | O::UpdateRef
-                | O::DeleteRef
-                | O::CreatePull
-                | O::MergePull
-        )
-    }
-}
+/// Reason: a blob, tree or commit that a new object is made of is not there (yet).
+pub const OBJECT_MISSING: &str = "ObjectMissing";
 
 /// An answer that is neither a success nor a failure: a state of the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,7 +145,8 @@ struct Case<'a> {
     recent: bool,
 }
 
-const ARCHIVED: &[&str] = &["archived"];
+const ARCHIVED: &[&str] = &["was archived"];
+const OBJECTS: &[&str] = &["is not a valid blob", "is not a valid tree", "sha does not exist"];
 const EMPTY: &[&str] = &["repository is empty"];
 const PROTECTED: &[&str] = &[
     "protected branch",
@@ -357,6 +263,11 @@ impl Case<'_> {
             Operation::CreateRepository => self.repository_refused(),
             Operation::CreateRef | Operation::UpdateRef | Operation::DeleteRef => self.reference_refused(),
             Operation::CreatePull => self.pull_refused(),
+            Operation::CreateTree | Operation::CreateCommit if self.refusal.says(OBJECTS) => self.failed(
+                Class::Transient,
+                OBJECT_MISSING,
+                "GitHub does not find what this is made of: it is made again",
+            ),
             Operation::CreateTree => self.failed(
                 Class::Invalid,
                 "TreeRefused",
@@ -392,7 +303,7 @@ impl Case<'_> {
         } else if refusal.says(&["object does not exist", "no commit found"]) {
             self.failed(Class::NotFound, "CommitMissing", "the commit has to be made again")
         } else {
-            let cure = "GitHub does not take this branch name, or another branch is in its way: choose another spec.branch";
+            let cure = "a rule of the repository forbids this branch, or another branch is in its way (a and a/b can't both be): choose another spec.branch";
             self.failed(Class::Invalid, "BranchRefused", cure)
         }
     }
@@ -414,7 +325,7 @@ impl Case<'_> {
                 return self.lagging();
             }
             self.failed(Class::NotFound, "BranchMissing", "the branch is not in the repository any more")
-        } else if refusal.says(&["draft"]) {
+        } else if refusal.says(&["draft pull requests are not supported"]) {
             self.failed(
                 Class::Invalid,
                 "DraftsNotSupported",

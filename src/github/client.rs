@@ -4,8 +4,9 @@
 use super::{
     Error,
     call::{Call, Reply, Success, refusal, reset_in},
-    classify::{Limit, Operation, Verdict, classify},
+    classify::{Limit, Verdict, classify},
     limits::{Credential, Credentials},
+    operation::Operation,
     recent::Recent,
     repositories::Repository,
 };
@@ -39,13 +40,16 @@ pub struct GitHub {
     shared: Arc<Shared>,
 }
 
+/// By credential and path: no credential sees what another was answered. `ETag` and answer.
+type Answered = HashMap<([u8; 32], String), (String, Repository)>;
+
 struct Shared {
     /// Without a trailing slash: `https://api.github.com`, `https://ghe.example/api/v3`.
     base: String,
     octocrab: Octocrab,
     credentials: Credentials,
     recent: Recent,
-    repositories: Mutex<HashMap<([u8; 32], String), (String, Repository)>>,
+    repositories: Mutex<Answered>,
 }
 
 impl GitHub {

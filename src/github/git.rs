@@ -4,7 +4,8 @@
 use super::{
     Client, Error,
     call::{Call, Reply, encode},
-    classify::{Operation, State},
+    classify::State,
+    operation::Operation,
     repositories::RepositoryName,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};

@@ -17,10 +17,10 @@ use tokio::time::Instant;
 
 /// A limit that says nothing: the first wait, doubling to the longest. Source: GitHub, "Rate limits for the REST API",
 /// exceeding the secondary limit: at least one minute, then exponentially longer.
-const SILENT_FIRST: Duration = Duration::from_secs(60);
-const SILENT_LONGEST: Duration = Duration::from_secs(600);
+const SILENT_FIRST: Duration = Duration::from_mins(1);
+const SILENT_LONGEST: Duration = Duration::from_mins(10);
 /// A wait longer than this is a wrong clock or header: primary limits reset within the hour.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+const LONGEST: Duration = Duration::from_hours(24);
 /// How long a write may wait for its turn inside the adapter.
 const MAX_TURN: Duration = Duration::from_secs(5);
 

@@ -8,12 +8,13 @@ mod error;
 mod git;
 mod limits;
 mod observed;
+mod operation;
 mod pulls;
 mod recent;
 mod repositories;
 
+pub use classify::{OBJECT_MISSING, REPOSITORY_EMPTY, REPOSITORY_MOVED};
 pub use client::{Client, GitHub};
-pub use classify::{REPOSITORY_EMPTY, REPOSITORY_MOVED};
 pub use error::Error;
 pub use git::{
     Author, Commit, CreatedRef, DeletedRef, NewCommit, Tree, TreeContent, TreeEntry, TreeItem, TreeItemKind,

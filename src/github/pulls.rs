@@ -4,7 +4,8 @@
 use super::{
     Client, Error,
     call::{Call, Reply, encode_query},
-    classify::{Operation, State},
+    classify::State,
+    operation::Operation,
     repositories::RepositoryName,
 };
 use jiff::Timestamp;

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// How long a 404 of our own creation counts as lag.
-const LAG: Duration = Duration::from_secs(60);
+const LAG: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Recent(Mutex<HashMap<String, Instant>>);

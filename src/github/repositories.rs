@@ -4,7 +4,8 @@
 use super::{
     Client, Error,
     call::{Call, Reply},
-    classify::{Operation, State},
+    classify::State,
+    operation::Operation,
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Instant};

@@ -353,7 +353,7 @@ fn log(call: &Call, outcome: Result<http::StatusCode, &BoxError>, took: Duration
             );
         }
         Err(error) => {
-            tracing::debug!(api, operation, resource, method, path, ordinal, object, error = %error, ms, "call")
+            tracing::debug!(api, operation, resource, method, path, ordinal, object, error = %error, ms, "call");
         }
     }
 }

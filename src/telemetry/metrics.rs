@@ -1,4 +1,4 @@
-//! Metrics in the OpenMetrics text format, under `slipway_*` and controller-runtime's well-known names.
+//! Metrics in the `OpenMetrics` text format, under `slipway_*` and controller-runtime's well-known names.
 //! Every label is an enum or a constant: never an object's name, a repository or an error's text.
 
 use super::calls::Call;

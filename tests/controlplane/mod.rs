@@ -18,7 +18,7 @@ mod authority;
 mod binaries;
 mod directory;
 mod objects;
-mod process;
+pub mod process;
 mod servers;
 mod users;
 

@@ -20,6 +20,7 @@ pub struct Process {
     name: &'static str,
     program: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     log: PathBuf,
     child: Mutex<Child>,
 }
@@ -32,16 +33,32 @@ impl Process {
         arguments: Vec<String>,
         directory: &Path,
     ) -> Result<Self> {
+        Self::start_in(name, program, arguments, Vec::new(), directory)
+    }
+
+    /// The same with further environment variables.
+    pub fn start_in(
+        name: &'static str,
+        program: &Path,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+        directory: &Path,
+    ) -> Result<Self> {
         let log = directory.join(format!("{name}.log"));
-        let child = Mutex::new(spawn(program, &arguments, &log)?);
-        Ok(Self { name, program: program.to_owned(), arguments, log, child })
+        let child = Mutex::new(spawn(program, &arguments, &environment, &log)?);
+        Ok(Self { name, program: program.to_owned(), arguments, environment, log, child })
+    }
+
+    /// The log as it is now.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// Kills the process and starts it again with the same arguments.
     pub fn restart(&self) -> Result<()> {
         let mut child = self.child();
         end(&mut child);
-        *child = spawn(&self.program, &self.arguments, &self.log)?;
+        *child = spawn(&self.program, &self.arguments, &self.environment, &self.log)?;
         Ok(())
     }
 
@@ -94,10 +111,20 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-fn spawn(program: &Path, arguments: &[String], log: &Path) -> Result<Child> {
+fn spawn(
+    program: &Path,
+    arguments: &[String],
+    environment: &[(String, String)],
+    log: &Path,
+) -> Result<Child> {
     let output = OpenOptions::new().create(true).append(true).open(log)?;
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    command
+        .args(arguments)
+        .envs(environment.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output);
     // A group of its own: Ctrl-C in a terminal reaches us only, and we end the servers in order.
     command.process_group(0);
     die_with_parent(&mut command);

@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use slipway::controllers::task::generate::{GenerationSpec, Look, Signalled, look, signal, start};
 use slipway::e2b::Signal;
 use slipway_simulator::core::{Action, Rule, When};
+use slipway_simulator::e2b::Template;
 
 fn spec(id: &str, command: &[&str]) -> GenerationSpec {
     GenerationSpec {
@@ -160,4 +161,21 @@ async fn commands_that_can_not_run_exit() {
     start(&sandbox.envd, &elsewhere).await.unwrap();
     let Look::Exited { code, tail } = ended(&sandbox, "u-1-2").await else { panic!("no directory") };
     assert!(code != 0 && tail.contains("/proc/x"), "{code} {tail}");
+}
+
+#[tokio::test]
+async fn without_setsid_it_says_what_is_missing() {
+    let world = World::new();
+    let hidden_commands = vec!["setsid".to_owned(), "busybox".to_owned()];
+    world.sim.e2b.set_template(Template { hidden_commands, ..Template::new("no-setsid") });
+    let sandbox = world.sandbox("no-setsid").await;
+    start(&sandbox.envd, &spec("u-1-1", &["touch", "/tmp/ran"])).await.unwrap();
+    // A shell whose job control works without a terminal runs it all the same.
+    match ended(&sandbox, "u-1-1").await {
+        Look::Exited { code: 126, tail } => {
+            assert!(tail.contains("no setsid: install util-linux or busybox"), "{tail}");
+            assert!(sandbox.envd.stat("/tmp/ran").await.unwrap().is_none());
+        }
+        other => assert_eq!(other, Look::Exited { code: 0, tail: String::new() }),
+    }
 }

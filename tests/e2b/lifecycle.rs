@@ -1,12 +1,11 @@
 //! The lifecycle API: every answer the controllers tell apart.
 
-use crate::support::{API_KEY, World, e2b, key, request};
+use crate::support::{API_KEY, World, e2b, key, request, standby};
 use slipway::domain::failure::Class;
 use slipway::e2b::{Error, Pause, State, reason};
 use slipway_simulator::core::{Action, Rule, When};
 use slipway_simulator::e2b::{Refusal, TEAM, Team};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 const CREATE: &str = "POST /v2/sandboxes";
 const GET: &str = "GET /sandboxes/{sandboxID}";
@@ -195,10 +194,15 @@ async fn refused_creates_by_their_codes() {
 }
 
 #[tokio::test]
-async fn a_time_out_of_the_call_is_lost() {
+async fn only_the_leader_writes() {
     let world = World::new();
-    // The stand-in's delay is real time; a plain client with its own time-out stands for the call layer's deadline.
-    world.sim.faults.set(Rule::on("e2b", GET).action(Action::Hold { after_effect: false }));
-    let asked = tokio::time::timeout(Duration::from_secs(1), world.account.get("iabc")).await;
-    assert!(asked.is_err(), "nothing comes while the call is held");
+    let standby = standby(&world.sim.e2b_api_url(), &world.sim.e2b_sandbox_url()).account(API_KEY.into());
+    let sandbox = world.sandbox("base").await;
+    let before = world.sim.calls.last_seq();
+    let error = standby.create(&request("base"), &key()).await.unwrap_err();
+    is(&error, Class::Transient, reason::NOT_LEADING);
+    assert!(!error.answered());
+    is(&standby.kill(sandbox.id()).await.unwrap_err(), Class::Transient, reason::NOT_LEADING);
+    assert_eq!(world.sim.calls.last_seq(), before, "nothing was sent");
+    assert!(standby.get(sandbox.id()).await.unwrap().is_some());
 }

@@ -2,11 +2,12 @@
 
 use secrecy::SecretString;
 use slipway::e2b::{Access, Account, CreateRequest, E2b, Endpoints, Envd, OnTimeout};
-use slipway::telemetry::{BoxError, CallMeta, HttpService};
+use slipway::telemetry::{Api, CallLayer, Metrics, http_service};
 use slipway_simulator::{Options, Simulator};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub const API_KEY: &str = slipway_simulator::e2b::API_KEY;
@@ -58,7 +59,24 @@ impl Sandbox<'_> {
 }
 
 pub fn e2b(api: &str, sandbox: &str) -> E2b {
-    E2b::new(Endpoints::new(None, Some(api), Some(sandbox)).unwrap(), service())
+    led(api, sandbox, true)
+}
+
+/// As a replica that does not lead has it.
+pub fn standby(api: &str, sandbox: &str) -> E2b {
+    led(api, sandbox, false)
+}
+
+/// The operator's own call layer over a client as `app` builds it.
+fn led(api: &str, sandbox: &str, leading: bool) -> E2b {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let service = |api| {
+        let layer = CallLayer::new(api, Metrics::new()).leading(Arc::new(move || leading), &[]);
+        http_service(client.clone(), &layer)
+    };
+    let endpoints = Endpoints::new(None, Some(api), Some(sandbox)).unwrap();
+    E2b::new(endpoints, service(Api::E2b), service(Api::Envd))
 }
 
 pub fn request(template: &str) -> CreateRequest {
@@ -73,21 +91,6 @@ pub fn request(template: &str) -> CreateRequest {
 
 pub fn key() -> String {
     uuid::Uuid::new_v4().simple().to_string()
-}
-
-/// A plain service: the deadline of each call, and nothing else of the operator's call layer.
-fn service() -> HttpService {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().build().unwrap();
-    HttpService::new(tower::service_fn(move |request: http::Request<reqwest::Body>| {
-        let client = client.clone();
-        async move {
-            let meta = *request.extensions().get::<CallMeta>().expect("every call describes itself");
-            let request = reqwest::Request::try_from(request)?;
-            let response = tokio::time::timeout(meta.deadline, client.execute(request)).await??;
-            Ok::<_, BoxError>(http::Response::from(response))
-        }
-    }))
 }
 
 /// Asks until the answer fits, at most 20 s.

@@ -40,7 +40,8 @@ async fn created_if_missing_and_only_once() -> Result<()> {
 async fn an_empty_repository_is_ready_and_says_what_is_missing() -> Result<()> {
     let world = World::new("empty").await?;
     world.token().await?;
-    let new = NewRepository { owner: OWNER.into(), name: "bare".into(), empty: true, ..NewRepository::default() };
+    let new =
+        NewRepository { owner: OWNER.into(), name: "bare".into(), empty: true, ..NewRepository::default() };
     world.sim.github.create_repository(&new)?;
     world.repository("bare", json!({})).await?;
     let status = world.repository_with("bare", "Synced").await?;
@@ -63,7 +64,8 @@ async fn a_renamed_repository_is_followed_by_its_id() -> Result<()> {
     // Another one takes the name: it must not be taken for ours.
     world.at_github("before")?;
     world.annotate("before", "1").await?;
-    let renamed = |status: &slipway::api::RepositoryStatus| status.full_name.as_deref() == Some("slipway-bot/after");
+    let renamed =
+        |status: &slipway::api::RepositoryStatus| status.full_name.as_deref() == Some("slipway-bot/after");
     let status = world.repository_when("before", "renamed", renamed).await?;
     assert_eq!(status.repository_id, Some(id));
     assert!(ready(&status).unwrap().0);

@@ -28,12 +28,15 @@ impl Seen {
     fn watch(world: &World) -> Self {
         let seen = Self::default();
         let all = seen.clone();
-        let mut objects =
-            Box::pin(watcher(world.repositories(), watcher::Config::default()).default_backoff().applied_objects());
+        let mut objects = Box::pin(
+            watcher(world.repositories(), watcher::Config::default()).default_backoff().applied_objects(),
+        );
         tokio::spawn(async move {
             while let Some(object) = objects.next().await {
                 let Ok(object) = object else { continue };
-                let Some(retry) = object.status.as_ref().and_then(|status| status.retry.clone()) else { continue };
+                let Some(retry) = object.status.as_ref().and_then(|status| status.retry.clone()) else {
+                    continue;
+                };
                 let mut all = all.0.lock().unwrap();
                 let list = all.entry(object.name_any()).or_default();
                 if list.last() != Some(&retry) {
@@ -69,7 +72,8 @@ async fn every_status_of_the_policy_is_tried_again_after_1_2_and_4_seconds() -> 
     names.push(("truncated".to_owned(), Action::TruncateBody { after: 20 }));
     for (name, action) in &names {
         world.at_github(name)?;
-        let rule = Rule::on("github", GET_REPOSITORY).path_contains(name).when(When::Next(3)).action(action.clone());
+        let rule =
+            Rule::on("github", GET_REPOSITORY).path_contains(name).when(When::Next(3)).action(action.clone());
         world.sim.faults.set(rule);
         world.repository(name, json!({})).await?;
     }
@@ -88,7 +92,10 @@ async fn every_status_of_the_policy_is_tried_again_after_1_2_and_4_seconds() -> 
             let announced = retries[i].next_attempt_at.0;
             assert!(at[i + 1] >= announced, "{name}: called at {} before {announced}", at[i + 1]);
             let failed_to_announced = announced.duration_since(at[i]);
-            assert!(failed_to_announced.as_secs_f64() <= f64::from(wait as i32) + 3.0, "{name}: {failed_to_announced:#}");
+            assert!(
+                failed_to_announced.as_secs_f64() <= f64::from(wait as i32) + 3.0,
+                "{name}: {failed_to_announced:#}"
+            );
         }
     }
     Ok(())
@@ -121,10 +128,14 @@ async fn a_limit_uses_up_no_attempt_and_holds_for_every_object_of_the_credential
     let seen = Seen::watch(&world);
     world.at_github("first")?;
     world.at_github("second")?;
-    let rule = Rule::on("github", GET_REPOSITORY).path_contains("first").when(When::Nth(1)).action(secondary_limit(Some(5)));
+    let rule = Rule::on("github", GET_REPOSITORY)
+        .path_contains("first")
+        .when(When::Nth(1))
+        .action(secondary_limit(Some(5)));
     world.sim.faults.set(rule);
     world.repository("first", json!({})).await?;
-    let limited = |status: &slipway::api::RepositoryStatus| status.retry.as_ref().is_some_and(|retry| retry.limited);
+    let limited =
+        |status: &slipway::api::RepositoryStatus| status.retry.as_ref().is_some_and(|retry| retry.limited);
     let status = world.repository_when("first", "limited", limited).await?;
     assert_eq!(status.retry.as_ref().map(|retry| retry.attempt), Some(0));
     let until = status.retry.context("limited")?.next_attempt_at.0;
@@ -136,7 +147,11 @@ async fn a_limit_uses_up_no_attempt_and_holds_for_every_object_of_the_credential
     let hit = arrivals(&world, "first")[0];
     for name in ["first", "second"] {
         let next = *arrivals(&world, name).last().unwrap();
-        assert!(next.duration_since(hit).as_secs() >= 5, "{name} was asked for {:#} after the limit", next.duration_since(hit));
+        assert!(
+            next.duration_since(hit).as_secs() >= 5,
+            "{name} was asked for {:#} after the limit",
+            next.duration_since(hit)
+        );
     }
     assert!(until.duration_since(hit).as_secs() >= 5);
     assert!(seen.of("first").iter().all(|retry| retry.attempt == 0), "{:#?}", seen.of("first"));

@@ -111,14 +111,19 @@ impl World {
             Ok(found) => Ok(found?.and_then(|object| object.status).context("fits only with a status")?),
             Err(_) => {
                 let status = api.get_opt(name).await?.and_then(|object| object.status);
-                bail!("{name} is not {what} after {} s: {status:#?}\n{}", DEADLINE.as_secs(), self.operator.log())
+                bail!(
+                    "{name} is not {what} after {} s: {status:#?}\n{}",
+                    DEADLINE.as_secs(),
+                    self.operator.log()
+                )
             }
         }
     }
 
     /// Waits until `Ready` has this reason.
     pub async fn repository_with(&self, name: &str, reason: &str) -> Result<RepositoryStatus> {
-        self.repository_when(name, reason, |status| ready(status).is_some_and(|ready| ready.1 == reason)).await
+        self.repository_when(name, reason, |status| ready(status).is_some_and(|ready| ready.1 == reason))
+            .await
     }
 
     pub async fn annotate(&self, name: &str, value: &str) -> Result<()> {
@@ -145,7 +150,10 @@ impl World {
         let user = User::named(format!("operator-{}", self.namespace));
         let all = self.server.audit_log().await?;
         let writes = all.iter().filter(|event| event.is_by(&user) && event.is_write());
-        Ok(writes.filter(|event| event.object_ref.resource != "events").map(|event| format!("{} {}", event.verb, event.request_uri)).collect())
+        Ok(writes
+            .filter(|event| event.object_ref.resource != "events")
+            .map(|event| format!("{} {}", event.verb, event.request_uri))
+            .collect())
     }
 }
 

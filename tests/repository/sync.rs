@@ -10,7 +10,10 @@ use kube::{
 };
 use serde_json::{Value, json};
 use slipway::api::{State, Task};
-use slipway_simulator::{core::{Rule, When}, github::MergeMethod};
+use slipway_simulator::{
+    core::{Rule, When},
+    github::MergeMethod,
+};
 
 /// A Task in review with the pull request that it opened.
 async fn in_review(world: &World, repository: &str, branch: &str) -> Result<Value> {
@@ -80,7 +83,9 @@ async fn a_failed_sync_changes_no_condition_until_the_attempts_are_used_up() -> 
     in_review(&world, "lib", "open").await?;
     let rule = Rule::on("github", LIST_PULLS).when(When::All).status(503, "no");
     world.sim.faults.set(rule);
-    let third = |status: &slipway::api::RepositoryStatus| status.retry.as_ref().is_some_and(|retry| retry.attempt == 3);
+    let third = |status: &slipway::api::RepositoryStatus| {
+        status.retry.as_ref().is_some_and(|retry| retry.attempt == 3)
+    };
     let status = world.repository_when("lib", "at its third attempt", third).await?;
     assert_eq!(ready(&status).map(|ready| (ready.0, ready.1)), Some((true, "Synced")));
     let status = world.repository_with("lib", "RetriesExhausted").await?;
@@ -102,7 +107,8 @@ async fn a_rename_between_syncs_is_followed() -> Result<()> {
     world.sim.github.rename("slipway-bot/old", "new")?;
     world.sim.github.close("slipway-bot/new", pull["number"].as_u64().context("a number")?)?;
     task_in(&world, "travels", State::Todo).await?;
-    let renamed = |status: &slipway::api::RepositoryStatus| status.full_name.as_deref() == Some("slipway-bot/new");
+    let renamed =
+        |status: &slipway::api::RepositoryStatus| status.full_name.as_deref() == Some("slipway-bot/new");
     world.repository_when("old", "renamed", renamed).await?;
     // Nothing is open: the interval's one call looks at the repository itself.
     let seq = world.sim.calls.last_seq();

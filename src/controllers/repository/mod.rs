@@ -11,7 +11,9 @@ use crate::{
     cluster::Secrets,
     domain::{
         failure::Failure,
-        repository::{self, Base, Credentials, Found, Observed, Outcome, Seen, Step, Wanted, operation, sync},
+        repository::{
+            self, Base, Credentials, Found, Observed, Outcome, Seen, Step, Wanted, operation, sync,
+        },
     },
     github::{self, GitHub, RepositoryName},
     telemetry,
@@ -76,8 +78,11 @@ impl RepositoryController {
         github: &github::Client,
         object: &Repository,
     ) -> Result<Option<Found>, github::Error> {
-        let id =
-            object.status.as_ref().and_then(|status| status.repository_id).and_then(|id| u64::try_from(id).ok());
+        let id = object
+            .status
+            .as_ref()
+            .and_then(|status| status.repository_id)
+            .and_then(|id| u64::try_from(id).ok());
         let found = match id {
             Some(id) => github.get_repository_by_id(id).await?,
             None => github.get_repository(&name_in_spec(object)).await?,
@@ -237,11 +242,7 @@ fn name_today(object: &Repository) -> RepositoryName {
 }
 
 /// Whether the branch that pull requests go to is there.
-async fn base_of(
-    github: &github::Client,
-    object: &Repository,
-    found: &Found,
-) -> Result<Base, github::Error> {
+async fn base_of(github: &github::Client, object: &Repository, found: &Found) -> Result<Base, github::Error> {
     let branch = object.spec.base_branch.as_ref().unwrap_or(&found.default_branch);
     let name = RepositoryName::parse(&found.full_name).unwrap_or_else(|| name_in_spec(object));
     match github.get_branch_sha(&name, branch).await {

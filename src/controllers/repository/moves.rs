@@ -33,7 +33,8 @@ impl RepositoryController {
 
     async fn carry_one(&self, namespace: &str, one: &Move) -> Result<bool, cluster::Error> {
         let api: Api<Task> = Api::namespaced(self.client.clone(), namespace);
-        let mut task = self.tasks.get(&ObjectRef::new(&one.task).within(namespace)).map(|task| Task::clone(&task));
+        let mut task =
+            self.tasks.get(&ObjectRef::new(&one.task).within(namespace)).map(|task| Task::clone(&task));
         for _ in 0..TRIES {
             let Some(seen) = task else { return Ok(true) };
             let Some(moved) = sync::apply(&seen, &one.listed, Timestamp::now()) else { return Ok(true) };

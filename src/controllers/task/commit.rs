@@ -12,7 +12,7 @@ use crate::{
         files::{File, Snapshot},
         git::{Changes, blob_id},
     },
-    github::{Author, Client, NewCommit, RepositoryName},
+    github::{Author, Client, NewCommit, OBJECT_MISSING, RepositoryName},
 };
 use base::Base;
 use jiff::Timestamp;
@@ -68,12 +68,9 @@ pub async fn prepare(github: &Client, request: Request<'_>) -> Result<Prepared, 
         return Ok(Prepared::NothingToCommit);
     }
     let mut pass = Pass::begin(github, &request, &changes).await;
-    if let Err(end) = pass.upload_blobs().await {
-        return pass.end(end);
-    }
-    let tree = match pass.create_trees(&base).await {
+    let tree = match pass.run(&base).await {
         Ok(tree) => tree,
-        Err(end) => return pass.end(end),
+        Err(end) => return pass.end(end).await,
     };
     base.check(github, &request, &changes, &tree).await?;
     commit(github, &request, tree).await
@@ -100,7 +97,7 @@ struct Pass<'a> {
     request: &'a Request<'a>,
     changes: &'a Changes<'a>,
     ledger: Ledger,
-    accepted_in_this_pass: bool,
+    progressed: bool,
 }
 
 /// Why a pass ended before the tree was whole.
@@ -124,13 +121,18 @@ impl From<crate::github::Error> for End {
 impl<'a> Pass<'a> {
     async fn begin(github: &'a Client, request: &'a Request<'a>, changes: &'a Changes<'a>) -> Self {
         let ledger = Ledger::open(request.ledger, request.repository).await;
-        Self { github, request, changes, ledger, accepted_in_this_pass: false }
+        Self { github, request, changes, ledger, progressed: false }
+    }
+
+    async fn run(&mut self, base: &Base) -> Result<String, End> {
+        self.upload_blobs().await?;
+        self.create_trees(base).await
     }
 
     /// GitHub has these contents now.
     async fn accepted(&mut self, blobs: &[&str]) {
         let new: Vec<&str> = blobs.iter().copied().filter(|blob| !self.ledger.has(blob)).collect();
-        self.accepted_in_this_pass |= !new.is_empty();
+        self.progressed |= !new.is_empty();
         self.ledger.add(&new).await;
     }
 
@@ -138,13 +140,17 @@ impl<'a> Pass<'a> {
         if Instant::now() < self.request.deadline { Ok(()) } else { Err(End::Deadline) }
     }
 
-    fn end(self, end: End) -> Result<Prepared, Failure> {
+    async fn end(self, end: End) -> Result<Prepared, Failure> {
         let new = self.changes.put.iter().filter(|put| !put.known);
         let of = new.clone().count();
         let uploaded = new.filter(|put| self.ledger.has(&put.file.blob)).count();
         match end {
             End::Deadline => Ok(Prepared::Progress { uploaded, of, failure: None }),
-            End::Failed(failure) if self.accepted_in_this_pass && failure.class.is_retryable() => {
+            End::Failed(failure) if failure.reason == OBJECT_MISSING => {
+                self.ledger.forget().await;
+                Err(failure)
+            }
+            End::Failed(failure) if self.progressed && failure.class.is_retryable() => {
                 let waits_for_its_turn = failure.reason == "WaitingForWriteSlot";
                 Ok(Prepared::Progress { uploaded, of, failure: (!waits_for_its_turn).then_some(failure) })
             }
@@ -164,8 +170,17 @@ async fn content(file: &File) -> Result<Vec<u8>, Failure> {
             file.path
         ),
     };
-    let content = tokio::fs::read(&file.content).await.map_err(|_| lost("can't be read"))?;
-    if blob_id(&content) == file.blob { Ok(content) } else { Err(lost("has changed")) }
+    let path = file.content.clone();
+    // Reading and hashing a large file takes long enough to hold up the other reconciles of the thread.
+    let read = tokio::task::spawn_blocking(move || {
+        let content = std::fs::read(path)?;
+        Ok::<_, std::io::Error>((blob_id(&content), content))
+    });
+    match read.await {
+        Ok(Ok((blob, content))) if blob == file.blob => Ok(content),
+        Ok(Ok(_)) => Err(lost("has changed")),
+        Ok(Err(_)) | Err(_) => Err(lost("can't be read")),
+    }
 }
 
 fn mismatch(operation: &'static str, what: &str) -> Failure {

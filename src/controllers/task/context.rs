@@ -85,7 +85,9 @@ fn sandbox_view(sandbox: &Sandbox) -> SandboxView {
 /// Where an object stands by its own conditions; what was said of an older spec does not count as ready.
 fn health(conditions: &[Condition], generation: Option<i64>, observed: i64) -> Health {
     let text = |condition: Option<&Condition>| match condition {
-        Some(condition) if !condition.message.is_empty() => format!("{} ({})", condition.message, condition.reason),
+        Some(condition) if !condition.message.is_empty() => {
+            format!("{} ({})", condition.message, condition.reason)
+        }
         Some(condition) => condition.reason.clone(),
         None => "the operator has not looked at it yet".to_owned(),
     };

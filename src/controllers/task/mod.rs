@@ -92,7 +92,8 @@ impl Reconciler for TaskController {
     const FINALIZER: &'static str = TASK_FINALIZER;
 
     fn deadline(&self, task: &Task) -> Duration {
-        let moving = task.status.as_ref().is_some_and(|status| status.commit_sha.is_none() && status.branch.is_some());
+        let moving =
+            task.status.as_ref().is_some_and(|status| status.commit_sha.is_none() && status.branch.is_some());
         if moving { TRANSFER } else { PASS }
     }
 
@@ -112,7 +113,13 @@ impl Reconciler for TaskController {
         (step.clone(), outcome)
     }
 
-    fn record(&self, task: &Task, plan: PlanOf<Self>, (step, outcome): Self::Outcome, now: Timestamp) -> PlanOf<Self> {
+    fn record(
+        &self,
+        task: &Task,
+        plan: PlanOf<Self>,
+        (step, outcome): Self::Outcome,
+        now: Timestamp,
+    ) -> PlanOf<Self> {
         task::record(task, plan, &step, outcome, now)
     }
 }

@@ -24,7 +24,13 @@ use tokio::time::Instant;
 const UPLOAD: Duration = Duration::from_secs(90);
 
 impl TaskController {
-    pub(super) async fn look(&self, task: &Task, context: &Context, looking: Looking, now: Timestamp) -> Seen {
+    pub(super) async fn look(
+        &self,
+        task: &Task,
+        context: &Context,
+        looking: Looking,
+        now: Timestamp,
+    ) -> Seen {
         let seen = match looking {
             Looking::Nothing => Ok(Seen::Nothing),
             Looking::Start { plan } => self.look_at_start(task, plan).await,
@@ -116,7 +122,9 @@ impl TaskController {
                 self.unspool(id).await;
                 Ok(Seen::Files(Files::Unchanged { digest: collected.digest }))
             }
-            Ok(Prepared::Progress { uploaded, of, .. }) => Ok(Seen::Files(Files::Progress { uploaded, of })),
+            Ok(Prepared::Progress { uploaded, of, failure }) => {
+                Ok(Seen::Files(Files::Progress { uploaded, of, failure }))
+            }
             Err(failure) if failure.reason == commit::SPOOLED_FILES_LOST => {
                 self.unspool(id).await;
                 Err(Failure { class: Class::Transient, ..failure })
@@ -176,6 +184,7 @@ impl TaskController {
 
 /// The end of the generation, or the start of the round: the same whenever it is asked, so that the commit is too.
 fn commit_date(status: &TaskStatus, id: &str) -> Timestamp {
-    let finished = status.code_generations.iter().find(|run| run.id == id).and_then(|run| run.finished_at.as_ref());
+    let finished =
+        status.code_generations.iter().find(|run| run.id == id).and_then(|run| run.finished_at.as_ref());
     finished.or(status.round_started_at.as_ref()).map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }

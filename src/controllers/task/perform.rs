@@ -30,7 +30,9 @@ impl TaskController {
             Step::DeleteSandbox => self.delete_sandbox(task).await,
             Step::Start { generation } => self.start(task, generation).await,
             Step::Signal { generation, kill } => self.signal(task, generation, *kill).await,
-            Step::CreateBranch { branch, sha, generation } => self.create_branch(task, branch, sha, generation).await,
+            Step::CreateBranch { branch, sha, generation } => {
+                self.create_branch(task, branch, sha, generation).await
+            }
             Step::DeleteBranch { branch, .. } => {
                 let at = self.at_github(task).await?;
                 at.client.delete_ref(&at.name, branch).await?;
@@ -52,7 +54,10 @@ impl TaskController {
         let spec = task.spec.sandbox_template.clone().unwrap_or_default().spec;
         let mut sandbox = Sandbox::new(&need::sandbox_name(task), spec);
         sandbox.metadata = ObjectMeta { owner_references: Some(vec![owner]), ..sandbox.metadata };
-        let params = PostParams { field_manager: Some(crate::controllers::shell::MANAGER.into()), ..PostParams::default() };
+        let params = PostParams {
+            field_manager: Some(crate::controllers::shell::MANAGER.into()),
+            ..PostParams::default()
+        };
         match self.sandboxes(task).create(&params, &sandbox).await.map_err(cluster::Error::from) {
             // The name is the Task's own: one that exists is it, which the next look shows.
             Ok(_) | Err(cluster::Error::Conflict(_)) => Ok(Outcome::Done),
@@ -64,7 +69,12 @@ impl TaskController {
         let preconditions =
             self.sandbox(task).map(|sandbox| Preconditions { uid: sandbox.uid(), resource_version: None });
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
-        match self.sandboxes(task).delete(&need::sandbox_name(task), &params).await.map_err(cluster::Error::from) {
+        match self
+            .sandboxes(task)
+            .delete(&need::sandbox_name(task), &params)
+            .await
+            .map_err(cluster::Error::from)
+        {
             Ok(_) | Err(cluster::Error::NotFound(_) | cluster::Error::Conflict(_)) => Ok(Outcome::Done),
             Err(error) => Err(of_cluster(error)),
         }
@@ -102,7 +112,13 @@ impl TaskController {
         Ok(Outcome::Done)
     }
 
-    async fn create_branch(&self, task: &Task, branch: &str, sha: &str, id: &str) -> Result<Outcome, Failure> {
+    async fn create_branch(
+        &self,
+        task: &Task,
+        branch: &str,
+        sha: &str,
+        id: &str,
+    ) -> Result<Outcome, Failure> {
         let at = self.at_github(task).await?;
         let outcome = match at.client.create_ref(&at.name, branch, sha).await? {
             CreatedRef::Created => Outcome::Done,
@@ -141,7 +157,13 @@ impl TaskController {
         })
     }
 
-    async fn merge(&self, task: &Task, number: i64, sha: &str, method: MergeMethod) -> Result<Outcome, Failure> {
+    async fn merge(
+        &self,
+        task: &Task,
+        number: i64,
+        sha: &str,
+        method: MergeMethod,
+    ) -> Result<Outcome, Failure> {
         let at = self.at_github(task).await?;
         let method = match method {
             MergeMethod::Merge => github::MergeMethod::Merge,

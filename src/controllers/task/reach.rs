@@ -72,7 +72,8 @@ impl TaskController {
         let reference = sandbox.as_ref().and_then(|sandbox| sandbox.spec.credentials_secret_ref.clone());
         let Some(reference) = reference else {
             return self.operator_key.clone().ok_or_else(|| {
-                let message = "the operator has no E2B_API_KEY: set credentialsSecretRef on the Sandbox".to_owned();
+                let message =
+                    "the operator has no E2B_API_KEY: set credentialsSecretRef on the Sandbox".to_owned();
                 gone("getSecret", reason::SECRET_NOT_FOUND, message)
             });
         };
@@ -85,7 +86,10 @@ impl TaskController {
     }
 
     /// The command's own variables with their values; `Ok(Err)` names what is missing.
-    pub(super) async fn env(&self, task: &Task) -> Result<Result<Vec<(String, SecretString)>, String>, Failure> {
+    pub(super) async fn env(
+        &self,
+        task: &Task,
+    ) -> Result<Result<Vec<(String, SecretString)>, String>, Failure> {
         let mut env = Vec::new();
         for variable in task.spec.generate.iter().flat_map(|generate| &generate.env) {
             match self.value_of(task, variable).await? {
@@ -96,7 +100,11 @@ impl TaskController {
         Ok(Ok(env))
     }
 
-    async fn value_of(&self, task: &Task, variable: &EnvVar) -> Result<Result<SecretString, String>, Failure> {
+    async fn value_of(
+        &self,
+        task: &Task,
+        variable: &EnvVar,
+    ) -> Result<Result<SecretString, String>, Failure> {
         let Some(source) = &variable.value_from else {
             return Ok(Ok(variable.value.clone().unwrap_or_default().into()));
         };
@@ -104,7 +112,10 @@ impl TaskController {
         let namespace = task.namespace().unwrap_or_default();
         let values = self.secrets.get(&namespace, name).await.map_err(of_cluster)?;
         Ok(values.and_then(|values| values.text(key)).ok_or_else(|| {
-            format!("Secret {name} with key {key} does not exist: it is the value of {} in generate.env", variable.name)
+            format!(
+                "Secret {name} with key {key} does not exist: it is the value of {} in generate.env",
+                variable.name
+            )
         }))
     }
 
@@ -134,7 +145,9 @@ pub(super) fn commit_message(task: &Task) -> String {
     let uid = task.uid().unwrap_or_default();
     match task.spec.commit.as_ref().and_then(|commit| commit.message.as_ref()) {
         Some(message) => git::with_trailer(message, &uid),
-        None => git::commit_message(&task.spec.title, task.spec.description.as_deref().unwrap_or_default(), &uid),
+        None => {
+            git::commit_message(&task.spec.title, task.spec.description.as_deref().unwrap_or_default(), &uid)
+        }
     }
 }
 
@@ -157,7 +170,12 @@ pub(super) fn seen_pull(pull: &Pull) -> SeenPull {
 }
 
 pub(super) fn of_cluster(error: cluster::Error) -> Failure {
-    Failure { operation: "kubernetes", class: error.class(), reason: error.reason(), message: error.to_string() }
+    Failure {
+        operation: "kubernetes",
+        class: error.class(),
+        reason: error.reason(),
+        message: error.to_string(),
+    }
 }
 
 fn gone(operation: &'static str, reason: &'static str, message: String) -> Failure {

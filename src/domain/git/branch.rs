@@ -32,7 +32,8 @@ fn slug(title: &str) -> String {
 pub fn is_valid_branch(name: &str) -> bool {
     let looks_like_id = name.len() == 40 && name.bytes().all(|b| b.is_ascii_hexdigit());
     let forbidden = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
-    let part_is_valid = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    let part_is_valid =
+        |part: &str| !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none();
     !name.is_empty()
         && name.len() <= MAX_BRANCH
         && !looks_like_id

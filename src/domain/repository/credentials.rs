@@ -17,7 +17,8 @@ pub enum Credentials {
 /// Key of a token.
 pub const TOKEN: &str = "token";
 /// Secrets are not watched, so a corrected one is seen when somebody says so.
-const AGAIN: &str = "Then set the annotation slipway.dev/reconcile to any new value: it is looked at again at once";
+const AGAIN: &str =
+    "Then set the annotation slipway.dev/reconcile to any new value: it is looked at again at once";
 const APP: [&str; 3] = ["appID", "installationID", "privateKey"];
 
 /// What the keys with a value that is not empty amount to. A token wins over an App.
@@ -45,7 +46,9 @@ impl Credentials {
             ),
             Self::Token | Self::Unknown => (
                 reason::CREDENTIALS_INVALID,
-                format!("Secret {secret} has no usable key token: put a GitHub token into it, as text. {AGAIN}"),
+                format!(
+                    "Secret {secret} has no usable key token: put a GitHub token into it, as text. {AGAIN}"
+                ),
             ),
         }
     }

@@ -33,7 +33,8 @@ pub struct Move {
 pub fn is_open(task: &Task) -> bool {
     let Some(status) = &task.status else { return false };
     let unconfirmed = status.pull_request.as_ref().is_some_and(|pull| pull.unconfirmed);
-    let may_have_one = status.pull_request.is_some() || (status.commit_sha.is_some() && status.branch.is_some());
+    let may_have_one =
+        status.pull_request.is_some() || (status.commit_sha.is_some() && status.branch.is_some());
     task.metadata.deletion_timestamp.is_none() && may_have_one && (status.state != State::Done || unconfirmed)
 }
 

@@ -100,12 +100,20 @@ impl<'a> Draft<'a> {
     }
 
     /// A referenced object that is not there yet.
-    pub(super) fn missing(&mut self, operation: &'static str, reason: &'static str, message: &str) -> Timestamp {
+    pub(super) fn missing(
+        &mut self,
+        operation: &'static str,
+        reason: &'static str,
+        message: &str,
+    ) -> Timestamp {
         if let Some(retry) = self.due_later(operation) {
             // Looked at before its time, by another event: the schedule stands.
             let at = retry.next_attempt_at.0;
-            let standing =
-                if retry::missing(retry.attempt - 1).is_some() { Standing::Reconciling } else { Standing::Stalled };
+            let standing = if retry::missing(retry.attempt - 1).is_some() {
+                Standing::Reconciling
+            } else {
+                Standing::Stalled
+            };
             self.stand(standing, reason, message);
             return at;
         }
@@ -117,7 +125,10 @@ impl<'a> Draft<'a> {
     }
 
     fn due_later(&self, operation: &str) -> Option<&Retry> {
-        self.status.retry.as_ref().filter(|retry| retry.operation == operation && retry.next_attempt_at.0 > self.now)
+        self.status
+            .retry
+            .as_ref()
+            .filter(|retry| retry.operation == operation && retry.next_attempt_at.0 > self.now)
     }
 
     /// The retry's time, if there is one.

@@ -64,7 +64,12 @@ fn suspended(mut draft: Draft<'_>) -> Plan {
 
 fn create_sandbox(mut draft: Draft<'_>) -> Plan {
     draft.row(BUILDING);
-    draft.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, "the Task's own Sandbox is created");
+    draft.condition(
+        names::SANDBOX_READY,
+        false,
+        reason::SANDBOX_REQUESTED,
+        "the Task's own Sandbox is created",
+    );
     draft.working(reason::SANDBOX_NOT_READY, "creating the Task's own Sandbox");
     // Its name is fixed by the Task: creating it twice gives one.
     Plan::act(draft.status, Step::CreateSandbox)

@@ -46,7 +46,12 @@ pub(super) fn start(
     let id = sandbox.id.clone().unwrap_or_default();
     if draft.task.spec.generate.is_none() {
         draft.status.sandbox_id = Some(id);
-        draft.condition(names::GENERATED, true, reason::NO_COMMAND, "no command: the files are in the sandbox already");
+        draft.condition(
+            names::GENERATED,
+            true,
+            reason::NO_COMMAND,
+            "no command: the files are in the sandbox already",
+        );
         draft.working(reason::COMMITTING, "reading the files");
         return Plan::settle(draft.status, Next::Now);
     }
@@ -63,7 +68,9 @@ pub(super) fn base_branch_missing(base: &str) -> Failure {
         operation: "getBranch",
         class: crate::domain::failure::Class::NotFound,
         reason: reason::BASE_BRANCH_MISSING,
-        message: format!("the base branch {base} does not exist: create it, or set baseBranch to one that does"),
+        message: format!(
+            "the base branch {base} does not exist: create it, or set baseBranch to one that does"
+        ),
     }
 }
 
@@ -98,7 +105,8 @@ fn next_attempt(draft: &mut Draft<'_>, sandbox: String, incarnation: i64) -> Str
 
 /// What a look at the running command means.
 pub(super) fn look(mut draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan {
-    let (Seen::Generation(look), Some(run)) = (seen, round::generation(draft.task, &draft.status).cloned()) else {
+    let (Seen::Generation(look), Some(run)) = (seen, round::generation(draft.task, &draft.status).cloned())
+    else {
         return again(draft);
     };
     let timeout = draft.task.spec.generate.as_ref().map_or(3600, |generate| generate.timeout_seconds);
@@ -113,7 +121,10 @@ pub(super) fn look(mut draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan
             fail(draft, None, &message)
         }
         Look::Running if !over.is_negative() => {
-            draft.working(reason::GENERATING, &format!("the command did not end within {timeout} s: ending it"));
+            draft.working(
+                reason::GENERATING,
+                &format!("the command did not end within {timeout} s: ending it"),
+            );
             let mut plan = Plan::act(draft.status, Step::Signal { generation: run.id, kill: over >= GRACE });
             plan.next = Next::After(GRACE / 2);
             plan
@@ -126,7 +137,9 @@ pub(super) fn look(mut draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan
         Look::PidDead if !over.is_negative() => fail(draft, None, &timed_out(timeout, "")),
         Look::PidDead => dead(draft, context.dead_since),
         Look::Exited { code: 0, .. } => exited(draft),
-        Look::Exited { code, tail } if !over.is_negative() => fail(draft, Some(*code), &timed_out(timeout, tail)),
+        Look::Exited { code, tail } if !over.is_negative() => {
+            fail(draft, Some(*code), &timed_out(timeout, tail))
+        }
         Look::Exited { code, tail } => {
             let message = format!("the command ended with exit code {code}{}", said(tail));
             fail(draft, Some(*code), &message)
@@ -139,7 +152,11 @@ fn timed_out(timeout: i32, tail: &str) -> String {
 }
 
 fn said(tail: &str) -> String {
-    if tail.trim().is_empty() { "; it printed nothing".into() } else { format!("; its last words:\n{}", tail.trim_end()) }
+    if tail.trim().is_empty() {
+        "; it printed nothing".into()
+    } else {
+        format!("; its last words:\n{}", tail.trim_end())
+    }
 }
 
 /// Every 5 s; every 15 s once it has run for 2 minutes.

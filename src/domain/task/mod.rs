@@ -112,7 +112,10 @@ pub enum Look {
     Running,
     /// No live process and no exit code.
     PidDead,
-    Exited { code: i32, tail: String },
+    Exited {
+        code: i32,
+        tail: String,
+    },
 }
 
 /// How far the files have come.
@@ -122,8 +125,8 @@ pub enum Files {
     Committed { tree: String, commit: String, digest: String },
     /// The base has them all.
     Unchanged { digest: String },
-    /// The pass ended before the last upload.
-    Progress { uploaded: usize, of: usize },
+    /// The pass ended before the last upload: out of time, or by a failure after some progress.
+    Progress { uploaded: usize, of: usize, failure: Option<Failure> },
     /// The spool has no room now.
     WaitingForSpool,
 }
@@ -165,11 +168,15 @@ pub enum Outcome {
     Done,
     Failed(Failure),
     /// The branch exists: ours, or somebody else's.
-    BranchExists { ours: bool },
+    BranchExists {
+        ours: bool,
+    },
     PullRequest(SeenPull),
     /// GitHub says there is one already: it is looked up.
     PullRequestExists,
-    Merged { sha: Option<String> },
+    Merged {
+        sha: Option<String>,
+    },
     /// 405: something stands in the way; GitHub's words.
     NotMergeable(String),
     /// 409: the head is another one now.

@@ -35,10 +35,14 @@ pub(super) fn collect(mut draft: Draft<'_>, spool: String, seen: &Seen) -> Plan 
             draft.condition(names::COMMITTED, false, reason::NOTHING_TO_COMMIT, message);
             Plan::settle(draft.status, Next::Now)
         }
-        Files::Progress { uploaded, of } => {
+        Files::Progress { uploaded, of, failure } => {
             let message = format!("{uploaded} of {of} files uploaded");
             draft.condition(names::COMMITTED, false, reason::COMMITTING, &message);
             draft.working(reason::COMMITTING, &message);
+            if let Some(failure) = failure {
+                draft.failed(failure);
+                return again(draft);
+            }
             Plan::settle(draft.status, Next::Now)
         }
         Files::WaitingForSpool => {

@@ -2,10 +2,8 @@
 //! Every failure goes through `status.retry`, so that the next pass waits as the policy says.
 
 use super::{
-    DeleteBranch, Outcome, Plan, Step,
-    board::Draft,
-    decide::again,
-    generation, publish, release, review, round,
+    DeleteBranch, Outcome, Plan, Step, board::Draft, decide::again, generation, publish, release, review,
+    round,
 };
 use crate::{
     api::{Task, conditions as names, conditions::reason},
@@ -38,7 +36,8 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
                 operation: "createPullRequest",
                 class: Class::Transient,
                 reason: reason::RETRYING,
-                message: "GitHub says that there is a pull request for the branch, but does not list it yet".into(),
+                message: "GitHub says that there is a pull request for the branch, but does not list it yet"
+                    .into(),
             });
             again(draft)
         }
@@ -79,7 +78,12 @@ fn done(mut draft: Draft<'_>, step: &Step, next: Next) -> Plan {
 /// The branch stands at our commit: the pull request is next. The condition remembers it, so that no call has to.
 fn branch_stands(mut draft: Draft<'_>) -> Plan {
     draft.status.retry = None;
-    draft.condition(names::PULL_REQUEST_OPEN, false, reason::OPENING_PULL_REQUEST, "the branch stands at the commit");
+    draft.condition(
+        names::PULL_REQUEST_OPEN,
+        false,
+        reason::OPENING_PULL_REQUEST,
+        "the branch stands at the commit",
+    );
     draft.working(reason::OPENING_PULL_REQUEST, "opening the pull request");
     Plan::settle(draft.status, Next::Now)
 }
@@ -89,8 +93,10 @@ fn branch_taken(mut draft: Draft<'_>) -> Plan {
     let suffix: String = draft.uid().chars().take(8).collect();
     let branch = draft.status.branch.clone().unwrap_or_default();
     if branch.ends_with(&suffix) {
-        let message = format!("the branches {branch} and the name without its suffix belong to somebody else: \
-             delete one of them or set spec.branch");
+        let message = format!(
+            "the branches {branch} and the name without its suffix belong to somebody else: \
+             delete one of them or set spec.branch"
+        );
         draft.stalled("BranchTaken", &message);
         return Plan::settle(draft.status, Next::After(crate::domain::retry::SLOW));
     }

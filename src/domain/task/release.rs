@@ -1,12 +1,7 @@
 //! Deletion: what a Task has to undo before it goes, and when it goes without.
 //! The finalizer is on the object only while there is something to undo.
 
-use super::{
-    Context, DeleteBranch, Look, Looking, Plan, Seen, Step,
-    board::Draft,
-    decide::again,
-    round,
-};
+use super::{Context, DeleteBranch, Look, Looking, Plan, Seen, Step, board::Draft, decide::again, round};
 use crate::{
     api::{Task, TaskStatus, conditions::reason},
     domain::{
@@ -28,9 +23,14 @@ const GRACE: SignedDuration = SignedDuration::from_secs(10);
 pub(super) enum Undo {
     Nothing,
     /// A process that runs in a Sandbox which outlives the Task.
-    Process { id: String },
+    Process {
+        id: String,
+    },
     /// A branch that no pull request carries.
-    Branch { branch: String, sha: String },
+    Branch {
+        branch: String,
+        sha: String,
+    },
     Wait(Next),
     /// It can't be undone: the Task goes with a Warning.
     GiveUp(String),
@@ -72,12 +72,16 @@ pub(super) fn undo(draft: &Draft<'_>, context: &Context) -> Undo {
             Some(sandbox) if sandbox.running && !sandbox.deleting && sandbox.id == status.sandbox_id => {
                 waiting(Undo::Process { id })
             }
-            _ => Undo::GiveUp("the sandbox is gone or paused: a process of the Task may still be in it".into()),
+            _ => {
+                Undo::GiveUp("the sandbox is gone or paused: a process of the Task may still be in it".into())
+            }
         };
     }
     match (branch(status), &context.repository) {
         (None, _) => Undo::Nothing,
-        (Some((branch, sha)), Some(repository)) if !repository.suspended => waiting(Undo::Branch { branch, sha }),
+        (Some((branch, sha)), Some(repository)) if !repository.suspended => {
+            waiting(Undo::Branch { branch, sha })
+        }
         (Some((branch, _)), _) => {
             Undo::GiveUp(format!("the Repository is gone or suspended: branch {branch} stays at GitHub"))
         }
@@ -108,7 +112,8 @@ pub(super) fn decide(mut draft: Draft<'_>, undo: Undo, seen: &Seen) -> Plan {
             Plan::settle(draft.status, Next::Now).with_finalizer(finalizer)
         }
         (Undo::Branch { branch, sha }, Seen::Tip(Some(tip))) if *tip == sha => {
-            Plan::act(draft.status, Step::DeleteBranch { branch, why: DeleteBranch::Deletion }).with_finalizer(true)
+            Plan::act(draft.status, Step::DeleteBranch { branch, why: DeleteBranch::Deletion })
+                .with_finalizer(true)
         }
         (Undo::Branch { .. }, _) => branch_gone(draft),
     }

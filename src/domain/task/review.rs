@@ -1,12 +1,7 @@
 //! A Task with a pull request: confirming what a webhook said, waiting for people, merging when asked to, the end.
 //! GitHub has the last word; the board moves through `pull_request::transition` alone.
 
-use super::{
-    Context, Plan, Seen, SeenPull, Step,
-    board::Draft,
-    decide::again,
-    round,
-};
+use super::{Context, Plan, Seen, SeenPull, Step, board::Draft, decide::again, round};
 use crate::{
     api::{MergePolicy, PullRequest, PullRequestState, Task, conditions as names, conditions::reason},
     domain::{
@@ -47,7 +42,9 @@ fn gone(mut draft: Draft<'_>) -> Plan {
         operation: "getPullRequest",
         class: crate::domain::failure::Class::NotFound,
         reason: "PullRequestNotFound",
-        message: format!("GitHub has no pull request {number} in this repository: check the token's access to it"),
+        message: format!(
+            "GitHub has no pull request {number} in this repository: check the token's access to it"
+        ),
     };
     draft.failed(&failure);
     again(draft)
@@ -100,8 +97,10 @@ fn with_pull(draft: Draft<'_>, context: &Context, pull: &SeenPull) -> Plan {
 
 /// Merges our own commit when GitHub says that nothing stands in the way; otherwise says what does.
 fn merge(mut draft: Draft<'_>, context: &Context, pull: &SeenPull) -> Plan {
-    let interval =
-        context.repository.as_ref().map_or(SignedDuration::from_secs(300), |repository| repository.sync_interval);
+    let interval = context
+        .repository
+        .as_ref()
+        .map_or(SignedDuration::from_secs(300), |repository| repository.sync_interval);
     let head = pull.observed.head_sha.clone();
     if head != draft.status.commit_sha {
         let mut plan = settle(draft);
@@ -146,13 +145,20 @@ pub(super) fn settle_with(mut draft: Draft<'_>, message: Option<&str>) -> Plan {
             }
             remove(&mut draft.status.conditions, names::MERGED);
             let number = pull.number;
-            draft.condition(names::PULL_REQUEST_OPEN, true, "Open", &format!("pull request {number} is open"));
+            draft.condition(
+                names::PULL_REQUEST_OPEN,
+                true,
+                "Open",
+                &format!("pull request {number} is open"),
+            );
             let moved = merge_wanted(draft.task, &pull) && pull.head_sha != draft.status.commit_sha;
             let waiting = format!("pull request {number} waits for review");
             let (reason, text) = if pull.draft {
                 (reason::DRAFT, format!("pull request {number} is a draft: mark it ready for review"))
             } else if moved {
-                let text = format!("somebody pushed to the branch of pull request {number}: it is not merged by itself");
+                let text = format!(
+                    "somebody pushed to the branch of pull request {number}: it is not merged by itself"
+                );
                 (reason::HEAD_MOVED, text)
             } else {
                 (reason::IN_REVIEW, message.map_or(waiting, str::to_owned))
@@ -169,7 +175,12 @@ pub(super) fn closed(mut draft: Draft<'_>) -> Plan {
     // The branch is given up with the pull request, which remembers its name for a reopening.
     draft.status.branch = None;
     remove(&mut draft.status.conditions, names::MERGED);
-    draft.condition(names::PULL_REQUEST_OPEN, false, reason::CLOSED, "the pull request was closed without merging");
+    draft.condition(
+        names::PULL_REQUEST_OPEN,
+        false,
+        reason::CLOSED,
+        "the pull request was closed without merging",
+    );
     let message = format!(
         "pull request {number} was closed without merging: set {} for a new round, or reopen it",
         crate::api::RERUN_ANNOTATION
@@ -181,7 +192,12 @@ pub(super) fn closed(mut draft: Draft<'_>) -> Plan {
 fn merged(mut draft: Draft<'_>) -> crate::api::TaskStatus {
     let number = draft.status.pull_request.as_ref().map_or(0, |pull| pull.number);
     draft.condition(names::PULL_REQUEST_OPEN, false, reason::MERGED, "the pull request was merged");
-    draft.condition(names::MERGED, true, reason::MERGED, &format!("GitHub confirms the merge of pull request {number}"));
+    draft.condition(
+        names::MERGED,
+        true,
+        reason::MERGED,
+        &format!("GitHub confirms the merge of pull request {number}"),
+    );
     draft.ready(reason::MERGED, &format!("pull request {number} is merged"));
     draft.status
 }
@@ -194,9 +210,13 @@ pub(super) fn done(mut draft: Draft<'_>, context: &Context) -> Plan {
     }
     let (task, uid) = (draft.task, draft.task.uid());
     let owned = task.spec.sandbox_template.is_some()
-        && context.sandbox.as_ref().is_some_and(|sandbox| sandbox.owner == uid && uid.is_some() && !sandbox.deleting);
+        && context
+            .sandbox
+            .as_ref()
+            .is_some_and(|sandbox| sandbox.owner == uid && uid.is_some() && !sandbox.deleting);
     let status = merged(draft);
-    let plan = if owned { Plan::act(status, Step::DeleteSandbox) } else { Plan::settle(status, Next::AwaitChange) };
+    let plan =
+        if owned { Plan::act(status, Step::DeleteSandbox) } else { Plan::settle(status, Next::AwaitChange) };
     if refused {
         return plan.with_note(Note::warning(
             reason::RERUN_IGNORED,

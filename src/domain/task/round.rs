@@ -27,13 +27,17 @@ pub(super) enum Input {
 
 /// The value of an annotation, as status remembers it.
 fn annotation(task: &Task, name: &str) -> Option<String> {
-    task.annotations().get(name).filter(|value| !value.is_empty()).map(|value| bounds::cut(value, bounds::ANNOTATION))
+    task.annotations()
+        .get(name)
+        .filter(|value| !value.is_empty())
+        .map(|value| bounds::cut(value, bounds::ANNOTATION))
 }
 
 pub(super) fn input(task: &Task, status: &TaskStatus) -> Input {
     let Some(recorded) = &status.input_digest else { return Input::New };
     // Removing the annotation is nothing.
-    let rerun = annotation(task, RERUN_ANNOTATION).is_some_and(|value| status.observed_rerun.as_ref() != Some(&value));
+    let rerun = annotation(task, RERUN_ANNOTATION)
+        .is_some_and(|value| status.observed_rerun.as_ref() != Some(&value));
     if rerun || *recorded != input::digest(&task.spec) { Input::Changed } else { Input::Same }
 }
 
@@ -115,7 +119,9 @@ pub(super) fn begin(draft: &mut Draft<'_>) {
     status.sandbox_id = None;
     status.completed_at = None;
     status.retry = retry::hurry(status.retry.take(), now);
-    for type_ in [names::SANDBOX_READY, names::GENERATED, names::COMMITTED, names::PULL_REQUEST_OPEN, names::MERGED] {
+    for type_ in
+        [names::SANDBOX_READY, names::GENERATED, names::COMMITTED, names::PULL_REQUEST_OPEN, names::MERGED]
+    {
         remove(&mut status.conditions, type_);
     }
     record_input(draft.task, &mut draft.status);
@@ -130,8 +136,11 @@ pub(super) fn number(status: &TaskStatus) -> i64 {
 
 /// The branch the round would like to have: the Task's, and from the second round on with the round's number.
 pub(super) fn wanted_branch(task: &Task, status: &TaskStatus) -> String {
-    let branch =
-        task.spec.branch.clone().unwrap_or_else(|| git::default_branch_name(&task.name_any(), &task.spec.title));
+    let branch = task
+        .spec
+        .branch
+        .clone()
+        .unwrap_or_else(|| git::default_branch_name(&task.name_any(), &task.spec.title));
     match number(status) {
         1 => branch,
         round => suffixed(&branch, &round.to_string()),

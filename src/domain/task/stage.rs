@@ -23,13 +23,25 @@ use kube::ResourceExt;
 pub enum Looking {
     Nothing,
     /// The Secrets of the command's environment; with `plan`, first the base branch and the branches of that name.
-    Start { plan: Option<PlannedBranch> },
-    Generation { id: String },
+    Start {
+        plan: Option<PlannedBranch>,
+    },
+    Generation {
+        id: String,
+    },
     /// Files, tree and commit, spooled under this id.
-    Files { id: String },
-    Pulls { branch: String },
-    Pull { number: i64 },
-    Tip { branch: String },
+    Files {
+        id: String,
+    },
+    Pulls {
+        branch: String,
+    },
+    Pull {
+        number: i64,
+    },
+    Tip {
+        branch: String,
+    },
 }
 
 /// The branch a round would like to have, and the one it starts from.
@@ -48,17 +60,34 @@ pub(super) enum Stage {
     /// Nothing to do before this; conditions are drafted already.
     Wait(Next),
     /// A new round is due; the old branch goes first.
-    LeaveBranch { branch: String, sha: String },
+    LeaveBranch {
+        branch: String,
+        sha: String,
+    },
     CreateSandbox,
     /// The round's first sight of the sandbox, or a new attempt in another one.
-    Start { plan: Option<PlannedBranch>, sandbox: SandboxView },
-    Generating { id: String },
-    Collect { id: String },
+    Start {
+        plan: Option<PlannedBranch>,
+        sandbox: SandboxView,
+    },
+    Generating {
+        id: String,
+    },
+    Collect {
+        id: String,
+    },
     CreateBranch,
-    OpenPullRequest { branch: String },
+    OpenPullRequest {
+        branch: String,
+    },
     /// A webhook has said something: GitHub has the last word.
-    Confirm { number: i64 },
-    Review { number: i64, look: bool },
+    Confirm {
+        number: i64,
+    },
+    Review {
+        number: i64,
+        look: bool,
+    },
     Closed,
     Done,
     /// Over without a pull request, until a new round.
@@ -157,7 +186,9 @@ fn on_the_way(draft: &mut Draft<'_>, context: &Context) -> Result<Stage, Stage> 
     }
     match generation {
         None if draft.task.spec.generate.is_some() => Ok(Stage::Start { plan: None, sandbox }),
-        Some(run) if run.sandbox_id != sandbox.id.clone().unwrap_or_default() => Ok(Stage::Start { plan: None, sandbox }),
+        Some(run) if run.sandbox_id != sandbox.id.clone().unwrap_or_default() => {
+            Ok(Stage::Start { plan: None, sandbox })
+        }
         Some(run) if run.finished_at.is_none() => Ok(Stage::Generating { id: run.id }),
         _ => Ok(Stage::Collect { id: round::spool_id(draft.task, &draft.status) }),
     }
@@ -228,7 +259,8 @@ fn github<'c>(draft: &mut Draft<'_>, context: &'c Context) -> Result<&'c Reposit
     match &repository.health {
         Health::Ready => {}
         Health::NotReady(message) => {
-            draft.working(reason::REPOSITORY_NOT_READY, &format!("Repository {name} is not ready: {message}"));
+            draft
+                .working(reason::REPOSITORY_NOT_READY, &format!("Repository {name} is not ready: {message}"));
             return Err(Stage::Wait(Next::AwaitChange));
         }
         Health::Stalled(message) => {
@@ -288,7 +320,12 @@ fn running(draft: &mut Draft<'_>, sandbox: &SandboxView, name: &str) -> Result<S
         if !is_true(&draft.status.conditions, names::SANDBOX_READY)
             && find(&draft.status.conditions, names::SANDBOX_READY).is_none()
         {
-            draft.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, "the sandbox is asked for");
+            draft.condition(
+                names::SANDBOX_READY,
+                false,
+                reason::SANDBOX_REQUESTED,
+                "the sandbox is asked for",
+            );
         }
         return Ok(sandbox.clone());
     }
@@ -300,7 +337,9 @@ fn running(draft: &mut Draft<'_>, sandbox: &SandboxView, name: &str) -> Result<S
         Health::Stalled(message) => {
             draft.stalled(reason::SANDBOX_NOT_READY, &format!("Sandbox {name} is stalled: {message}"));
         }
-        Health::Ready => draft.working(reason::SANDBOX_NOT_READY, &format!("waiting for Sandbox {name} to run")),
+        Health::Ready => {
+            draft.working(reason::SANDBOX_NOT_READY, &format!("waiting for Sandbox {name} to run"))
+        }
         Health::NotReady(message) => {
             draft.working(reason::SANDBOX_NOT_READY, &format!("Sandbox {name} is not ready: {message}"));
         }

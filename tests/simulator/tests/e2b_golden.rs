@@ -10,10 +10,9 @@
 
 mod e2b_support;
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use e2b_support::recording::{Exchange, curl, exchanges, objects};
 use e2b_support::{Run, Sandbox, World, envelope, frames};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -43,105 +42,11 @@ const HEADERS: [&str; 9] = [
 const FILES: &str = "umask 022; mkdir -p /tmp/t/d/sub && cd /tmp/t && echo hello >a.txt && printf x >d/sub/deep.bin && \
     ln -s ../a.txt d/link && ln -s d dirlink && ln -s /tmp/nowhere broken && mkfifo fifo && echo z >'sp ace é.txt'";
 
-/// One exchange of the recording.
-#[derive(Debug)]
-struct Exchange {
-    /// Curl's arguments, or the name of a process.
-    title: String,
-    status: u16,
-    headers: BTreeMap<String, Vec<String>>,
-    body: String,
-    /// The frames of a stream.
-    frames: Vec<(u8, Value)>,
-}
-
-fn recorded() -> Vec<Exchange> {
-    let (envd, _) = RAW.split_once("=== SDK against real envd").expect("the SDK's part");
-    let envd = envd.replace("=== init with token\n", "").replace("/sbx/", "/tmp/");
-    envd.split("### ").filter(|section| !section.trim().is_empty()).map(exchange).collect()
-}
-
-fn exchange(section: &str) -> Exchange {
-    let (title, answer) = section.split_once('\n').expect("a title");
-    let mut lines = answer.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status line");
-    let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut body = Vec::new();
-    let mut in_body = false;
-    for line in lines {
-        match line.split_once(": ") {
-            _ if in_body || line.starts_with("    (") => body.push(line),
-            Some((name, value)) => headers.entry(name.to_lowercase()).or_default().push(value.to_owned()),
-            None => in_body = true,
-        }
-    }
-    let frame = |line: &&str| {
-        let (flags, payload) = line.trim().strip_prefix('(')?.strip_suffix("')")?.split_once(", '")?;
-        // Python's form of the text.
-        let payload = payload.replace("\\'", "'").replace("\\\\", "\\");
-        Some((flags.parse().ok()?, serde_json::from_str(&payload).ok()?))
-    };
-    Exchange {
-        title: title.trim().to_owned(),
-        status: status.parse().expect("a number"),
-        headers,
-        frames: body.iter().filter_map(frame).collect(),
-        body: body.join("\n"),
-    }
-}
-
 fn world() -> World {
     let mut options = Options::default();
     // The recorded envd ran with root as its default user.
     options.e2b.templates.push(Template { default_user: "root".to_owned(), ..Template::new("rooted") });
     World::new(options)
-}
-
-/// A request as curl's arguments describe it. They are separated by spaces and not quoted.
-struct Curl {
-    method: Method,
-    headers: Vec<(String, String)>,
-    body: Option<String>,
-    form: bool,
-    target: String,
-}
-
-fn curl(title: &str) -> Curl {
-    let (options, url) = title.rsplit_once("http://127.0.0.1:49983").expect("a URL");
-    let mut curl = Curl {
-        method: Method::GET,
-        headers: Vec::new(),
-        body: None,
-        form: false,
-        target: url.split(" -o ").next().expect("a target").to_owned(),
-    };
-    let mut parameters = Vec::new();
-    // `-G` has no value: the parameters that follow say the same.
-    let mut words = format!(" {options}").replace(" -G ", " ");
-    for option in ["-X", "-H", "-d", "-F", "-I", "--data-binary", "--data-urlencode"] {
-        words = words.replace(&format!(" {option} "), &format!("\u{0}{option}\u{1}"));
-    }
-    for word in words.split('\u{0}').filter(|word| !word.trim().is_empty()) {
-        let (option, value) = word.split_once('\u{1}').expect("an option");
-        let value = value.trim();
-        match option {
-            "-X" => curl.method = value.parse().expect("a method"),
-            "-I" => curl.method = Method::HEAD,
-            "-H" => {
-                let (name, value) = value.split_once(": ").expect("a header");
-                curl.headers.push((name.to_owned(), value.to_owned()));
-            }
-            "-d" | "--data-binary" => curl.body = Some(value.to_owned()),
-            "-F" => curl.form = true,
-            "--data-urlencode" => parameters.push(value.split_once('=').expect("a parameter")),
-            _ => {}
-        }
-    }
-    if !parameters.is_empty() {
-        let query = reqwest::Url::parse_with_params("http://host/", parameters).expect("a query");
-        curl.target.push_str(&format!("?{}", query.query().expect("a query")));
-    }
-    curl
 }
 
 /// Sends what curl sent. `secured`: the recorded envd already had its token.
@@ -247,7 +152,7 @@ async fn files_and_directories_are_answered_as_recorded() {
     let world = world();
     let sandbox = world.create(json!({"templateID": "rooted"})).await;
     world.sh(&sandbox, FILES).await;
-    let exchanges = recorded();
+    let exchanges = exchanges(RAW);
     let secured_from = exchanges.iter().position(|exchange| exchange.title.contains("tok123")).expect("init");
     let left_out = |title: &str| {
         title.contains("Accept-Encoding: gzip") || title.contains("/metrics") || title.contains("/init")
@@ -307,7 +212,7 @@ async fn processes_are_streamed_as_recorded() {
     let world = world();
     let sandbox = world.create(json!({"templateID": "rooted"})).await;
     let mut compared = 0;
-    for exchange in recorded().iter().filter(|exchange| !exchange.title.contains("http://")) {
+    for exchange in exchanges(RAW).iter().filter(|exchange| !exchange.title.contains("http://")) {
         let name = exchange.title.split(" (").next().expect("a name");
         let (message, headers) = process(name).unwrap_or_else(|| panic!("no request for {name:?}"));
         let mut request =
@@ -333,25 +238,6 @@ async fn processes_are_streamed_as_recorded() {
         compared += 1;
     }
     assert_eq!(compared, 17);
-}
-
-/// The JSON objects in a recorded line of raw bytes.
-fn objects(line: &str) -> Vec<Value> {
-    let bytes = line.split_once(" b'").expect("bytes").1;
-    let starts = bytes.match_indices('{').map(|(at, _)| at);
-    let mut after = 0;
-    let mut objects = Vec::new();
-    for start in starts {
-        if start < after {
-            continue;
-        }
-        let mut stream = serde_json::Deserializer::from_str(&bytes[start..]).into_iter::<Value>();
-        if let Some(Ok(object)) = stream.next() {
-            after = start + stream.byte_offset();
-            objects.push(object);
-        }
-    }
-    objects
 }
 
 #[tokio::test]

@@ -50,16 +50,25 @@ impl Ledger {
         self.earlier.contains(blob)
     }
 
+    /// GitHub does not find what it had accepted: everything is sent again.
+    pub(super) async fn forget(&self) {
+        if let Err(error) = tokio::fs::remove_file(&self.path).await {
+            tracing::warn!(path = %self.path.display(), %error, "the list of uploaded files could not be removed");
+        }
+    }
+
     /// Notes accepted blobs. A ledger that can't be written costs only uploads after a restart, so the pass goes on.
     pub(super) async fn add(&mut self, blobs: &[&str]) {
         if blobs.is_empty() {
             return;
         }
         let start = if std::mem::take(&mut self.torn) { "\n" } else { "" };
-        let lines: String =
-            blobs.iter().map(|blob| format!("{} {} {blob}\n", process(), self.repository)).collect();
+        let mut lines = start.to_owned();
+        for blob in blobs {
+            lines.extend([process(), " ", &self.repository, " ", blob, "\n"]);
+        }
         self.accepted.extend(blobs.iter().map(|blob| (*blob).to_owned()));
-        if let Err(error) = append(&self.path, &format!("{start}{lines}")).await {
+        if let Err(error) = append(&self.path, &lines).await {
             tracing::warn!(path = %self.path.display(), %error, "the list of uploaded files could not be written");
         }
     }

@@ -1,7 +1,7 @@
 //! Content on its way to the spool: written, measured and hashed as a git blob in one go.
 //! Used by both ways of transfer, `files::archive` and `files::single`.
 
-use sha1::{Digest as _, Sha1};
+use crate::domain::git::BlobHasher;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(super) enum CopyError {
 /// Copies exactly `size` bytes of `source` to a new file at `path`; returns git's blob id, hex.
 pub(super) fn store(source: &mut impl Read, size: u64, path: &Path) -> Result<String, CopyError> {
     let mut file = File::create_new(path).map_err(CopyError::Disk)?;
-    let mut hash = hasher(size);
+    let mut hash = BlobHasher::new(size);
     let mut buffer = vec![0; BUFFER];
     let mut left = size;
     while left > 0 {
@@ -33,28 +33,21 @@ pub(super) fn store(source: &mut impl Read, size: u64, path: &Path) -> Result<St
         file.write_all(&buffer[..read]).map_err(CopyError::Disk)?;
         left -= read as u64;
     }
-    Ok(hex::encode(hash.finalize()))
+    hash.finish().ok_or_else(|| CopyError::Source(io::ErrorKind::InvalidData.into()))
 }
 
 /// Git's blob id of the file at `path`, and its size.
 pub(super) fn hash_file(path: &Path) -> io::Result<(String, u64)> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
-    let mut hash = hasher(size);
+    let mut hash = BlobHasher::new(size);
     let mut buffer = vec![0; BUFFER];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok((hex::encode(hash.finalize()), size)),
+            0 => return Ok((hash.finish().ok_or(io::ErrorKind::InvalidData)?, size)),
             read => hash.update(&buffer[..read]),
         }
     }
-}
-
-/// A blob's hash begins with its type and size (<https://git-scm.com/book/en/v2/Git-Internals-Git-Objects>).
-fn hasher(size: u64) -> Sha1 {
-    let mut hash = Sha1::new();
-    hash.update(format!("blob {size}\0"));
-    hash
 }
 
 #[cfg(test)]

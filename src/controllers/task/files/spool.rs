@@ -9,7 +9,7 @@ use crate::domain::files::{File, Snapshot};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -131,26 +131,6 @@ impl Spool {
     pub fn reserve(&self, bytes: u64) -> Option<Reservation> {
         let mut reservation = Reservation { spool: self.clone(), bytes: 0 };
         reservation.grow(bytes).then_some(reservation)
-    }
-
-    /// The blob ids that GitHub has accepted of `id` so far.
-    pub fn accepted(&self, id: &str) -> Result<HashSet<String>, SpoolError> {
-        let path = self.path(id)?.join(ACCEPTED);
-        match fs::read_to_string(&path) {
-            // A line that was cut by a crash is no blob id: that blob is sent again.
-            Ok(text) => Ok(text.lines().filter(|line| line.len() == 40).map(str::to_owned).collect()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(HashSet::new()),
-            Err(e) => Err(failed(&path, &e)),
-        }
-    }
-
-    /// Notes that GitHub has accepted `blob`.
-    pub fn accept(&self, id: &str, blob: &str) -> Result<(), SpoolError> {
-        let path = self.path(id)?.join(ACCEPTED);
-        let mut file =
-            fs::File::options().append(true).create(true).open(&path).map_err(|e| failed(&path, &e))?;
-        // The leading line feed keeps a line that a crash has cut apart from this one.
-        file.write_all(format!("\n{blob}\n").as_bytes()).map_err(|e| failed(&path, &e))
     }
 
     /// An empty place for a new snapshot of `id`. The old one, if any, stands until the new one is kept.
@@ -325,20 +305,6 @@ mod tests {
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["owned"]);
         assert!(spool.reserve(100).is_none() && spool.reserve(99).is_some());
-    }
-
-    #[test]
-    fn accepted_blobs_survive_a_cut_line() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::new(dir.path().to_owned(), 100).unwrap();
-        kept(&spool, "u", "1");
-        assert!(spool.accepted("u").unwrap().is_empty());
-        spool.accept("u", &"a".repeat(40)).unwrap();
-        let path = dir.path().join("u").join(ACCEPTED);
-        let mut file = fs::File::options().append(true).open(path).unwrap();
-        file.write_all(b"\nbbbbb").unwrap();
-        spool.accept("u", &"c".repeat(40)).unwrap();
-        assert_eq!(spool.accepted("u").unwrap(), HashSet::from(["a".repeat(40), "c".repeat(40)]));
     }
 
     #[test]

@@ -17,16 +17,17 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Error {
     pub status: StatusCode,
     pub message: String,
-    pub error_code: Option<String>,
+    /// `error_code` on the wire.
+    pub reason: Option<String>,
 }
 
 impl Error {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), error_code: None }
+        Self { status, message: message.into(), reason: None }
     }
 
-    pub fn coded(status: StatusCode, error_code: &str, message: &str) -> Self {
-        Self { status, message: message.to_owned(), error_code: Some(error_code.to_owned()) }
+    pub fn coded(status: StatusCode, reason: &str, message: &str) -> Self {
+        Self { status, message: message.to_owned(), reason: Some(reason.to_owned()) }
     }
 
     pub fn bad(message: impl Into<String>) -> Self {
@@ -58,8 +59,8 @@ impl Error {
 
     pub fn answer(&self) -> Answer {
         let mut body = json!({ "code": self.status.as_u16(), "message": self.message });
-        if let Some(error_code) = &self.error_code {
-            body["error_code"] = json!(error_code);
+        if let Some(reason) = &self.reason {
+            body["error_code"] = json!(reason);
         }
         Answer { status: self.status, body }
     }

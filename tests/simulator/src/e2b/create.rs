@@ -37,7 +37,7 @@ impl Version {
     }
 }
 
-/// What is read of NewSandbox and NewSandboxV2; other fields are accepted and have no effect here.
+/// What is read of `NewSandbox` and `NewSandboxV2`; other fields are accepted and have no effect here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct NewSandbox {
@@ -148,7 +148,7 @@ async fn create(service: &Arc<Service>, version: Version, team: &Team, new: NewS
     tokio::time::sleep(latency).await;
     if let Some(refusal) = refusal {
         let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        return Err(Error { status, message: refusal.message, error_code: refusal.error_code });
+        return Err(Error { status, message: refusal.message, reason: refusal.error_code });
     }
     let template = service.store().template(&new.template_id).cloned();
     let template = template.ok_or_else(|| {
@@ -198,6 +198,7 @@ async fn start(
         token: token.clone(),
     };
     let machine = Arc::new(Machine::start(service.isolation(), service.clock(), blueprint).await?);
+    service.register(&machine);
     let now = service.now();
     let mut store = service.store();
     let hidden = jiff::SignedDuration::try_from(store.hide_new)?;

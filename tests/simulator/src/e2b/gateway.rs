@@ -19,7 +19,7 @@ use crate::core::{self, Api, Body, Endpoint};
 /// The port that envd listens on.
 const ENVD_PORT: &str = "49983";
 /// The least life that a sandbox gets when a request resumes it.
-const MIN_AUTO_RESUME: Duration = Duration::from_secs(300);
+const MIN_AUTO_RESUME: Duration = Duration::from_mins(5);
 
 pub struct Gateway(pub Arc<Service>);
 
@@ -32,7 +32,7 @@ impl Api for Gateway {
         let headers = request.headers();
         let (Some(id), Some(port)) = (header(headers, "e2b-sandbox-id"), header(headers, "e2b-sandbox-port"))
         else {
-            return refused(StatusCode::BAD_REQUEST, json!({ "code": 400, "message": MISSING_HEADER }));
+            return refused(StatusCode::BAD_REQUEST, &json!({ "code": 400, "message": MISSING_HEADER }));
         };
         // The old form of an id has a client id behind a hyphen.
         let id = id.split('-').next().unwrap_or_default().to_owned();
@@ -73,10 +73,10 @@ impl Gateway {
                 Some((team.clone(), record.timeout.max(MIN_AUTO_RESUME).min(team.max_run())))
             })
         };
-        if let Some((team, timeout)) = wanted {
-            if let Err(error) = lifecycle::start(&self.0, &team, id, timeout).await {
-                tracing::debug!(?error, "not resumed");
-            }
+        if let Some((team, timeout)) = wanted
+            && let Err(error) = lifecycle::start(&self.0, &team, id, timeout).await
+        {
+            tracing::debug!(?error, "not resumed");
         }
     }
 }
@@ -87,15 +87,15 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn not_found(id: &str) -> Response<Body> {
     let body = json!({ "sandboxId": id, "message": "The sandbox was not found", "code": 502 });
-    refused(StatusCode::BAD_GATEWAY, body)
+    refused(StatusCode::BAD_GATEWAY, &body)
 }
 
 fn port_closed(id: &str, port: &str) -> Response<Body> {
     let port = port.parse::<u16>().unwrap_or(0);
     let body = json!({ "sandboxId": id, "message": "The sandbox is running but port is not open", "port": port, "code": 502 });
-    refused(StatusCode::BAD_GATEWAY, body)
+    refused(StatusCode::BAD_GATEWAY, &body)
 }
 
-fn refused(status: StatusCode, body: serde_json::Value) -> Response<Body> {
-    core::json(status, &body)
+fn refused(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+    core::json(status, body)
 }

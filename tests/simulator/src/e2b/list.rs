@@ -148,10 +148,10 @@ mod tests {
     #[test]
     fn both_official_clients_filters_are_understood() {
         for filter in ["metadata=crd%3Dns%25252Fname", "metadata=crd%3Dns%252Fname"] {
-            let metadata = metadata(&Query::parse(filter)).unwrap();
+            let metadata = metadata(&Query::parse(filter)).expect("a filter");
             assert_eq!(metadata, BTreeMap::from([("crd".to_owned(), "ns/name".to_owned())]), "{filter}");
         }
-        let two = metadata(&Query::parse("metadata=a%3D1%26b%3D2")).unwrap();
+        let two = metadata(&Query::parse("metadata=a%3D1%26b%3D2")).expect("a filter");
         assert_eq!(two.len(), 2);
         assert!(metadata(&Query::parse("metadata=novalue")).is_none());
     }

@@ -34,8 +34,8 @@ pub struct Machine {
 
 impl Machine {
     pub async fn start(isolation: &Isolation, clock: &Clock, blueprint: Blueprint) -> anyhow::Result<Self> {
-        let sandbox =
-            Arc::new(Sandbox::start(isolation, &blueprint.directory, &blueprint.hidden_commands).await?);
+        let Blueprint { directory, hidden_commands, default_user, .. } = &blueprint;
+        let sandbox = Arc::new(Sandbox::start(isolation, directory, default_user, hidden_commands).await?);
         let envd = Envd {
             processes: Arc::new(Processes::new(Arc::clone(&sandbox), clock.clone())),
             sandbox,
@@ -80,6 +80,7 @@ impl Machine {
         let _turn = self.turn.lock().await;
         self.disconnect();
         self.envd.sandbox.destroy().await;
+        self.envd.processes.release();
     }
 
     /// Where the host finds one of its files; see `Sandbox::host_path`.

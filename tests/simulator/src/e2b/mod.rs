@@ -28,7 +28,6 @@ use http::{Method, Response};
 use jiff::Timestamp;
 use serde::Serialize;
 use tempfile::TempDir;
-use tokio::runtime::Handle;
 
 pub use options::{API_KEY, Options, TEAM, Team, Template};
 pub use store::{Counters, Refusal, State, Unreachable};
@@ -44,8 +43,6 @@ use store::Store;
 #[derive(Clone)]
 pub struct E2b {
     service: Arc<Service>,
-    /// The stand-in's own runtime: what waits for processes has to run there.
-    runtime: Handle,
     api_url: String,
     sandbox_url: String,
     running: Arc<Mutex<Option<Running>>>,
@@ -77,16 +74,12 @@ impl E2b {
     /// Starts both servers. Fails where sandboxes cannot be isolated.
     pub async fn start(core: &Core, options: Options) -> anyhow::Result<Self> {
         let isolation = Isolation::probe().await?;
-        let (directory, temporary) = match &options.directory {
-            Some(directory) => {
-                std::fs::create_dir_all(directory)
-                    .with_context(|| format!("making {}", directory.display()))?;
-                (directory.clone(), None)
-            }
-            None => {
-                let temporary = tempfile::Builder::new().prefix("slipway-e2b-").tempdir()?;
-                (temporary.path().to_owned(), Some(temporary))
-            }
+        let (directory, temporary) = if let Some(directory) = &options.directory {
+            std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
+            (directory.clone(), None)
+        } else {
+            let temporary = tempfile::Builder::new().prefix("slipway-e2b-").tempdir()?;
+            (temporary.path().to_owned(), Some(temporary))
         };
         let service = Arc::new(Service::new(Store::new(&options), core.clock.clone(), isolation, directory));
         let api = Server::start(core, options.listen, Arc::new(LifecycleApi(Arc::clone(&service)))).await?;
@@ -95,7 +88,6 @@ impl E2b {
         let expiry = tokio::spawn(Arc::clone(&service).expire());
         Ok(Self {
             service,
-            runtime: Handle::current(),
             api_url: api.url(),
             sandbox_url: gateway.url(),
             running: Arc::new(Mutex::new(Some(Running {
@@ -113,11 +105,7 @@ impl E2b {
         if let Some(running) = &running {
             running.expiry.abort();
         }
-        let machines: Vec<_> = {
-            let mut store = self.service.peek();
-            store.sandboxes.drain().map(|(_, record)| record.machine).collect()
-        };
-        futures::future::join_all(machines.iter().map(|machine| machine.kill())).await;
+        self.service.kill_all().await;
     }
 
     /// For `E2B_API_URL`.
@@ -137,12 +125,12 @@ impl E2b {
     }
 
     pub fn counters(&self) -> Counters {
-        self.service.peek().counters
+        self.service.store().counters
     }
 
     /// Every sandbox that exists, running or paused, oldest run first.
     pub fn sandboxes(&self) -> Vec<SandboxInfo> {
-        let store = self.service.peek();
+        let store = self.service.store();
         let mut sandboxes: Vec<_> = store.sandboxes.values().map(SandboxInfo::of).collect();
         sandboxes.sort_by(|a, b| (a.started_at, &a.sandbox_id).cmp(&(b.started_at, &b.sandbox_id)));
         sandboxes
@@ -150,8 +138,9 @@ impl E2b {
 
     /// Kills a sandbox behind everybody's back; `false` when there is none.
     pub async fn kill(&self, id: &str) -> bool {
+        // What waits for processes has to run on the stand-in's own runtime.
         let (service, id) = (Arc::clone(&self.service), id.to_owned());
-        let killed = self.runtime.spawn(async move {
+        let killed = self.service.runtime().spawn(async move {
             let machine = service.remove(&id)?;
             service.store().counters.lost += 1;
             machine.kill().await;
@@ -163,13 +152,13 @@ impl E2b {
     /// Pauses a sandbox behind everybody's back; `false` when it is not running.
     pub async fn pause(&self, id: &str) -> bool {
         let (service, id) = (Arc::clone(&self.service), id.to_owned());
-        let paused = self.runtime.spawn(async move { service.pause(&id).await });
+        let paused = self.service.runtime().spawn(async move { service.pause(&id).await });
         matches!(paused.await, Ok(Ok(true)))
     }
 
     /// Lets envd of a running sandbox not answer, and breaks its streams; `None`: it answers again.
     pub fn set_unreachable(&self, id: &str, unreachable: Option<Unreachable>) -> bool {
-        let mut store = self.service.peek();
+        let mut store = self.service.store();
         let Some(record) = store.sandboxes.get_mut(id) else { return false };
         record.unreachable = unreachable;
         if unreachable.is_some() {
@@ -180,43 +169,43 @@ impl E2b {
 
     /// Sandboxes created from now on are missing from lists for this long, by the simulated clock.
     pub fn hide_new(&self, duration: Duration) {
-        self.service.peek().hide_new = duration;
+        self.service.store().hide_new = duration;
     }
 
     /// Creates take this much longer (real time).
     pub fn set_create_latency(&self, latency: Duration) {
-        self.service.peek().create_latency = latency;
+        self.service.store().create_latency = latency;
     }
 
     /// The next create is answered with this and has no effect. May be called several times.
     pub fn refuse_next_create(&self, refusal: Refusal) {
-        self.service.peek().refuse_creates.push_back(refusal);
+        self.service.store().refuse_creates.push_back(refusal);
     }
 
     /// Adds a team, or replaces the one of that name.
     pub fn set_team(&self, team: Team) {
-        let mut store = self.service.peek();
+        let mut store = self.service.store();
         store.teams.retain(|other| other.name != team.name);
         store.teams.push(team);
     }
 
     /// How many sandboxes of a team may run at the same time; `false` when there is no such team.
     pub fn set_concurrency_limit(&self, team: &str, limit: usize) -> bool {
-        let mut store = self.service.peek();
+        let mut store = self.service.store();
         let team = store.teams.iter_mut().find(|other| other.name == team);
         team.map(|team| team.max_sandboxes = limit).is_some()
     }
 
     /// Adds a template, or replaces the one of that name.
     pub fn set_template(&self, template: Template) {
-        let mut store = self.service.peek();
+        let mut store = self.service.store();
         store.templates.retain(|other| other.name != template.name);
         store.templates.push(template);
     }
 
     /// Removes a template; `false` when there is none of that name.
     pub fn remove_template(&self, name: &str) -> bool {
-        let mut store = self.service.peek();
+        let mut store = self.service.store();
         let before = store.templates.len();
         store.templates.retain(|template| template.name != name);
         store.templates.len() < before
@@ -224,7 +213,7 @@ impl E2b {
 
     /// Where the host finds a file of a sandbox, for comparing trees. Only /home, /root, /tmp and /var/tmp have one.
     pub fn host_path(&self, id: &str, path: &str) -> Option<PathBuf> {
-        self.service.peek().sandboxes.get(id)?.machine.host_path(path)
+        self.service.store().sandboxes.get(id)?.machine.host_path(path)
     }
 
     /// Control calls below `/e2b/`; `path` is without that prefix. `None`: unknown, answered with 404.

@@ -2,9 +2,10 @@
 //! `E2b` is its handle for tests, the lifecycle API and `gateway` its faces on the wire.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::machine::Machine;
@@ -18,25 +19,31 @@ pub struct Service {
     isolation: Isolation,
     directory: PathBuf,
     changed: Notify,
+    /// Every machine, also those whose record is gone while they are still being killed.
+    machines: Mutex<Vec<Weak<Machine>>>,
+    /// The stand-in's own runtime: callers may come from any thread.
+    runtime: Handle,
 }
 
 impl Service {
+    /// To be called on the runtime that the stand-in is to live on.
     pub fn new(store: Store, clock: Clock, isolation: Isolation, directory: PathBuf) -> Self {
-        Self { store: Mutex::new(store), clock, isolation, directory, changed: Notify::new() }
+        let runtime = Handle::current();
+        let (store, changed, machines) = (Mutex::new(store), Notify::new(), Mutex::default());
+        Self { store, clock, isolation, directory, changed, machines, runtime }
+    }
+
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// The records, with every lifetime that is over already ended. Never held across an await.
-    pub fn store(self: &Arc<Self>) -> MutexGuard<'_, Store> {
+    pub fn store(&self) -> MutexGuard<'_, Store> {
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         for followup in store.expire(self.clock.now()) {
-            tokio::spawn(followup.run());
+            self.runtime.spawn(followup.run());
         }
         store
-    }
-
-    /// The records as they are, for callers outside of the stand-in's own runtime.
-    pub fn peek(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn now(&self) -> Timestamp {
@@ -54,6 +61,24 @@ impl Service {
     /// Where the sandboxes' directories are.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    fn machines(&self) -> MutexGuard<'_, Vec<Weak<Machine>>> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be called for every machine that came up.
+    pub fn register(&self, machine: &Arc<Machine>) {
+        let mut machines = self.machines();
+        machines.retain(|machine| machine.strong_count() > 0);
+        machines.push(Arc::downgrade(machine));
+    }
+
+    /// Kills every machine that there is.
+    pub async fn kill_all(&self) {
+        self.store().sandboxes.clear();
+        let machines: Vec<_> = self.machines().iter().filter_map(Weak::upgrade).collect();
+        futures::future::join_all(machines.iter().map(|machine| machine.kill())).await;
     }
 
     /// To be called when a lifetime was added or changed.
@@ -78,7 +103,7 @@ impl Service {
     }
 
     /// Pauses a running sandbox; `false` when it is not running.
-    pub async fn pause(self: &Arc<Self>, id: &str) -> anyhow::Result<bool> {
+    pub async fn pause(&self, id: &str) -> anyhow::Result<bool> {
         let (machine, turn) = {
             let now = self.now();
             let mut store = self.store();
@@ -98,7 +123,7 @@ impl Service {
     }
 
     /// Removes a sandbox, running or paused; `None` when there is none.
-    pub fn remove(self: &Arc<Self>, id: &str) -> Option<Arc<Machine>> {
+    pub fn remove(&self, id: &str) -> Option<Arc<Machine>> {
         let record = self.store().sandboxes.remove(id);
         record.map(|record| record.machine)
     }

@@ -114,6 +114,8 @@ impl Deliveries {
         let client = reqwest::Client::builder()
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
+            // A connection kept open would be stale after the receiver restarts, and keep it from ending.
+            .pool_max_idle_per_host(0)
             // Hooks are on loopback; a proxy of the environment must not see them.
             .no_proxy()
             .build()?;

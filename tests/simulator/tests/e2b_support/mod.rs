@@ -2,6 +2,8 @@
 //! Speaks plain HTTP: the official SDKs check the same from their side (`tests/sdk/`).
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod recording;
+
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -61,6 +63,21 @@ impl World {
         assert_eq!(status, 201, "{answer}");
         let text = |name: &str| answer[name].as_str().expect("a text").to_owned();
         Sandbox { id: text("sandboxID"), token: text("envdAccessToken") }
+    }
+
+    /// What the API says about a sandbox that exists.
+    pub async fn detail(&self, sandbox: &Sandbox) -> Value {
+        let (status, body) = self.get(&format!("/sandboxes/{}", sandbox.id)).await;
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    /// Seconds from now, by the simulated clock, to a sandbox's end.
+    pub async fn life(&self, sandbox: &Sandbox) -> i64 {
+        let detail = self.detail(sandbox).await;
+        let end: jiff::Timestamp = detail["endAt"].as_str().expect("a time").parse().expect("a time");
+        let left = end.duration_since(self.simulator.clock.now());
+        left.round(jiff::Unit::Second).expect("a small number").as_secs()
     }
 
     /// A request to a sandbox's envd, with its token.
@@ -168,6 +185,12 @@ impl Run {
         }
         run
     }
+}
+
+/// The target of a file request.
+pub fn files(path: &str) -> String {
+    let url = reqwest::Url::parse_with_params("http://host/files", [("path", path)]).expect("a URL");
+    format!("/files?{}", url.query().expect("a query"))
 }
 
 /// Status and JSON body; null when the body is not JSON.

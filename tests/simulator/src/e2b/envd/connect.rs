@@ -80,26 +80,24 @@ impl Error {
     }
 }
 
-/// The message of a unary request, or the 415 that a wrong content type gets.
-pub fn unary_message<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: &Bytes,
-) -> Result<Result<T, Error>, Response<Body>> {
-    if !is_type(headers, "application/json") {
-        return Err(unsupported(UNARY_POST));
-    }
-    Ok(message(body))
+/// The 415 of a unary request with a wrong content type.
+pub fn refuse_unary(headers: &HeaderMap) -> Option<Response<Body>> {
+    (!is_type(headers, "application/json")).then(|| unsupported(UNARY_POST))
 }
 
-/// The message of a request that is answered by a stream, or the 415 that a wrong content type gets.
-pub fn stream_message<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: &Bytes,
-) -> Result<Result<T, Error>, Response<Body>> {
-    if !is_type(headers, "application/connect+json") {
-        return Err(unsupported(STREAM_POST));
-    }
-    Ok(unwrap(body).and_then(message))
+/// The 415 of a request with a wrong content type that would be answered by a stream.
+pub fn refuse_stream(headers: &HeaderMap) -> Option<Response<Body>> {
+    (!is_type(headers, "application/connect+json")).then(|| unsupported(STREAM_POST))
+}
+
+/// The message of a unary request.
+pub fn unary_message<T: DeserializeOwned>(body: &Bytes) -> Result<T, Error> {
+    message(body)
+}
+
+/// The message of a request that is answered by a stream.
+pub fn stream_message<T: DeserializeOwned>(body: &Bytes) -> Result<T, Error> {
+    unwrap(body).and_then(message)
 }
 
 /// The payload of the one envelope that a request consists of.

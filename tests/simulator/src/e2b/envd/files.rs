@@ -1,6 +1,8 @@
 //! `GET /files`: one file as it is, whole or a range of it, streamed.
 //! `upload` is its counterpart; errors are in envd's words.
 
+use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
@@ -28,65 +30,55 @@ const CHUNK: usize = 64 * 1024;
 
 pub(super) async fn get(envd: &Envd, now: Timestamp, request: &Request<Bytes>) -> Response<Body> {
     match open(envd, now, request) {
-        Ok(Opened::File(file, metadata, name)) => serve(file, &metadata, &name, request).await,
+        Ok(Some((file, name))) => serve(file, &name, request).unwrap_or_else(|error| {
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("error opening file: {error}")).into()
+        }),
         // As a real envd: whoever reads a FIFO waits for its writer.
-        Ok(Opened::Fifo) => std::future::pending().await,
+        Ok(None) => std::future::pending().await,
         Err(failure) => failure.into(),
     }
 }
 
-enum Opened {
-    File(std::fs::File, std::fs::Metadata, String),
-    Fifo,
-}
-
-fn open(envd: &Envd, now: Timestamp, request: &Request<Bytes>) -> Result<Opened, Failure> {
+/// The file and its name; `None` for a FIFO.
+fn open(envd: &Envd, now: Timestamp, request: &Request<Bytes>) -> Result<Option<(File, String)>, Failure> {
     let query = Query::parse(request.uri().query().unwrap_or(""));
     envd.authorize_file(now, request.headers(), &query, "read")?;
     let user = envd.file_user(&query)?;
     let path = paths::expand(query.get("path").unwrap_or(""), &user);
     let shown = path.display();
-    let metadata = envd.sandbox.view.stat(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            Failure::new(StatusCode::NOT_FOUND, format!("path '{shown}' does not exist"))
+    let metadata = envd.sandbox.view.stat(&path).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Failure::new(StatusCode::NOT_FOUND, format!("path '{shown}' does not exist"));
         }
-        _ => {
-            let cause = failed("stat", &path, &error);
-            let message = format!("error checking if path exists '{shown}': {cause}");
-            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message)
-        }
+        let cause = failed("stat", &path, &error);
+        let message = format!("error checking if path exists '{shown}': {cause}");
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     })?;
     if metadata.is_dir() {
         return Err(Failure::new(StatusCode::BAD_REQUEST, format!("path '{shown}' is a directory")));
     }
     if metadata.file_type().is_fifo() {
-        return Ok(Opened::Fifo);
+        return Ok(None);
     }
     let file = envd.sandbox.view.read(&path).map_err(|error| {
         let message = format!("error opening file '{shown}': {}", failed("open", &path, &error));
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     })?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Opened::File(file, metadata, name))
+    Ok(Some((file, name)))
 }
 
-async fn serve(
-    mut file: std::fs::File,
-    metadata: &std::fs::Metadata,
-    name: &str,
-    request: &Request<Bytes>,
-) -> Response<Body> {
+fn serve(mut file: File, name: &str, request: &Request<Bytes>) -> io::Result<Response<Body>> {
+    let metadata = file.metadata()?;
     let size = metadata.size();
     let kind = content_type(name, &mut file);
     let range = request.headers().get(RANGE).and_then(|value| value.to_str().ok());
     let (status, first, length) = match range.map(|range| parse_range(range, size)) {
         Some(Range::Part(first, length)) => (StatusCode::PARTIAL_CONTENT, first, length),
-        Some(Range::Unsatisfiable) => return unsatisfiable(size),
+        Some(Range::Unsatisfiable) => return Ok(unsatisfiable(size)),
         Some(Range::Ignored) | None => (StatusCode::OK, 0, size),
     };
-    if let Err(error) = file.seek(SeekFrom::Start(first)) {
-        return Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into();
-    }
+    file.seek(SeekFrom::Start(first))?;
     let chunks = ReaderStream::with_capacity(tokio::fs::File::from_std(file).take(length), CHUNK);
     let frames = futures::StreamExt::map(chunks, |chunk| chunk.map(Frame::data).map_err(BoxError::from));
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
@@ -103,7 +95,7 @@ async fn serve(
         headers.insert(LAST_MODIFIED, value(&modified.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()));
     }
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    response
+    Ok(response)
 }
 
 enum Range {
@@ -141,7 +133,7 @@ fn unsatisfiable(size: u64) -> Response<Body> {
 }
 
 /// By extension; without a known one by looking at the beginning, as Go's `http.ServeContent`.
-fn content_type(name: &str, file: &mut std::fs::File) -> &'static str {
+fn content_type(name: &str, file: &mut File) -> &'static str {
     let extension = Path::new(name).extension().and_then(|extension| extension.to_str()).unwrap_or("");
     match extension.to_ascii_lowercase().as_str() {
         "txt" => return "text/plain; charset=utf-8",
@@ -177,7 +169,8 @@ fn disposition(name: &str) -> HeaderValue {
             if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
                 escaped.push(char::from(byte));
             } else {
-                escaped.push_str(&format!("%{byte:02X}"));
+                // Writing to a String cannot fail.
+                let _ = write!(escaped, "%{byte:02X}");
             }
             escaped
         });

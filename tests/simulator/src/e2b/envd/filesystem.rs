@@ -1,4 +1,4 @@
-//! `filesystem.Filesystem`: ListDir, Stat, MakeDir, Move and Remove.
+//! `filesystem.Filesystem`: `ListDir`, `Stat`, `MakeDir`, `Move` and `Remove`.
 //! `entry` describes files, `sandbox::view` finds them.
 
 use std::io;
@@ -37,12 +37,11 @@ pub fn handle(envd: &Envd, procedure: &str, request: &Request<Bytes>) -> Option<
         "Remove" => remove,
         _ => return None,
     };
-    let message = match connect::unary_message::<Message>(request.headers(), request.body()) {
-        Ok(message) => message,
-        Err(response) => return Some(response),
-    };
-    let answer = envd.rpc_user(request.headers()).and_then(|user| act(envd, &user, &message?));
-    Some(connect::unary(answer))
+    connect::refuse_unary(request.headers()).or_else(|| {
+        let user = envd.rpc_user(request.headers());
+        let answer = user.and_then(|user| act(envd, &user, &connect::unary_message(request.body())?));
+        Some(connect::unary(answer))
+    })
 }
 
 fn stat(envd: &Envd, user: &User, message: &Message) -> Result<Value, Error> {
@@ -67,7 +66,7 @@ fn list(envd: &Envd, user: &User, message: &Message) -> Result<Value, Error> {
     let requested = paths::expand(&message.path, user);
     let resolved = envd.sandbox.view.resolve(&requested).map_err(|error| match error {
         ResolveError::TooManyLinks => {
-            let message = format!("cyclic symlink or chain >255 links at {requested:?}");
+            let message = format!("cyclic symlink or chain >255 links at \"{}\"", requested.display());
             Error::new(Code::FailedPrecondition, message)
         }
         ResolveError::Lstat(path, error) if error.kind() == io::ErrorKind::NotFound => {

@@ -59,15 +59,21 @@ impl Envd {
     /// Answers one request. `now` decides whether a signed URL has expired.
     pub async fn handle(&self, now: Timestamp, request: Request<Bytes>) -> Response<Body> {
         let path = request.uri().path().to_owned();
-        if let Err(response) = self.authorize(&path, request.headers()) {
-            return response;
+        if let Err(failure) = self.authorize(&path, request.headers()) {
+            return failure.into();
         }
         if let Some(procedure) = path.strip_prefix("/filesystem.Filesystem/") {
-            return called(request.method(), || filesystem::handle(self, procedure, &request));
+            if request.method() != Method::POST {
+                return not_allowed(&["POST"]);
+            }
+            // Large trees must not hold up other requests.
+            let (envd, procedure) = (self.clone(), procedure.to_owned());
+            let answer = tokio::task::spawn_blocking(move || filesystem::handle(&envd, &procedure, &request));
+            return answer.await.ok().flatten().unwrap_or_else(not_found);
         }
         if let Some(procedure) = path.strip_prefix("/process.Process/") {
             if request.method() != Method::POST {
-                return called(request.method(), || None);
+                return not_allowed(&["POST"]);
             }
             return process::handle(self, procedure, request).await.unwrap_or_else(not_found);
         }
@@ -83,14 +89,14 @@ impl Envd {
     }
 
     /// The check before any handler: /health is open, /files may be signed instead.
-    fn authorize(&self, path: &str, headers: &HeaderMap) -> Result<(), Response<Body>> {
+    fn authorize(&self, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
         let given = headers.get("x-access-token").map(HeaderValue::as_bytes);
         if matches!(path, "/health" | "/files") || given == Some(self.token.as_bytes()) {
             return Ok(());
         }
         let message =
             "unauthorized access, please provide a valid access token or method signing if supported";
-        Err(error(StatusCode::UNAUTHORIZED, message))
+        Err(Failure::new(StatusCode::UNAUTHORIZED, message))
     }
 
     /// The check of /files: the token in a header, or a signature made with it.
@@ -169,10 +175,6 @@ impl From<Failure> for Response<Body> {
     fn from(failure: Failure) -> Self {
         error(failure.status, &failure.message)
     }
-}
-
-fn called(method: &Method, answer: impl FnOnce() -> Option<Response<Body>>) -> Response<Body> {
-    if method == Method::POST { answer().unwrap_or_else(not_found) } else { not_allowed(&["POST"]) }
 }
 
 fn health() -> Response<Body> {

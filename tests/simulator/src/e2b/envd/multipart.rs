@@ -51,12 +51,11 @@ fn parameter(header: &str, wanted: &str) -> Option<String> {
     let mut rest = header.split_once(';')?.1;
     loop {
         let (name, value) = rest.split_once('=')?;
-        let (value, after) = match value.strip_prefix('"') {
-            Some(quoted) => unquote(quoted)?,
-            None => {
-                let (value, after) = value.split_once(';').unwrap_or((value, ""));
-                (value.trim().to_owned(), after)
-            }
+        let (value, after) = if let Some(quoted) = value.strip_prefix('"') {
+            unquote(quoted)?
+        } else {
+            let (value, after) = value.split_once(';').unwrap_or((value, ""));
+            (value.trim().to_owned(), after)
         };
         if name.trim().eq_ignore_ascii_case(wanted) {
             return Some(value);
@@ -93,7 +92,7 @@ mod tests {
             b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"/a/b \\\"c\\\".txt\"\r\n\
             Content-Type: text/plain\r\n\r\nhi\r\n--not\r\n--x\r\n\
             Content-Disposition: form-data; name=other\r\n\r\n\r\n--x--\r\n";
-        let parts = parts("multipart/form-data; boundary=x", body).unwrap();
+        let parts = parts("multipart/form-data; boundary=x", body).expect("a form");
         assert_eq!(parts.len(), 2);
         assert_eq!(parts[0].name, "file");
         assert_eq!(parts[0].filename.as_deref(), Some("/a/b \"c\".txt"));

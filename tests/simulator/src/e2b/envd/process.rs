@@ -1,4 +1,4 @@
-//! `process.Process`: Start, Connect, List, SendSignal, SendInput and CloseStdin.
+//! `process.Process`: `Start`, `Connect`, `List`, `SendSignal`, `SendInput` and `CloseStdin`.
 //! `processes` holds what runs; this is its API on the wire.
 
 use std::collections::HashMap;
@@ -28,19 +28,13 @@ use crate::core::serve::BoxError;
 /// How often a silent stream is kept alive when the client does not say (seconds).
 const KEEPALIVE: u64 = 90;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(default)]
 struct StartRequest {
     process: ProcessConfig,
     pty: Option<Value>,
     tag: Option<String>,
     stdin: Option<bool>,
-}
-
-impl Default for StartRequest {
-    fn default() -> Self {
-        Self { process: ProcessConfig::default(), pty: None, tag: None, stdin: None }
-    }
 }
 
 #[derive(Deserialize, Default)]
@@ -79,22 +73,19 @@ struct Input {
 pub async fn handle(envd: &Envd, procedure: &str, request: Request<Bytes>) -> Option<Response<Body>> {
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
-    let response = match procedure {
-        "Start" => match connect::stream_message(headers, &body) {
-            Ok(message) => started(envd, headers, message).await,
-            Err(response) => response,
-        },
-        "Connect" => match connect::stream_message(headers, &body) {
-            Ok(message) => connected(envd, headers, message),
-            Err(response) => response,
-        },
-        "List" | "SendSignal" | "SendInput" | "CloseStdin" => match connect::unary_message(headers, &body) {
-            Ok(message) => connect::unary(unary(envd, procedure, message).await),
-            Err(response) => response,
-        },
+    let refused = match procedure {
+        "Start" | "Connect" => connect::refuse_stream(headers),
+        "List" | "SendSignal" | "SendInput" | "CloseStdin" => connect::refuse_unary(headers),
         _ => return None,
     };
-    Some(response)
+    if refused.is_some() {
+        return refused;
+    }
+    Some(match procedure {
+        "Start" => started(envd, headers, connect::stream_message(&body)).await,
+        "Connect" => connected(envd, headers, connect::stream_message(&body)),
+        _ => connect::unary(unary(envd, procedure, connect::unary_message(&body)).await),
+    })
 }
 
 async fn unary(envd: &Envd, procedure: &str, message: Result<Selected, Error>) -> Result<Value, Error> {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::super::sandbox::Sandbox;
@@ -86,6 +86,9 @@ pub struct Processes {
     table: Mutex<HashMap<u32, Arc<Process>>>,
     /// Whether the sandbox is frozen; lifetimes do not run out meanwhile.
     frozen: watch::Sender<bool>,
+    /// Held for reading by starts, for writing while frozen: nothing starts in a frozen sandbox.
+    starts: Arc<RwLock<()>>,
+    no_starts: Mutex<Option<OwnedRwLockWriteGuard<()>>>,
 }
 
 impl Process {
@@ -150,7 +153,14 @@ impl Process {
 
 impl Processes {
     pub fn new(sandbox: Arc<Sandbox>, clock: Clock) -> Self {
-        Self { sandbox, clock, table: Mutex::default(), frozen: watch::Sender::new(false) }
+        Self {
+            sandbox,
+            clock,
+            table: Mutex::default(),
+            frozen: watch::Sender::new(false),
+            starts: Arc::default(),
+            no_starts: Mutex::default(),
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<u32, Arc<Process>>> {
@@ -188,6 +198,8 @@ impl Processes {
         environment: &HashMap<String, String>,
         lifetime: Option<Duration>,
     ) -> anyhow::Result<(Arc<Process>, mpsc::Receiver<Event>)> {
+        // A start that comes too late for a pause goes on after the resume, as in a real machine.
+        let _start = self.starts.read().await;
         let mut command = self.sandbox.enter(Some(user));
         command
             .args(["/bin/sh", "-c", WRAPPER, "sh", directory, &config.cmd])
@@ -236,6 +248,8 @@ impl Processes {
 
     /// Stops everything in the sandbox.
     pub async fn freeze(&self) -> anyhow::Result<()> {
+        let no_starts = Arc::clone(&self.starts).write_owned().await;
+        *self.no_starts.lock().unwrap_or_else(PoisonError::into_inner) = Some(no_starts);
         self.frozen.send_replace(true);
         self.sandbox.freeze(&self.wrappers()).await
     }
@@ -243,8 +257,14 @@ impl Processes {
     /// Lets everything in the sandbox continue.
     pub async fn thaw(&self) -> anyhow::Result<()> {
         self.sandbox.thaw(&self.wrappers()).await?;
-        self.frozen.send_replace(false);
+        self.release();
         Ok(())
+    }
+
+    /// Lets go of everything that waits for the sandbox to continue: it does, or never will.
+    pub fn release(&self) {
+        self.no_starts.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.frozen.send_replace(false);
     }
 
     fn wrappers(&self) -> Vec<u32> {

@@ -40,10 +40,9 @@ fn write_all(envd: &Envd, now: Timestamp, request: &Request<Bytes>) -> Result<Ve
     let query = Query::parse(request.uri().query().unwrap_or(""));
     envd.authorize_file(now, request.headers(), &query, "write")?;
     let bad = |message: String| Failure::new(StatusCode::BAD_REQUEST, message);
-    if let Some(encoding) = request.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()) {
-        if encoding != "identity" {
-            return Err(bad(format!("error decompressing request body: unsupported encoding: {encoding}")));
-        }
+    let encoding = request.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    if let Some(encoding) = encoding.filter(|encoding| *encoding != "identity") {
+        return Err(bad(format!("error decompressing request body: unsupported encoding: {encoding}")));
     }
     let user = envd.file_user(&query)?;
     let content_type =

@@ -57,7 +57,7 @@ impl Isolation {
             privileged: nix::unistd::geteuid().is_root(),
         };
         let dir = tempfile::tempdir().context("a directory for the first sandbox")?;
-        let sandbox = Sandbox::start(&isolation, &dir.path().join("probe"), &[]).await.context(
+        let sandbox = Sandbox::start(&isolation, &dir.path().join("probe"), users::USER, &[]).await.context(
             "sandboxes need mount and PID namespaces: run as root, or allow unprivileged user namespaces \
              (kernel.unprivileged_userns_clone=1, user.max_user_namespaces > 0, no AppArmor restriction)",
         )?;
@@ -82,8 +82,13 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Sets a sandbox up in `dir`, which must not exist. `hidden` names commands that are not in it.
-    pub async fn start(isolation: &Isolation, dir: &Path, hidden: &[String]) -> anyhow::Result<Self> {
-        let users = Users::of_host(isolation.privileged).context("reading the host's users")?;
+    pub async fn start(
+        isolation: &Isolation,
+        dir: &Path,
+        default_user: &str,
+        hidden: &[String],
+    ) -> anyhow::Result<Self> {
+        let users = Users::of_host(isolation.privileged, default_user).context("reading the host's users")?;
         prepare(dir, &users, isolation.privileged).with_context(|| format!("preparing {}", dir.display()))?;
         let mut command = Command::new(&isolation.unshare);
         if !isolation.privileged {
@@ -142,12 +147,7 @@ impl Sandbox {
     pub async fn freeze(&self, wrappers: &[u32]) -> anyhow::Result<()> {
         self.script("kill -STOP -1; kill -CONT \"$1\"", &[&self.guard_pid.to_string()]).await?;
         // A wrapper that stops late would miss the SIGCONT of a quick resume and never continue.
-        let stopped = async {
-            while wrappers.iter().any(|pid| !stopped_or_gone(*pid)) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(DEADLINE, stopped).await.context("the sandbox's processes do not stop")
+        wait_for(wrappers, &['T', 't']).await.context("the sandbox's processes do not stop")
     }
 
     /// Lets every process continue.
@@ -157,7 +157,8 @@ impl Sandbox {
             // ESRCH: it ended meanwhile.
             let _ = kill(Pid::from_raw(wrapper), Signal::SIGCONT);
         }
-        Ok(())
+        // A wrapper that continues sends its child a SIGCONT of its own; late, that would undo the next freeze.
+        wait_for(wrappers, &['S']).await.context("the sandbox's processes do not continue")
     }
 
     /// Ends every process and removes every file.
@@ -170,7 +171,9 @@ impl Sandbox {
                 tracing::warn!(dir = %self.dir.display(), "a sandbox does not end");
             }
         }
-        if let Err(error) = tokio::fs::remove_dir_all(&self.dir).await {
+        let removed = tokio::fs::remove_dir_all(&self.dir).await;
+        // Destroyed before.
+        if let Err(error) = removed.or_else(gone) {
             tracing::warn!(dir = %self.dir.display(), %error, "a sandbox's files were not removed");
         }
     }
@@ -211,7 +214,9 @@ fn prepare(dir: &Path, users: &Users, privileged: bool) -> anyhow::Result<()> {
     std::fs::write(dir.join("group"), users.group())?;
     if privileged {
         let user = users.by_name(users::USER).context("the sandbox's own user is missing")?;
-        std::os::unix::fs::chown(dir.join("home/user"), Some(user.uid), Some(user.gid))?;
+        std::os::unix::fs::chown(dir.join("home/user"), Some(user.uid), Some(user.gid)).context(
+            "giving /home/user to its user: root must be able to use other user ids, here it has one only",
+        )?;
     }
     Ok(())
 }
@@ -232,9 +237,25 @@ async fn ready(init: &mut Child) -> anyhow::Result<(i32, u32)> {
     bail!("setting up a sandbox failed: {}", message.trim());
 }
 
-fn stopped_or_gone(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    // The state follows the command, which is in brackets and may hold anything.
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    matches!(state, Some('T' | 't' | 'Z' | 'X'))
+fn gone(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+/// Waits until each of the processes is in one of these states of `/proc`, or gone.
+async fn wait_for(pids: &[u32], states: &[char]) -> anyhow::Result<()> {
+    let there =
+        |pid: &u32| state(*pid).is_none_or(|state| states.contains(&state) || matches!(state, 'Z' | 'X'));
+    let waited = async {
+        while !pids.iter().all(there) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    Ok(tokio::time::timeout(DEADLINE, waited).await?)
+}
+
+/// The state of a process; `None` when there is none.
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // It follows the command, which is in brackets and may hold anything.
+    stat.rsplit_once(") ")?.1.chars().next()
 }

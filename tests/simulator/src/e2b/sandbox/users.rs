@@ -1,8 +1,6 @@
 //! Who lives in a sandbox: the host's users and E2B's `user`, who owns /home/user.
 //! Written into the sandbox by its owner, asked by `envd` for names, ids and homes.
 
-use std::fmt::Write as _;
-
 /// The user that commands run as by default, as in E2B's templates.
 pub const USER: &str = "user";
 
@@ -18,31 +16,30 @@ pub struct User {
 /// The sandbox's /etc/passwd and /etc/group.
 #[derive(Clone, Debug)]
 pub struct Users {
-    users: Vec<User>,
+    all: Vec<User>,
     groups: Vec<(String, u32)>,
     passwd: String,
     group: String,
 }
 
 impl Users {
-    /// The host's users plus `user`. In a user namespace only one id exists, 0, which then is `user`'s, too.
-    pub fn of_host(privileged: bool) -> std::io::Result<Self> {
+    /// The host's users plus `user`. In a user namespace only one id exists, 0: it is shown by the name of whoever
+    /// is the sandbox's default user.
+    pub fn of_host(privileged: bool, default_user: &str) -> std::io::Result<Self> {
         let id = if privileged { 1000 } else { 0 };
-        // First, so that the id is shown by this name.
-        let own = |host: String, line: String| {
-            let others = host.lines().filter(|line| !line.starts_with("user:"));
-            others.fold(line, |mut all, line| {
-                // Writing to a String cannot fail.
-                let _ = writeln!(all, "{line}");
-                all
-            })
+        let with_own = |host: &str, line: &str| {
+            let mut lines: Vec<&str> = host.lines().filter(|line| !line.starts_with("user:")).collect();
+            // The first line with an id gives the id its name.
+            let at = if privileged || default_user == USER { 0 } else { lines.len() };
+            lines.insert(at, line);
+            lines.join("\n") + "\n"
         };
         let passwd = std::fs::read_to_string("/etc/passwd")?;
-        let passwd = own(passwd, format!("{USER}:x:{id}:{id}::/home/{USER}:/bin/bash\n"));
+        let passwd = with_own(&passwd, &format!("{USER}:x:{id}:{id}::/home/{USER}:/bin/bash"));
         let group = std::fs::read_to_string("/etc/group")?;
-        let group = own(group, format!("{USER}:x:{id}:\n"));
+        let group = with_own(&group, &format!("{USER}:x:{id}:"));
         Ok(Self {
-            users: passwd.lines().filter_map(user).collect(),
+            all: passwd.lines().filter_map(user).collect(),
             groups: group.lines().filter_map(named_group).collect(),
             passwd,
             group,
@@ -58,15 +55,12 @@ impl Users {
     }
 
     pub fn by_name(&self, name: &str) -> Option<&User> {
-        self.users.iter().find(|user| user.name == name)
+        self.all.iter().find(|user| user.name == name)
     }
 
     /// The name that `uid` is shown by: the number itself when nobody has it.
     pub fn owner(&self, uid: u32) -> String {
-        self.users
-            .iter()
-            .find(|user| user.uid == uid)
-            .map_or_else(|| uid.to_string(), |user| user.name.clone())
+        self.all.iter().find(|user| user.uid == uid).map_or_else(|| uid.to_string(), |user| user.name.clone())
     }
 
     /// The name that `gid` is shown by.

@@ -1,0 +1,51 @@
+# The two commands of a newcomer are `make demo` and `make test`; the rest are their parts.
+SHELL := /usr/bin/env bash
+CARGO ?= cargo
+
+.PHONY: help demo test tools controlplane build fmt-check clippy unit integration sdk docs crds fmt
+
+help: ## What there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: tools controlplane ## The whole story on loopback, told as it happens (KEEP=1 leaves it running)
+	@echo "Building the operator and the stand-ins (some minutes the first time, seconds later)"
+	@$(CARGO) build --quiet --bin slipway --example demo
+	@$(CARGO) run --quiet --example demo
+
+test: tools fmt-check clippy docs controlplane unit integration sdk ## Everything that must be green
+	@echo "all tests passed"
+
+tools:
+	@tests/tools.sh
+
+controlplane: ## The pinned Kubernetes binaries, built once into a cache
+	@tests/controlplane/build.sh
+
+build:
+	$(CARGO) build --workspace --all-targets
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+fmt-check:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+unit:
+	$(CARGO) test --workspace --lib --bins
+
+integration: controlplane
+	$(CARGO) test --workspace --tests
+
+sdk: ## The stand-ins, checked by the official SDKs
+	tests/sdk/octokit/run.sh
+	tests/sdk/e2b-js/run.sh
+	tests/sdk/e2b-python/run.sh
+
+crds: ## Regenerate crds/ from the Rust types
+	$(CARGO) run --quiet --bin slipway -- crds > crds/slipway.dev.yaml

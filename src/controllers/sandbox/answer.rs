@@ -1,0 +1,112 @@
+//! What E2B answered, in the words of `domain::sandbox`.
+//! Part of the Sandbox controller; the table from answers to classes is `e2b::error`'s.
+
+use crate::{
+    api::{CreateAnswer, conditions::reason as ours},
+    domain::{
+        failure::{Class, Failure},
+        sandbox::{Ended, Life, PauseEnd, Seen, Step},
+    },
+    e2b::{self, Detail, Error, Listed, Pause, State, reason},
+};
+
+/// A failed call. A refused key has one reason, whatever API it is for.
+pub(super) fn failure(error: Error) -> Failure {
+    let denied = error.class == Class::Denied;
+    let failure = Failure::from(error);
+    Failure { reason: if denied { ours::CREDENTIALS_DENIED } else { failure.reason }, ..failure }
+}
+
+/// A create that gave no sandbox: what may have come of it, and why it failed.
+pub(super) fn not_created(error: Error) -> Ended {
+    let answer = create_answer(&error);
+    let reason = match (error.class, error.status) {
+        (Class::Invalid, _) if error.reason == reason::TEMPLATE_NOT_FOUND => Some(ours::TEMPLATE_NOT_FOUND),
+        // The key is good, but not for this template or this team: another spec may be taken.
+        (Class::Invalid, _) | (Class::Denied, Some(403)) => Some(ours::CREATE_REFUSED),
+        _ => None,
+    };
+    let failure = failure(error);
+    let failure = Failure { reason: reason.unwrap_or(failure.reason), ..failure };
+    Ended::NotCreated { answer, failure }
+}
+
+fn create_answer(error: &Error) -> CreateAnswer {
+    if !error.answered() || error.reason == reason::IDEMPOTENCY_IN_PROGRESS {
+        CreateAnswer::Lost
+    } else if error.status.is_some_and(|status| status >= 500 || status == 408)
+        || [reason::IDEMPOTENCY_UNKNOWN, reason::UNEXPECTED_ANSWER].contains(&error.reason)
+    {
+        CreateAnswer::Failed
+    } else {
+        CreateAnswer::Refused
+    }
+}
+
+/// A step that nothing was prepared for: the process has forgotten what the pass resolved.
+pub(super) fn without_key(step: &Step) -> Ended {
+    let failure = Failure {
+        operation: "getSecret",
+        class: Class::Transient,
+        reason: ours::RETRYING,
+        message: "the API key is not at hand".into(),
+    };
+    match step {
+        Step::Create { .. } => Ended::NotCreated { answer: CreateAnswer::Refused, failure },
+        Step::Connect { .. } => Ended::Connected(Err(failure)),
+        Step::Renew { .. } => Ended::Renewed(Err(failure)),
+        Step::Kill { id } => Ended::Killed { id: id.clone(), result: Err(failure) },
+        Step::Pause { id } => Ended::Paused { id: id.clone(), result: Err(failure) },
+    }
+}
+
+impl From<Pause> for PauseEnd {
+    fn from(pause: Pause) -> Self {
+        match pause {
+            Pause::Paused => Self::Paused,
+            Pause::AlreadyPaused => Self::Unclear,
+            Pause::Gone => Self::Gone,
+        }
+    }
+}
+
+impl From<State> for Life {
+    fn from(state: State) -> Self {
+        match state {
+            State::Running => Self::Running,
+            State::Paused => Self::Paused,
+        }
+    }
+}
+
+impl From<Detail> for Seen {
+    fn from(detail: Detail) -> Self {
+        Self {
+            id: detail.access.sandbox_id,
+            life: detail.state.into(),
+            started_at: detail.started_at,
+            end_at: detail.end_at,
+            metadata: detail.metadata,
+        }
+    }
+}
+
+impl From<Listed> for Seen {
+    fn from(listed: Listed) -> Self {
+        Self {
+            id: listed.sandbox_id,
+            life: listed.state.into(),
+            started_at: listed.started_at,
+            end_at: listed.end_at,
+            metadata: listed.metadata,
+        }
+    }
+}
+
+/// `spec.onTimeout` as E2B's adapter takes it.
+pub(super) fn on_timeout(on_timeout: crate::api::OnTimeout) -> e2b::OnTimeout {
+    match on_timeout {
+        crate::api::OnTimeout::Pause => e2b::OnTimeout::Pause,
+        crate::api::OnTimeout::Kill => e2b::OnTimeout::Kill,
+    }
+}

@@ -1,0 +1,53 @@
+//! The steps of `domain::sandbox` as calls to E2B: one match, no policy.
+//! Part of the Sandbox controller.
+
+use super::{SandboxController, answer, memory::Prepared};
+use crate::{
+    api::Sandbox,
+    domain::sandbox::{self, Ended, PauseEnd, Seen, Step},
+    e2b::{Account, CreateRequest, Error},
+};
+
+impl SandboxController {
+    pub(super) async fn take(&self, object: &Sandbox, step: &Step, prepared: &Prepared) -> Ended {
+        let account = &prepared.account;
+        let seconds = u32::try_from(object.spec.timeout_seconds).unwrap_or_default();
+        match step {
+            Step::Create { incarnation, key } => {
+                let request = CreateRequest {
+                    template: object.spec.template.clone(),
+                    timeout_seconds: seconds,
+                    on_timeout: answer::on_timeout(object.spec.on_timeout),
+                    env: prepared.env.clone(),
+                    metadata: sandbox::metadata(object, &self.installation, *incarnation),
+                };
+                match account.create(&request, key).await {
+                    Ok(created) => Ended::Created { id: created.access.sandbox_id },
+                    Err(error) => answer::not_created(error),
+                }
+            }
+            Step::Connect { id } => {
+                let connected = account.connect(id, seconds).await;
+                Ended::Connected(
+                    connected.map(|connected| connected.map(|it| it.resumed)).map_err(answer::failure),
+                )
+            }
+            Step::Renew { id } => Ended::Renewed(renew(account, id, seconds).await.map_err(answer::failure)),
+            Step::Kill { id } => {
+                // Not there any more is as good.
+                let result = account.kill(id).await.map(drop).map_err(answer::failure);
+                Ended::Killed { id: id.clone(), result }
+            }
+            Step::Pause { id } => {
+                let result = account.pause(id).await.map(PauseEnd::from).map_err(answer::failure);
+                Ended::Paused { id: id.clone(), result }
+            }
+        }
+    }
+}
+
+/// The time-out's own 404 is a paused sandbox's too: the look tells.
+async fn renew(account: &Account, id: &str, seconds: u32) -> Result<Option<Seen>, Error> {
+    account.set_timeout(id, seconds).await?;
+    Ok(account.get(id).await?.map(Seen::from))
+}

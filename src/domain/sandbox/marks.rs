@@ -1,0 +1,52 @@
+//! The marks by which a sandbox at E2B is known as ours: metadata and idempotency keys.
+//! Written at create, read wherever a list has to be understood.
+
+use super::Seen;
+use crate::api::{METADATA_PREFIX, Sandbox};
+use kube::ResourceExt;
+use std::collections::BTreeMap;
+
+const INSTALLATION: &str = "installation";
+const NAMESPACE: &str = "namespace";
+const UID: &str = "uid";
+const INCARNATION: &str = "incarnation";
+
+fn key(name: &str) -> String {
+    format!("{METADATA_PREFIX}{name}")
+}
+
+/// What every sandbox of the object carries: the filter of a list.
+pub fn own_marks(sandbox: &Sandbox, installation: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (key(INSTALLATION), installation.to_owned()),
+        (key(UID), sandbox.uid().unwrap_or_default()),
+    ])
+}
+
+/// The whole metadata of a sandbox to be made: the user's and ours.
+pub fn metadata(sandbox: &Sandbox, installation: &str, incarnation: i64) -> BTreeMap<String, String> {
+    let mut all = sandbox.spec.metadata.clone();
+    all.extend(own_marks(sandbox, installation));
+    all.insert(key(NAMESPACE), sandbox.namespace().unwrap_or_default());
+    all.insert(key(INCARNATION), incarnation.to_string());
+    all
+}
+
+/// `<uid without dashes>x<incarnation>x<attempt>`: E2B takes `[a-z0-9]{1,255}`.
+pub fn idempotency_key(uid: &str, incarnation: i64, attempt: i64) -> String {
+    format!("{}x{incarnation}x{attempt}", uid.replace('-', ""))
+}
+
+/// Whether the sandbox carries the object's uid.
+pub(super) fn is_ours(seen: &Seen, sandbox: &Sandbox) -> bool {
+    seen.metadata.get(&key(UID)).is_some_and(|uid| Some(uid) == sandbox.metadata.uid.as_ref())
+}
+
+/// Whether the sandbox carries the uid of another object.
+pub(super) fn is_anothers(seen: &Seen, sandbox: &Sandbox) -> bool {
+    seen.metadata.get(&key(UID)).is_some_and(|uid| Some(uid) != sandbox.metadata.uid.as_ref())
+}
+
+pub(super) fn incarnation(seen: &Seen) -> Option<i64> {
+    seen.metadata.get(&key(INCARNATION))?.parse().ok()
+}

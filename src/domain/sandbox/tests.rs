@@ -1,0 +1,164 @@
+//! Tables over the decisions: objects and sightings are built by the functions here.
+
+mod create;
+mod delete;
+mod known;
+mod walk;
+
+use super::*;
+use crate::{
+    api::{
+        CreateAnswer, Creating, DeletionPolicy, OnTimeout, PastSandbox, RecoveryPolicy, SandboxSpec,
+        conditions as names, conditions::reason,
+    },
+    domain::{
+        conditions::{self, Standing},
+        failure::{Class, Failure},
+        plan::Next,
+    },
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+pub const UID: &str = "0f1e2d3c-0000-4000-8000-000000000001";
+pub const KEY: &str = "fingerprint-a";
+const INSTALLATION: &str = "installation";
+const START: i64 = 1_800_000_000;
+
+pub fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(START + second).expect("in range")
+}
+
+/// A new object, not yet looked at.
+pub fn fresh() -> Sandbox {
+    let mut sandbox = Sandbox::new("box", SandboxSpec::default());
+    sandbox.metadata.uid = Some(UID.into());
+    sandbox.metadata.namespace = Some("ns".into());
+    sandbox.metadata.generation = Some(1);
+    sandbox.status = Some(SandboxStatus { observed_generation: -1, ..SandboxStatus::default() });
+    sandbox
+}
+
+/// An object whose sandbox `i1` runs from 0 to 300 s.
+pub fn running() -> Sandbox {
+    with(fresh(), |status| {
+        status.observed_generation = 1;
+        status.sandbox_id = Some("i1".into());
+        status.incarnation = Some(1);
+        status.state = Some(SandboxState::Running);
+        status.started_at = Some(Time(at(0)));
+        status.expires_at = Some(Time(at(300)));
+        status.credential = Some(KEY.into());
+        conditions::stand(&mut status.conditions, 1, at(0), Standing::Ready, reason::RUNNING, "");
+    })
+}
+
+pub fn paused() -> Sandbox {
+    with(running(), |status| {
+        status.state = Some(SandboxState::Paused);
+        status.expires_at = None;
+    })
+}
+
+/// An object whose sandbox `i1` was found to be gone at 0 s.
+pub fn gone() -> Sandbox {
+    with(running(), |status| {
+        status.state = Some(SandboxState::Gone);
+        status.expires_at = None;
+        status.history = vec![past(1, 0)];
+    })
+}
+
+pub fn past(incarnation: i64, ended: i64) -> PastSandbox {
+    PastSandbox {
+        sandbox_id: format!("i{incarnation}"),
+        incarnation,
+        started_at: None,
+        ended_at: Time(at(ended)),
+        reason: "NotFound".into(),
+    }
+}
+
+/// An object with a create of 0 s under way.
+pub fn creating(attempt: i64, answer: Option<CreateAnswer>) -> Sandbox {
+    with(fresh(), |status| {
+        status.observed_generation = 1;
+        status.creating = Some(Creating { incarnation: 1, attempt, requested_at: Time(at(0)), answer });
+    })
+}
+
+pub fn with(mut sandbox: Sandbox, change: impl FnOnce(&mut SandboxStatus)) -> Sandbox {
+    change(sandbox.status.get_or_insert_default());
+    sandbox
+}
+
+pub fn spec(mut sandbox: Sandbox, change: impl FnOnce(&mut SandboxSpec)) -> Sandbox {
+    change(&mut sandbox.spec);
+    sandbox
+}
+
+pub fn deleted(mut sandbox: Sandbox) -> Sandbox {
+    sandbox.metadata.deletion_timestamp = Some(Time(at(0)));
+    sandbox.metadata.generation = sandbox.metadata.generation.map(|generation| generation + 1);
+    sandbox
+}
+
+pub fn seen(id: &str, life: Life, end: i64) -> Seen {
+    Seen {
+        id: id.into(),
+        life,
+        started_at: at(0),
+        end_at: at(end),
+        metadata: metadata(&fresh(), INSTALLATION, 1),
+    }
+}
+
+pub fn failure(class: Class) -> Failure {
+    Failure { operation: "getSandbox", class, reason: "Why", message: "because".into() }
+}
+
+/// Nothing seen, a key at hand.
+pub fn idle() -> Observed {
+    Observed { credential: Some(Ok(KEY.into())), env: Some(Ok(())), ..Observed::default() }
+}
+
+pub fn needed() -> Observed {
+    asked(idle())
+}
+
+pub fn asked(mut observed: Observed) -> Observed {
+    observed.asked.needed = true;
+    observed
+}
+
+pub fn looked(look: Result<Option<Seen>, Failure>) -> Observed {
+    Observed { look: Some(look), ..idle() }
+}
+
+pub fn listed(list: Vec<Seen>) -> Observed {
+    Observed { listed: Some(Ok(list)), ..idle() }
+}
+
+pub fn ended(ended: Ended) -> Outcome {
+    Outcome { credential: KEY.into(), sent: at(0), ended }
+}
+
+/// Standing and reason of a status.
+pub fn stands(status: &SandboxStatus) -> (Standing, String) {
+    let is = |type_| conditions::is_true(&status.conditions, type_);
+    let standing = match (is(names::READY), is(names::RECONCILING), is(names::STALLED)) {
+        (true, false, false) => Standing::Ready,
+        (false, true, false) => Standing::Reconciling,
+        (false, false, true) => Standing::Stalled,
+        other => panic!("conditions contradict each other: {other:?}"),
+    };
+    let ready = conditions::find(&status.conditions, names::READY).expect("set");
+    (standing, ready.reason.clone())
+}
+
+pub fn message(status: &SandboxStatus) -> String {
+    conditions::find(&status.conditions, names::READY).expect("set").message.clone()
+}
+
+pub fn standing(standing: Standing, reason: &str) -> (Standing, String) {
+    (standing, reason.into())
+}

@@ -1,0 +1,178 @@
+//! The end of a Sandbox: policies, what may still come of a create, keys that are gone, E2B that is away.
+
+use super::*;
+
+fn policy(sandbox: Sandbox, policy: DeletionPolicy) -> Sandbox {
+    deleted(spec(sandbox, |s| s.deletion_policy = Some(policy)))
+}
+
+fn leaks(plan: &Plan<SandboxStatus, Step>) -> Option<&str> {
+    let note = plan.notes.iter().find(|note| note.warning && note.reason == reason::SANDBOX_LEAKED)?;
+    Some(&note.message)
+}
+
+#[test]
+fn the_policy_decides_what_happens_to_it() {
+    use DeletionPolicy::{Kill, Pause, Retain};
+    let kill = Some(Step::Kill { id: "i1".into() });
+    let pause = Some(Step::Pause { id: "i1".into() });
+    let table = [
+        (deleted(running()), Life::Running, kill.clone()),
+        (policy(running(), Kill), Life::Running, kill.clone()),
+        (policy(paused(), Kill), Life::Paused, kill),
+        (policy(running(), Pause), Life::Running, pause.clone()),
+        (policy(paused(), Pause), Life::Running, pause),
+        (policy(paused(), Pause), Life::Paused, None),
+    ];
+    for (sandbox, life, step) in table {
+        assert_eq!(wants(&sandbox, &Asked::default(), at(1)).read, Read::Get);
+        let plan = decide(&sandbox, &looked(Ok(Some(seen("i1", life, 300)))), at(1));
+        assert_eq!((plan.finalizer, plan.step.clone()), (step.is_some(), step));
+    }
+    let retained = policy(running(), Retain);
+    assert_eq!(wants(&retained, &Asked::default(), at(1)), Looking::default());
+    let plan = decide(&retained, &Observed::default(), at(1));
+    assert_eq!((plan.step, plan.finalizer), (None, false));
+    assert!(plan.notes[0].message.contains("i1"));
+}
+
+#[test]
+fn the_finalizer_goes_when_it_is_done() {
+    let end = |sandbox: Sandbox, outcome| {
+        let plan = decide(&sandbox, &looked(Ok(Some(seen("i1", Life::Running, 300)))), at(1));
+        record(&sandbox, plan, ended(outcome), at(2))
+    };
+    let id = || "i1".to_owned();
+    assert!(!end(deleted(running()), Ended::Killed { id: id(), result: Ok(()) }).finalizer);
+    let pause = |end_of| Ended::Paused { id: id(), result: Ok(end_of) };
+    let paused = || policy(running(), DeletionPolicy::Pause);
+    assert!(!end(paused(), pause(PauseEnd::Paused)).finalizer);
+    assert!(!end(paused(), pause(PauseEnd::Gone)).finalizer);
+    assert!(end(paused(), pause(PauseEnd::Unclear)).finalizer, "a look tells");
+    assert!(
+        end(deleted(running()), Ended::Killed { id: id(), result: Err(failure(Class::Transient)) }).finalizer
+    );
+}
+
+#[test]
+fn nothing_there_nothing_asked() {
+    let refused = creating(2, Some(CreateAnswer::Refused));
+    for sandbox in [fresh(), gone(), refused] {
+        let sandbox = deleted(sandbox);
+        assert_eq!(wants(&sandbox, &Asked::default(), at(1)), Looking::default());
+        assert!(!decide(&sandbox, &Observed::default(), at(1)).finalizer);
+    }
+    let plan = decide(&deleted(running()), &looked(Ok(None)), at(1));
+    assert!(!plan.finalizer, "404 under its own key is success");
+}
+
+#[test]
+fn what_may_come_of_a_create_is_awaited_and_dealt_with() {
+    for answer in [None, Some(CreateAnswer::Lost), Some(CreateAnswer::Failed)] {
+        let sandbox = deleted(creating(1, answer));
+        assert_eq!(wants(&sandbox, &Asked::default(), at(5)).read, Read::List);
+        let plan = decide(&sandbox, &listed(vec![]), at(5));
+        assert_eq!((plan.step, plan.finalizer, plan.next), (None, true, Next::At(at(15))));
+        let waiting = with(sandbox.clone(), |s| *s = plan.status);
+        let plan = decide(&waiting, &listed(vec![seen("i3", Life::Running, 300)]), at(15));
+        assert_eq!(plan.step.clone(), Some(Step::Kill { id: "i3".into() }));
+        let plan = record(&waiting, plan, ended(Ended::Killed { id: "i3".into(), result: Ok(()) }), at(15));
+        assert!(plan.finalizer, "another may come");
+        assert!(decide(&waiting, &listed(vec![]), at(99)).finalizer);
+        assert!(!decide(&waiting, &listed(vec![]), at(100)).finalizer);
+    }
+    let paused = policy(creating(1, None), DeletionPolicy::Pause);
+    let found = listed(vec![seen("i3", Life::Paused, 300), seen("i4", Life::Running, 300)]);
+    assert_eq!(decide(&paused, &found, at(5)).step, Some(Step::Pause { id: "i4".into() }));
+    assert!(
+        !decide(&policy(creating(1, None), DeletionPolicy::Retain), &Observed::default(), at(5)).finalizer
+    );
+}
+
+#[test]
+fn the_known_one_comes_before_the_search() {
+    let both = deleted(with(running(), |s| s.orphan_check_at = Some(Time(at(100)))));
+    assert_eq!(wants(&both, &Asked::default(), at(1)).read, Read::Get);
+    let plan = decide(&both, &looked(Ok(Some(seen("i1", Life::Running, 300)))), at(1));
+    let plan = record(&both, plan, ended(Ended::Killed { id: "i1".into(), result: Ok(()) }), at(2));
+    assert_eq!((plan.finalizer, plan.next), (true, Next::Now));
+    let left = with(both, |s| *s = plan.status);
+    assert_eq!(wants(&left, &Asked::default(), at(2)).read, Read::List);
+    assert!(!decide(&left, &listed(vec![]), at(100)).finalizer);
+}
+
+/// Runs the deletion with the same sighting until it is let go; the second of the release.
+fn let_go(mut sandbox: Sandbox, observed: &Observed) -> (i64, Plan<SandboxStatus, Step>) {
+    let mut now = at(1);
+    for _ in 0..200 {
+        let waits = wants(&sandbox, &Asked::default(), now) == Looking::default();
+        let nothing = Observed::default();
+        let plan = decide(&sandbox, if waits { &nothing } else { observed }, now);
+        if !plan.finalizer {
+            return (now.as_second() - START, plan);
+        }
+        assert_eq!(stands(&plan.status), standing(Standing::Reconciling, reason::DELETING));
+        let Next::At(next) = plan.next else { panic!("{:?}", plan.next) };
+        assert!(next > now, "no circle");
+        now = next;
+        sandbox = with(sandbox, |s| *s = plan.status);
+    }
+    panic!("never let go");
+}
+
+#[test]
+fn without_a_key_it_is_let_go_after_ten_minutes_and_named() {
+    let missing = Observed { credential: Some(Err(Lack::Missing("m".into()))), ..Observed::default() };
+    let invalid = Observed { credential: Some(Err(Lack::Invalid("m".into()))), ..Observed::default() };
+    let denied = looked(Err(failure(Class::Denied)));
+    for observed in [missing, invalid, denied] {
+        let (when, plan) = let_go(deleted(running()), &observed);
+        assert_eq!(when, 600);
+        let said = leaks(&plan).expect("a Warning");
+        assert!(said.contains("i1") && said.contains("stays paused until killed"), "{said}");
+    }
+    let other = deleted(with(running(), |s| s.credential = Some("fingerprint-b".into())));
+    let (when, plan) = let_go(other, &looked(Ok(None)));
+    assert_eq!(when, 600, "404 under another key is no proof");
+    assert!(leaks(&plan).is_some());
+}
+
+#[test]
+fn without_e2b_it_is_let_go_after_an_hour_and_named() {
+    let away = looked(Err(failure(Class::Transient)));
+    let (when, plan) = let_go(deleted(running()), &away);
+    assert_eq!(when, 3600);
+    assert!(leaks(&plan).is_some_and(|said| said.contains("i1")));
+    let kills = deleted(spec(running(), |s| s.on_timeout = OnTimeout::Kill));
+    let (_, plan) = let_go(kills, &away);
+    let said = leaks(&plan).expect("a Warning").to_owned();
+    assert!(!said.contains("paused"), "{said}");
+    let list_away = Observed { listed: Some(Err(failure(Class::Transient))), ..idle() };
+    let (when, plan) = let_go(deleted(creating(1, None)), &list_away);
+    assert_eq!(when, 3600);
+    assert!(leaks(&plan).is_some_and(|said| said.contains(UID)));
+}
+
+#[test]
+fn deletion_cuts_a_wait_short() {
+    let retry = crate::domain::retry::after(None, &failure(Class::Denied), UID, at(0)).retry;
+    let sandbox = deleted(with(running(), |s| s.retry = Some(retry)));
+    assert_eq!(wants(&sandbox, &Asked::default(), at(1)).read, Read::Get);
+}
+
+#[test]
+fn suspension_does_not_stop_a_deletion() {
+    let sandbox = deleted(spec(running(), |s| s.suspend = true));
+    let plan = decide(&sandbox, &looked(Ok(Some(seen("i1", Life::Running, 300)))), at(1));
+    assert_eq!(plan.step, Some(Step::Kill { id: "i1".into() }));
+}
+
+#[test]
+fn what_belongs_to_another_object_is_not_killed() {
+    let mut anothers = seen("i1", Life::Running, 300);
+    anothers.metadata.insert("slipway/uid".into(), "another".into());
+    let plan = decide(&deleted(running()), &looked(Ok(Some(anothers.clone()))), at(1));
+    assert_eq!((plan.step, plan.finalizer), (None, false));
+    let plan = decide(&deleted(creating(1, None)), &listed(vec![anothers]), at(5));
+    assert_eq!(plan.step, None);
+}

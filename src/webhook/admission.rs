@@ -1,0 +1,177 @@
+//! What a request must be before anybody looks into it, in the order of the checks: media type, size, headers, signature.
+//! Neighbours: `routes` calls it, `keyring` then says whether the signature is right.
+
+use super::answer::Answer;
+use crate::domain::signature::Signature;
+use bytes::{Buf, Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+use std::{pin::pin, time::Duration};
+use warp::http::{
+    HeaderMap,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT},
+};
+
+/// How long a body may take.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// GitHub sends nothing larger; what is larger is not read to its end.
+const GITHUB_MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
+
+const EVENT: &str = "X-GitHub-Event";
+const DELIVERY: &str = "X-GitHub-Delivery";
+const SIGNATURE: &str = "X-Hub-Signature-256";
+const TARGET_TYPE: &str = "X-GitHub-Hook-Installation-Target-Type";
+const TARGET_ID: &str = "X-GitHub-Hook-Installation-Target-ID";
+
+/// A request that may be a delivery: whole, and with a well-formed signature that nobody has checked yet.
+pub(super) struct Signed {
+    pub(super) signature: Signature,
+    pub(super) body: Bytes,
+    /// Where the hook says it is installed. Not signed: it may choose which secrets are tried, and nothing else.
+    pub(super) target: Option<Target>,
+}
+
+/// Where a hook is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    Repository(i64),
+    Organization(i64),
+}
+
+impl Target {
+    /// `integration` (a GitHub App) joins these when Repositories know their `appID`.
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let id = text(headers, TARGET_ID)?.parse().ok()?;
+        match text(headers, TARGET_TYPE)? {
+            "repository" => Some(Self::Repository(id)),
+            "organization" => Some(Self::Organization(id)),
+            _ => None,
+        }
+    }
+}
+
+/// The headers that name a delivery. They are not signed: good for logs and for sorting out events, not for more.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Name {
+    pub(super) event: Option<String>,
+    pub(super) delivery: Option<String>,
+}
+
+impl Name {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let short = |name| text(headers, name).filter(|value| !value.is_empty()).map(str::to_owned);
+        Self { event: short(EVENT), delivery: short(DELIVERY) }
+    }
+
+    fn missing(&self) -> Option<&'static str> {
+        match self {
+            Self { event: None, .. } => Some(EVENT),
+            Self { delivery: None, .. } => Some(DELIVERY),
+            _ => None,
+        }
+    }
+}
+
+/// Checks a request and reads its body, at most `limit` bytes. With `name`, its headers must be there.
+pub(super) async fn admit<B: Buf>(
+    headers: &HeaderMap,
+    body: impl Stream<Item = Result<B, warp::Error>>,
+    limit: usize,
+    name: Option<&Name>,
+) -> Result<Signed, Answer> {
+    let mut body = pin!(body);
+    let refused = match preflight(headers, limit) {
+        Err(answer) => Err(answer),
+        // Only a body of unknown length has to be read to know that it is too large.
+        Ok(None) => read(body.as_mut(), limit).await.map(Some),
+        Ok(Some(_)) => Ok(None),
+    };
+    let checked = refused.and_then(|read| {
+        if let Some(header) = name.and_then(Name::missing) {
+            return Err(Answer::MissingHeader(header));
+        }
+        let signature = only(headers, SIGNATURE).and_then(Signature::parse).ok_or(Answer::Unsigned)?;
+        Ok((read, signature))
+    });
+    match checked {
+        Ok((read_before, signature)) => {
+            let body = match read_before {
+                Some(body) => body,
+                None => read(body, limit).await?,
+            };
+            Ok(Signed { signature, body, target: Target::of(headers) })
+        }
+        Err(answer) => {
+            if !headers.contains_key(EXPECT) {
+                discard(body).await;
+            }
+            Err(answer)
+        }
+    }
+}
+
+/// The checks that need no body; gives its length, if it is told.
+fn preflight(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Answer> {
+    let media_type = only(headers, CONTENT_TYPE.as_str()).and_then(|value| std::str::from_utf8(value).ok());
+    let essence = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
+    if !essence.trim().eq_ignore_ascii_case("application/json") {
+        return Err(Answer::UnsupportedMediaType);
+    }
+    let length = text(headers, CONTENT_LENGTH.as_str()).and_then(|value| value.parse().ok());
+    match length {
+        Some(length) if length > limit => Err(Answer::TooLarge(limit)),
+        length => Ok(length),
+    }
+}
+
+/// The body, if it ends within `limit` bytes and the deadline.
+async fn read<B: Buf>(
+    mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin,
+    limit: usize,
+) -> Result<Bytes, Answer> {
+    let whole = async {
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = body.next().await {
+            // Cut off: nobody is left to read the answer.
+            let mut chunk = chunk.map_err(|_| Answer::Malformed("The body was cut off".to_owned()))?;
+            if bytes.len() + chunk.remaining() > limit {
+                return Err(Answer::TooLarge(limit));
+            }
+            while chunk.has_remaining() {
+                let length = chunk.chunk().len();
+                bytes.extend_from_slice(chunk.chunk());
+                chunk.advance(length);
+            }
+        }
+        Ok(bytes.freeze())
+    };
+    tokio::time::timeout(BODY_DEADLINE, whole).await.unwrap_or(Err(Answer::Stalled))
+}
+
+/// Reads on without keeping anything: a client that is still sending would otherwise see its connection
+/// reset instead of the answer.
+async fn discard<B: Buf>(mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin) {
+    let rest = async {
+        let mut seen = 0;
+        while let Some(Ok(chunk)) = body.next().await {
+            seen += chunk.remaining();
+            if seen > GITHUB_MAX_BODY_BYTES {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(BODY_DEADLINE, rest).await;
+}
+
+/// The value of a header that is there exactly once.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    values.next().is_none().then(|| value.as_bytes())
+}
+
+/// The same, where it is visible ASCII.
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    std::str::from_utf8(only(headers, name)?)
+        .ok()
+        .filter(|value| value.bytes().all(|byte| matches!(byte, b' '..=b'~')))
+}

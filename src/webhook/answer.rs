@@ -1,0 +1,113 @@
+//! Every answer the receiver gives: status, body, and the outcome under which it is counted.
+//! Made by `admission` and `delivery`, sent by `routes`.
+
+use serde_json::{Value, json};
+use warp::{
+    Reply,
+    http::{HeaderValue, StatusCode, header},
+    reply::Response,
+};
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// This many Tasks were changed.
+    Moved(usize),
+    /// Understood, and nothing to change; why.
+    Ignored(&'static str),
+    Pong,
+    NotFound,
+    /// The one method that is allowed.
+    MethodNotAllowed(&'static str),
+    /// The body did not arrive in time.
+    Stalled,
+    /// Larger than this many bytes.
+    TooLarge(usize),
+    UnsupportedMediaType,
+    MissingHeader(&'static str),
+    /// Signature missing, malformed or wrong, or no secret: never told apart.
+    Unsigned,
+    /// Signed, but not what it should be.
+    Malformed(String),
+    /// Signed with a secret of several Repositories, and none is named.
+    Ambiguous,
+    /// It may work later; why.
+    Unavailable(&'static str),
+    /// A defect of ours.
+    Failed,
+}
+
+impl Answer {
+    /// A stable name for log lines and metrics.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Moved(_) => "moved",
+            Self::Ignored(_) => "ignored",
+            Self::Pong => "pong",
+            Self::NotFound => "not-found",
+            Self::MethodNotAllowed(_) => "method-not-allowed",
+            Self::Stalled => "stalled",
+            Self::TooLarge(_) => "too-large",
+            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::MissingHeader(_) => "missing-header",
+            Self::Unsigned => "invalid-signature",
+            Self::Malformed(_) => "malformed",
+            Self::Ambiguous => "ambiguous",
+            Self::Unavailable(_) => "unavailable",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Moved(_) | Self::Pong => StatusCode::OK,
+            Self::Ignored(_) => StatusCode::ACCEPTED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Stalled => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MissingHeader(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Unsigned => StatusCode::UNAUTHORIZED,
+            Self::Ambiguous => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn body(&self) -> Value {
+        let error = |text: &str| json!({ "error": text });
+        match self {
+            Self::Moved(tasks) => json!({ "status": "moved", "tasks": tasks }),
+            Self::Ignored(why) => json!({ "status": "ignored", "reason": why }),
+            Self::Pong => json!({ "pong": true }),
+            Self::NotFound => error("Not found"),
+            Self::MethodNotAllowed(allowed) => error(&format!("Method not allowed, use {allowed}")),
+            Self::Stalled => error("The body did not arrive in time"),
+            Self::TooLarge(limit) => error(&format!("The body is larger than {limit} bytes")),
+            Self::UnsupportedMediaType => {
+                error("Content-Type must be application/json: choose it in the webhook's settings at GitHub")
+            }
+            Self::MissingHeader(name) => error(&format!("Header {name} is missing")),
+            Self::Unsigned => error("Invalid signature"),
+            Self::Malformed(why) => error(why),
+            Self::Ambiguous => error(
+                "The payload names no repository, and its secret serves several Repositories: add \
+                 \"repository\": {\"full_name\": \"owner/name\"} to the payload, or give the Repository a secret of its own",
+            ),
+            Self::Unavailable(why) => error(why),
+            Self::Failed => error("Internal error"),
+        }
+    }
+}
+
+impl Reply for Answer {
+    fn into_response(self) -> Response {
+        let mut response =
+            warp::reply::with_status(warp::reply::json(&self.body()), self.status()).into_response();
+        if let Self::MethodNotAllowed(allowed) = self {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        response
+    }
+}

@@ -1,0 +1,228 @@
+//! One delivery, from a well-formed signature to the answer: who signed, whose Task, what changes, one patch each.
+//! Neighbours: `keyring`, `payload` and `projection` inform; `domain::pull_request` decides; `cluster::status` writes.
+
+use super::{
+    Inner, MANAGER,
+    admission::{Name, Signed},
+    answer::Answer,
+    keyring::Check,
+    payload::{Action, Head, NamedRepository, Payload, complaint},
+    repositories::{Repositories, TrackedRepository},
+    tasks::{TrackedTask, Wanted},
+};
+use crate::{
+    api::{Delivery, Task, bounds, conditions::reason},
+    cluster::{Error, Written, events::Kind, status},
+    domain::pull_request::{ObservedPullRequest, Source},
+};
+use futures::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Api;
+use std::{sync::Arc, time::Duration};
+
+/// GitHub waits 10 s for an answer.
+const DEADLINE: Duration = Duration::from_secs(8);
+/// How often a Task is read again because somebody else wrote it meanwhile.
+const TRIES: usize = 3;
+
+/// What is told about a delivery in its log line, beside the answer.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// The action, once the signature has been checked.
+    pub(super) action: Option<String>,
+    /// The Tasks that were changed, `namespace/name`.
+    pub(super) moved: Vec<String>,
+}
+
+/// One delivery on its way to the Tasks of one pull request.
+struct News<'a> {
+    action: Action,
+    observed: ObservedPullRequest,
+    wanted: Wanted<'a>,
+    delivery: Delivery,
+    received_at: Timestamp,
+}
+
+impl Inner {
+    /// Answers within 8 s.
+    pub(super) async fn receive(&self, name: &Name, signed: &Signed, record: &mut Record) -> Answer {
+        let received_at = whole_seconds(Timestamp::now());
+        let answered = tokio::time::timeout(DEADLINE, self.handle(name, signed, received_at, record)).await;
+        match answered {
+            Ok(Ok(answer) | Err(answer)) => answer,
+            Err(_) => Answer::Unavailable("The Kubernetes API server does not answer"),
+        }
+    }
+
+    /// Whether somebody whose secret we know signed the request.
+    pub(super) async fn authenticate(
+        &self,
+        check: &mut Check<'_>,
+    ) -> Result<Vec<Arc<TrackedRepository>>, Answer> {
+        let repositories = self.projection.repositories(Repositories::all).ok_or(NOT_SYNCED)?;
+        if check.is_authentic(&repositories).await? { Ok(repositories) } else { Err(Answer::Unsigned) }
+    }
+
+    /// The route for pings: signed like a delivery, whatever the body says.
+    pub(super) async fn pong(&self, signed: &Signed) -> Answer {
+        let mut check = self.keyring.check(signed);
+        match tokio::time::timeout(DEADLINE, self.authenticate(&mut check)).await {
+            Ok(Ok(_)) => Answer::Pong,
+            Ok(Err(answer)) => answer,
+            Err(_) => Answer::Unavailable("The Kubernetes API server does not answer"),
+        }
+    }
+
+    async fn handle(
+        &self,
+        name: &Name,
+        signed: &Signed,
+        received_at: Timestamp,
+        record: &mut Record,
+    ) -> Result<Answer, Answer> {
+        let mut check = self.keyring.check(signed);
+        let repositories = self.authenticate(&mut check).await?;
+        let event = name.event.as_deref().unwrap_or_default();
+        match event {
+            "pull_request" => {}
+            "ping" => return Ok(Answer::Pong),
+            _ => return Ok(Answer::Ignored("This event moves no Task")),
+        }
+        let head: Head =
+            serde_json::from_slice(&signed.body).map_err(|error| Answer::Malformed(complaint(&error)))?;
+        record.action = head.action.as_deref().map(|action| bounds::cut(action, bounds::ID));
+        let Some(action) = head.action.as_deref().and_then(Action::parse) else {
+            return Ok(Answer::Ignored("This action moves no Task"));
+        };
+        let payload = Payload::parse(&signed.body).map_err(Answer::Malformed)?;
+        let number = payload
+            .number()
+            .ok_or_else(|| Answer::Malformed("pull_request.number must be there, from 1".to_owned()))?;
+        let Some(observed) = payload.observed(action) else {
+            return Ok(Answer::Ignored("The payload tells no state of the pull request"));
+        };
+        let named = payload.repository();
+        let repositories = addressed(&mut check, named, repositories).await?;
+        let repository_id = named.and_then(|named| named.id);
+        let wanted = Wanted { repository_id, number, own_branch: payload.own_branch() };
+        let label = format!("{event}.{}", head.action.unwrap_or_default());
+        let delivery = Delivery {
+            id: bounds::cut(name.delivery.as_deref().unwrap_or_default(), bounds::ID),
+            event: bounds::cut(&label, bounds::ID),
+            received_at: Time(received_at),
+        };
+        self.spread(&repositories, &News { action, observed, wanted, delivery, received_at }, record).await
+    }
+
+    /// Moves every Task of `repositories` that the news are about.
+    async fn spread(
+        &self,
+        repositories: &[Arc<TrackedRepository>],
+        news: &News<'_>,
+        record: &mut Record,
+    ) -> Result<Answer, Answer> {
+        let (mut current, mut once) = (Vec::new(), Vec::new());
+        for repository in repositories {
+            let found = self.projection.tasks(|tasks| {
+                (tasks.moved_by(repository, &news.wanted), tasks.once_of(repository, &news.wanted))
+            });
+            let (moved_by, once_of) = found.ok_or(NOT_SYNCED)?;
+            current.extend(moved_by.into_iter().map(|task| (repository, task)));
+            once.extend(once_of);
+        }
+        let known = !current.is_empty();
+        let moves = current.iter().map(|(repository, task)| self.move_task(repository, task, news));
+        let mut failed = false;
+        for ((_, task), moved) in current.iter().zip(join_all(moves).await) {
+            match moved {
+                Ok(true) => record.moved.push(format!("{}/{}", task.namespace, task.name)),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(namespace = task.namespace, name = task.name, %error, "Task not moved");
+                    failed = true;
+                }
+            }
+        }
+        self.tell_of_old(&once, news).await;
+        if failed {
+            // Tasks that did move are left as they are by the same delivery sent again.
+            return Err(Answer::Unavailable("A Task can't be written now"));
+        }
+        Ok(match record.moved.len() {
+            0 if known => Answer::Ignored("Nothing changes"),
+            0 => Answer::Ignored("No Task has this pull request"),
+            moved => Answer::Moved(moved),
+        })
+    }
+
+    /// Writes what the news change in one Task; whether they changed anything.
+    async fn move_task(
+        &self,
+        repository: &TrackedRepository,
+        known: &TrackedTask,
+        news: &News<'_>,
+    ) -> Result<bool, Error> {
+        let api: Api<Task> = Api::namespaced(self.client.clone(), &known.namespace);
+        let mut task = known.clone();
+        for _ in 0..TRIES {
+            let Some(change) = task.stored.transition(&news.observed, Source::Delivery, news.received_at)
+            else {
+                return Ok(false);
+            };
+            let old = task.status();
+            let mut new = old.clone();
+            change.apply(&mut new);
+            new.last_delivery = Some(news.delivery.clone());
+            match status::write(&api, &task.object(), Some(&old), &new, MANAGER).await {
+                Ok(Written::Patched(_)) => return Ok(true),
+                Ok(Written::Unchanged) | Err(Error::NotFound(_)) => return Ok(false),
+                Ok(Written::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+            let Some(read) = api.get_opt(&known.name).await? else { return Ok(false) };
+            task = TrackedTask::of(&read);
+            if task.uid != known.uid || !task.is_moved_by(repository, &news.wanted) {
+                return Ok(false);
+            }
+        }
+        Err(Error::Conflict(format!("written by somebody else {TRIES} times in a row")))
+    }
+
+    /// A pull request of an earlier round was closed, reopened or merged: its Task stays, but a person should know.
+    async fn tell_of_old(&self, tasks: &[Arc<TrackedTask>], news: &News<'_>) {
+        if !news.action.moves() {
+            return;
+        }
+        for task in tasks {
+            let note = format!(
+                "{}: pull request #{} of an earlier round; the Task does not follow it any more",
+                news.delivery.event, news.wanted.number
+            );
+            let (object, old) = (task.reference(), reason::OLD_PULL_REQUEST_MOVED);
+            self.events.publish(&object, Kind::Warning, old, "Receive", &note).await;
+        }
+    }
+}
+
+const NOT_SYNCED: Answer = Answer::Unavailable("The receiver has just started, try again in a moment");
+
+/// The Repositories that a delivery is about, as far as their own secret signed it.
+async fn addressed(
+    check: &mut Check<'_>,
+    named: Option<&NamedRepository>,
+    mut repositories: Vec<Arc<TrackedRepository>>,
+) -> Result<Vec<Arc<TrackedRepository>>, Answer> {
+    if let Some(named) = named {
+        repositories.retain(|repository| repository.is(named));
+        return check.verified(repositories).await;
+    }
+    check.spend()?;
+    let signed = check.verified(repositories).await?;
+    if signed.len() > 1 { Err(Answer::Ambiguous) } else { Ok(signed) }
+}
+
+/// Kubernetes' `Time` has no fractions: a kept one would differ from its stored self for ever.
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}

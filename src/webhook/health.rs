@@ -1,0 +1,54 @@
+//! The health route: the receiver answers, and whether anybody could sign a delivery for it.
+//! Neighbours: `keyring` reads the secrets; the answer is kept for seconds, because anybody may ask.
+
+use super::{Inner, repositories::SecretSource};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, time::Duration};
+use tokio::{sync::Mutex, time::Instant};
+
+/// How long an answer is kept.
+const TTL: Duration = Duration::from_secs(2);
+/// How long looking may take: a probe waits for the answer.
+const DEADLINE: Duration = Duration::from_millis(500);
+
+/// The last answer and when it was found.
+#[derive(Default)]
+pub(super) struct Health(Mutex<Option<(Instant, bool)>>);
+
+impl Inner {
+    /// The body of the answer. The status is always 200: a receiver without secrets is up.
+    pub(super) async fn health(&self) -> Value {
+        let mut last = self.health.0.lock().await;
+        let usable = match *last {
+            Some((found, usable)) if found.elapsed() < TTL => usable,
+            known => {
+                // A slow API server changes nothing about the secrets.
+                let usable = tokio::time::timeout(DEADLINE, self.has_secret()).await.ok().flatten();
+                let usable = usable.unwrap_or(known.is_some_and(|(_, usable)| usable));
+                *last = Some((Instant::now(), usable));
+                usable
+            }
+        };
+        json!({ "status": "ok", "webhookSecret": usable })
+    }
+
+    /// Whether there is a usable secret; `None` when that can't be told now.
+    async fn has_secret(&self) -> Option<bool> {
+        let repositories =
+            self.projection.repositories(super::repositories::Repositories::all).unwrap_or_default();
+        let own = repositories.iter().map(|repository| repository.secret.clone());
+        // Operator-wide first: it needs no call.
+        let mut sources: Vec<_> =
+            own.chain([SecretSource::OperatorWide]).collect::<BTreeSet<_>>().into_iter().collect();
+        sources.reverse();
+        let mut unknown = false;
+        for source in sources {
+            match self.keyring.is_usable(&source).await {
+                Ok(true) => return Some(true),
+                Ok(false) => {}
+                Err(_) => unknown = true,
+            }
+        }
+        (!unknown).then_some(false)
+    }
+}

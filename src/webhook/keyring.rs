@@ -1,0 +1,197 @@
+//! Whose secret signed a delivery. What is not signed may choose which secrets are tried; the verdict hangs on the
+//! signature alone. Neighbours: `repositories` knows where the secrets are, `cluster::secrets` reads them.
+
+use super::{
+    admission::Signed,
+    answer::Answer,
+    bucket::Bucket,
+    repositories::{SecretSource, TrackedRepository},
+};
+use crate::cluster::{Error, SecretValues, Secrets};
+use futures::{StreamExt, stream};
+use secrecy::{ExposeSecret, SecretString};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Keys of a Secret that hold credentials of another kind, whatever Secret they are in.
+const NOT_WEBHOOK_SECRETS: [&str; 5] = ["token", "appID", "installationID", "privateKey", "apiKey"];
+/// Shorter values, in bytes, can be guessed.
+const SHORTEST: usize = 16;
+/// Deliveries per second that may try every secret, because they name no hook that we know.
+const TRIES_PER_SECOND: u32 = 20;
+/// A Secret is read past the cache, because a signature failed, at most this often.
+const REREAD: Duration = Duration::from_secs(10);
+/// Secrets that are read at a time for one delivery.
+const PARALLEL: usize = 8;
+
+/// All webhook secrets.
+pub(super) struct Keyring {
+    secrets: Secrets,
+    operator_wide: Option<SecretString>,
+    bucket: Bucket,
+    reread: Mutex<HashMap<SecretSource, Instant>>,
+}
+
+impl Keyring {
+    pub(super) fn new(secrets: Secrets, operator_wide: Option<SecretString>) -> Self {
+        Self {
+            secrets,
+            operator_wide: operator_wide.filter(|secret| !secret.expose_secret().is_empty()),
+            bucket: Bucket::new(TRIES_PER_SECOND),
+            reread: Mutex::default(),
+        }
+    }
+
+    /// Starts checking one delivery.
+    pub(super) fn check<'a>(&'a self, signed: &'a Signed) -> Check<'a> {
+        Check { keyring: self, signed, verdicts: HashMap::new(), spent: false }
+    }
+
+    /// Whether there is a usable secret.
+    pub(super) async fn is_usable(&self, source: &SecretSource) -> Result<bool, Error> {
+        match source {
+            SecretSource::OperatorWide => Ok(self.operator_wide.is_some()),
+            SecretSource::Own(namespace, name) => {
+                let values = self.secrets.get(namespace, name).await?;
+                Ok(values.is_some_and(|values| usable(&values).next().is_some()))
+            }
+        }
+    }
+
+    /// Whether a secret of `source` signed the delivery.
+    async fn verify(&self, source: &SecretSource, signed: &Signed) -> Result<bool, Error> {
+        // One delivery may have many secrets to try, each over the whole body: others get their turn in between.
+        tokio::task::yield_now().await;
+        let SecretSource::Own(namespace, name) = source else {
+            let secret = self.operator_wide.as_ref().map(|secret| secret.expose_secret().as_bytes());
+            return Ok(signed.signature.verifies_any(&signed.body, secret));
+        };
+        if verifies(signed, self.secrets.get(namespace, name).await?.as_deref()) {
+            return Ok(true);
+        }
+        if !self.may_reread(source) {
+            return Ok(false);
+        }
+        Ok(verifies(signed, self.secrets.fresh(namespace, name).await?.as_deref()))
+    }
+
+    fn may_reread(&self, source: &SecretSource) -> bool {
+        let mut reread = self.reread.lock().unwrap_or_else(PoisonError::into_inner);
+        reread.retain(|_, last| last.elapsed() < REREAD);
+        let first = !reread.contains_key(source);
+        if first {
+            reread.insert(source.clone(), Instant::now());
+        }
+        first
+    }
+}
+
+/// The values of a Secret that count as webhook secrets.
+fn usable(values: &SecretValues) -> impl Iterator<Item = &[u8]> {
+    values
+        .iter()
+        .filter(|(key, value)| !NOT_WEBHOOK_SECRETS.contains(key) && value.expose_secret().len() >= SHORTEST)
+        .map(|(_, value)| value.expose_secret())
+}
+
+fn verifies(signed: &Signed, values: Option<&SecretValues>) -> bool {
+    values.is_some_and(|values| signed.signature.verifies_any(&signed.body, usable(values)))
+}
+
+/// The verdicts on one delivery, one per secret, each found once.
+pub(super) struct Check<'a> {
+    keyring: &'a Keyring,
+    signed: &'a Signed,
+    verdicts: HashMap<SecretSource, bool>,
+    spent: bool,
+}
+
+impl Check<'_> {
+    /// Whether any secret that may belong to the delivery signed it. Tried are the secrets of the hook that the headers name,
+    /// and the operator-wide one; where they name none that we know, all.
+    pub(super) async fn is_authentic(
+        &mut self,
+        repositories: &[Arc<TrackedRepository>],
+    ) -> Result<bool, Answer> {
+        let candidates: Vec<_> = match self.signed.target {
+            Some(target) => {
+                repositories.iter().filter(|repository| repository.is_candidate(target)).cloned().collect()
+            }
+            None => Vec::new(),
+        };
+        if self.verify(sources(&candidates)).await? {
+            return Ok(true);
+        }
+        if !candidates.is_empty() {
+            return Ok(false);
+        }
+        self.spend()?;
+        self.verify(sources(repositories)).await
+    }
+
+    /// Those of `repositories` whose own secret signed the delivery.
+    pub(super) async fn verified(
+        &mut self,
+        repositories: Vec<Arc<TrackedRepository>>,
+    ) -> Result<Vec<Arc<TrackedRepository>>, Answer> {
+        self.verify(repositories.iter().map(|repository| repository.secret.clone()).collect()).await?;
+        let signed =
+            |repository: &Arc<TrackedRepository>| self.verdicts.get(&repository.secret) == Some(&true);
+        Ok(repositories.into_iter().filter(signed).collect())
+    }
+
+    /// Takes the delivery's share of the work of trying every secret, once.
+    pub(super) fn spend(&mut self) -> Result<(), Answer> {
+        self.spent = self.spent || self.keyring.bucket.take();
+        if self.spent {
+            Ok(())
+        } else {
+            Err(Answer::Unavailable("Too many deliveries of unknown hooks, try again later"))
+        }
+    }
+
+    /// Finds the verdicts that are missing; whether any is good. Fails if a missing one can't be found and none is good.
+    async fn verify(&mut self, sources: BTreeSet<SecretSource>) -> Result<bool, Answer> {
+        let (keyring, signed) = (self.keyring, self.signed);
+        let missing: Vec<_> =
+            sources.iter().filter(|source| !self.verdicts.contains_key(*source)).cloned().collect();
+        let found = stream::iter(missing).map(|source| async move {
+            let verdict = keyring.verify(&source, signed).await;
+            (source, verdict)
+        });
+        let found: Vec<_> = found.buffer_unordered(PARALLEL).collect().await;
+        let mut unknown = false;
+        for (source, verdict) in found {
+            match verdict {
+                Ok(verdict) => {
+                    self.verdicts.insert(source, verdict);
+                }
+                Err(error @ Error::Denied(_)) => {
+                    // Nobody's delivery but this Repository's suffers.
+                    tracing::warn!(?source, %error, "webhook secret can't be read");
+                    self.verdicts.insert(source, false);
+                }
+                Err(error) => {
+                    tracing::warn!(?source, %error, "webhook secret can't be read");
+                    unknown = true;
+                }
+            }
+        }
+        let good = sources.iter().any(|source| self.verdicts.get(source) == Some(&true));
+        if unknown && !good {
+            Err(Answer::Unavailable("A webhook secret can't be read now"))
+        } else {
+            Ok(good)
+        }
+    }
+}
+
+/// The secrets of `repositories`, and the operator-wide one.
+fn sources(repositories: &[Arc<TrackedRepository>]) -> BTreeSet<SecretSource> {
+    let own = repositories.iter().map(|repository| repository.secret.clone());
+    own.chain([SecretSource::OperatorWide]).collect()
+}

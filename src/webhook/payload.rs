@@ -1,0 +1,170 @@
+//! The few fields that the receiver reads of a delivery. Everything else, known or new, is skipped.
+//! Neighbours: `delivery` parses after the signature has been checked, `domain::pull_request` decides.
+
+use crate::{
+    api::{PullRequestState, bounds},
+    domain::pull_request::ObservedPullRequest,
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// The action of any delivery that has one.
+#[derive(Debug, Deserialize)]
+pub(super) struct Head {
+    #[serde(default)]
+    pub(super) action: Option<String>,
+}
+
+/// The actions of `pull_request` that can change what a Task shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Opened,
+    Closed,
+    Reopened,
+    ReadyForReview,
+    ConvertedToDraft,
+    Synchronize,
+}
+
+impl Action {
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        match name {
+            "opened" => Some(Self::Opened),
+            "closed" => Some(Self::Closed),
+            "reopened" => Some(Self::Reopened),
+            "ready_for_review" => Some(Self::ReadyForReview),
+            "converted_to_draft" => Some(Self::ConvertedToDraft),
+            "synchronize" => Some(Self::Synchronize),
+            _ => None,
+        }
+    }
+
+    /// Whether the action changes the state of a pull request, not just its content.
+    pub(super) fn moves(self) -> bool {
+        self != Self::Synchronize
+    }
+}
+
+/// A delivery of the event `pull_request`
+/// (<https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request>).
+#[derive(Debug, Deserialize)]
+pub(super) struct Payload {
+    #[serde(default)]
+    number: Option<i64>,
+    #[serde(default)]
+    pull_request: Option<PullRequest>,
+    #[serde(default)]
+    repository: Option<NamedRepository>,
+}
+
+/// A repository as a payload names it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct NamedRepository {
+    #[serde(default)]
+    pub(super) id: Option<i64>,
+    #[serde(default)]
+    pub(super) full_name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PullRequest {
+    #[serde(default)]
+    number: Option<i64>,
+    #[serde(default)]
+    node_id: Option<String>,
+    #[serde(default)]
+    html_url: Option<String>,
+    #[serde(default)]
+    state: Option<String>,
+    #[serde(default)]
+    draft: Option<bool>,
+    #[serde(default)]
+    merged: Option<bool>,
+    #[serde(default)]
+    merged_at: Option<Timestamp>,
+    #[serde(default)]
+    merge_commit_sha: Option<String>,
+    #[serde(default)]
+    updated_at: Option<Timestamp>,
+    #[serde(default)]
+    head: Option<Branch>,
+    #[serde(default)]
+    base: Option<Branch>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Branch {
+    #[serde(default, rename = "ref")]
+    name: Option<String>,
+    #[serde(default)]
+    sha: Option<String>,
+    /// `null` when a fork has been deleted.
+    #[serde(default)]
+    repo: Option<NamedRepository>,
+}
+
+impl Payload {
+    /// Parses a signed body. The error says what is wrong without repeating the body.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(body).map_err(|error| complaint(&error))
+    }
+
+    /// The pull request's number: inside `pull_request`, or beside it.
+    pub(super) fn number(&self) -> Option<i64> {
+        let inside = self.pull_request.as_ref().and_then(|pull_request| pull_request.number);
+        inside.or(self.number).filter(|number| *number > 0)
+    }
+
+    /// The repository: the payload's own, or the one that the pull request goes to.
+    pub(super) fn repository(&self) -> Option<&NamedRepository> {
+        let base = || self.pull_request.as_ref()?.base.as_ref()?.repo.as_ref();
+        let named = self.repository.as_ref().or_else(base)?;
+        (named.id.is_some() || named.full_name.is_some()).then_some(named)
+    }
+
+    /// The head branch, if it is in the repository that the pull request goes to: a fork may call its branch like ours.
+    pub(super) fn own_branch(&self) -> Option<&str> {
+        let head = self.pull_request.as_ref()?.head.as_ref()?;
+        let (theirs, ours) = (head.repo.as_ref()?.id?, self.repository()?.id?);
+        (theirs == ours).then_some(head.name.as_deref()).flatten()
+    }
+
+    /// What the payload says of the pull request; `None` when it tells no state.
+    pub(super) fn observed(&self, action: Action) -> Option<ObservedPullRequest> {
+        let pull_request = self.pull_request.as_ref()?;
+        let merged = pull_request.merged == Some(true) || pull_request.merged_at.is_some();
+        let state = match pull_request.state.as_deref() {
+            _ if merged => PullRequestState::Merged,
+            Some("open") => PullRequestState::Open,
+            Some("closed") => PullRequestState::Closed,
+            _ => match action {
+                Action::Closed => PullRequestState::Closed,
+                Action::Synchronize => return None,
+                _ => PullRequestState::Open,
+            },
+        };
+        let draft = pull_request.draft.or(match action {
+            Action::ConvertedToDraft => Some(true),
+            Action::ReadyForReview => Some(false),
+            _ => None,
+        });
+        let head = pull_request.head.as_ref();
+        Some(ObservedPullRequest {
+            number: self.number()?,
+            state,
+            draft,
+            branch: head.and_then(|head| head.name.clone()),
+            node_id: pull_request.node_id.clone(),
+            url: pull_request.html_url.clone(),
+            head_sha: head.and_then(|head| head.sha.clone()),
+            merge_sha: pull_request.merge_commit_sha.clone(),
+            merged_at: pull_request.merged_at,
+            updated_at: pull_request.updated_at,
+        })
+    }
+}
+
+/// What is wrong with a body, for its sender.
+pub(super) fn complaint(error: &serde_json::Error) -> String {
+    bounds::cut(&format!("The payload is not what GitHub sends: {error}"), 200)
+}

@@ -1,0 +1,21 @@
+//! Flows on a real API server: the operator and the receiver as processes, GitHub and E2B as strict stand-ins.
+//! One server for all, one namespace, one pair of stand-ins and one operator per test.
+
+#[path = "../controlplane/mod.rs"]
+mod controlplane;
+mod story;
+#[path = "../world/mod.rs"]
+mod world;
+
+use anyhow::Result;
+use std::path::Path;
+use world::{Options, World};
+
+/// A world with the defaults.
+async fn world(namespace: &'static str) -> Result<World> {
+    world_with(Options { namespace, ..Options::default() }).await
+}
+
+async fn world_with(options: Options) -> Result<World> {
+    World::start(controlplane::shared().await, Path::new(env!("CARGO_BIN_EXE_slipway")), options).await
+}

@@ -1,0 +1,12 @@
+//! The GitHub adapter and the commit step against the GitHub stand-in, over loopback.
+//! One stand-in per test; no other part of the operator runs.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod commit;
+mod failures;
+mod git_rules;
+mod limits;
+mod operations;
+mod resume;
+mod support;

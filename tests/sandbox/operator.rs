@@ -1,0 +1,70 @@
+//! Runs the Sandbox controller of one namespace in this process, so that a test can end it at any point.
+//! The wiring is the operator's own: one store of Tasks, one shell, events of Tasks wake their Sandbox.
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use kube::ResourceExt as _;
+use kube::runtime::{Controller, WatchStreamExt as _, controller::Action, reflector::ObjectRef};
+use slipway::{
+    api::{Sandbox, Task},
+    cluster::{Events, Secrets, watch},
+    controllers::{
+        sandbox::SandboxController,
+        shell::{MANAGER, Shell},
+    },
+    domain::need,
+    e2b::{E2b, Endpoints},
+    telemetry::{self, Api, CallLayer, Metrics},
+};
+use slipway_simulator::Simulator;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub const INSTALLATION: &str = "test-installation";
+
+pub struct Operator(tokio::task::JoinHandle<()>);
+
+impl Operator {
+    /// Starts it; it works until it is dropped, which ends it like a SIGKILL: nothing is finished first.
+    pub fn start(client: kube::Client, namespace: &str, sim: &Simulator, key: Option<&str>) -> Self {
+        let metrics = Metrics::new();
+        let http = reqwest::Client::builder().build().unwrap();
+        let layer = CallLayer::new(Api::E2b, metrics.clone());
+        let endpoints = Endpoints::new(None, Some(&sim.e2b_api_url()), Some(&sim.e2b_sandbox_url())).unwrap();
+        let e2b = E2b::new(endpoints, telemetry::http_service(http, &layer));
+        let events = Events::new(client.clone(), MANAGER, "test");
+        let (tasks, task_events) = watch::reflect::<Task>(&client, Some(namespace), &events);
+        let (sandboxes, sandbox_events) = watch::reflect::<Sandbox>(&client, Some(namespace), &events);
+        let controller = SandboxController::new(
+            Secrets::new(client.clone()),
+            e2b,
+            key.map(Into::into),
+            INSTALLATION.into(),
+            tasks.clone(),
+        );
+        let shell = Shell::new(controller, client, events, metrics);
+        // Errors end up in the next pass; the Tasks' stream is polled by the controller.
+        let concerned = task_events.touched_objects().filter_map(async |task| {
+            let task = task.ok()?;
+            Some(ObjectRef::new(&need::sandbox_name(&task)).within(&task.namespace()?))
+        });
+        let passes =
+            Controller::for_stream(sandbox_events.applied_objects(), sandboxes).reconcile_on(concerned).run(
+                move |object, shell: Arc<Shell<SandboxController>>| {
+                    let tasks = tasks.clone();
+                    async move {
+                        tasks.wait_until_ready().await.unwrap();
+                        shell.reconcile(object).await
+                    }
+                },
+                |_, _, _| Action::requeue(Duration::from_secs(1)),
+                Arc::new(shell),
+            );
+        Self(tokio::spawn(passes.map_err(|_| ()).for_each(async |_| {})))
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,105 @@
+//! What a person has to mend: keys, Secrets, templates. The condition says what; mending it is all that is needed.
+
+use crate::world::{CREATE, World, message, ready};
+use serde_json::json;
+use slipway::api::SandboxState;
+use slipway_simulator::e2b::{API_KEY, Team};
+
+const OTHER_KEY: &str = "e2b_1111111111111111111111111111111111111111";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_secret_is_named_and_used_when_it_comes() {
+    let mut world = World::without_operator("secret").await;
+    world.start_operator_with(None);
+    world.apply(json!({"credentialsSecretRef": {"name": "key"}})).await;
+    let status = world.until("named", |s| ready(s) == "False/SecretNotFound").await;
+    assert!(message(&status).contains("key") && message(&status).contains("apiKey"), "{}", message(&status));
+    assert!(status.creating.is_none());
+    world.put_key(API_KEY).await;
+    world.until_running().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_any_key_the_condition_says_where_to_put_one() {
+    let mut world = World::without_operator("nokey").await;
+    world.start_operator_with(None);
+    world.apply(json!({})).await;
+    let status = world.until("named", |s| ready(s) == "False/CredentialsInvalid").await;
+    assert!(message(&status).contains("E2B_API_KEY"), "{}", message(&status));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_key_stalls_and_a_right_one_goes_on() {
+    let world = World::new("denied").await;
+    world.put_key("e2b_2222222222222222222222222222222222222222").await;
+    world.apply(json!({"credentialsSecretRef": {"name": "key"}})).await;
+    let status = world.until("denied", |s| ready(s) == "False/CredentialsDenied").await;
+    assert!(status.conditions.iter().any(|c| c.type_ == "Stalled" && c.status == "True"));
+    assert!(message(&status).contains("credentialsSecretRef"), "{}", message(&status));
+    world.put_key(API_KEY).await;
+    world.poke().await;
+    world.until_running().await;
+    assert_eq!(world.live().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_template_stalls_and_may_be_mended() {
+    let world = World::new("template").await;
+    world.apply(json!({"template": "nonsense"})).await;
+    let status = world.until("refused", |s| ready(s) == "False/TemplateNotFound").await;
+    assert!(
+        message(&status).contains("nonsense") && message(&status).contains("spec.template"),
+        "{}",
+        message(&status)
+    );
+    assert_eq!(status.creating.unwrap().attempt, 1);
+    world.patch(json!({"spec": {"template": "base"}})).await.unwrap();
+    let status = world.until_running().await;
+    assert_eq!((status.incarnation, world.live().len()), (Some(1), 1));
+    let keys: Vec<_> =
+        world.sim.calls.of("e2b", CREATE).into_iter().filter_map(|call| call.idempotency_key).collect();
+    assert!(keys.len() == 2 && keys[0].ends_with("x1x1") && keys[1].ends_with("x1x2"), "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_quota_is_waited_for() {
+    let world = World::new("quota").await;
+    world.sim.e2b.set_concurrency_limit(slipway_simulator::e2b::TEAM, 0);
+    world.apply(json!({})).await;
+    let status = world.until("retrying", |s| s.creating.as_ref().is_some_and(|c| c.attempt >= 2)).await;
+    assert!(
+        ready(&status).starts_with("False/Retrying") || ready(&status) == "False/Creating",
+        "{}",
+        ready(&status)
+    );
+    world.sim.e2b.set_concurrency_limit(slipway_simulator::e2b::TEAM, 5);
+    world.until_running().await;
+    assert_eq!(world.live().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_has_never_seen_the_sandbox_proves_nothing_until_a_person_says_so() {
+    let world = World::new("otherkey").await;
+    world.sim.e2b.set_team(Team::new("other", OTHER_KEY));
+    world.put_key(API_KEY).await;
+    world.apply(json!({"credentialsSecretRef": {"name": "key"}, "operatingMode": "Running"})).await;
+    let up = world.until_running().await;
+    world.put_key(OTHER_KEY).await;
+    world.poke().await;
+    let status = world.until("not visible", |s| ready(s) == "False/SandboxNotVisible").await;
+    assert_eq!((&status.sandbox_id, status.state), (&up.sandbox_id, Some(SandboxState::Running)));
+    assert_eq!(world.count(CREATE), 1);
+
+    world.put_key(API_KEY).await;
+    world.poke().await;
+    world.until_running().await;
+    assert_eq!(world.count(CREATE), 1, "the old key sees it as before");
+
+    world.put_key(OTHER_KEY).await;
+    world.poke().await;
+    world.until("not visible again", |s| ready(s) == "False/SandboxNotVisible").await;
+    world.poke().await;
+    let status = world.until("replaced", |s| s.incarnation == Some(2) && ready(s) == "True/Running").await;
+    assert_eq!(status.history[0].sandbox_id, up.sandbox_id.unwrap());
+    assert_eq!(world.live().len(), 2, "the other team's is left alone");
+}

@@ -1,0 +1,249 @@
+//! What each test stands in: a namespace of the shared control plane, an E2B stand-in of its own, and the operator.
+
+use crate::controlplane::{self, Options, User};
+use crate::operator::Operator;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use slipway::api::{Sandbox, SandboxState, SandboxStatus, Task};
+use slipway_simulator::Simulator;
+use slipway_simulator::core::{Action, Call, Rule, When};
+use slipway_simulator::e2b::{API_KEY, SandboxInfo};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub const CREATE: &str = "POST /v2/sandboxes";
+pub const LIST: &str = "GET /v2/sandboxes";
+pub const GET: &str = "GET /sandboxes/{sandboxID}";
+pub const TIMEOUT: &str = "POST /sandboxes/{sandboxID}/timeout";
+pub const KILL: &str = "DELETE /sandboxes/{sandboxID}";
+
+/// The longest a test waits for anything that has no wait of its own; the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct World {
+    pub sim: Simulator,
+    pub namespace: String,
+    client: kube::Client,
+    operator: Option<Operator>,
+}
+
+impl World {
+    /// With an operator that has the stand-in's key.
+    pub async fn new(prefix: &str) -> Self {
+        let mut world = Self::without_operator(prefix).await;
+        world.start_operator();
+        world
+    }
+
+    pub async fn without_operator(prefix: &str) -> Self {
+        let crds = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("crds")];
+        let server = controlplane::shared_with(Options { crds, ..Options::default() }).await;
+        let sim = Simulator::start(slipway_simulator::Options::default()).unwrap();
+        let namespace = server.namespace(prefix).await.unwrap();
+        let client = server.client(&User::Admin).await.unwrap();
+        Self { sim, namespace, client, operator: None }
+    }
+
+    pub fn start_operator(&mut self) {
+        self.start_operator_with(Some(API_KEY));
+    }
+
+    pub fn start_operator_with(&mut self, key: Option<&str>) {
+        self.operator = Some(Operator::start(self.client.clone(), &self.namespace, &self.sim, key));
+    }
+
+    /// Ends the operator on the spot.
+    pub fn crash(&mut self) {
+        self.operator = None;
+    }
+
+    pub fn sandboxes(&self) -> Api<Sandbox> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub async fn apply(&self, spec: Value) {
+        let object = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Sandbox", "metadata": {"name": "box"}, "spec": spec,
+        });
+        let object: Sandbox = serde_json::from_value(object).unwrap();
+        self.sandboxes().create(&PostParams::default(), &object).await.unwrap();
+    }
+
+    pub async fn patch(&self, patch: Value) -> kube::Result<Sandbox> {
+        self.sandboxes().patch("box", &PatchParams::default(), &Patch::Merge(patch)).await
+    }
+
+    /// Asks the operator to look at once.
+    pub async fn poke(&self) {
+        let value = uuid::Uuid::new_v4().to_string();
+        self.patch(json!({"metadata": {"annotations": {"slipway.dev/reconcile": value}}})).await.unwrap();
+    }
+
+    pub async fn delete(&self) {
+        self.sandboxes().delete("box", &DeleteParams::default()).await.unwrap();
+    }
+
+    pub async fn put_key(&self, key: &str) {
+        let secret: Secret =
+            serde_json::from_value(json!({"metadata": {"name": "key"}, "stringData": {"apiKey": key}}))
+                .unwrap();
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        secrets.patch("key", &PatchParams::apply("test"), &Patch::Apply(with_type(&secret))).await.unwrap();
+    }
+
+    pub async fn delete_key(&self) {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        secrets.delete("key", &DeleteParams::default()).await.unwrap();
+    }
+
+    /// A Task that uses the Sandbox and says this of it.
+    pub async fn put_task(&self, reason: &str) {
+        let tasks: Api<Task> = Api::namespaced(self.client.clone(), &self.namespace);
+        if tasks.get_opt("task").await.unwrap().is_none() {
+            let task = json!({
+                "apiVersion": "slipway.dev/v1alpha1", "kind": "Task", "metadata": {"name": "task"},
+                "spec": {
+                    "title": "A task", "repositoryRef": {"name": "repo"}, "sandboxRef": {"name": "box"},
+                    "source": {"path": "/home/user"},
+                },
+            });
+            let task: Task = serde_json::from_value(task).unwrap();
+            tasks.create(&PostParams::default(), &task).await.unwrap();
+        }
+        let condition = Condition {
+            type_: "SandboxReady".into(),
+            status: "False".into(),
+            reason: reason.into(),
+            message: String::new(),
+            observed_generation: Some(1),
+            last_transition_time: Time(jiff::Timestamp::now()),
+        };
+        let status = json!({"status": {"conditions": [condition]}});
+        tasks.patch_status("task", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+
+    pub async fn delete_task(&self) {
+        let tasks: Api<Task> = Api::namespaced(self.client.clone(), &self.namespace);
+        tasks.delete("task", &DeleteParams::default()).await.unwrap();
+    }
+
+    pub async fn status(&self) -> SandboxStatus {
+        self.sandboxes().get("box").await.unwrap().status.unwrap_or_default()
+    }
+
+    /// Waits until the status fits.
+    pub async fn until(&self, what: &str, fits: impl Fn(&SandboxStatus) -> bool) -> SandboxStatus {
+        self.until_within(PATIENCE, what, fits).await
+    }
+
+    pub async fn until_within(
+        &self,
+        patience: Duration,
+        what: &str,
+        fits: impl Fn(&SandboxStatus) -> bool,
+    ) -> SandboxStatus {
+        let deadline = Instant::now() + patience;
+        loop {
+            let status = self.status().await;
+            if fits(&status) {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "not in time: {what}; {status:#?}\n{:#?}", self.calls());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until a sandbox is up and the object is ready.
+    pub async fn until_running(&self) -> SandboxStatus {
+        self.until("running and ready", |s| {
+            s.state == Some(SandboxState::Running) && ready(s) == "True/Running"
+        })
+        .await
+    }
+
+    pub async fn until_deleted(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        while let Some(sandbox) = self.sandboxes().get_opt("box").await.unwrap() {
+            assert!(Instant::now() < deadline, "not deleted: {sandbox:#?}\n{:#?}", self.calls());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits for an event of that reason; its note.
+    pub async fn until_event(&self, reason: &str) -> String {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let all = events.list(&ListParams::default()).await.unwrap().items;
+            if let Some(event) = all.iter().find(|event| event.reason.as_deref() == Some(reason)) {
+                return event.note.clone().unwrap_or_default();
+            }
+            assert!(Instant::now() < deadline, "no event {reason}: {all:#?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// How often the object was written to since it was created.
+    pub async fn writes(&self) -> usize {
+        let server = controlplane::shared().await;
+        let log = server.audit_log().await.unwrap();
+        let ours = log.iter().filter(|event| {
+            event.is_complete()
+                && event.verb == "patch"
+                && event.object_ref.resource == "sandboxes"
+                && event.object_ref.namespace == self.namespace
+        });
+        ours.count()
+    }
+
+    /// What exists at E2B.
+    pub fn live(&self) -> Vec<SandboxInfo> {
+        self.sim.e2b.sandboxes()
+    }
+
+    pub fn count(&self, endpoint: &str) -> usize {
+        self.sim.calls.of("e2b", endpoint).len()
+    }
+
+    /// Sets a fault on the calls of one endpoint; its id.
+    pub fn fault(&self, endpoint: &str, when: When, action: Action) -> u64 {
+        self.sim.faults.set(Rule::on("e2b", endpoint).when(when).action(action))
+    }
+
+    /// Waits for the nth call of the endpoint.
+    pub async fn until_called(&self, endpoint: &str, ordinal: u64) -> Call {
+        let arrived = |calls: &[Call]| {
+            calls.iter().find(|call| call.endpoint == endpoint && call.ordinal == ordinal).cloned()
+        };
+        self.sim.calls.wait_for(PATIENCE, arrived).await.expect("the call arrives in time")
+    }
+
+    fn calls(&self) -> Vec<String> {
+        let line = |call: Call| {
+            format!("{} {} {:?} {:?}", call.real_at, call.endpoint, call.outcome, call.idempotency_key)
+        };
+        self.sim.calls.all().into_iter().map(line).collect()
+    }
+}
+
+/// Status and reason of `Ready`, like `False/Retrying`.
+pub fn ready(status: &SandboxStatus) -> String {
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+    ready.map(|ready| format!("{}/{}", ready.status, ready.reason)).unwrap_or_default()
+}
+
+pub fn message(status: &SandboxStatus) -> &str {
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+    ready.map_or("", |ready| &ready.message)
+}
+
+/// Server-side apply wants kind and version in the body.
+fn with_type(secret: &Secret) -> Value {
+    let mut value = serde_json::to_value(secret).unwrap();
+    value["apiVersion"] = json!("v1");
+    value["kind"] = json!("Secret");
+    value
+}

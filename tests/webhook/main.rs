@@ -1,0 +1,18 @@
+//! The webhook receiver on a real API server: signed deliveries over real connections, and what they do to Tasks.
+//! `world` puts objects into the API server and runs the receiver; `payload` makes deliveries as GitHub does.
+
+#[path = "../controlplane/mod.rs"]
+mod controlplane;
+
+mod board;
+mod cluster;
+mod connections;
+mod delivery;
+mod handbook;
+mod matching;
+mod order;
+mod payload;
+mod secrets;
+mod tenancy;
+mod trouble;
+mod world;

@@ -1,0 +1,177 @@
+//! The API server frozen, restarted or refusing; and what deliveries cost it.
+
+use crate::{
+    controlplane::{self, ControlPlane, Options},
+    delivery::delivery,
+    payload::payload,
+    world::{REPOSITORY_ID, SECRET, Setup, World, eventually, in_review, world},
+};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// A server of the test's own, because it is frozen and killed.
+async fn own_server() -> Result<ControlPlane> {
+    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    ControlPlane::start(Options { crds: vec![crds], controller_manager: false, ..Options::default() }).await
+}
+
+#[tokio::test]
+async fn a_frozen_api_server_gives_503_within_8_seconds_and_heals() -> Result<()> {
+    let server = own_server().await?;
+    let world = World::start(&server, "frozen", Setup::default()).await?;
+    world.octo_app().await?;
+    world.task("task", in_review(42)).await?;
+    let closed = payload("closed", 42, 1).closed();
+    // The Secret is in the cache from now on.
+    ensure!(world.deliver(&payload("labeled", 42, 1), SECRET).await?.status.as_u16() == 202);
+    server.pause()?;
+    let started = Instant::now();
+    let reply = world.deliver(&closed, SECRET).await?;
+    let took = started.elapsed();
+    ensure!(reply.status.as_u16() == 503, "{reply:?}");
+    ensure!((Duration::from_secs(7)..Duration::from_secs(9)).contains(&took), "{took:?}");
+    // What needs no call is answered as ever.
+    let started = Instant::now();
+    ensure!(world.deliver(&payload("closed", 41, 1).closed(), SECRET).await?.status.as_u16() == 202);
+    let health = world.http.get(format!("http://{}/api/webhooks/health", world.address)).send().await?;
+    ensure!(health.json::<serde_json::Value>().await? == json!({"status": "ok", "webhookSecret": true}));
+    ensure!(started.elapsed() < Duration::from_secs(2));
+    server.resume()?;
+    server.wait_until_ready().await?;
+    // The frozen patch may have landed after all; the same delivery again is safe either way.
+    eventually("the delivery sent again", || async {
+        let reply = world.deliver(&closed, SECRET).await.ok()?;
+        reply.status.is_success().then_some(())
+    })
+    .await?;
+    ensure!(world.row("task").await?[0] == "todo");
+    server.restart_apiserver().await?;
+    eventually("deliveries after a restart", || async {
+        let reply = world.deliver(&payload("reopened", 42, 2), SECRET).await.ok()?;
+        reply.status.is_success().then_some(())
+    })
+    .await?;
+    ensure!(world.row("task").await?[0] == "review");
+    // And the watches have found back.
+    let another = world.task("another", in_review(43)).await?;
+    ensure!(another.metadata.resource_version.is_some());
+    world.end().await
+}
+
+/// An object that this release can't read is left alone; all others go on.
+#[tokio::test]
+async fn an_object_of_another_release_stops_nobody() -> Result<()> {
+    let server = own_server().await?;
+    let crds = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/slipway.dev.yaml"))?;
+    // A later release knows a third merge policy.
+    let wider = crds.replacen("- WhenReady", "- WhenReady\n                      - WhenTheMoonIsFull", 1);
+    ensure!(wider != crds, "the CRD lists merge policies");
+    let file = server.dir().join("wider.yaml");
+    std::fs::write(&file, wider)?;
+    server.apply_crds(&file).await?;
+    let world = World::start(&server, "release", Setup::default()).await?;
+    world.octo_app().await?;
+    world.task("task", in_review(42)).await?;
+    let odd = json!({"spec": {"pullRequest": {"merge": {"policy": "WhenTheMoonIsFull"}}}}).to_string();
+    world.task("odd", in_review(43)).await?;
+    let namespace = world.namespace.clone();
+    server
+        .kubectl_output(&["patch", "task", "odd", "--namespace", &namespace, "--type=merge", "--patch", &odd])
+        .await?;
+    eventually("the odd one to be forgotten", || async {
+        world.receiver.task_version(&namespace, "odd").is_none().then_some(())
+    })
+    .await?;
+    eventually("an event about it", || async {
+        let events = server
+            .kubectl_output(&[
+                "get",
+                "events",
+                "--namespace",
+                &namespace,
+                "--output=jsonpath={.items[*].reason}",
+            ])
+            .await
+            .ok()?;
+        events.contains("Undecodable").then_some(())
+    })
+    .await?;
+    ensure!(world.deliver(&payload("closed", 43, 1).closed(), SECRET).await?.status.as_u16() == 202);
+    ensure!(world.deliver(&payload("closed", 42, 1).closed(), SECRET).await?.status.as_u16() == 200);
+    // Nor does one that is there from the start.
+    let later = World::start(&server, "release", Setup { all_namespaces: true, ..Setup::default() }).await?;
+    ensure!(later.receiver.task_version(&namespace, "task").is_some());
+    ensure!(later.receiver.task_version(&namespace, "odd").is_none());
+    later.end().await?;
+    world.end().await
+}
+
+#[tokio::test]
+async fn before_the_first_list_deliveries_are_refused_for_later() -> Result<()> {
+    let setup = Setup { without_rights: true, operator_wide: Some(SECRET), ..Setup::default() };
+    let world = World::start(controlplane::shared().await, "unsynced", setup).await?;
+    let reply = world.deliver(&payload("closed", 42, 1).closed(), SECRET).await?;
+    ensure!(reply.status.as_u16() == 503, "{reply:?}");
+    ensure!(!world.receiver.is_synced());
+    world.end().await
+}
+
+/// A delivery about a pull request that is not ours costs the API server nothing, any other one patch.
+#[tokio::test]
+async fn deliveries_cost_what_the_contract_says() -> Result<()> {
+    let world = world("cost").await?;
+    world.octo_app().await?;
+    world.task("task", in_review(42)).await?;
+    ensure!(
+        world.send(&delivery("ping", "{}", SECRET).from("repository", REPOSITORY_ID)).await?.status.as_u16()
+            == 200
+    );
+    let calls = || async {
+        let log = world.server.audit_log().await?;
+        let own = log
+            .iter()
+            .filter(|event| event.is_by(&world.user) && event.is_complete() && event.verb != "watch");
+        anyhow::Ok(
+            own.map(|event| {
+                format!("{} {}/{}", event.verb, event.object_ref.resource, event.object_ref.subresource)
+            })
+            .collect::<Vec<_>>(),
+        )
+    };
+    let before = calls().await?;
+    let started = Instant::now();
+    let mut slowest = Duration::ZERO;
+    for number in 1_000..1_200 {
+        let began = Instant::now();
+        let reply = world.deliver(&payload("closed", number, 1).closed(), SECRET).await?;
+        ensure!(reply.status.as_u16() == 202, "{reply:?}");
+        slowest = slowest.max(began.elapsed());
+    }
+    ensure!(started.elapsed() < Duration::from_secs(25), "the Secret must be in the cache meanwhile");
+    println!("200 foreign deliveries in {:?}, slowest {slowest:?}", started.elapsed());
+    let foreign = calls().await?;
+    ensure!(foreign == before, "{:?}", &foreign[before.len()..]);
+    for minute in 1..=5 {
+        let news = if minute % 2 == 1 {
+            payload("closed", 42, minute).closed()
+        } else {
+            payload("reopened", 42, minute)
+        };
+        let began = Instant::now();
+        let reply = world.deliver(&news, SECRET).await?;
+        ensure!(reply.status.as_u16() == 200, "{reply:?}");
+        println!("moved in {:?}", began.elapsed());
+        let moved = world.tasks().get("task").await?;
+        world.settle(&moved).await?;
+    }
+    let after = calls().await?;
+    let new = &after[before.len()..];
+    ensure!(new == ["patch tasks/status"; 5], "{new:?}");
+    let managed = world.tasks().get("task").await?.metadata.managed_fields.context("managedFields")?;
+    ensure!(managed.iter().any(|entry| entry.manager.as_deref() == Some("slipway-webhook")));
+    world.end().await
+}
