@@ -2,7 +2,7 @@
 //! Used by the decisions about Sandboxes (what to keep alive) and Tasks (whose turn it is).
 
 use super::conditions::{find, is_true};
-use crate::api::{SandboxSpec, Task, conditions as names, conditions::reason};
+use crate::api::{SandboxSpec, Task, TaskStatus, conditions as names, conditions::reason};
 use kube::ResourceExt;
 
 /// How much a Task needs its sandbox.
@@ -20,22 +20,28 @@ pub enum Need {
 /// generation failed, its pull request closed or merged, or it is being deleted.
 pub fn of(task: &Task) -> Need {
     let Some(status) = &task.status else { return Need::None };
-    let reason_of = |type_| find(&status.conditions, type_).map(|condition| condition.reason.as_str());
     let asked = find(&status.conditions, names::SANDBOX_READY).is_some();
-    let over = status.commit_sha.is_some()
-        || status.pull_request.is_some()
-        || reason_of(names::COMMITTED) == Some(reason::NOTHING_TO_COMMIT)
-        || reason_of(names::GENERATED) == Some(reason::GENERATION_FAILED);
     // A Task that is stalled by the sandbox itself still wants it: to drop the need would make the sandbox look idle.
     let stalled = is_true(&status.conditions, names::STALLED)
-        && reason_of(names::STALLED) != Some(reason::SANDBOX_NOT_READY);
-    if task.metadata.deletion_timestamp.is_some() || !asked || over {
+        && reason_of(status, names::STALLED) != Some(reason::SANDBOX_NOT_READY);
+    if task.metadata.deletion_timestamp.is_some() || !asked || is_over(status) {
         Need::None
     } else if task.spec.suspend || stalled {
         Need::AgainstKill
     } else {
         Need::Work
     }
+}
+
+fn reason_of<'a>(status: &'a TaskStatus, type_: &str) -> Option<&'a str> {
+    find(&status.conditions, type_).map(|condition| condition.reason.as_str())
+}
+
+fn is_over(status: &TaskStatus) -> bool {
+    status.commit_sha.is_some()
+        || status.pull_request.is_some()
+        || reason_of(status, names::COMMITTED) == Some(reason::NOTHING_TO_COMMIT)
+        || reason_of(status, names::GENERATED) == Some(reason::GENERATION_FAILED)
 }
 
 /// Name of the Sandbox the Task works in, in its namespace.
@@ -62,21 +68,60 @@ pub fn keeps_up(need: Need, sandbox: &SandboxSpec) -> bool {
     }
 }
 
-/// Who has the turn in a sandbox that `task` would like to use: another Task that needs it and has begun, or asked and
-/// is older. `None`: the turn is free or its own.
+/// What a Task has of the turn in a shared sandbox. The smaller goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    /// It has begun: its process or its files are in the sandbox.
+    Begun,
+    /// It has asked for the sandbox.
+    Asked,
+    /// It is going to ask.
+    Coming,
+}
+
+/// Who has the turn in a sandbox that `task` would like to use: another Task that has begun or asked, or is about to
+/// ask and is older. `None`: the turn is free or its own.
 pub fn holder<'a>(task: &Task, others: impl IntoIterator<Item = &'a Task>) -> Option<&'a Task> {
+    let own = precedence(task, claim(task).unwrap_or(Claim::Coming));
     others
         .into_iter()
         .filter(|other| other.uid() != task.uid() && sandbox_name(other) == sandbox_name(task))
-        .filter(|other| of(other) != Need::None && precedence(other) < precedence(task))
-        .min_by_key(|other| precedence(other))
+        .filter_map(|other| Some((precedence(other, claim(other)?), other)))
+        .filter(|(precedence, _)| *precedence < own)
+        .min_by(|a, b| a.0.cmp(&b.0))
+        .map(|(_, other)| other)
 }
 
-/// Who has begun comes before who has only asked, that before who has not; then the older one.
-fn precedence(task: &Task) -> (bool, bool, Option<jiff::Timestamp>, Option<String>) {
-    let begun = task.status.as_ref().is_some_and(|status| status.sandbox_id.is_some());
-    let created = task.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    (!(begun && of(task) != Need::None), of(task) == Need::None, created, task.uid())
+/// `None`: it has no use for the sandbox, or waits for a person before it has touched it.
+fn claim(task: &Task) -> Option<Claim> {
+    let status = task.status.clone().unwrap_or_default();
+    let runs = status
+        .code_generations
+        .last()
+        .is_some_and(|run| run.finished_at.is_none() && Some(&run.sandbox_id) == status.sandbox_id.as_ref());
+    if task.metadata.deletion_timestamp.is_some() {
+        return runs.then_some(Claim::Begun);
+    }
+    let lost = reason_of(&status, names::COMMITTED) == Some(reason::SANDBOX_FILES_LOST)
+        || reason_of(&status, names::GENERATED) == Some(reason::GENERATION_KEEPS_DYING);
+    if is_over(&status) || lost {
+        return None;
+    }
+    if status.sandbox_id.is_some() {
+        return Some(Claim::Begun);
+    }
+    let waits_for_a_person = task.spec.suspend
+        || is_true(&status.conditions, names::STALLED)
+        || reason_of(&status, names::READY) == Some(reason::REPOSITORY_SUSPENDED);
+    if waits_for_a_person {
+        return None;
+    }
+    let asked = find(&status.conditions, names::SANDBOX_READY).is_some();
+    Some(if asked { Claim::Asked } else { Claim::Coming })
+}
+
+fn precedence(task: &Task, claim: Claim) -> (Claim, Option<jiff::Timestamp>, Option<String>) {
+    (claim, task.metadata.creation_timestamp.as_ref().map(|time| time.0), task.uid())
 }
 
 /// Whether a Task says that its sandbox gives no answer, so that it has to be looked at.

@@ -6,7 +6,7 @@ use super::{
     admission::{Name, Signed},
     answer::Answer,
     keyring::Check,
-    payload::{Action, Head, NamedRepository, Payload, complaint},
+    payload::{Action, Head, NamedRepository, Payload},
     repositories::{Repositories, TrackedRepository},
     tasks::{TrackedTask, Wanted},
 };
@@ -89,8 +89,7 @@ impl Inner {
             "ping" => return Ok(Answer::Pong),
             _ => return Ok(Answer::Ignored("This event moves no Task")),
         }
-        let head: Head =
-            serde_json::from_slice(&signed.body).map_err(|error| Answer::Malformed(complaint(&error)))?;
+        let head = Head::parse(&signed.body).map_err(Answer::Malformed)?;
         record.action = head.action.as_deref().map(|action| bounds::cut(action, bounds::ID));
         let Some(action) = head.action.as_deref().and_then(Action::parse) else {
             return Ok(Answer::Ignored("This action moves no Task"));

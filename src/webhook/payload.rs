@@ -6,13 +6,30 @@ use crate::{
     domain::pull_request::ObservedPullRequest,
 };
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 /// The action of any delivery that has one.
 #[derive(Debug, Deserialize)]
 pub(super) struct Head {
     #[serde(default)]
     pub(super) action: Option<String>,
+}
+
+impl Head {
+    /// Parses a signed body.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
+        parse(body)
+    }
+}
+
+/// The error says what is wrong without repeating the body.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    // serde would take the fields of an array in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err("The payload must be a JSON object".to_owned());
+    }
+    let complaint = |error| bounds::cut(&format!("The payload is not what GitHub sends: {error}"), 200);
+    serde_json::from_slice(body).map_err(complaint)
 }
 
 /// The actions of `pull_request` that can change what a Task shows.
@@ -104,9 +121,9 @@ struct Branch {
 }
 
 impl Payload {
-    /// Parses a signed body. The error says what is wrong without repeating the body.
+    /// Parses a signed body.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(body).map_err(|error| complaint(&error))
+        parse(body)
     }
 
     /// The pull request's number: inside `pull_request`, or beside it.
@@ -162,9 +179,4 @@ impl Payload {
             updated_at: pull_request.updated_at,
         })
     }
-}
-
-/// What is wrong with a body, for its sender.
-pub(super) fn complaint(error: &serde_json::Error) -> String {
-    bounds::cut(&format!("The payload is not what GitHub sends: {error}"), 200)
 }

@@ -8,10 +8,11 @@ use super::{
     delivery::Record,
 };
 use bytes::Buf;
-use futures::{FutureExt, Stream};
+use futures::{FutureExt, Stream, future::ready};
 use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, time::Instant};
 use warp::{
-    Filter, Reply,
+    Filter, Rejection, Reply,
+    filters::path::FullPath,
     http::{HeaderMap, Method},
     reply::Response,
 };
@@ -25,11 +26,19 @@ pub(super) fn routes(
         warp::any().map(move || receiver.clone())
     };
     let request = || warp::method().and(warp::header::headers_cloned()).and(warp::body::stream());
-    let deliveries = warp::path!("api" / "webhooks" / "github").and(with()).and(request()).then(deliver);
-    let pings = warp::path!("api" / "webhooks" / "github" / "ping").and(with()).and(request()).then(ping);
-    let health = warp::path!("api" / "webhooks" / "health").and(with()).and(warp::method()).then(health);
+    let deliveries = at("/api/webhooks/github").and(with()).and(request()).then(deliver);
+    let pings = at("/api/webhooks/github/ping").and(with()).and(request()).then(ping);
+    let health = at("/api/webhooks/health").and(with()).and(warp::method()).then(health);
     let nothing = warp::any().map(|| Answer::NotFound.into_response());
     deliveries.or(pings).unify().or(health).unify().or(nothing).unify()
+}
+
+/// Exactly this path: `warp::path!` would also take a slash at the end.
+fn at(path: &'static str) -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    let exact = move |full: FullPath| {
+        ready(if full.as_str() == path { Ok(()) } else { Err(warp::reject::not_found()) })
+    };
+    warp::path::full().and_then(exact).untuple_one()
 }
 
 async fn deliver<B: Buf>(

@@ -114,13 +114,12 @@ async fn an_operator_that_dies_before_the_call_makes_it_after_30_seconds_under_t
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_of_a_doubtful_create_later_is_killed() {
     let world = World::new("orphan").await;
-    // The first answer is lost, and the list hides what came of it: replayed, the sandbox is known; its twin, made by
-    // nobody's key, turns up in the list later.
+    // The answer is lost and its sandbox adopted; a twin turns up, as from a server that ignores idempotency keys.
     world.fault(CREATE, When::Nth(1), Action::CutAfter);
     world.apply(json!({})).await;
     let status = world.until_running().await;
     let own = world.live()[0].clone();
-    let twin = slipway_twin(&world, &own.metadata).await;
+    let twin = make_twin(&world, &own.metadata).await;
     assert_eq!(world.live().len(), 2);
     let check = status.orphan_check_at.unwrap().0;
     let gone = |s: &slipway::api::SandboxStatus| s.orphan_check_at.is_none();
@@ -130,8 +129,8 @@ async fn what_comes_of_a_doubtful_create_later_is_killed() {
     assert_eq!(live, [own.sandbox_id], "{twin} is killed, the own one is not");
 }
 
-/// Makes a sandbox with the same marks, as a server that ignores idempotency keys would.
-async fn slipway_twin(world: &World, metadata: &BTreeMap<String, String>) -> String {
+/// Makes a sandbox with the same marks.
+async fn make_twin(world: &World, metadata: &BTreeMap<String, String>) -> String {
     let answer = reqwest::Client::new()
         .post(format!("{}/v2/sandboxes", world.sim.e2b_api_url()))
         .header("x-api-key", slipway_simulator::e2b::API_KEY)

@@ -29,7 +29,7 @@ async fn comes_up_with_three_writes_and_one_call_and_then_rests() {
     let expires = status.expires_at.unwrap().0;
     assert!(expires <= live[0].end_at && live[0].end_at.duration_since(expires).as_secs() < 30);
 
-    // Nothing follows, even when a Task begins to use it.
+    // Nothing follows, even when a Task begins to use it. That nothing happens shows only in time.
     world.put_task("SandboxRequested").await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(world.writes().await, 3, "finalizer, intent, record");
@@ -168,11 +168,11 @@ async fn a_longer_time_to_live_is_renewed_up_to_the_limit_of_the_plan() {
     world.sim.e2b.set_team(Team { max_hours: 1, ..Team::new(TEAM, API_KEY) });
     world.apply(json!({"operatingMode": "Running", "timeoutSeconds": 120, "onTimeout": "Kill"})).await;
     let up = world.until_running().await;
-    world.patch(json!({"spec": {"timeoutSeconds": 1800}})).await.unwrap();
+    world.patch(json!({"spec": {"timeoutSeconds": 1000}})).await.unwrap();
     let renewed =
         world.until("renewed", |s| s.expires_at > up.expires_at && ready(s) == "True/Running").await;
     let gained = renewed.expires_at.unwrap().0.duration_since(up.expires_at.unwrap().0);
-    assert!((1_600..1_700).contains(&gained.as_secs()), "{gained:?}");
+    assert!((800..900).contains(&gained.as_secs()), "{gained:?}");
     assert_eq!(world.count(TIMEOUT), 1, "one renewal until two thirds are over");
     let end = world.live()[0].end_at;
     assert_eq!(
@@ -181,10 +181,10 @@ async fn a_longer_time_to_live_is_renewed_up_to_the_limit_of_the_plan() {
         "E2B's own end is recorded"
     );
 
-    // 59 minutes later by E2B's clock the plan allows hardly any more.
+    // The plan allows an hour from the start of the run.
     world.patch(json!({"spec": {"timeoutSeconds": 3600}})).await.unwrap();
     world.until("at an hour", |s| s.expires_at.as_ref().is_some_and(|at| at.0 > end)).await;
-    world.patch(json!({"spec": {"timeoutSeconds": 7200}})).await.unwrap();
+    world.patch(json!({"spec": {"timeoutSeconds": 14400}})).await.unwrap();
     let limited = world.until("limited", |s| s.lifetime_limited).await;
     assert_eq!(ready(&limited), "True/Running");
     let note = world.until_event("SandboxLifetimeLimit").await;

@@ -28,9 +28,9 @@ impl Operator {
     pub fn start(client: kube::Client, namespace: &str, sim: &Simulator, key: Option<&str>) -> Self {
         let metrics = Metrics::new();
         let http = reqwest::Client::builder().build().unwrap();
-        let layer = CallLayer::new(Api::E2b, metrics.clone());
+        let service = |api| telemetry::http_service(http.clone(), &CallLayer::new(api, metrics.clone()));
         let endpoints = Endpoints::new(None, Some(&sim.e2b_api_url()), Some(&sim.e2b_sandbox_url())).unwrap();
-        let e2b = E2b::new(endpoints, telemetry::http_service(http, &layer));
+        let e2b = E2b::new(endpoints, service(Api::E2b), service(Api::Envd));
         let events = Events::new(client.clone(), MANAGER, "test");
         let (tasks, task_events) = watch::reflect::<Task>(&client, Some(namespace), &events);
         let (sandboxes, sandbox_events) = watch::reflect::<Sandbox>(&client, Some(namespace), &events);

@@ -13,6 +13,11 @@ fn good() -> Request {
     delivery("pull_request", payload("closed", 42, 1).closed().json().to_string(), SECRET)
 }
 
+/// From a hook that is known, so that the number of tries is not the limit.
+fn known(event: &str, body: &str) -> Request {
+    delivery(event, body, SECRET).from("repository", crate::world::REPOSITORY_ID)
+}
+
 async fn refuses(world: &World<'_>, request: Request, status: u16) -> Result<Reply> {
     let reply = world.send(&request).await?;
     let shown = String::from_utf8_lossy(&request.body[..request.body.len().min(100)]).into_owned();
@@ -213,15 +218,15 @@ async fn events_and_actions_that_move_nothing_are_accepted() -> Result<()> {
         "something_new",
         "PULL_REQUEST",
     ] {
-        refuses(&world, delivery(event, body.to_string(), SECRET), 202).await?;
-        refuses(&world, delivery(event, "not even JSON", SECRET), 202).await?;
+        refuses(&world, known(event, &body.to_string()), 202).await?;
+        refuses(&world, known(event, "not even JSON"), 202).await?;
     }
     for action in
         ["labeled", "assigned", "edited", "auto_merge_enabled", "dequeued", "something_new", "Closed", ""]
     {
         let mut body = body.clone();
         body["action"] = json!(action);
-        refuses(&world, delivery("pull_request", body.to_string(), SECRET), 202).await?;
+        refuses(&world, known("pull_request", &body.to_string()), 202).await?;
     }
     let foreign = payload("closed", 41, 1).closed().json();
     let reply = refuses(&world, delivery("pull_request", foreign.to_string(), SECRET), 202).await?;
@@ -324,7 +329,6 @@ async fn signed_nonsense_is_refused() -> Result<()> {
         r#"{"action":"closed","pull_request":{"number":1e400}}"#,
         r#"{"action":"closed","pull_request":{"number":42,"merged":"yes"}}"#,
         r#"{"action":"closed","pull_request":{"number":42,"updated_at":"yesterday"}}"#,
-        r#"{"action":"closed","pull_request":{"number":42,"head":[]}}"#,
         r#"{"action":"closed","pull_request":{"number":42,"number":42}}"#,
         r#"{"action":"closed","action":"closed"}"#,
     ] {

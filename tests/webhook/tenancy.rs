@@ -1,10 +1,10 @@
 //! Namespaces are isolated as far as they have secrets of their own, whatever the headers and payloads claim.
 
 use crate::{
-    controlplane,
+    controlplane::{self, ControlPlane},
     delivery::{Reply, delivery},
     payload::{Payload, payload},
-    world::{OWNER_ID, REPOSITORY_ID, Setup, World, eventually, in_review},
+    world::{OWNER_ID, REPOSITORY_ID, Setup, World, eventually, in_review, own_server},
 };
 use anyhow::{Context as _, Result, ensure};
 use kube::Api;
@@ -15,15 +15,26 @@ const OURS: &str = "the secret of the first namespace";
 const THEIRS: &str = "the secret of the second namespace";
 const EVERYBODYS: &str = "the secret of the whole operator";
 
-struct Tenants {
-    world: World<'static>,
+struct Tenants<'a> {
+    world: World<'a>,
     other: String,
 }
 
 /// Two namespaces with the same repository at GitHub, a pull request of the same number, and a secret each.
-async fn tenants(operator_wide: Option<&'static str>, secrets: [Option<&str>; 2]) -> Result<Tenants> {
+async fn tenants(
+    operator_wide: Option<&'static str>,
+    secrets: [Option<&str>; 2],
+) -> Result<Tenants<'static>> {
+    tenants_of(controlplane::shared().await, operator_wide, secrets).await
+}
+
+async fn tenants_of<'a>(
+    server: &'a ControlPlane,
+    operator_wide: Option<&'static str>,
+    secrets: [Option<&str>; 2],
+) -> Result<Tenants<'a>> {
     let setup = Setup { operator_wide, all_namespaces: true, ..Setup::default() };
-    let world = World::start(controlplane::shared().await, "tenant", setup).await?;
+    let world = World::start(server, "tenant", setup).await?;
     let other = world.server.namespace("tenant").await?;
     for (namespace, secret) in [&world.namespace, &other].into_iter().zip(secrets) {
         if let Some(secret) = secret {
@@ -35,7 +46,7 @@ async fn tenants(operator_wide: Option<&'static str>, secrets: [Option<&str>; 2]
     Ok(Tenants { world, other })
 }
 
-impl Tenants {
+impl Tenants<'_> {
     /// The states of both Tasks.
     async fn states(&self) -> Result<[String; 2]> {
         let mut states = Vec::new();
@@ -133,7 +144,10 @@ const TYPED: &str = r#"{"action":"closed","pull_request":{"merged":true,"number"
 
 #[tokio::test]
 async fn a_payload_without_repository_belongs_to_the_one_whose_secret_signed_it() -> Result<()> {
-    let tenants = tenants(
+    // Alone, because the operator-wide secret serves every Repository without its own.
+    let server = own_server().await?;
+    let tenants = tenants_of(
+        &server,
         Some(EVERYBODYS),
         [Some("a first secret to type with"), Some("a second secret to type with")],
     )

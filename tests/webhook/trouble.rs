@@ -1,10 +1,10 @@
 //! The API server frozen, restarted or refusing; and what deliveries cost it.
 
 use crate::{
-    controlplane::{self, ControlPlane, Options},
+    controlplane,
     delivery::delivery,
     payload::payload,
-    world::{REPOSITORY_ID, SECRET, Setup, World, eventually, in_review, world},
+    world::{REPOSITORY_ID, SECRET, Setup, World, eventually, in_review, own_server, world},
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
@@ -12,12 +12,6 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
-
-/// A server of the test's own, because it is frozen and killed.
-async fn own_server() -> Result<ControlPlane> {
-    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-    ControlPlane::start(Options { crds: vec![crds], controller_manager: false, ..Options::default() }).await
-}
 
 #[tokio::test]
 async fn a_frozen_api_server_gives_503_within_8_seconds_and_heals() -> Result<()> {
@@ -68,7 +62,18 @@ async fn an_object_of_another_release_stops_nobody() -> Result<()> {
     let server = own_server().await?;
     let crds = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/slipway.dev.yaml"))?;
     // A later release knows a third merge policy.
-    let wider = crds.replacen("- WhenReady", "- WhenReady\n                      - WhenTheMoonIsFull", 1);
+    let wider = crds.lines().map(|line| match line.strip_suffix("WhenReady") {
+        Some(item) => format!(
+            "{line}
+{item}WhenTheMoonIsFull
+"
+        ),
+        None => format!(
+            "{line}
+"
+        ),
+    });
+    let wider: String = wider.collect();
     ensure!(wider != crds, "the CRD lists merge policies");
     let file = server.dir().join("wider.yaml");
     std::fs::write(&file, wider)?;

@@ -1,7 +1,7 @@
 //! One test's world: a namespace, a user with exactly the receiver's rights, and a receiver on a port of its own.
 //! Neighbours: `delivery` sends to it; the tests read the API server as the administrator.
 
-use crate::controlplane::{self, ControlPlane, User};
+use crate::controlplane::{self, ControlPlane, Options, User};
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -19,6 +19,7 @@ use slipway::{
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -65,6 +66,13 @@ pub async fn world(prefix: &str) -> Result<World<'static>> {
     World::start(controlplane::shared().await, prefix, Setup::default()).await
 }
 
+/// A control plane of the test's own: to freeze it, to kill it, or to be alone in it.
+pub async fn own_server() -> Result<ControlPlane> {
+    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let options = Options { crds: vec![crds], controller_manager: false, ..Options::default() };
+    ControlPlane::start(options).await
+}
+
 impl<'a> World<'a> {
     pub async fn start(server: &'a ControlPlane, prefix: &str, setup: Setup) -> Result<World<'a>> {
         // Shown with a test that fails. Only the first world of the process can set it.
@@ -77,8 +85,10 @@ impl<'a> World<'a> {
         if !setup.without_rights {
             grant(&client, &user).await?;
             let tasks: Api<Task> = Api::all(own.clone());
-            eventually("the receiver's rights", || async { tasks.list(&Default::default()).await.ok() })
-                .await?;
+            eventually("the receiver's rights", || async {
+                tasks.list_metadata(&Default::default()).await.ok()
+            })
+            .await?;
         }
         let settings = Settings {
             namespace: (!setup.all_namespaces).then(|| namespace.clone()),

@@ -20,7 +20,7 @@ impl TaskController {
         let uid = task.uid().unwrap_or_default();
         let generation =
             task.status.as_ref().and_then(|status| status.code_generations.last()).map(|run| run.id.clone());
-        let (dead_since, pull_read_at) = {
+        let (dead_since, pull_read) = {
             let memory = self.memory();
             let dead = generation.and_then(|id| memory.dead.get(&id).copied());
             (dead, memory.pulls.get(&uid).copied())
@@ -30,7 +30,7 @@ impl TaskController {
             sandbox: self.sandbox(task).map(|sandbox| sandbox_view(&sandbox)),
             holder: self.holder(task),
             dead_since,
-            pull_read_at,
+            pull_read,
         }
     }
 

@@ -13,7 +13,7 @@ use super::shell::{Conditioned, PlanOf, Reconciler};
 use crate::{
     api::{Repository, Sandbox, TASK_FINALIZER, Task, TaskStatus, common::Retry},
     cluster::Secrets,
-    domain::task::{self, Context, Observed, Outcome, Step},
+    domain::task::{self, Context, Observed, Outcome, PullRead, Step},
     e2b::{Access, E2b},
     github::GitHub,
     telemetry,
@@ -61,7 +61,7 @@ pub struct Memory {
     /// Since when a generation's process looks dead, by generation id.
     dead: HashMap<String, Timestamp>,
     /// When a Task's pull request was last read, by Task uid.
-    pulls: HashMap<String, Timestamp>,
+    pulls: HashMap<String, PullRead>,
     /// How to reach the envd of a sandbox, by E2B id. Tokens live here only.
     access: HashMap<String, Access>,
 }

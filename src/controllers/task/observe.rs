@@ -12,7 +12,7 @@ use crate::{
     api::{Task, TaskStatus},
     domain::{
         failure::{Class, Failure},
-        task::{Context, Files, Look, Looking, PlannedBranch, Seen},
+        task::{Context, Files, Look, Looking, PlannedBranch, PullRead, Seen},
     },
 };
 use jiff::Timestamp;
@@ -172,8 +172,11 @@ impl TaskController {
     async fn look_at_pull(&self, task: &Task, number: i64, now: Timestamp) -> Result<Seen, Failure> {
         let at = self.at_github(task).await?;
         let pull = at.client.get_pull(&at.name, u64::try_from(number).unwrap_or_default()).await?;
-        self.memory().pulls.insert(task.uid().unwrap_or_default(), now);
-        Ok(Seen::Pull(pull.as_ref().map(seen_pull)))
+        let pull = pull.as_ref().map(seen_pull);
+        let (uid, mut memory) = (task.uid().unwrap_or_default(), self.memory());
+        let read = PullRead::after(memory.pulls.get(&uid).copied(), pull.as_ref(), now);
+        memory.pulls.insert(uid, read);
+        Ok(Seen::Pull(pull))
     }
 
     async fn look_at_tip(&self, task: &Task, branch: &str) -> Result<Seen, Failure> {

@@ -2,10 +2,13 @@
 //! The contract with task boards: values exactly so (design of the Task, "The board").
 
 use crate::{
-    api::{BuildStatus, Column, State, Task, TaskStatus, bounds, common::Retry, conditions as names},
+    api::{
+        BuildStatus, Column, State, Task, TaskStatus, bounds, common::Retry, conditions as names,
+        conditions::reason,
+    },
     domain::{
         conditions::{self, Standing},
-        failure::Failure,
+        failure::{Class, Failure},
         retry::{self, Verdict},
     },
 };
@@ -20,6 +23,13 @@ pub(super) const BUILDING: Row = (State::InProgress, Column::Development, BuildS
 pub(super) const FAILED_EARLY: Row = (State::Todo, Column::Research, BuildStatus::Failed);
 pub(super) const FAILED_LATE: Row = (State::InProgress, Column::Development, BuildStatus::Failed);
 pub(super) const NOTHING_CHANGED: Row = (State::Todo, Column::Research, BuildStatus::Ready);
+
+/// Objects that may arrive after the Task: looked for on a schedule of their own.
+const ARRIVES_LATER: [&str; 3] =
+    [reason::SECRET_NOT_FOUND, reason::REPOSITORY_NOT_FOUND, reason::SANDBOX_NOT_FOUND];
+pub(super) const FIND_REPOSITORY: &str = "findRepository";
+pub(super) const FIND_SANDBOX: &str = "findSandbox";
+pub(super) const GET_SECRET: &str = "getSecret";
 
 /// A status in the making.
 #[derive(Debug, Clone)]
@@ -67,18 +77,29 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn working(&mut self, reason: &str, message: &str) {
+        self.unstuck();
         self.stand(Standing::Reconciling, reason, message);
     }
 
     /// A call failed: `status.retry`, the conditions, and the board when a person has to act.
     pub(super) fn failed(&mut self, failure: &Failure) {
-        let verdict = retry::after(self.status.retry.as_ref(), failure, &self.uid(), self.now);
+        if failure.class == Class::NotFound && ARRIVES_LATER.contains(&failure.reason) {
+            self.missing(failure.operation, failure.reason, &failure.message);
+            return;
+        }
+        // Looking for an object has its own schedule: it uses up no attempt of a call.
+        let looked_for = [FIND_REPOSITORY, FIND_SANDBOX, GET_SECRET];
+        let previous =
+            self.status.retry.as_ref().filter(|retry| !looked_for.contains(&retry.operation.as_str()));
+        let verdict = retry::after(previous, failure, &self.uid(), self.now);
         self.verdict(verdict);
     }
 
     pub(super) fn verdict(&mut self, verdict: Verdict) {
         if verdict.standing == Standing::Stalled {
             self.stuck();
+        } else {
+            self.unstuck();
         }
         self.status.retry = Some(verdict.retry);
         self.stand(verdict.standing, verdict.reason, &verdict.message);
@@ -87,8 +108,26 @@ impl<'a> Draft<'a> {
     /// Something that a person has to mend, without a call to repeat.
     pub(super) fn stalled(&mut self, reason: &str, message: &str) {
         self.stuck();
-        self.status.retry = None;
+        self.status.retry = retry::hurry(self.status.retry.take(), self.now);
         self.stand(Standing::Stalled, reason, message);
+    }
+
+    /// Waits as `status.retry` says. The conditions that came with it stand, unless they speak of another spec or of a
+    /// time when nothing was to be done.
+    pub(super) fn hold(&mut self) {
+        let Some(retry) = self.status.retry.clone() else { return };
+        let ready = conditions::find(&self.status.conditions, names::READY).cloned();
+        match ready.filter(|ready| ready.status == "False") {
+            Some(_) if self.status.observed_generation == self.generation() => {}
+            Some(ready) if conditions::is_true(&self.status.conditions, names::STALLED) => {
+                self.stand(Standing::Stalled, &ready.reason, &ready.message);
+            }
+            Some(ready) => self.stand(Standing::Reconciling, &ready.reason, &ready.message),
+            None => {
+                let message = format!("{}: {}", retry.operation, retry.last_error);
+                self.working(reason::RETRYING, &message);
+            }
+        }
     }
 
     /// The board row of a Task that can't go on. With a pull request the board is that of the pull request.
@@ -96,6 +135,21 @@ impl<'a> Draft<'a> {
         if self.status.pull_request.is_none() {
             let late = conditions::is_true(&self.status.conditions, names::GENERATED);
             self.row(if late { FAILED_LATE } else { FAILED_EARLY });
+        }
+    }
+
+    /// Work goes on: the row of a Task that was stuck is that of one at work again.
+    fn unstuck(&mut self) {
+        if self.status.pull_request.is_none() && self.status.build_status == BuildStatus::Failed {
+            let asked = conditions::find(&self.status.conditions, names::SANDBOX_READY).is_some();
+            self.row(if asked { BUILDING } else { PENDING });
+        }
+    }
+
+    /// What was missing is there: its schedule is over.
+    pub(super) fn found(&mut self, operation: &str) {
+        if self.status.retry.as_ref().is_some_and(|retry| retry.operation == operation) {
+            self.status.retry = None;
         }
     }
 

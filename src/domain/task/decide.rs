@@ -20,14 +20,14 @@ use jiff::Timestamp;
 pub fn decide(task: &Task, observed: &Observed, now: Timestamp) -> Plan {
     let mut draft = Draft::new(task, task.status.clone().unwrap_or_default(), now);
     let stage = position(&mut draft, &observed.context);
-    let finalizer = release::must_undo(task, &draft.status);
+    let before = release::must_undo(task, &draft.status);
     if let Stage::Release(undo) = stage {
         return release::decide(draft, undo, &observed.seen);
     }
     if let Seen::Failed(failure) = &observed.seen {
         generation::note_unreachable(&mut draft, failure);
         draft.failed(failure);
-        return again(draft).with_finalizer(finalizer);
+        return again(draft).with_finalizer(before);
     }
     let plan = match stage {
         // Handled above: deletion keeps its own rules for failures.
@@ -47,7 +47,8 @@ pub fn decide(task: &Task, observed: &Observed, now: Timestamp) -> Plan {
         Stage::Done => review::done(draft, &observed.context),
         Stage::Ended => ended(draft),
     };
-    let finalizer = finalizer || release::must_undo(task, &plan.status);
+    // Until a step has undone what there was, the finalizer stays.
+    let finalizer = release::must_undo(task, &plan.status) || (before && plan.step.is_some());
     plan.with_finalizer(finalizer)
 }
 
@@ -90,7 +91,7 @@ fn leave_branch(mut draft: Draft<'_>, branch: String, sha: &str, seen: &Seen) ->
 }
 
 /// The round is over without a pull request.
-fn ended(mut draft: Draft<'_>) -> Plan {
+pub(super) fn ended(mut draft: Draft<'_>) -> Plan {
     let Some((reason, message)) = round::end_reason(&draft.status) else { return again(draft) };
     let (reason, message) = (reason.to_owned(), message.to_owned());
     let late = is_true(&draft.status.conditions, names::GENERATED);

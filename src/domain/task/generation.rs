@@ -3,8 +3,8 @@
 
 use super::{
     Context, Look, Plan, SandboxView, Seen, Step,
-    board::{self, BUILDING, Draft},
-    decide::again,
+    board::{self, BUILDING, Draft, GET_SECRET},
+    decide::{again, ended},
     round,
     stage::PlannedBranch,
 };
@@ -26,7 +26,7 @@ pub(super) fn start(
     seen: &Seen,
 ) -> Plan {
     if let Seen::SecretMissing(message) = seen {
-        draft.missing("getSecret", reason::SECRET_NOT_FOUND, message);
+        draft.missing(GET_SECRET, reason::SECRET_NOT_FOUND, message);
         return again(draft);
     }
     if let Some(plan) = plan {
@@ -76,6 +76,7 @@ pub(super) fn base_branch_missing(base: &str) -> Failure {
 
 /// Opens a new entry for the next attempt of the round, and says which lost sandboxes it replaces.
 fn next_attempt(draft: &mut Draft<'_>, sandbox: String, incarnation: i64) -> String {
+    finish(draft, None);
     let attempt = round::attempts(draft.task, &draft.status) + 1;
     let migrated_from = match round::generation(draft.task, &draft.status) {
         Some(old) if old.sandbox_id != sandbox => {
@@ -111,11 +112,13 @@ pub(super) fn look(mut draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan
     };
     let timeout = draft.task.spec.generate.as_ref().map_or(3600, |generate| generate.timeout_seconds);
     let over = draft.now.duration_since(run.started_at.0) - SignedDuration::from_secs(timeout.into());
-    draft.status.retry = None;
     draft.condition(names::SANDBOX_READY, true, reason::RUNNING, "the sandbox runs");
+    if *look != Look::NotStarted && (*look != Look::Running || over.is_negative()) {
+        // The attempts of a step that has failed count on, though looking works.
+        draft.status.retry = None;
+    }
     match look {
-        // The start never arrived. Only one start gets the directory, so this can't run the command twice.
-        Look::NotStarted => Plan::act(draft.status, Step::Start { generation: run.id }),
+        Look::NotStarted => start_again(draft, run.id),
         Look::DirectoryFailed(message) => {
             let message = format!("the directory for the command can't be made in the sandbox: {message}");
             fail(draft, None, &message)
@@ -136,7 +139,7 @@ pub(super) fn look(mut draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan
         }
         Look::PidDead if !over.is_negative() => fail(draft, None, &timed_out(timeout, "")),
         Look::PidDead => dead(draft, context.dead_since),
-        Look::Exited { code: 0, .. } => exited(draft),
+        Look::Exited { code: 0, tail } => exited(draft, tail),
         Look::Exited { code, tail } if !over.is_negative() => {
             fail(draft, Some(*code), &timed_out(timeout, tail))
         }
@@ -145,6 +148,16 @@ pub(super) fn look(mut draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan
             fail(draft, Some(*code), &message)
         }
     }
+}
+
+/// The start never arrived. Only one start gets the directory, so this can't run the command twice. Its time counts
+/// from now: the operator or the sandbox may have been away for longer than that.
+fn start_again(mut draft: Draft<'_>, generation: String) -> Plan {
+    let now = draft.now;
+    if let Some(run) = draft.status.code_generations.iter_mut().rfind(|run| run.id == generation) {
+        run.started_at = Time(now);
+    }
+    Plan::intend(draft.status, Step::Start { generation })
 }
 
 fn timed_out(timeout: i32, tail: &str) -> String {
@@ -165,9 +178,10 @@ fn poll(running: SignedDuration) -> SignedDuration {
 }
 
 /// The command has ended well.
-fn exited(mut draft: Draft<'_>) -> Plan {
+fn exited(mut draft: Draft<'_>, tail: &str) -> Plan {
     finish(&mut draft, Some(0));
-    draft.condition(names::GENERATED, true, reason::SUCCEEDED, "the command ended with exit code 0");
+    let message = format!("the command ended with exit code 0{}", said(tail));
+    draft.condition(names::GENERATED, true, reason::SUCCEEDED, &message);
     draft.working(reason::COMMITTING, "reading the files");
     Plan::settle(draft.status, Next::Now)
 }
@@ -175,13 +189,14 @@ fn exited(mut draft: Draft<'_>) -> Plan {
 /// The process is gone without an exit code: lost, if a second look says the same.
 fn dead(mut draft: Draft<'_>, since: Option<Timestamp>) -> Plan {
     if since.is_none_or(|since| draft.now.duration_since(since) < GRACE) {
+        draft.working(reason::GENERATING, "the command runs in the sandbox");
         return Plan::settle(draft.status, Next::After(GRACE));
     }
     finish(&mut draft, None);
     let allowed = draft.task.spec.generate.as_ref().map_or(1, |generate| i64::from(generate.max_attempts));
     if round::attempts(draft.task, &draft.status) >= allowed {
         keeps_dying(&mut draft);
-        return Plan::settle(draft.status, Next::Now);
+        return ended(draft);
     }
     let (sandbox, incarnation) = round::generation(draft.task, &draft.status)
         .map(|run| (run.sandbox_id.clone(), run.incarnation))
@@ -196,7 +211,7 @@ fn dead(mut draft: Draft<'_>, since: Option<Timestamp>) -> Plan {
 fn fail(mut draft: Draft<'_>, code: Option<i32>, message: &str) -> Plan {
     finish(&mut draft, code);
     draft.condition(names::GENERATED, false, reason::GENERATION_FAILED, message);
-    Plan::settle(draft.status, Next::Now)
+    ended(draft)
 }
 
 /// The sandbox was lost once too often.
@@ -211,11 +226,13 @@ pub(super) fn keeps_dying(draft: &mut Draft<'_>) {
     draft.condition(names::GENERATED, false, reason::GENERATION_KEEPS_DYING, &message);
 }
 
+/// Notes the end of the round's last run, once.
 fn finish(draft: &mut Draft<'_>, code: Option<i32>) {
     let prefix = round::generation_prefix(draft.task, &draft.status);
     let now = draft.now;
-    if let Some(run) = draft.status.code_generations.iter_mut().rfind(|run| run.id.starts_with(&prefix)) {
-        run.finished_at.get_or_insert(Time(now));
+    let last = draft.status.code_generations.iter_mut().rfind(|run| run.id.starts_with(&prefix));
+    if let Some(run) = last.filter(|run| run.finished_at.is_none()) {
+        run.finished_at = Some(Time(now));
         run.exit_code = code;
     }
 }

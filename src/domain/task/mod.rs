@@ -18,7 +18,7 @@ pub use round::spool_id;
 pub use stage::{Looking, PlannedBranch, wants};
 
 use super::{failure::Failure, plan, pull_request::ObservedPullRequest};
-use crate::api::{MergeMethod, TaskStatus};
+use crate::api::{MergeMethod, PullRequestState, TaskStatus};
 use jiff::{SignedDuration, Timestamp};
 
 /// The plan for a Task.
@@ -36,7 +36,27 @@ pub struct Context {
     /// When this process first saw the generation's process dead without an exit code.
     pub dead_since: Option<Timestamp>,
     /// When this process last read the pull request, for `merge.policy: WhenReady`.
-    pub pull_read_at: Option<Timestamp>,
+    pub pull_read: Option<PullRead>,
+}
+
+/// One process's memory of reading a pull request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PullRead {
+    pub at: Timestamp,
+    /// How many reads in a row found GitHub still working out whether it can be merged.
+    pub undecided: u32,
+}
+
+impl PullRead {
+    /// What to remember after reading `pull`.
+    pub fn after(previous: Option<Self>, pull: Option<&SeenPull>, at: Timestamp) -> Self {
+        let decided = pull.is_none_or(|pull| {
+            pull.observed.state != PullRequestState::Open
+                || pull.mergeable_state.as_deref().is_some_and(|state| state != "unknown")
+        });
+        let undecided = if decided { 0 } else { previous.map_or(0, |read| read.undecided).saturating_add(1) };
+        Self { at, undecided }
+    }
 }
 
 /// Where a Repository or Sandbox stands, as its own conditions say.
@@ -125,8 +145,13 @@ pub enum Files {
     Committed { tree: String, commit: String, digest: String },
     /// The base has them all.
     Unchanged { digest: String },
-    /// The pass ended before the last upload: out of time, or by a failure after some progress.
-    Progress { uploaded: usize, of: usize, failure: Option<Failure> },
+    /// The pass ended before the last upload.
+    Progress {
+        uploaded: usize,
+        of: usize,
+        /// What ended the pass early, if it was not its time.
+        failure: Option<Failure>,
+    },
     /// The spool has no room now.
     WaitingForSpool,
 }

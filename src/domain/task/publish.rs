@@ -4,12 +4,12 @@
 use super::{
     Context, Files, Plan, Seen, SeenPull, Step,
     board::{Draft, id as cut_id},
-    decide::again,
+    decide::{again, ended},
     review, round,
     stage::base_branch,
 };
 use crate::{
-    api::{Task, TaskStatus, conditions as names, conditions::reason},
+    api::{PullRequestState, Task, TaskStatus, conditions as names, conditions::reason},
     domain::plan::Next,
 };
 use jiff::SignedDuration;
@@ -19,6 +19,7 @@ use kube::ResourceExt;
 pub(super) fn collect(mut draft: Draft<'_>, spool: String, seen: &Seen) -> Plan {
     let Seen::Files(files) = seen else { return again(draft) };
     draft.status.retry = None;
+    draft.condition(names::SANDBOX_READY, true, reason::RUNNING, "the sandbox runs");
     match files {
         Files::Committed { tree, commit, digest } => {
             note_digest(&mut draft, digest);
@@ -33,11 +34,15 @@ pub(super) fn collect(mut draft: Draft<'_>, spool: String, seen: &Seen) -> Plan 
             note_digest(&mut draft, digest);
             let message = "the base branch has all these files already: nothing to commit";
             draft.condition(names::COMMITTED, false, reason::NOTHING_TO_COMMIT, message);
-            Plan::settle(draft.status, Next::Now)
+            ended(draft)
         }
         Files::Progress { uploaded, of, failure } => {
             let message = format!("{uploaded} of {of} files uploaded");
             draft.condition(names::COMMITTED, false, reason::COMMITTING, &message);
+            if let Some(failure) = failure {
+                draft.failed(failure);
+                return again(draft);
+            }
             draft.working(reason::COMMITTING, &message);
             if let Some(failure) = failure {
                 draft.failed(failure);
@@ -73,7 +78,6 @@ pub(super) fn create_branch(draft: Draft<'_>) -> Plan {
 /// The branch stands: find the round's pull request, or open it.
 pub(super) fn open(mut draft: Draft<'_>, branch: String, context: &Context, seen: &Seen) -> Plan {
     let Seen::Pulls(pulls) = seen else { return again(draft) };
-    draft.status.retry = None;
     if let Some(pull) = pulls.iter().find(|pull| is_ours(draft.task, &draft.status, pull)) {
         return adopt(draft, pull);
     }
@@ -82,13 +86,14 @@ pub(super) fn open(mut draft: Draft<'_>, branch: String, context: &Context, seen
     Plan::act(draft.status, Step::CreatePullRequest { branch, base: base_branch(draft.task, repository) })
 }
 
-/// A pull request is this round's if its head is our commit or its body carries our line. An old one that was moved to
+/// A pull request is this round's if its head is our commit or its body carries our line. An open one is in any case:
+/// the branch stands, is ours and only moves forward, so its head contains our commit. An old one that was moved to
 /// history is not, whatever its body says.
 fn is_ours(task: &Task, status: &TaskStatus, pull: &SeenPull) -> bool {
     let past = status.pull_request_history.iter().any(|old| old.number == pull.observed.number);
     let marked = pull.body.lines().any(|line| line.trim() == marker(task, status));
     let head = pull.observed.head_sha.is_some() && pull.observed.head_sha == status.commit_sha;
-    !past && (head || marked)
+    !past && (head || marked || pull.observed.state == PullRequestState::Open)
 }
 
 /// The line in a pull request's body that names Task and round.

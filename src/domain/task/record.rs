@@ -49,9 +49,11 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
         }
         Outcome::NotMergeable(message) => {
             let text = format!("GitHub does not allow the merge yet: {message}");
-            review::settle_with(draft, Some(&text))
+            let mut plan = review::settle_with(draft, Some(&text));
+            plan.next = next;
+            plan
         }
-        Outcome::HeadChanged => reread(draft),
+        Outcome::HeadChanged => head_changed(draft),
     };
     recorded.notes.splice(0..0, notes);
     let finalizer = release::must_undo(task, &recorded.status);
@@ -66,10 +68,14 @@ fn done(mut draft: Draft<'_>, step: &Step, next: Next) -> Plan {
             Plan::settle(draft.status, Next::Now)
         }
         Step::DeleteBranch { why: DeleteBranch::Deletion, .. } => release::branch_gone(draft),
-        Step::Start { .. } => Plan::settle(draft.status, Next::After(SignedDuration::from_secs(5))),
-        Step::Signal { .. } => Plan::settle(draft.status, next),
+        Step::Start { .. } | Step::Signal { .. } => {
+            draft.status.retry = None;
+            let soon = Next::After(SignedDuration::from_secs(5));
+            Plan::settle(draft.status, if next == Next::Now { soon } else { next })
+        }
         // The other object's events bring the Task back.
         Step::CreateSandbox | Step::DeleteSandbox | Step::CreatePullRequest { .. } | Step::Merge { .. } => {
+            draft.status.retry = None;
             Plan::settle(draft.status, Next::AwaitChange)
         }
     }
@@ -95,18 +101,38 @@ fn branch_taken(mut draft: Draft<'_>) -> Plan {
     if branch.ends_with(&suffix) {
         let message = format!(
             "the branches {branch} and the name without its suffix belong to somebody else: \
-             delete one of them or set spec.branch"
+             delete one of them"
         );
-        draft.stalled("BranchTaken", &message);
-        return Plan::settle(draft.status, Next::After(crate::domain::retry::SLOW));
+        draft.failed(&Failure {
+            operation: "createBranch",
+            class: Class::Invalid,
+            reason: "BranchTaken",
+            message,
+        });
+        return again(draft);
     }
     draft.status.branch = Some(round::suffixed(&branch, &suffix));
     draft.working(reason::OPENING_PULL_REQUEST, "the branch's name is taken: using another one");
     Plan::settle(draft.status, Next::Now)
 }
 
+/// 409: read again, but not in a circle where GitHub's two answers do not agree.
+fn head_changed(mut draft: Draft<'_>) -> Plan {
+    draft.failed(&Failure {
+        operation: "mergePullRequest",
+        class: Class::Transient,
+        reason: reason::RETRYING,
+        message: "GitHub says that the branch of the pull request has moved: it is read again".into(),
+    });
+    if let Some(pull) = &mut draft.status.pull_request {
+        pull.unconfirmed = true;
+    }
+    again(draft)
+}
+
 /// GitHub has the last word on a pull request that we have just changed.
 fn reread(mut draft: Draft<'_>) -> Plan {
+    draft.status.retry = None;
     if let Some(pull) = &mut draft.status.pull_request {
         pull.unconfirmed = true;
     }

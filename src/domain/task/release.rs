@@ -63,9 +63,12 @@ fn branch(status: &TaskStatus) -> Option<(String, String)> {
 
 pub(super) fn undo(draft: &Draft<'_>, context: &Context) -> Undo {
     let (task, status) = (draft.task, &draft.status);
-    let waiting = |undo| match retry::wait_until(status.retry.as_ref(), draft.now) {
-        Some(at) => Undo::Wait(Next::At(at.min(draft.now + SignedDuration::from_secs(60)))),
-        None => undo,
+    let waiting = |undo| match (&status.retry, retry::wait_until(status.retry.as_ref(), draft.now)) {
+        (Some(retry), Some(_)) if waited(draft) >= PATIENCE => {
+            Undo::GiveUp(format!("{}: {}", retry.operation, retry.last_error))
+        }
+        (_, Some(at)) => Undo::Wait(Next::At(at.min(draft.now + PATIENCE - waited(draft)))),
+        (_, None) => undo,
     };
     if let Some(id) = process(task, status) {
         return match &context.sandbox {
@@ -79,6 +82,9 @@ pub(super) fn undo(draft: &Draft<'_>, context: &Context) -> Undo {
     }
     match (branch(status), &context.repository) {
         (None, _) => Undo::Nothing,
+        (Some((branch, _)), Some(repository)) if repository.id.is_some() && repository.id != status.repository_id => {
+            Undo::GiveUp(format!("the Repository is another one now: branch {branch} stays in the former"))
+        }
         (Some((branch, sha)), Some(repository)) if !repository.suspended => {
             waiting(Undo::Branch { branch, sha })
         }
@@ -89,14 +95,17 @@ pub(super) fn undo(draft: &Draft<'_>, context: &Context) -> Undo {
 }
 
 pub(super) fn decide(mut draft: Draft<'_>, undo: Undo, seen: &Seen) -> Plan {
+    if let Undo::Wait(next) = undo {
+        draft.hold();
+        return Plan::settle(draft.status, next).with_finalizer(true);
+    }
     draft.working(reason::DELETING, "undoing what the Task has left outside");
     if let Seen::Failed(failure) = seen {
         return failed(draft, failure);
     }
     match (undo, seen) {
-        (Undo::Nothing, _) => Plan::settle(draft.status, Next::AwaitChange),
+        (Undo::Nothing | Undo::Wait(_), _) => Plan::settle(draft.status, Next::AwaitChange),
         (Undo::GiveUp(message), _) => give_up(draft, message),
-        (Undo::Wait(next), _) => Plan::settle(draft.status, next).with_finalizer(true),
         (Undo::Process { id }, Seen::Generation(Look::Running)) => {
             let kill = waited(&draft) >= GRACE;
             let mut plan = Plan::act(draft.status, Step::Signal { generation: id, kill });

@@ -3,14 +3,15 @@
 
 use super::{Context, Plan, Seen, SeenPull, Step, board::Draft, decide::again, round};
 use crate::{
-    api::{MergePolicy, PullRequest, PullRequestState, Task, conditions as names, conditions::reason},
+    api::{MergePolicy, PullRequest, PullRequestState, Task, TaskStatus, conditions as names, conditions::reason},
     domain::{
-        conditions::remove,
+        conditions::{find, is_true, remove},
         plan::{Next, Note},
         pull_request::{Source, Stored},
+        retry,
     },
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 /// GitHub works out in the background whether a pull request can be merged: ask again this soon.
@@ -51,21 +52,37 @@ fn gone(mut draft: Draft<'_>) -> Plan {
 }
 
 /// The pull request as it stands, with what GitHub says of merging it where that was read.
-pub(super) fn review(mut draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan {
+pub(super) fn review(draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan {
     match seen {
         Seen::Pull(Some(pull)) => confirm_and_merge(draft, context, pull),
         Seen::Pull(None) => gone(draft),
-        _ => {
-            let at = context.pull_read_at.zip(context.repository.as_ref());
-            let look = draft.status.pull_request.as_ref().is_some_and(|pull| merge_wanted(draft.task, pull));
-            let at = at.filter(|_| look).map(|(read, repository)| read + repository.sync_interval);
-            let now = draft.now;
-            draft.status.retry = None;
-            let mut plan = settle(draft);
-            plan.next = plan.next.or_at(at, now);
-            plan
-        }
+        _ => unlooked(draft, context),
     }
+}
+
+/// Nothing was read in this pass: what the last read said of merging stands until the next.
+fn unlooked(draft: Draft<'_>, context: &Context) -> Plan {
+    let (task, now) = (draft.task, draft.now);
+    if !draft.status.pull_request.as_ref().is_some_and(|pull| merge_wanted(task, pull)) {
+        return settle(draft);
+    }
+    let said = find(&draft.status.conditions, names::READY)
+        .filter(|ready| ready.status == "True" && ready.reason == reason::IN_REVIEW)
+        .map(|ready| ready.message.clone());
+    let mut plan = settle_with(draft, said.as_deref());
+    plan.next = plan.next.or_at(next_look(context), now);
+    plan
+}
+
+/// When a pull request that is to be merged is read again; `None`: now.
+pub(super) fn next_look(context: &Context) -> Option<Timestamp> {
+    let read = context.pull_read?;
+    let interval = context.repository.as_ref()?.sync_interval;
+    let wait = match read.undecided {
+        0 => interval,
+        times => (MERGEABLE_SOON * (1 << (times - 1).min(6))).min(interval),
+    };
+    Some(read.at + wait)
 }
 
 fn confirm_and_merge(mut draft: Draft<'_>, context: &Context, pull: &SeenPull) -> Plan {
@@ -75,7 +92,6 @@ fn confirm_and_merge(mut draft: Draft<'_>, context: &Context, pull: &SeenPull) -
 
 /// Takes GitHub's own word; whether it undoes a merge that a delivery has reported.
 pub(super) fn take(draft: &mut Draft<'_>, pull: &SeenPull) -> bool {
-    draft.status.retry = None;
     let change = Stored::of(&draft.status).transition(&pull.observed, Source::Confirmation, draft.now);
     if let Some(change) = &change {
         change.apply(&mut draft.status);
@@ -112,7 +128,9 @@ fn merge(mut draft: Draft<'_>, context: &Context, pull: &SeenPull) -> Plan {
             let (number, sha) = (pull.observed.number, head.unwrap_or_default());
             let method = draft.task.spec.pull_request.merge.method;
             draft.working(reason::IN_REVIEW, "merging the pull request");
-            Plan::act(draft.status, Step::Merge { number, sha, method })
+            let mut plan = Plan::act(draft.status, Step::Merge { number, sha, method });
+            plan.next = Next::After(interval);
+            plan
         }
         None | Some("unknown") => {
             let mut plan = settle(draft);
@@ -163,7 +181,7 @@ pub(super) fn settle_with(mut draft: Draft<'_>, message: Option<&str>) -> Plan {
             } else {
                 (reason::IN_REVIEW, message.map_or(waiting, str::to_owned))
             };
-            draft.stand(crate::domain::conditions::Standing::Ready, reason, &text);
+            draft.ready(reason, &text);
             Plan::settle(draft.status, Next::AwaitChange)
         }
     }
@@ -189,7 +207,7 @@ pub(super) fn closed(mut draft: Draft<'_>) -> Plan {
     Plan::settle(draft.status, Next::AwaitChange)
 }
 
-fn merged(mut draft: Draft<'_>) -> crate::api::TaskStatus {
+fn merged(mut draft: Draft<'_>) -> TaskStatus {
     let number = draft.status.pull_request.as_ref().map_or(0, |pull| pull.number);
     draft.condition(names::PULL_REQUEST_OPEN, false, reason::MERGED, "the pull request was merged");
     draft.condition(
@@ -214,9 +232,11 @@ pub(super) fn done(mut draft: Draft<'_>, context: &Context) -> Plan {
             .sandbox
             .as_ref()
             .is_some_and(|sandbox| sandbox.owner == uid && uid.is_some() && !sandbox.deleting);
-    let status = merged(draft);
-    let plan =
-        if owned { Plan::act(status, Step::DeleteSandbox) } else { Plan::settle(status, Next::AwaitChange) };
+    let plan = if owned {
+        delete_sandbox(draft)
+    } else {
+        Plan::settle(merged(draft), Next::AwaitChange)
+    };
     if refused {
         return plan.with_note(Note::warning(
             reason::RERUN_IGNORED,
@@ -224,4 +244,17 @@ pub(super) fn done(mut draft: Draft<'_>, context: &Context) -> Plan {
         ));
     }
     plan
+}
+
+/// The confirmed merge is written before the Sandbox goes.
+fn delete_sandbox(mut draft: Draft<'_>) -> Plan {
+    let confirmed = is_true(&draft.status.conditions, names::MERGED);
+    let retry = draft.status.retry.take_if(|_| confirmed);
+    if let Some(at) = retry::wait_until(retry.as_ref(), draft.now) {
+        draft.status.retry = retry;
+        draft.hold();
+        return Plan::settle(draft.status, Next::At(at));
+    }
+    let status = TaskStatus { retry, ..merged(draft) };
+    Plan::intend(status, Step::DeleteSandbox)
 }

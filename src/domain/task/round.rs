@@ -48,8 +48,9 @@ pub(super) fn hurry(task: &Task, status: &mut TaskStatus, now: Timestamp) {
     if asked {
         status.observed_reconcile = reconcile;
     }
+    // Deletion counts as a change too: the API server raises the generation with it.
     let changed = task.metadata.generation.unwrap_or_default() != status.observed_generation;
-    if asked || changed || input(task, status) == Input::Changed {
+    if asked || changed {
         status.retry = retry::hurry(status.retry.take(), now);
     }
 }
@@ -68,11 +69,17 @@ pub(super) fn begun(status: &TaskStatus) -> bool {
 }
 
 /// Whether the round is over without a merge, so that a changed input begins the next.
-pub(super) fn over(status: &TaskStatus) -> bool {
+pub(super) fn over(task: &Task, status: &TaskStatus) -> bool {
     match &status.pull_request {
         Some(pull) => pull.state == PullRequestState::Closed && !pull.unconfirmed,
-        None => ended(status) || (is_true(&status.conditions, names::STALLED) && status.commit_sha.is_none()),
+        None => ended(status) || given_up(task, status),
     }
+}
+
+/// Stuck before the commit, with no command that may still run.
+fn given_up(task: &Task, status: &TaskStatus) -> bool {
+    let runs = generation(task, status).is_some_and(|run| run.finished_at.is_none());
+    is_true(&status.conditions, names::STALLED) && status.commit_sha.is_none() && !runs
 }
 
 /// Whether the round has come to an end that only a new round leaves.

@@ -3,20 +3,23 @@
 
 use super::{
     Context, Health, RepositoryView, SandboxView,
-    board::{BUILDING, Draft, PENDING},
+    board::{BUILDING, Draft, FIND_REPOSITORY, FIND_SANDBOX, PENDING},
     release, round,
 };
 use crate::{
     api::{PullRequestState, Task, conditions as names, conditions::reason},
     domain::{
-        conditions::{find, is_true},
+        conditions::find,
         need,
         plan::Next,
         retry,
     },
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+
+/// How often a Task that waits for its turn looks for it: the end of another's turn may give no event of the Sandbox.
+const TURN: SignedDuration = SignedDuration::from_secs(30);
 
 /// What has to be looked at before deciding. One or two reads, never more than the stage needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,10 +122,10 @@ pub fn wants(task: &Task, context: &Context, now: Timestamp) -> Looking {
 /// Finds the stage, and drafts on the way what is true whatever is seen later.
 pub(super) fn position(draft: &mut Draft<'_>, context: &Context) -> Stage {
     let task = draft.task;
+    round::hurry(task, &mut draft.status, draft.now);
     if task.metadata.deletion_timestamp.is_some() {
         return Stage::Release(release::undo(draft, context));
     }
-    round::hurry(task, &mut draft.status, draft.now);
     if task.spec.suspend {
         return Stage::Suspended;
     }
@@ -146,21 +149,14 @@ fn on_pull_request(draft: &mut Draft<'_>, context: &Context) -> Option<Stage> {
         PullRequestState::Closed if round::input(draft.task, &draft.status) == round::Input::Changed => None,
         PullRequestState::Closed => Some(Stage::Closed),
         PullRequestState::Open | PullRequestState::Unknown => {
-            let look = super::review::merge_wanted(draft.task, &pull) && pull_look_due(draft, context);
+            // A merge that failed is tried again when `status.retry` says, not when the next look is due.
+            let due = draft.status.retry.is_some() || super::review::next_look(context) <= Some(draft.now);
+            let look = super::review::merge_wanted(draft.task, &pull) && due;
             if look && let Err(stage) = github(draft, context) {
                 return Some(stage);
             }
             Some(Stage::Review { number: pull.number, look })
         }
-    }
-}
-
-/// `WhenReady` reads the pull request once per sync interval.
-fn pull_look_due(draft: &Draft<'_>, context: &Context) -> bool {
-    let interval = context.repository.as_ref().map(|repository| repository.sync_interval);
-    match (context.pull_read_at, interval) {
-        (Some(read), Some(interval)) => draft.now >= read + interval,
-        _ => true,
     }
 }
 
@@ -170,27 +166,29 @@ fn on_the_way(draft: &mut Draft<'_>, context: &Context) -> Result<Stage, Stage> 
     if round::ended(&draft.status) {
         return Ok(Stage::Ended);
     }
-    let repository = github(draft, context)?.clone();
+    let repository = repository(draft, context)?.clone();
     if draft.status.commit_sha.is_some() {
+        gate(draft)?;
         return Ok(published(draft));
     }
     let sandbox = sandbox(draft, context)?;
-    draft.row(BUILDING);
     replaced(draft, &sandbox)?;
     gate(draft)?;
-    let generation = round::generation(draft.task, &draft.status).cloned();
-    let planned = draft.status.branch.is_some();
-    let plan = || plan_branch(draft.task, &draft.status, &repository);
-    if !planned {
-        return Ok(Stage::Start { plan: Some(plan()), sandbox });
+    draft.row(BUILDING);
+    Ok(in_sandbox(draft, &repository, sandbox))
+}
+
+/// The sandbox runs and is this Task's to use: what the round has not yet done there.
+fn in_sandbox(draft: &Draft<'_>, repository: &RepositoryView, sandbox: SandboxView) -> Stage {
+    if draft.status.branch.is_none() {
+        let plan = plan_branch(draft.task, &draft.status, repository);
+        return Stage::Start { plan: Some(plan), sandbox };
     }
-    match generation {
-        None if draft.task.spec.generate.is_some() => Ok(Stage::Start { plan: None, sandbox }),
-        Some(run) if run.sandbox_id != sandbox.id.clone().unwrap_or_default() => {
-            Ok(Stage::Start { plan: None, sandbox })
-        }
-        Some(run) if run.finished_at.is_none() => Ok(Stage::Generating { id: run.id }),
-        _ => Ok(Stage::Collect { id: round::spool_id(draft.task, &draft.status) }),
+    match round::generation(draft.task, &draft.status) {
+        None if draft.task.spec.generate.is_some() => Stage::Start { plan: None, sandbox },
+        Some(run) if Some(&run.sandbox_id) != sandbox.id.as_ref() => Stage::Start { plan: None, sandbox },
+        Some(run) if run.finished_at.is_none() => Stage::Generating { id: run.id.clone() },
+        _ => Stage::Collect { id: round::spool_id(draft.task, &draft.status) },
     }
 }
 
@@ -204,14 +202,15 @@ fn rounds(draft: &mut Draft<'_>, context: &Context) -> Result<(), Stage> {
     if round::input(task, &draft.status) == round::Input::Same {
         return Ok(());
     }
-    if round::over(&draft.status) {
+    if !round::begun(&draft.status) {
+        round::record_input(task, &mut draft.status);
+        draft.status.retry = retry::hurry(draft.status.retry.take(), draft.now);
+    } else if round::over(task, &draft.status) {
         if let Some((branch, sha)) = round::left_behind(&draft.status) {
             github(draft, context)?;
             return Err(Stage::LeaveBranch { branch, sha });
         }
         round::begin(draft);
-    } else if !round::begun(&draft.status) {
-        round::record_input(task, &mut draft.status);
     }
     Ok(())
 }
@@ -234,15 +233,22 @@ pub(super) fn base_branch(task: &Task, repository: &RepositoryView) -> String {
     task.spec.base_branch.clone().or_else(|| repository.base_branch.clone()).unwrap_or_else(|| "main".into())
 }
 
-/// GitHub may be called for this Task: its Repository is there, ready, not suspended and still the same one.
+/// GitHub may be called for this Task now.
 fn github<'c>(draft: &mut Draft<'_>, context: &'c Context) -> Result<&'c RepositoryView, Stage> {
+    let repository = repository(draft, context)?;
+    gate(draft)?;
+    Ok(repository)
+}
+
+/// The Task's Repository is there, ready, not suspended and still the same one.
+fn repository<'c>(draft: &mut Draft<'_>, context: &'c Context) -> Result<&'c RepositoryView, Stage> {
     let name = &draft.task.spec.repository_ref.name;
     let Some(repository) = &context.repository else {
         let message = format!("Repository {name} does not exist in this namespace: create it");
-        let at = draft.missing("findRepository", reason::REPOSITORY_NOT_FOUND, &message);
+        let at = draft.missing(FIND_REPOSITORY, reason::REPOSITORY_NOT_FOUND, &message);
         return Err(Stage::Wait(Next::At(at)));
     };
-    found(draft, "findRepository");
+    draft.found(FIND_REPOSITORY);
     if repository.suspended {
         draft.working(reason::REPOSITORY_SUSPENDED, &format!("Repository {name} is suspended"));
         return Err(Stage::Wait(Next::AwaitChange));
@@ -259,33 +265,25 @@ fn github<'c>(draft: &mut Draft<'_>, context: &'c Context) -> Result<&'c Reposit
     match &repository.health {
         Health::Ready => {}
         Health::NotReady(message) => {
-            draft
-                .working(reason::REPOSITORY_NOT_READY, &format!("Repository {name} is not ready: {message}"));
+            let message = format!("Repository {name} is not ready: {message}");
+            draft.working(reason::REPOSITORY_NOT_READY, &message);
             return Err(Stage::Wait(Next::AwaitChange));
         }
         Health::Stalled(message) => {
-            draft.stalled(reason::REPOSITORY_NOT_READY, &format!("Repository {name} is stalled: {message}"));
+            let message = format!("Repository {name} is stalled: {message}");
+            draft.stalled(reason::REPOSITORY_NOT_READY, &message);
             return Err(Stage::Wait(Next::AwaitChange));
         }
     }
-    gate(draft)?;
     draft.status.repository_id = draft.status.repository_id.or(repository.id);
     Ok(repository)
 }
 
 /// No call before `status.retry` allows it.
-fn gate(draft: &Draft<'_>) -> Result<(), Stage> {
-    match retry::wait_until(draft.status.retry.as_ref(), draft.now) {
-        Some(at) => Err(Stage::Wait(Next::At(at))),
-        None => Ok(()),
-    }
-}
-
-/// What was missing is there: its schedule is over.
-fn found(draft: &mut Draft<'_>, operation: &str) {
-    if draft.status.retry.as_ref().is_some_and(|retry| retry.operation == operation) {
-        draft.status.retry = None;
-    }
+fn gate(draft: &mut Draft<'_>) -> Result<(), Stage> {
+    let Some(at) = retry::wait_until(draft.status.retry.as_ref(), draft.now) else { return Ok(()) };
+    draft.hold();
+    Err(Stage::Wait(Next::At(at)))
 }
 
 /// The sandbox is up and this Task's to use.
@@ -295,56 +293,73 @@ fn sandbox(draft: &mut Draft<'_>, context: &Context) -> Result<SandboxView, Stag
     if let Some(holder) = &context.holder {
         draft.row(PENDING);
         draft.working(reason::WAITING_FOR_SANDBOX, &format!("Task {holder} works in Sandbox {name}"));
-        return Err(Stage::Wait(Next::AwaitChange));
+        return Err(Stage::Wait(Next::After(TURN)));
     }
     let Some(sandbox) = &context.sandbox else {
         if task.spec.sandbox_template.is_some() {
-            draft.row(BUILDING);
+            gate(draft)?;
             return Err(Stage::CreateSandbox);
         }
         let message = format!("Sandbox {name} does not exist in this namespace: create it");
-        let at = draft.missing("findSandbox", reason::SANDBOX_NOT_FOUND, &message);
+        let at = draft.missing(FIND_SANDBOX, reason::SANDBOX_NOT_FOUND, &message);
         return Err(Stage::Wait(Next::At(at)));
     };
-    found(draft, "findSandbox");
+    draft.found(FIND_SANDBOX);
     if task.spec.sandbox_template.is_some() && sandbox.owner != task.uid() {
         let message = format!("Sandbox {name} is not this Task's: delete it, or set sandboxRef to use it");
         draft.stalled(reason::SANDBOX_NOT_READY, &message);
         return Err(Stage::Wait(Next::AwaitChange));
     }
-    running(draft, sandbox, &name)
-}
-
-fn running(draft: &mut Draft<'_>, sandbox: &SandboxView, name: &str) -> Result<SandboxView, Stage> {
     if sandbox.running && sandbox.id.is_some() && !sandbox.deleting {
-        if !is_true(&draft.status.conditions, names::SANDBOX_READY)
-            && find(&draft.status.conditions, names::SANDBOX_READY).is_none()
-        {
-            draft.condition(
-                names::SANDBOX_READY,
-                false,
-                reason::SANDBOX_REQUESTED,
-                "the sandbox is asked for",
-            );
-        }
+        ask(draft, &name)?;
         return Ok(sandbox.clone());
     }
-    // Waiting for the sandbox to come up is not waiting for a call to be repeated.
-    draft.status.retry = retry::hurry(draft.status.retry.take(), draft.now);
+    Err(wait_for_sandbox(draft, sandbox, &name))
+}
+
+/// The turn in a shared Sandbox is taken by asking for it, in a write of its own: who looks later sees that.
+fn ask(draft: &mut Draft<'_>, name: &str) -> Result<(), Stage> {
+    if find(&draft.status.conditions, names::SANDBOX_READY).is_some() {
+        return Ok(());
+    }
+    draft.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, "the sandbox is asked for");
+    if draft.task.spec.sandbox_ref.is_none() {
+        return Ok(());
+    }
+    gate(draft)?;
+    draft.row(BUILDING);
+    draft.working(reason::SANDBOX_REQUESTED, &format!("taking the turn in Sandbox {name}"));
+    Err(Stage::Wait(Next::Now))
+}
+
+fn wait_for_sandbox(draft: &mut Draft<'_>, sandbox: &SandboxView, name: &str) -> Stage {
+    heard_of(draft);
+    if let Err(stage) = gate(draft) {
+        return stage;
+    }
     draft.row(BUILDING);
     draft.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, "waiting for the sandbox to run");
     match &sandbox.health {
         Health::Stalled(message) => {
             draft.stalled(reason::SANDBOX_NOT_READY, &format!("Sandbox {name} is stalled: {message}"));
         }
-        Health::Ready => {
-            draft.working(reason::SANDBOX_NOT_READY, &format!("waiting for Sandbox {name} to run"))
-        }
+        Health::Ready => draft.working(reason::SANDBOX_NOT_READY, &format!("waiting for Sandbox {name} to run")),
         Health::NotReady(message) => {
             draft.working(reason::SANDBOX_NOT_READY, &format!("Sandbox {name} is not ready: {message}"));
         }
     }
-    Err(Stage::Wait(Next::AwaitChange))
+    Stage::Wait(Next::AwaitChange)
+}
+
+/// The sandbox that gave no answer is down or replaced: waiting for it is not waiting for a call to be repeated.
+fn heard_of(draft: &mut Draft<'_>) {
+    let unreachable = find(&draft.status.conditions, names::SANDBOX_READY)
+        .is_some_and(|ready| ready.reason == reason::SANDBOX_UNREACHABLE);
+    if unreachable {
+        draft.status.retry = retry::hurry(draft.status.retry.take(), draft.now);
+        let message = "the sandbox that gave no answer is down or replaced";
+        draft.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, message);
+    }
 }
 
 /// The sandbox the round worked in has been replaced. A new empty one must never look like a recovery.
@@ -353,7 +368,7 @@ fn replaced(draft: &mut Draft<'_>, sandbox: &SandboxView) -> Result<(), Stage> {
         (Some(old), Some(new)) if old != new => old.clone(),
         _ => return Ok(()),
     };
-    draft.status.retry = retry::hurry(draft.status.retry.take(), draft.now);
+    heard_of(draft);
     let Some(generate) = &draft.task.spec.generate else {
         let message = format!(
             "sandbox {lost} was lost with files that were not committed, and there is no command to make them again: \

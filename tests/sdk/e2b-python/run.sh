@@ -44,5 +44,7 @@ E2B_API_KEY=e2b_0000000000000000000000000000000000000000
 E2B_API_URL=$(url e2bApi)
 E2B_SANDBOX_URL=$(url e2bSandbox)
 CONTROL_URL=$(url control)
+# Without them the SDK would turn to E2B itself.
+[[ $E2B_API_URL == http://127.0.0.1:* && $E2B_SANDBOX_URL == http://127.0.0.1:* ]] || fail "the simulator named no URLs"
 export E2B_API_KEY E2B_API_URL E2B_SANDBOX_URL CONTROL_URL
 "$environment/bin/python" "$here/check.py"

@@ -12,6 +12,7 @@ pub mod github;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::oneshot;
@@ -130,7 +131,8 @@ fn run(options: Options, stopped: oneshot::Receiver<()>, report: &mpsc::Sender<a
         let _ = stopped.await;
         e2b.stop().await;
     });
-    runtime.shutdown_background();
+    // Waits for the workers, so that a dropped simulator has no connection and no directory left.
+    runtime.shutdown_timeout(Duration::from_secs(5));
 }
 
 async fn start(options: Options) -> anyhow::Result<Started> {

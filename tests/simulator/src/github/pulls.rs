@@ -1,13 +1,14 @@
 //! Pull requests: create, list, get, update. `merge` merges them, `graphql` turns drafts.
 //! Only between branches of one repository: forks are outside of what the stand-in offers.
 
+use git2::Oid;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Outcome};
 use super::auth::Access;
 use super::request::{Request, not_a, paginate};
-use super::state::{Mergeability, Pull, State};
+use super::state::{Mergeability, Pull, Repository, State};
 
 impl Pull {
     pub(super) fn close(&mut self, now: Timestamp) {
@@ -31,28 +32,7 @@ pub(super) fn create_pull(state: &mut State, request: &Request) -> Outcome {
     let body = request.optional("body")?.map(str::to_owned);
     let draft = request.flag("draft")?;
     let repository = &state.repositories[at];
-    let invalid = |field: &str| {
-        Answer::invalid(json!({ "resource": "PullRequest", "field": field, "code": "invalid" }))
-    };
-    let head = match head.split_once(':') {
-        Some((owner, branch)) if owner.eq_ignore_ascii_case(&repository.owner) => branch,
-        Some(_) => return Err(invalid("head")),
-        None => head,
-    };
-    let head_id = repository.tip(head).ok_or_else(|| invalid("head"))?;
-    let base_id = repository.tip(&base).ok_or_else(|| invalid("base"))?;
-    let label = |branch: &str| format!("{}:{branch}", repository.owner);
-    let Ok(common) = repository.git.merge_base(head_id, base_id) else {
-        let message = format!("The {} branch has no history in common with {}", label(head), label(&base));
-        return Err(Answer::custom("PullRequest", message));
-    };
-    if common == head_id {
-        return Err(Answer::custom("PullRequest", format!("No commits between {base} and {head}")));
-    }
-    if repository.pulls.iter().any(|pull| pull.open && pull.head_ref == head && pull.base_ref == base) {
-        let message = format!("A pull request already exists for {}.", label(head));
-        return Err(Answer::custom("PullRequest", message));
-    }
+    let (head, head_id, base_id) = check_new(repository, head, &base)?;
     let author = request.caller.login()?.to_owned();
     let number = repository.pulls.len() as u64 + 1;
     repository.git.reference(&format!("refs/pull/{number}/head"), head_id, true, "pull request")?;
@@ -64,7 +44,7 @@ pub(super) fn create_pull(state: &mut State, request: &Request) -> Outcome {
         author: author.clone(),
         open: true,
         draft,
-        head_ref: head.to_owned(),
+        head_ref: head,
         head_sha: head_id.to_string(),
         base_ref: base,
         base_sha: base_id.to_string(),
@@ -84,6 +64,33 @@ pub(super) fn create_pull(state: &mut State, request: &Request) -> Outcome {
     state.counts.pulls_created += 1;
     state.emit_pull(at, index, "opened", &json!({}), &author);
     Ok(Answer::created(state.pull_view(at, &state.repositories[at].pulls[index])))
+}
+
+/// The head's branch and the commits of both sides, if a pull request can be made of them.
+fn check_new(repository: &Repository, head: &str, base: &str) -> Result<(String, Oid, Oid), Answer> {
+    let invalid = |field: &str| {
+        Answer::invalid(json!({ "resource": "PullRequest", "field": field, "code": "invalid" }))
+    };
+    let head = match head.split_once(':') {
+        Some((owner, branch)) if owner.eq_ignore_ascii_case(&repository.owner) => branch,
+        Some(_) => return Err(invalid("head")),
+        None => head,
+    };
+    let head_id = repository.tip(head).ok_or_else(|| invalid("head"))?;
+    let base_id = repository.tip(base).ok_or_else(|| invalid("base"))?;
+    let label = |branch: &str| format!("{}:{branch}", repository.owner);
+    let Ok(common) = repository.git.merge_base(head_id, base_id) else {
+        let message = format!("The {} branch has no history in common with {}", label(head), label(base));
+        return Err(Answer::custom("PullRequest", message));
+    };
+    if common == head_id {
+        return Err(Answer::custom("PullRequest", format!("No commits between {base} and {head}")));
+    }
+    if repository.pulls.iter().any(|pull| pull.open && pull.head_ref == head && pull.base_ref == base) {
+        let message = format!("A pull request already exists for {}.", label(head));
+        return Err(Answer::custom("PullRequest", message));
+    }
+    Ok((head.to_owned(), head_id, base_id))
 }
 
 /// Lists by `state`, `head` (`owner:branch`; without a colon GitHub ignores it), `base`, `sort`, `direction`.
@@ -157,7 +164,6 @@ pub(super) fn update_pull(state: &mut State, request: &Request) -> Outcome {
     let index = find(state, at, request)?;
     let sender = request.caller.login()?.to_owned();
     let mut changes = serde_json::Map::new();
-    let wanted = request.optional("state")?;
     let before = state.repositories[at].pulls[index].clone();
     let mut after = before.clone();
     if let Some(title) = request.optional("title")? {
@@ -177,24 +183,7 @@ pub(super) fn update_pull(state: &mut State, request: &Request) -> Outcome {
     if let Some(base) = request.optional("base")? {
         change_base(state, at, &mut after, base)?;
     }
-    let action = match wanted {
-        None => None,
-        Some("open") if before.open => None,
-        Some("open") => {
-            reopen(state, at, &mut after)?;
-            Some("reopened")
-        }
-        Some("closed") if !before.open => None,
-        Some("closed") => {
-            after.close(request.now);
-            Some("closed")
-        }
-        Some(_) => {
-            return Err(Answer::invalid(
-                json!({ "resource": "PullRequest", "code": "invalid", "field": "state" }),
-            ));
-        }
-    };
+    let action = change_state(state, at, &mut after, request)?;
     if before.title != after.title {
         changes.insert("title".into(), json!({ "from": before.title }));
     }
@@ -216,6 +205,29 @@ pub(super) fn update_pull(state: &mut State, request: &Request) -> Outcome {
         state.emit_pull(at, index, action, &json!({}), &sender);
     }
     Ok(Answer::ok(state.pull_view(at, &state.repositories[at].pulls[index])))
+}
+
+/// Closes or reopens as the request says; returns the action that hooks are told.
+fn change_state(
+    state: &State,
+    at: usize,
+    pull: &mut Pull,
+    request: &Request,
+) -> Result<Option<&'static str>, Answer> {
+    match request.optional("state")? {
+        Some("open") if !pull.open => {
+            reopen(state, at, pull)?;
+            Ok(Some("reopened"))
+        }
+        Some("closed") if pull.open => {
+            pull.close(request.now);
+            Ok(Some("closed"))
+        }
+        None | Some("open" | "closed") => Ok(None),
+        Some(_) => {
+            Err(Answer::invalid(json!({ "resource": "PullRequest", "code": "invalid", "field": "state" })))
+        }
+    }
 }
 
 fn change_base(state: &State, at: usize, pull: &mut Pull, base: &str) -> Result<(), Answer> {
@@ -259,7 +271,7 @@ fn reopen(state: &State, at: usize, pull: &mut Pull) -> Result<(), Answer> {
     if repository.tip(&pull.base_ref).is_none() {
         return Err(refuse(format!("The {} branch has been deleted.", pull.base_ref)));
     }
-    let closed_at = git2::Oid::from_str(&pull.head_sha)?;
+    let closed_at = Oid::from_str(&pull.head_sha)?;
     if head != closed_at && !repository.git.graph_descendant_of(head, closed_at)? {
         return Err(refuse(format!("The {} branch was force-pushed or recreated.", pull.head_ref)));
     }
@@ -271,6 +283,7 @@ fn reopen(state: &State, at: usize, pull: &mut Pull) -> Result<(), Answer> {
             other.number, pull.head_ref, pull.base_ref
         )));
     }
+    repository.git.reference(&format!("refs/pull/{}/head", pull.number), head, true, "reopen")?;
     pull.head_sha = head.to_string();
     pull.open = true;
     pull.closed_at = None;

@@ -119,7 +119,6 @@ impl State {
                 "repo": self.repository_view(at, None),
             })
         };
-        let link = |href: String| json!({ "href": href });
         let pull_url = format!("{url}/pulls/{number}");
         let issue_url = format!("{url}/issues/{number}");
         let statuses_url = format!("{url}/statuses/{}", pull.head_sha);
@@ -156,15 +155,7 @@ impl State {
             "statuses_url": statuses_url,
             "head": side(&pull.head_ref, &pull.head_sha),
             "base": side(&pull.base_ref, &pull.base_sha),
-            "_links": {
-                "self": link(pull_url.clone()),
-                "html": link(html.clone()),
-                "issue": link(issue_url.clone()),
-                "comments": link(format!("{issue_url}/comments")),
-                "review_comments": link(format!("{pull_url}/comments")),
-                "commits": link(format!("{pull_url}/commits")),
-                "statuses": link(statuses_url.clone()),
-            },
+            "_links": links(&pull_url, &html, &issue_url, &statuses_url),
             "author_association": "MEMBER",
             "auto_merge": null,
             "active_lock_reason": null,
@@ -230,4 +221,18 @@ impl State {
         };
         measure().unwrap_or_default()
     }
+}
+
+/// A pull request's `_links`.
+fn links(pull: &str, html: &str, issue: &str, statuses: &str) -> Value {
+    let link = |href: String| json!({ "href": href });
+    json!({
+        "self": link(pull.to_owned()),
+        "html": link(html.to_owned()),
+        "issue": link(issue.to_owned()),
+        "comments": link(format!("{issue}/comments")),
+        "review_comments": link(format!("{pull}/comments")),
+        "commits": link(format!("{pull}/commits")),
+        "statuses": link(statuses.to_owned()),
+    })
 }

@@ -1,0 +1,7 @@
+//! The GitHub stand-in where octokit does not reach: git itself, faults, the clock, webhooks.
+//! What octokit does reach is in `tests/sdk/octokit`.
+
+mod faults;
+mod git;
+mod support;
+mod webhooks;
