@@ -138,9 +138,9 @@ impl World {
         Ok(())
     }
 
-    /// Waits for a call after `seq`.
+    /// Waits for a call after `seq` that has been answered.
     pub async fn call(&self, seq: u64, endpoint: &str) -> Result<Call> {
-        let fits = |call: &Call| call.api == "github" && call.endpoint == endpoint;
+        let fits = |call: &Call| call.api == "github" && call.endpoint == endpoint && call.status().is_some();
         let found = self.sim.calls.wait_for_call(seq, DEADLINE, fits).await;
         found.with_context(|| format!("no call {endpoint}\n{}", self.operator.log()))
     }
