@@ -69,7 +69,7 @@ where
                 );
             }
             Err(error) => {
-                tracing::warn!(crd = name, %error, "the API server does not list this kind yet; trying again")
+                tracing::warn!(crd = name, %error, "the API server does not list this kind yet; trying again");
             }
         }
         tokio::time::sleep(MISSING_KIND).await;
@@ -79,7 +79,7 @@ where
 /// Starts stores and controllers as tasks of the process.
 pub(super) fn start(
     tasks: &mut Tasks,
-    clients: Clients,
+    clients: &Clients,
     config: &config::Controller,
     metrics: &Metrics,
     ready: Readiness,
@@ -96,13 +96,13 @@ pub(super) fn start(
     let (listed, all_listed) = flag::channel(Listed::default());
     let (synced, when_synced) = flag::channel(false);
     let (related, triggers) = Related::new(stores.tasks.clone(), when_synced.clone());
-    let runner = Runner { clients: &clients, metrics, synced: when_synced, stop: tasks.stop() };
+    let runner = Runner { clients, metrics, synced: when_synced, stop: tasks.stop() };
     let (tell, list) = (related.clone(), listed.clone());
     let repository_events = repository_events.inspect_ok(move |event| {
         Listed::note(&list, event, |listed| listed.repositories = true);
         tell.of_repository(event);
     });
-    let repository = repository_controller(&clients, &stores);
+    let repository = repository_controller(clients, &stores);
     tasks.spawn(
         "the Repository controller",
         runner.run(repository, repository_events, stores.repositories.clone(), None),
@@ -113,7 +113,7 @@ pub(super) fn start(
         Listed::note(&list, event, |listed| listed.sandboxes = true);
         tell.of_sandbox(event);
     });
-    let sandbox = sandbox_controller(&clients, &stores);
+    let sandbox = sandbox_controller(clients, &stores);
     tasks.spawn(
         "the Sandbox controller",
         runner.run(sandbox, sandbox_events, stores.sandboxes.clone(), Some(triggers.sandboxes)),
@@ -123,7 +123,7 @@ pub(super) fn start(
         Listed::note(&listed, event, |listed| listed.tasks = true);
         related.of_task(event);
     });
-    let task = task_controller(&clients, &stores, spool.clone(), config.caps);
+    let task = task_controller(clients, &stores, spool.clone(), config.caps);
     tasks.spawn(
         "the Task controller",
         runner.run(task, task_events, stores.tasks.clone(), Some(triggers.tasks)),
@@ -172,7 +172,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn is_complete(&self) -> bool {
+    fn is_complete(self) -> bool {
         self.repositories && self.sandboxes && self.tasks
     }
 
@@ -195,7 +195,7 @@ async fn caches(
 ) -> anyhow::Result<()> {
     let Stores { tasks, sandboxes, repositories } = &stores;
     tokio::select! {
-        complete = all_listed.wait_for(Listed::is_complete) => drop(complete?),
+        complete = all_listed.wait_for(|listed| listed.is_complete()) => drop(complete?),
         () = stop.cancelled() => return Ok(()),
     }
     tracing::info!(
@@ -278,7 +278,7 @@ where
             Ok(_) => {}
             // Deleted between its event and its pass.
             Err(controller::Error::ObjectNotFound(object)) => {
-                tracing::debug!(%object, "gone before its pass")
+                tracing::debug!(%object, "gone before its pass");
             }
             Err(error) => tracing::warn!(%error, "watch"),
         }

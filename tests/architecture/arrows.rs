@@ -6,7 +6,21 @@ use crate::sources::{self, Source};
 /// Module and what it may use. Whatever is not listed is forbidden.
 const ARROWS: [(&str, &[&str]); 11] = [
     ("main", &["app", "config"]),
-    ("lib", &["api", "app", "cluster", "config", "controllers", "domain", "e2b", "github", "telemetry", "webhook"]),
+    (
+        "lib",
+        &[
+            "api",
+            "app",
+            "cluster",
+            "config",
+            "controllers",
+            "domain",
+            "e2b",
+            "github",
+            "telemetry",
+            "webhook",
+        ],
+    ),
     ("app", &["api", "cluster", "config", "controllers", "domain", "e2b", "github", "telemetry", "webhook"]),
     // Settings are made of the types that the parts take them as.
     ("config", &["controllers", "e2b", "telemetry", "webhook"]),
@@ -25,8 +39,22 @@ const MODULES: [&str; 10] =
 
 /// What `domain` may not touch: it is pure. `kube`'s data types are the API's, its client is not.
 const IMPURE: [&str; 16] = [
-    "kube::Client", "kube::Api", "kube::client", "kube::runtime", "kube::api", "tokio", "reqwest", "octocrab", "warp",
-    "hyper", "std::time::SystemTime", "SystemTime", "std::time::Instant", "Instant::now", "Timestamp::now", "std::env",
+    "kube::Client",
+    "kube::Api",
+    "kube::client",
+    "kube::runtime",
+    "kube::api",
+    "tokio",
+    "reqwest",
+    "octocrab",
+    "warp",
+    "hyper",
+    "std::time::SystemTime",
+    "SystemTime",
+    "std::time::Instant",
+    "Instant::now",
+    "Timestamp::now",
+    "std::env",
 ];
 
 /// The modules of this crate that `source` uses, with the line.
@@ -119,7 +147,11 @@ fn climbs(source: &Source) -> Vec<String> {
             let chain = &rest[at..];
             let ups = chain.split("super::").take_while(|part| part.is_empty()).count();
             if ups >= depth {
-                found.push(format!("{}:{}: super:: leaves the module: write crate::", source.path, number + 1));
+                found.push(format!(
+                    "{}:{}: super:: leaves the module: write crate::",
+                    source.path,
+                    number + 1
+                ));
             }
             rest = &chain[7 * ups.max(1)..];
         }
@@ -138,7 +170,9 @@ fn controllers_among_themselves(source: &Source) -> Vec<String> {
     let code = source.code();
     let others = kinds.iter().filter(|kind| **kind != own);
     others
-        .filter(|kind| code.contains(&format!("controllers::{kind}")) || code.contains(&format!("super::{kind}::Co")))
+        .filter(|kind| {
+            code.contains(&format!("controllers::{kind}")) || code.contains(&format!("super::{kind}::Co"))
+        })
         .map(|kind| format!("{}: the {own} controller must not use the {kind} controller", source.path))
         .collect()
 }
@@ -169,7 +203,8 @@ fn contains_path(code: &str, path: &str) -> bool {
         let before = code[..at].chars().next_back();
         let after = code[at + path.len()..].chars().next();
         // A bare crate name counts only as the start of a path or in a `use`.
-        let is_path = path.contains("::") || path == "SystemTime" || code[at + path.len()..].starts_with("::");
+        let is_path =
+            path.contains("::") || path == "SystemTime" || code[at + path.len()..].starts_with("::");
         is_path && !before.is_some_and(word) && !after.is_some_and(word)
     })
 }
@@ -190,8 +225,16 @@ fn a_forbidden_arrow_is_found() {
         ("src/webhook.rs", "use crate::controllers::shell;", "webhook must not use controllers"),
         ("src/telemetry/x.rs", "use crate::domain;", "telemetry must not use domain"),
         ("src/domain/x.rs", "use super::super::github;", "super:: leaves the module"),
-        ("src/controllers/task/x.rs", "use crate::controllers::sandbox::SandboxController;", "the task controller must not use the sandbox controller"),
-        ("src/domain/x.rs", "fn f() { let now = jiff::Timestamp::now(); }", "domain must not use Timestamp::now"),
+        (
+            "src/controllers/task/x.rs",
+            "use crate::controllers::sandbox::SandboxController;",
+            "the task controller must not use the sandbox controller",
+        ),
+        (
+            "src/domain/x.rs",
+            "fn f() { let now = jiff::Timestamp::now(); }",
+            "domain must not use Timestamp::now",
+        ),
         ("src/domain/x.rs", "use kube::{Resource, Api};", "domain must not use kube::Api"),
         ("src/domain/x.rs", "use tokio::time;", "domain must not use tokio"),
     ];

@@ -18,7 +18,7 @@ struct Node<'a> {
     schema: &'a Value,
 }
 
-/// Every node of the OpenAPI schema below `spec` and `status`.
+/// Every node of the `OpenAPI` schema below `spec` and `status`.
 fn nodes(crd: &Value) -> Vec<Node<'_>> {
     let kind = crd["spec"]["names"]["kind"].as_str().unwrap();
     let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
@@ -71,7 +71,9 @@ fn faults(node: &Node<'_>) -> Vec<&'static str> {
             }
         }
         Some("number") => faults.push("is a float"),
-        None if !schema["x-kubernetes-int-or-string"].as_bool().unwrap_or_default() => faults.push("has no type"),
+        None if !schema["x-kubernetes-int-or-string"].as_bool().unwrap_or_default() => {
+            faults.push("has no type")
+        }
         _ => {}
     }
     if schema["nullable"].as_bool() == Some(true) {
@@ -104,12 +106,19 @@ fn a_bad_field_is_found() {
         }},
         "status": {"type": "object", "description": "d", "properties": {"sum": {"type": "integer", "description": "d"}}}
     }}}}]}});
-    let found: Vec<String> =
-        nodes(&bad).iter().flat_map(|node| faults(node).into_iter().map(|f| format!("{} {f}", node.path))).collect();
+    let found: Vec<String> = nodes(&bad)
+        .iter()
+        .flat_map(|node| faults(node).into_iter().map(|f| format!("{} {f}", node.path)))
+        .collect();
     for expected in [
-        "Bad.spec.name has no maxLength", "Bad.spec.list has no maxItems", "Bad.spec.map has no maxProperties",
-        "Bad.spec.map{} has no maxLength", "Bad.spec.count has no bounds", "Bad.spec.phase is called phase",
-        "Bad.spec.phase has no description", "Bad.status.sum has no bounds",
+        "Bad.spec.name has no maxLength",
+        "Bad.spec.list has no maxItems",
+        "Bad.spec.map has no maxProperties",
+        "Bad.spec.map{} has no maxLength",
+        "Bad.spec.count has no bounds",
+        "Bad.spec.phase is called phase",
+        "Bad.spec.phase has no description",
+        "Bad.status.sum has no bounds",
     ] {
         assert!(found.iter().any(|line| line == expected), "{expected} in {found:#?}");
     }
@@ -121,5 +130,8 @@ fn the_generated_crds_are_the_ones_in_the_repository() {
     let stored = std::fs::read_to_string(&path).unwrap();
     let generated = crds::yaml().unwrap();
     let line = stored.lines().zip(generated.lines()).position(|(a, b)| a != b).map_or(0, |line| line + 1);
-    assert!(stored == generated, "crds/slipway.dev.yaml differs from the types from line {line} on: run `slipway crds > crds/slipway.dev.yaml`");
+    assert!(
+        stored == generated,
+        "crds/slipway.dev.yaml differs from the types from line {line} on: run `slipway crds > crds/slipway.dev.yaml`"
+    );
 }

@@ -27,7 +27,8 @@ impl Source {
 
     /// Only for tests: a file or folder of that name.
     pub fn is_test(&self) -> bool {
-        self.path.split('/').any(|part| part == "tests" || part == "tests.rs") || !self.path.starts_with("src/")
+        self.path.split('/').any(|part| part == "tests" || part == "tests.rs")
+            || !self.path.starts_with("src/")
     }
 
     /// Code without comments, literals and `#[cfg(test)]` modules; as many lines as the file has.

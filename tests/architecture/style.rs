@@ -17,7 +17,9 @@ fn functions(code: &str) -> Vec<(String, usize)> {
         let rest = &code[at + 3..];
         let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         let (open, semicolon) = (rest.find('{'), rest.find(';').unwrap_or(rest.len()));
-        let Some(open) = open.filter(|open| *open < semicolon || rest[..*open].contains("where")) else { continue };
+        let Some(open) = open.filter(|open| *open < semicolon || rest[..*open].contains("where")) else {
+            continue;
+        };
         if !boundary || name.is_empty() {
             continue;
         }
@@ -48,7 +50,9 @@ fn files_and_functions_fit_on_a_screen() {
 #[test]
 fn a_long_function_is_found() {
     let body = "    x();\n".repeat(61);
-    let code = format!("impl A {{\n    fn short(&self) {{}}\n    pub async fn long<T>(a: T)\n    where\n        T: B,\n    {{\n{body}    }}\n}}\n");
+    let code = format!(
+        "impl A {{\n    fn short(&self) {{}}\n    pub async fn long<T>(a: T)\n    where\n        T: B,\n    {{\n{body}    }}\n}}\n"
+    );
     let found = functions(&code);
     assert_eq!(found[0], ("short".to_owned(), 1));
     assert!(found[1].0 == "long" && found[1].1 > MAX_FUNCTION, "{found:?}");
@@ -58,11 +62,16 @@ fn a_long_function_is_found() {
 fn every_module_says_what_it_does_and_who_its_neighbours_are() {
     let headless = |source: &&Source| {
         // The library's front page is the README.
-        source.path != "src/lib.rs" && source.text.lines().take_while(|line| line.starts_with("//!")).count() < 2
+        source.path != "src/lib.rs"
+            && source.text.lines().take_while(|line| line.starts_with("//!")).count() < 2
     };
     let sources = sources::below("src");
-    let found: Vec<_> =
-        sources.iter().filter(|source| !source.is_test()).filter(headless).map(|source| &source.path).collect();
+    let found: Vec<_> = sources
+        .iter()
+        .filter(|source| !source.is_test())
+        .filter(headless)
+        .map(|source| &source.path)
+        .collect();
     assert!(found.is_empty(), "two lines of //! are missing: {found:#?}");
 }
 
@@ -96,8 +105,14 @@ fn tracked() -> Vec<Source> {
 fn no_file_names_a_package_registry() {
     // Put together here, so that this file does not contain them itself. The registries' clients know their hosts.
     let hosts: Vec<String> = [
-        ["static.", "crates.io"], ["index.", "crates.io"], ["registry.", "npmjs.org"], ["pypi.", "org"],
-        ["files.", "pythonhosted.org"], ["proxy.", "golang.org"], ["sum.", "golang.org"], ["deb.", "debian.org"],
+        ["static.", "crates.io"],
+        ["index.", "crates.io"],
+        ["registry.", "npmjs.org"],
+        ["pypi.", "org"],
+        ["files.", "pythonhosted.org"],
+        ["proxy.", "golang.org"],
+        ["sum.", "golang.org"],
+        ["deb.", "debian.org"],
     ]
     .iter()
     .map(|parts| parts.concat())

@@ -107,17 +107,11 @@ impl World {
         let api = self.repositories();
         let fits = |object: Option<&Repository>| object.and_then(|o| o.status.as_ref()).is_some_and(&wanted);
         let found = tokio::time::timeout(DEADLINE, await_condition(api.clone(), name, fits)).await;
-        match found {
-            Ok(found) => Ok(found?.and_then(|object| object.status).context("fits only with a status")?),
-            Err(_) => {
-                let status = api.get_opt(name).await?.and_then(|object| object.status);
-                bail!(
-                    "{name} is not {what} after {} s: {status:#?}\n{}",
-                    DEADLINE.as_secs(),
-                    self.operator.log()
-                )
-            }
+        if let Ok(found) = found {
+            return found?.and_then(|object| object.status).context("fits only with a status");
         }
+        let status = api.get_opt(name).await?.and_then(|object| object.status);
+        bail!("{name} is not {what} after {} s: {status:#?}\n{}", DEADLINE.as_secs(), self.operator.log())
     }
 
     /// Waits until `Ready` has this reason.

@@ -3,9 +3,7 @@
 
 use super::{Base, Credentials, Found, Step, asked_again, is_settled, operation, standing_retry, sync::Move};
 use crate::{
-    api::{
-        CreatePolicy, Repository, RepositoryStatus, bounds, common::Retry, conditions::reason,
-    },
+    api::{CreatePolicy, Repository, RepositoryStatus, bounds, common::Retry, conditions::reason},
     domain::{
         conditions::{self, Standing},
         failure::{Class, Failure},

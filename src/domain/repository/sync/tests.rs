@@ -61,7 +61,10 @@ fn task(number: Option<i64>) -> Task {
 #[test]
 fn by_number_and_never_by_another() {
     let task = task(Some(4));
-    assert_eq!(apply(&task, &listed(4, PullRequestState::Merged, 5), at(9)).expect("moves").state, State::Done);
+    assert_eq!(
+        apply(&task, &listed(4, PullRequestState::Merged, 5), at(9)).expect("moves").state,
+        State::Done
+    );
     assert_eq!(apply(&task, &listed(5, PullRequestState::Merged, 5), at(9)), None);
     assert_eq!(apply(&task, &listed(4, PullRequestState::Closed, -5), at(9)), None, "older news");
 }
