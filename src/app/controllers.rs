@@ -30,7 +30,7 @@ use kube::{
         Controller, WatchStreamExt,
         controller::{self, Action},
         reflector::{ObjectRef, Store},
-        watcher::{self, Event},
+        watcher,
     },
 };
 use related::Related;
@@ -90,46 +90,40 @@ pub(super) fn start(
     let (sandboxes, sandbox_events) =
         watch::reflect::<Sandbox>(&clients.kubernetes, namespace, &clients.events);
     let (work, task_events) = watch::reflect::<Task>(&clients.kubernetes, namespace, &clients.events);
+    let (repository_events, repositories_listed) = watch::listed(repository_events);
+    let (sandbox_events, sandboxes_listed) = watch::listed(sandbox_events);
+    let (task_events, tasks_listed) = watch::listed(task_events);
+    let listed = [repositories_listed, sandboxes_listed, tasks_listed];
     let stores = Stores { tasks: work, sandboxes, repositories };
     let spool = Spool::new(config.spool_dir.clone(), config.spool_bytes).context("SLIPWAY_SPOOL_DIR")?;
 
-    let (listed, all_listed) = flag::channel(Listed::default());
     let (synced, when_synced) = flag::channel(false);
     let (related, triggers) = Related::new(stores.tasks.clone(), when_synced.clone());
     let runner = Runner { clients, metrics, synced: when_synced, stop: tasks.stop() };
-    let (tell, list) = (related.clone(), listed.clone());
-    let repository_events = repository_events.inspect_ok(move |event| {
-        Listed::note(&list, event, |listed| listed.repositories = true);
-        tell.of_repository(event);
-    });
+    let tell = related.clone();
+    let repository_events = repository_events.inspect_ok(move |event| tell.of_repository(event));
     let repository = repository_controller(clients, &stores);
     tasks.spawn(
         "the Repository controller",
         runner.run(repository, repository_events, stores.repositories.clone(), None),
     );
 
-    let (tell, list) = (related.clone(), listed.clone());
-    let sandbox_events = sandbox_events.inspect_ok(move |event| {
-        Listed::note(&list, event, |listed| listed.sandboxes = true);
-        tell.of_sandbox(event);
-    });
+    let tell = related.clone();
+    let sandbox_events = sandbox_events.inspect_ok(move |event| tell.of_sandbox(event));
     let sandbox = sandbox_controller(clients, &stores);
     tasks.spawn(
         "the Sandbox controller",
         runner.run(sandbox, sandbox_events, stores.sandboxes.clone(), Some(triggers.sandboxes)),
     );
 
-    let task_events = task_events.inspect_ok(move |event| {
-        Listed::note(&listed, event, |listed| listed.tasks = true);
-        related.of_task(event);
-    });
+    let task_events = task_events.inspect_ok(move |event| related.of_task(event));
     let task = task_controller(clients, &stores, spool.clone(), config.caps);
     tasks.spawn(
         "the Task controller",
         runner.run(task, task_events, stores.tasks.clone(), Some(triggers.tasks)),
     );
 
-    tasks.spawn("the caches", caches(stores, spool, all_listed, synced, ready, tasks.stop()));
+    tasks.spawn("the caches", caches(stores, listed, spool, synced, ready, tasks.stop()));
     Ok(())
 }
 
@@ -162,42 +156,26 @@ fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps)
     }
 }
 
-/// Which stores have had their first list. Not `Store::wait_until_ready`: it wakes one waiter only, and the kind's
-/// own `Controller` is one already (kube-runtime 5.0, `DelayedInit`).
-#[derive(Debug, Clone, Copy, Default)]
-struct Listed {
-    repositories: bool,
-    sandboxes: bool,
-    tasks: bool,
-}
-
-impl Listed {
-    fn is_complete(self) -> bool {
-        self.repositories && self.sandboxes && self.tasks
-    }
-
-    /// The stream is tapped behind its store, so the store is complete when the list's end comes by.
-    fn note<K>(listed: &flag::Sender<Self>, event: &Event<K>, mark: impl FnOnce(&mut Self)) {
-        if matches!(event, Event::InitDone) {
-            listed.send_modify(mark);
-        }
-    }
-}
-
 /// Lets the passes begin once all three stores are complete; before that, absence from a store means nothing.
 async fn caches(
     stores: Stores,
+    mut listed: [flag::Receiver<bool>; 3],
     spool: Spool,
-    mut all_listed: flag::Receiver<Listed>,
     synced: flag::Sender<bool>,
     ready: Readiness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Stores { tasks, sandboxes, repositories } = &stores;
+    let complete = async {
+        for kind in &mut listed {
+            kind.wait_for(|listed| *listed).await?;
+        }
+        anyhow::Ok(())
+    };
     tokio::select! {
-        complete = all_listed.wait_for(|listed| listed.is_complete()) => drop(complete?),
+        complete = complete => complete.context("a watch ended")?,
         () = stop.cancelled() => return Ok(()),
-    }
+    };
     tracing::info!(
         repositories = repositories.len(),
         sandboxes = sandboxes.len(),

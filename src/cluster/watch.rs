@@ -1,4 +1,4 @@
-//! How every kind is watched: streaming lists, dead connections noticed, undecodable objects set aside.
+//! How every kind is watched: consistent lists, dead connections noticed, undecodable objects set aside.
 //! Serves the controllers' stores and the receiver's projection.
 
 use super::{Events, events::Kind};
@@ -25,9 +25,11 @@ const KUBE_MARGIN_SECONDS: u32 = 5;
 pub type Watched<K> = Result<Event<K>, watcher::Error>;
 
 /// The watcher settings of every watch, also of those a `Controller` makes itself.
-/// Streaming lists already answer from the API server's cache, which `any_semantic` would ask for.
+///
+/// Lists are paged and consistent. Streaming lists would save memory, but kube asks for them from version 0, and an API
+/// server whose cache of a freshly installed CRD has seen no write yet then holds back the bookmark that ends the list.
 pub fn config() -> watcher::Config {
-    watcher::Config::default().streaming_lists().timeout(IDLE_SECONDS - KUBE_MARGIN_SECONDS)
+    watcher::Config::default().timeout(IDLE_SECONDS - KUBE_MARGIN_SECONDS)
 }
 
 /// All objects of a kind: of one namespace, or of all when `namespace` is `None`.
@@ -68,6 +70,22 @@ where
     };
     let stream = decoded(api(client.clone(), namespace), events.clone(), lookup).reflect(writer);
     (reader, stream)
+}
+
+/// The same events, and a flag that turns true once the first list is complete, so that absence means something.
+///
+/// Instead of `Store::wait_until_ready`, which wakes only the last of several waiters (kube 5.0), and a controller
+/// always waits for its own store.
+pub fn listed<K: 'static>(
+    events: impl Stream<Item = Watched<K>> + Send,
+) -> (impl Stream<Item = Watched<K>> + Send, tokio::sync::watch::Receiver<bool>) {
+    let (complete, listed) = tokio::sync::watch::channel(false);
+    let events = events.inspect(move |event| {
+        if matches!(event, Ok(Event::InitDone)) {
+            complete.send_replace(true);
+        }
+    });
+    (events, listed)
 }
 
 /// Watches a kind without keeping it: for those who keep their own extract. `forget` gives back the last decodable

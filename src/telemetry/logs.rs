@@ -21,7 +21,9 @@ pub enum Error {
 }
 
 /// Libraries that log every request or connection at info; a filter that names one of them still wins.
-const QUIET: &str = "warp::server=warn,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,tower=warn";
+/// `kube_client` logs whole answers at warn when it can't decode them, Secrets included: its errors come back to us anyway.
+const QUIET: &str =
+    "warp::server=warn,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,tower=warn,kube_client=error";
 
 /// Installs the subscriber. `filter` is what `RUST_LOG` holds (`info`, `info,slipway::github=debug`).
 pub fn init(filter: &str, format: Format) -> Result<(), Error> {

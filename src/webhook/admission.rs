@@ -6,6 +6,7 @@ use crate::domain::signature::Signature;
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use std::{pin::pin, time::Duration};
+use tokio::time::Instant;
 use warp::http::{
     HeaderMap,
     header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT},
@@ -79,34 +80,35 @@ pub(super) async fn admit<B: Buf>(
     name: Option<&Name>,
 ) -> Result<Signed, Answer> {
     let mut body = pin!(body);
-    let refused = match preflight(headers, limit) {
-        Err(answer) => Err(answer),
-        // Only a body of unknown length has to be read to know that it is too large.
-        Ok(None) => read(body.as_mut(), limit).await.map(Some),
-        Ok(Some(_)) => Ok(None),
-    };
-    let checked = refused.and_then(|read| {
-        if let Some(header) = name.and_then(Name::missing) {
-            return Err(Answer::MissingHeader(header));
-        }
-        let signature = only(headers, SIGNATURE).and_then(Signature::parse).ok_or(Answer::Unsigned)?;
-        Ok((read, signature))
-    });
-    match checked {
-        Ok((read_before, signature)) => {
-            let body = match read_before {
-                Some(body) => body,
-                None => read(body, limit).await?,
-            };
-            Ok(Signed { signature, body, target: Target::of(headers) })
-        }
-        Err(answer) => {
-            if !headers.contains_key(EXPECT) {
-                discard(body).await;
-            }
-            Err(answer)
-        }
+    let until = Instant::now() + BODY_DEADLINE;
+    let admitted = check(headers, body.as_mut(), limit, name, until).await;
+    if admitted.is_err() && !headers.contains_key(EXPECT) {
+        discard(body, until).await;
     }
+    admitted
+}
+
+async fn check<B: Buf>(
+    headers: &HeaderMap,
+    mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin,
+    limit: usize,
+    name: Option<&Name>,
+    until: Instant,
+) -> Result<Signed, Answer> {
+    // Only a body of unknown length has to be read to know that it is too large.
+    let early = match preflight(headers, limit)? {
+        None => Some(read(&mut body, limit, until).await?),
+        Some(_) => None,
+    };
+    if let Some(header) = name.and_then(Name::missing) {
+        return Err(Answer::MissingHeader(header));
+    }
+    let signature = only(headers, SIGNATURE).and_then(Signature::parse).ok_or(Answer::Unsigned)?;
+    let body = match early {
+        Some(body) => body,
+        None => read(&mut body, limit, until).await?,
+    };
+    Ok(Signed { signature, body, target: Target::of(headers) })
 }
 
 /// The checks that need no body; gives its length, if it is told.
@@ -127,6 +129,7 @@ fn preflight(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Answer>
 async fn read<B: Buf>(
     mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin,
     limit: usize,
+    until: Instant,
 ) -> Result<Bytes, Answer> {
     let whole = async {
         let mut bytes = BytesMut::new();
@@ -144,12 +147,12 @@ async fn read<B: Buf>(
         }
         Ok(bytes.freeze())
     };
-    tokio::time::timeout(BODY_DEADLINE, whole).await.unwrap_or(Err(Answer::Stalled))
+    tokio::time::timeout_at(until, whole).await.unwrap_or(Err(Answer::Stalled))
 }
 
 /// Reads on without keeping anything: a client that is still sending would otherwise see its connection
 /// reset instead of the answer.
-async fn discard<B: Buf>(mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin) {
+async fn discard<B: Buf>(mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin, until: Instant) {
     let rest = async {
         let mut seen = 0;
         while let Some(Ok(chunk)) = body.next().await {
@@ -159,7 +162,7 @@ async fn discard<B: Buf>(mut body: impl Stream<Item = Result<B, warp::Error>> + 
             }
         }
     };
-    let _ = tokio::time::timeout(BODY_DEADLINE, rest).await;
+    let _ = tokio::time::timeout_at(until, rest).await;
 }
 
 /// The value of a header that is there exactly once.

@@ -138,7 +138,7 @@ impl Inner {
                 Ok(true) => record.moved.push(format!("{}/{}", task.namespace, task.name)),
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(namespace = task.namespace, name = task.name, %error, "Task not moved");
+                    tracing::warn!(namespace = &*task.namespace, name = &*task.name, %error, "Task not moved");
                     failed = true;
                 }
             }
@@ -151,7 +151,7 @@ impl Inner {
         Ok(match record.moved.len() {
             0 if known => Answer::Ignored("Nothing changes"),
             0 => Answer::Ignored("No Task has this pull request"),
-            moved => Answer::Moved(moved),
+            changed => Answer::Moved(changed),
         })
     }
 

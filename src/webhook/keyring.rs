@@ -23,7 +23,7 @@ const NOT_WEBHOOK_SECRETS: [&str; 5] = ["token", "appID", "installationID", "pri
 const SHORTEST: usize = 16;
 /// Deliveries per second that may try every secret, because they name no hook that we know.
 const TRIES_PER_SECOND: u32 = 20;
-/// A Secret is read past the cache, because a signature failed, at most this often.
+/// A Secret is read past the cache because a signature failed, or asked for again after a refusal, at most this often.
 const REREAD: Duration = Duration::from_secs(10);
 /// Secrets that are read at a time for one delivery.
 const PARALLEL: usize = 8;
@@ -33,7 +33,29 @@ pub(super) struct Keyring {
     secrets: Secrets,
     operator_wide: Option<SecretString>,
     bucket: Bucket,
-    reread: Mutex<HashMap<SecretSource, Instant>>,
+    reread: Recent,
+    denied: Recent,
+}
+
+/// What was done about a Secret during the last [`REREAD`].
+#[derive(Default)]
+struct Recent(Mutex<HashMap<SecretSource, Instant>>);
+
+impl Recent {
+    fn contains(&self, source: &SecretSource) -> bool {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.retain(|_, last| last.elapsed() < REREAD);
+        recent.contains_key(source)
+    }
+
+    /// Notes `source`; false when it was there.
+    fn insert(&self, source: &SecretSource) -> bool {
+        let new = !self.contains(source);
+        if new {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(source.clone(), Instant::now());
+        }
+        new
+    }
 }
 
 impl Keyring {
@@ -42,7 +64,8 @@ impl Keyring {
             secrets,
             operator_wide: operator_wide.filter(|secret| !secret.expose_secret().is_empty()),
             bucket: Bucket::new(TRIES_PER_SECOND),
-            reread: Mutex::default(),
+            reread: Recent::default(),
+            denied: Recent::default(),
         }
     }
 
@@ -70,23 +93,32 @@ impl Keyring {
             let secret = self.operator_wide.as_ref().map(|secret| secret.expose_secret().as_bytes());
             return Ok(signed.signature.verifies_any(&signed.body, secret));
         };
-        if verifies(signed, self.secrets.get(namespace, name).await?.as_deref()) {
-            return Ok(true);
-        }
-        if !self.may_reread(source) {
+        if self.denied.contains(source) {
             return Ok(false);
         }
-        Ok(verifies(signed, self.secrets.fresh(namespace, name).await?.as_deref()))
+        match self.verify_own(source, namespace, name, signed).await {
+            Err(error @ Error::Denied(_)) => {
+                // Nobody's deliveries but this Repository's suffer.
+                tracing::warn!(namespace, name, %error, "webhook secret can't be read");
+                self.denied.insert(source);
+                Ok(false)
+            }
+            other => other,
+        }
     }
 
-    fn may_reread(&self, source: &SecretSource) -> bool {
-        let mut reread = self.reread.lock().unwrap_or_else(PoisonError::into_inner);
-        reread.retain(|_, last| last.elapsed() < REREAD);
-        let first = !reread.contains_key(source);
-        if first {
-            reread.insert(source.clone(), Instant::now());
+    async fn verify_own(
+        &self,
+        source: &SecretSource,
+        namespace: &str,
+        name: &str,
+        signed: &Signed,
+    ) -> Result<bool, Error> {
+        let known = verifies(signed, self.secrets.get(namespace, name).await?.as_deref());
+        if known || !self.reread.insert(source) {
+            return Ok(known);
         }
-        first
+        Ok(verifies(signed, self.secrets.fresh(namespace, name).await?.as_deref()))
     }
 }
 
@@ -169,11 +201,6 @@ impl Check<'_> {
             match verdict {
                 Ok(verdict) => {
                     self.verdicts.insert(source, verdict);
-                }
-                Err(error @ Error::Denied(_)) => {
-                    // Nobody's delivery but this Repository's suffers.
-                    tracing::warn!(?source, %error, "webhook secret can't be read");
-                    self.verdicts.insert(source, false);
                 }
                 Err(error) => {
                     tracing::warn!(?source, %error, "webhook secret can't be read");

@@ -180,3 +180,81 @@ impl Payload {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(json: &str) -> Payload {
+        Payload::parse(json.as_bytes()).expect("a payload")
+    }
+
+    fn state(action: Action, json: &str) -> Option<(PullRequestState, Option<bool>)> {
+        payload(json).observed(action).map(|observed| (observed.state, observed.draft))
+    }
+
+    #[test]
+    fn what_a_payload_says_wins_over_what_its_action_implies() {
+        use PullRequestState::{Closed, Merged, Open};
+        for (action, json, expected) in [
+            (Action::Closed, r#"{"pull_request":{"number":1}}"#, Some((Closed, None))),
+            (Action::Closed, r#"{"pull_request":{"number":1,"merged":true}}"#, Some((Merged, None))),
+            (Action::Closed, r#"{"pull_request":{"number":1,"merged":false}}"#, Some((Closed, None))),
+            (
+                Action::Closed,
+                r#"{"pull_request":{"number":1,"merged_at":"2026-01-01T00:00:00Z"}}"#,
+                Some((Merged, None)),
+            ),
+            // Late: it had been reopened when GitHub made the payload.
+            (Action::Closed, r#"{"pull_request":{"number":1,"state":"open"}}"#, Some((Open, None))),
+            (Action::Reopened, r#"{"pull_request":{"number":1}}"#, Some((Open, None))),
+            (Action::ConvertedToDraft, r#"{"pull_request":{"number":1}}"#, Some((Open, Some(true)))),
+            (Action::ReadyForReview, r#"{"pull_request":{"number":1}}"#, Some((Open, Some(false)))),
+            (
+                Action::ReadyForReview,
+                r#"{"pull_request":{"number":1,"draft":true}}"#,
+                Some((Open, Some(true))),
+            ),
+            (Action::Synchronize, r#"{"pull_request":{"number":1}}"#, None),
+            (Action::Synchronize, r#"{"pull_request":{"number":1,"state":"closed"}}"#, Some((Closed, None))),
+            (Action::Closed, r#"{"number":1}"#, None),
+        ] {
+            assert_eq!(state(action, json), expected, "{action:?} {json}");
+        }
+    }
+
+    #[test]
+    fn the_number_is_inside_the_pull_request_or_beside_it() {
+        assert_eq!(payload(r#"{"pull_request":{"number":42}}"#).number(), Some(42));
+        assert_eq!(payload(r#"{"number":42,"pull_request":{}}"#).number(), Some(42));
+        assert_eq!(payload(r#"{"number":0}"#).number(), None);
+    }
+
+    #[test]
+    fn a_branch_is_ours_only_if_both_repositories_are_told_and_the_same() {
+        let of = |head: &str, base: &str| {
+            let json =
+                format!(r#"{{"pull_request":{{"head":{{"ref":"b","repo":{head}}}}},"repository":{base}}}"#);
+            payload(&json).own_branch().map(str::to_owned)
+        };
+        assert_eq!(of(r#"{"id":1}"#, r#"{"id":1}"#).as_deref(), Some("b"));
+        for (head, base) in [
+            (r#"{"id":2}"#, r#"{"id":1}"#),
+            ("null", r#"{"id":1}"#),
+            (r#"{"id":1}"#, "null"),
+            ("{}", "{}"),
+            (r#"{"full_name":"o/r"}"#, r#"{"full_name":"o/r"}"#),
+        ] {
+            assert_eq!(of(head, base), None, "{head} {base}");
+        }
+    }
+
+    #[test]
+    fn complaints_are_short_and_name_what_is_wrong() {
+        let long = format!(r#"{{"pull_request":{{"number":"{}"}}}}"#, "x".repeat(10_000));
+        for body in ["[1]", "null", " ", "{", long.as_str()] {
+            let complaint = Payload::parse(body.as_bytes()).expect_err("refused");
+            assert!(complaint.starts_with("The payload") && complaint.len() < 210, "{complaint}");
+        }
+    }
+}

@@ -12,19 +12,19 @@ use crate::{
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 use std::{
-    collections::{BTreeSet, HashMap},
-    hash::Hash,
+    collections::{HashMap, hash_map::Entry},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
 
-/// Namespace and name.
-type Key = (String, String);
+/// Namespace and name, shared with the Task itself.
+type Key = (Arc<str>, Arc<str>);
 
 /// One Task: what a patch of its board needs, and nothing else.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct TrackedTask {
-    pub(super) namespace: String,
-    pub(super) name: String,
+    pub(super) namespace: Arc<str>,
+    pub(super) name: Arc<str>,
     pub(super) uid: Option<String>,
     version: Option<String>,
     /// Name of its Repository, in the same namespace.
@@ -52,8 +52,8 @@ impl TrackedTask {
         let status = task.status.as_ref();
         let default = TaskStatus::default();
         Self {
-            namespace,
-            name,
+            namespace: namespace.into(),
+            name: name.into(),
             uid: task.uid(),
             version: task.resource_version(),
             repository: task.spec.repository_ref.name.clone(),
@@ -75,7 +75,6 @@ impl TrackedTask {
 
     /// Whether news of the pull request may move this Task.
     pub(super) fn is_moved_by(&self, repository: &TrackedRepository, wanted: &Wanted) -> bool {
-        let belongs = self.namespace == repository.namespace && self.repository == repository.name;
         // Another repository under the same name numbers its pull requests anew.
         let elsewhere =
             self.repository_id.zip(wanted.repository_id).is_some_and(|(ours, theirs)| ours != theirs);
@@ -83,13 +82,36 @@ impl TrackedTask {
             Some(number) => number == wanted.number,
             None => self.awaiting().is_some() && self.awaiting() == wanted.own_branch,
         };
-        belongs && !elsewhere && !self.deleting && found && !self.stored.history.contains(&wanted.number)
+        self.belongs_to(repository)
+            && !elsewhere
+            && !self.deleting
+            && found
+            && !self.stored.history.contains(&wanted.number)
+    }
+
+    /// Whether the pull request was this Task's in an earlier round.
+    fn had(&self, repository: &TrackedRepository, wanted: &Wanted) -> bool {
+        let past = self.stored.history.contains(&wanted.number) && self.number() != Some(wanted.number);
+        self.belongs_to(repository) && past
+    }
+
+    fn belongs_to(&self, repository: &TrackedRepository) -> bool {
+        *self.namespace == *repository.namespace && self.repository == repository.name
+    }
+
+    /// Every place where it is looked for.
+    fn places(&self) -> impl Iterator<Item = u64> {
+        let number = self.number().map(Way::Number);
+        let branch = self.awaiting().map(Way::Branch);
+        let history = self.stored.history.iter().copied().map(Way::History);
+        let ways = number.into_iter().chain(branch).chain(history);
+        ways.map(|way| place(&self.namespace, &self.repository, &way))
     }
 
     /// The Task as far as a status write needs it.
     pub(super) fn object(&self) -> Task {
         let mut task = Task::new(&self.name, TaskSpec::default());
-        task.metadata.namespace = Some(self.namespace.clone());
+        task.metadata.namespace = Some(self.namespace.to_string());
         task.metadata.resource_version.clone_from(&self.version);
         task
     }
@@ -107,88 +129,72 @@ impl TrackedTask {
         ObjectReference {
             api_version: Some(Task::api_version(&()).into_owned()),
             kind: Some(Task::kind(&()).into_owned()),
-            namespace: Some(self.namespace.clone()),
-            name: Some(self.name.clone()),
+            namespace: Some(self.namespace.to_string()),
+            name: Some(self.name.to_string()),
             uid: self.uid.clone(),
             ..ObjectReference::default()
         }
     }
 }
 
-/// Where to look for a Task: the Repository's namespace and name, and a number or branch.
-type Place<T> = (String, String, T);
-
-/// Keys by place.
-#[derive(Debug)]
-struct Index<T>(HashMap<Place<T>, BTreeSet<Key>>);
-
-impl<T> Default for Index<T> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
+/// The ways to a Task of a Repository.
+#[derive(Hash)]
+enum Way<'a> {
+    Number(i64),
+    Branch(&'a str),
+    History(i64),
 }
 
-impl<T: Eq + Hash> Index<T> {
-    fn put(&mut self, task: &TrackedTask, value: T, key: &Key) {
-        let place = (task.namespace.clone(), task.repository.clone(), value);
-        self.0.entry(place).or_default().insert(key.clone());
-    }
-
-    fn remove(&mut self, task: &TrackedTask, value: T, key: &Key) {
-        let place = (task.namespace.clone(), task.repository.clone(), value);
-        if let Some(keys) = self.0.get_mut(&place) {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.0.remove(&place);
-            }
-        }
-    }
-
-    fn get(&self, repository: &TrackedRepository, value: T) -> impl Iterator<Item = &Key> {
-        self.0.get(&(repository.namespace.clone(), repository.name.clone(), value)).into_iter().flatten()
-    }
+/// Where the Tasks of one way are kept: a hash, because the names themselves would double what is kept of a Task.
+/// Others may share the place, so whatever is found there is looked at again.
+fn place(namespace: &str, repository: &str, way: &Way) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (namespace, repository, way).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// All Tasks.
 #[derive(Default)]
 pub(super) struct Tasks {
-    tasks: HashMap<Key, Arc<TrackedTask>>,
-    numbers: Index<i64>,
-    branches: Index<String>,
-    history: Index<i64>,
+    all: HashMap<Key, Arc<TrackedTask>>,
+    places: HashMap<u64, Vec<Arc<TrackedTask>>>,
 }
 
 impl Tasks {
     /// The Tasks of `repository` that news of the pull request move.
     pub(super) fn moved_by(&self, repository: &TrackedRepository, wanted: &Wanted) -> Vec<Arc<TrackedTask>> {
-        let by_number = self.numbers.get(repository, wanted.number);
-        let by_branch =
-            wanted.own_branch.into_iter().flat_map(|branch| self.branches.get(repository, branch.to_owned()));
-        let found = by_number.chain(by_branch).filter_map(|key| self.tasks.get(key));
+        let by_number = self.at(repository, &Way::Number(wanted.number));
+        let by_branch = wanted.own_branch.map_or(&[][..], |branch| self.at(repository, &Way::Branch(branch)));
+        // No Task is in both places: with a number, it is not found by its branch.
+        let found = by_number.iter().chain(by_branch);
         found.filter(|task| task.is_moved_by(repository, wanted)).cloned().collect()
     }
 
     /// The Tasks of `repository` that had this pull request in an earlier round.
     pub(super) fn once_of(&self, repository: &TrackedRepository, wanted: &Wanted) -> Vec<Arc<TrackedTask>> {
-        let found = self.history.get(repository, wanted.number).filter_map(|key| self.tasks.get(key));
-        found.filter(|task| task.number() != Some(wanted.number)).cloned().collect()
+        let found = self.at(repository, &Way::History(wanted.number)).iter();
+        found.filter(|task| task.had(repository, wanted)).cloned().collect()
     }
 
     /// The version that is known of a Task.
     pub(super) fn version(&self, namespace: &str, name: &str) -> Option<String> {
-        self.tasks.get(&(namespace.to_owned(), name.to_owned()))?.version.clone()
+        self.all.get(&(namespace.into(), name.into()))?.version.clone()
+    }
+
+    fn at(&self, repository: &TrackedRepository, way: &Way) -> &[Arc<TrackedTask>] {
+        let place = place(&repository.namespace, &repository.name, way);
+        self.places.get(&place).map_or(&[], Vec::as_slice)
     }
 
     fn forget(&mut self, key: &Key) {
-        let Some(task) = self.tasks.remove(key) else { return };
-        if let Some(number) = task.number() {
-            self.numbers.remove(&task, number, key);
-        }
-        if let Some(branch) = task.awaiting() {
-            self.branches.remove(&task, branch.to_owned(), key);
-        }
-        for number in &task.stored.history {
-            self.history.remove(&task, *number, key);
+        let Some(task) = self.all.remove(key) else { return };
+        for place in task.places() {
+            if let Entry::Occupied(mut there) = self.places.entry(place) {
+                there.get_mut().retain(|other| !Arc::ptr_eq(other, &task));
+                if there.get().is_empty() {
+                    there.remove();
+                }
+            }
         }
     }
 }
@@ -197,23 +203,18 @@ impl View for Tasks {
     type Kind = Task;
 
     fn put(&mut self, task: &Task) {
-        let key = key_of(task);
+        let task = Arc::new(TrackedTask::of(task));
+        let key = (task.namespace.clone(), task.name.clone());
         self.forget(&key);
-        let task = TrackedTask::of(task);
-        if let Some(number) = task.number() {
-            self.numbers.put(&task, number, &key);
+        for place in task.places() {
+            self.places.entry(place).or_insert_with(|| Vec::with_capacity(1)).push(task.clone());
         }
-        if let Some(branch) = task.awaiting() {
-            self.branches.put(&task, branch.to_owned(), &key);
-        }
-        for number in &task.stored.history {
-            self.history.put(&task, *number, &key);
-        }
-        self.tasks.insert(key, Arc::new(task));
+        self.all.insert(key, task);
     }
 
     fn remove(&mut self, task: &Task) {
-        self.forget(&key_of(task));
+        let (namespace, name) = key_of(task);
+        self.forget(&(namespace.into(), name.into()));
     }
 }
 
@@ -245,7 +246,7 @@ mod tests {
     }
 
     fn names(found: &[Arc<TrackedTask>]) -> Vec<&str> {
-        found.iter().map(|task| task.name.as_str()).collect()
+        found.iter().map(|task| &*task.name).collect()
     }
 
     fn wanted(number: i64, own_branch: Option<&str>) -> Wanted<'_> {
@@ -279,9 +280,7 @@ mod tests {
         assert_eq!(names(&tasks.once_of(&repository, &wanted(1, None))), ["t"]);
         assert_eq!(names(&tasks.moved_by(&repository, &wanted(2, Some("b-2")))), ["t"]);
         tasks.remove(&task("t", &json!({})));
-        let indexes =
-            [tasks.numbers.0.len(), tasks.history.0.len(), tasks.branches.0.len(), tasks.tasks.len()];
-        assert_eq!(indexes, [0; 4]);
+        assert!(tasks.all.is_empty() && tasks.places.is_empty());
     }
 
     #[test]

@@ -48,7 +48,7 @@ async fn a_request_that_never_arrived_is_made_again_under_its_key() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_that_the_list_hides_is_replayed() {
     let world = World::new("hidden").await;
-    world.sim.e2b.hide_new(Duration::from_secs(3600));
+    world.sim.e2b.hide_new(Duration::from_hours(1));
     world.fault(CREATE, When::Nth(1), Action::CutAfter);
     comes_up_once(&world, 2).await;
 }

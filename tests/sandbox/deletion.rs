@@ -6,7 +6,7 @@ use slipway_simulator::core::{Action, When};
 use slipway_simulator::e2b::{API_KEY, State};
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_pause_and_retain() {

@@ -39,8 +39,9 @@ impl Operator {
             e2b,
             key.map(Into::into),
             INSTALLATION.into(),
-            tasks.clone(),
+            tasks,
         );
+        let (task_events, listed) = watch::listed(task_events);
         let shell = Shell::new(controller, client, events, metrics);
         // Errors end up in the next pass; the Tasks' stream is polled by the controller.
         let concerned = task_events.touched_objects().filter_map(async |task| {
@@ -50,10 +51,10 @@ impl Operator {
         let passes =
             Controller::for_stream(sandbox_events.applied_objects(), sandboxes).reconcile_on(concerned).run(
                 move |object, shell: Arc<Shell<SandboxController>>| {
-                    let tasks = tasks.clone();
+                    let mut listed = listed.clone();
                     async move {
-                        tasks.wait_until_ready().await.unwrap();
-                        shell.reconcile(object).await
+                        listed.wait_for(|listed| *listed).await.unwrap();
+                        Box::pin(shell.reconcile(object)).await
                     }
                 },
                 |_, _, _| Action::requeue(Duration::from_secs(1)),

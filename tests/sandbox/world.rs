@@ -21,7 +21,7 @@ pub const TIMEOUT: &str = "POST /sandboxes/{sandboxID}/timeout";
 pub const KILL: &str = "DELETE /sandboxes/{sandboxID}";
 
 /// The longest a test waits for anything that has no wait of its own; the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct World {
     pub sim: Simulator,

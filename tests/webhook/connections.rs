@@ -93,7 +93,8 @@ async fn large_headers_and_bodies_are_refused() -> Result<()> {
         format!("GET /api/webhooks/health HTTP/1.1\r\nHost: a\r\nX-A: {}\r\n\r\n", "a".repeat(200 * 1024));
     let answer = exchange(world.address, &large).await?;
     ensure!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
-    let many: String = (0..100).map(|index| format!("X-{index}: a\r\n")).collect();
+    let many: Vec<_> = (0..100).map(|index| format!("X-{index}: a\r\n")).collect();
+    let many = many.concat();
     let answer =
         exchange(world.address, &format!("GET /api/webhooks/health HTTP/1.1\r\nHost: a\r\n{many}\r\n"))
             .await?;
@@ -178,8 +179,9 @@ async fn the_stop_answers_what_is_in_flight_and_ends_in_time() -> Result<()> {
     let (address, stop) = (world.address, world.stop.clone());
     let body = payload("labeled", 42, 1).json().to_string();
     let request = delivery("pull_request", body.clone(), SECRET).from("repository", REPOSITORY_ID);
-    let headers: String =
+    let headers: Vec<_> =
         request.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers = headers.concat();
     let mut in_flight = TcpStream::connect(address).await?;
     let head = format!(
         "POST /api/webhooks/github HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {}\r\n\r\n",

@@ -9,6 +9,7 @@ mod cluster;
 mod connections;
 mod delivery;
 mod handbook;
+mod log;
 mod matching;
 mod order;
 mod payload;

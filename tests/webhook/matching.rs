@@ -13,7 +13,7 @@ use kube::{
 };
 use reqwest::StatusCode;
 use serde_json::json;
-use slipway::api::{State, TaskStatus};
+use slipway::api::{Repository, State, TaskStatus};
 
 fn building(status: &mut TaskStatus) {
     status.state = State::InProgress;
@@ -145,5 +145,26 @@ async fn a_deleted_and_created_namesake_is_another_task() -> Result<()> {
     ignored(&world, &Payload { branch: "task/elsewhere".to_owned(), ..payload("closed", 42, 1).closed() })
         .await?;
     ensure!(world.tasks().get("task").await?.metadata.resource_version == again.metadata.resource_version);
+    world.end().await
+}
+
+/// Suspending stops the operator, not what people do at GitHub.
+#[tokio::test]
+async fn suspended_objects_still_follow_their_pull_request() -> Result<()> {
+    let world = world("suspended").await?;
+    world.octo_app().await?;
+    world.task("task", in_review(42)).await?;
+    let suspended = json!({"spec": {"suspend": true}});
+    let (merge, patch) = (PatchParams::default(), Patch::Merge(&suspended));
+    let task = world.tasks().patch("task", &merge, &patch).await?;
+    world.settle(&task).await?;
+    let repositories: Api<Repository> = Api::namespaced(world.client.clone(), &world.namespace);
+    let version = repositories.patch("repo", &merge, &patch).await?.metadata.resource_version;
+    eventually("the receiver's view of the Repository", || async {
+        (world.receiver.repository_version(&world.namespace, "repo") == version).then_some(())
+    })
+    .await?;
+    ensure!(world.deliver(&payload("closed", 42, 1).closed(), SECRET).await?.status == StatusCode::OK);
+    ensure!(world.row("task").await?[0] == "todo");
     world.end().await
 }

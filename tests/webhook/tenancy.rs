@@ -52,8 +52,8 @@ impl Tenants<'_> {
         let mut states = Vec::new();
         for namespace in [&self.world.namespace, &self.other] {
             let tasks: Api<Task> = Api::namespaced(self.world.client.clone(), namespace);
-            let status = tasks.get("task").await?.status.context("a status")?;
-            states.push(crate::world::row(&status)?[0].clone());
+            let task = tasks.get("task").await?;
+            states.push(crate::world::row(&task.status.context("a status")?)?[0].clone());
         }
         states.try_into().ok().context("two")
     }

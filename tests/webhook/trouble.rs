@@ -7,9 +7,16 @@ use crate::{
     world::{REPOSITORY_ID, SECRET, Setup, World, eventually, in_review, own_server, world},
 };
 use anyhow::{Context as _, Result, ensure};
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, runtime::reflector::ObjectRef};
 use serde_json::json;
+use slipway::{
+    api::Task,
+    cluster::{Events, watch},
+};
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -56,12 +63,9 @@ async fn a_frozen_api_server_gives_503_within_8_seconds_and_heals() -> Result<()
     world.end().await
 }
 
-/// An object that this release can't read is left alone; all others go on.
-#[tokio::test]
-async fn an_object_of_another_release_stops_nobody() -> Result<()> {
-    let server = own_server().await?;
+/// The CRDs of a later release, which knows a third merge policy.
+fn wider_crds(directory: &Path) -> Result<PathBuf> {
     let crds = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/slipway.dev.yaml"))?;
-    // A later release knows a third merge policy.
     let wider = crds.lines().map(|line| match line.strip_suffix("WhenReady") {
         Some(item) => format!(
             "{line}
@@ -75,10 +79,22 @@ async fn an_object_of_another_release_stops_nobody() -> Result<()> {
     });
     let wider: String = wider.collect();
     ensure!(wider != crds, "the CRD lists merge policies");
-    let file = server.dir().join("wider.yaml");
+    let file = directory.join("wider.yaml");
     std::fs::write(&file, wider)?;
+    Ok(file)
+}
+
+/// An object that this release can't read is left alone; all others go on.
+#[tokio::test]
+async fn an_object_of_another_release_stops_nobody() -> Result<()> {
+    let server = own_server().await?;
+    let file = wider_crds(server.dir())?;
     server.apply_crds(&file).await?;
     let world = World::start(&server, "release", Setup::default()).await?;
+    let events = Events::new(world.client.clone(), "slipway-test", "test");
+    let (store, stream) = watch::reflect::<Task>(&world.client, Some(&world.namespace), &events);
+    let watching = tokio::spawn(stream.for_each(|_| std::future::ready(())));
+    store.wait_until_ready().await?;
     world.octo_app().await?;
     world.task("task", in_review(42)).await?;
     let odd = json!({"spec": {"pullRequest": {"merge": {"policy": "WhenTheMoonIsFull"}}}}).to_string();
@@ -105,6 +121,11 @@ async fn an_object_of_another_release_stops_nobody() -> Result<()> {
         events.contains("Undecodable").then_some(())
     })
     .await?;
+    let known = |name: &str| store.get(&ObjectRef::new(name).within(&namespace));
+    eventually("the store to forget it", || async { known("odd").is_none().then_some(()) }).await?;
+    let task = known("task").context("the others stay")?;
+    ensure!(task.metadata.managed_fields.as_ref().is_none_or(Vec::is_empty), "managedFields are not kept");
+    watching.abort();
     ensure!(world.deliver(&payload("closed", 43, 1).closed(), SECRET).await?.status.as_u16() == 202);
     ensure!(world.deliver(&payload("closed", 42, 1).closed(), SECRET).await?.status.as_u16() == 200);
     // Nor does one that is there from the start.
@@ -178,5 +199,39 @@ async fn deliveries_cost_what_the_contract_says() -> Result<()> {
     ensure!(new == ["patch tasks/status"; 5], "{new:?}");
     let managed = world.tasks().get("task").await?.metadata.managed_fields.context("managedFields")?;
     ensure!(managed.iter().any(|entry| entry.manager.as_deref() == Some("slipway-webhook")));
+    world.end().await
+}
+
+/// A Secret that the receiver may not read is the trouble of its Repository alone, and is not asked for again and again.
+#[tokio::test]
+async fn a_secret_that_may_not_be_read_stops_only_its_repository() -> Result<()> {
+    let server = own_server().await?;
+    let world =
+        World::start(&server, "denied", Setup { operator_wide: Some(SECRET), ..Setup::default() }).await?;
+    world.secret("hook", &[("current", "a secret that may not be read")]).await?;
+    world.repository(&world.namespace, "denied", "octo/denied", Some(7), Some("hook")).await?;
+    world.repository(&world.namespace, "repo", "octo/app", Some(REPOSITORY_ID), None).await?;
+    world.task("task", in_review(42)).await?;
+    let narrower = r#"[{"op": "remove", "path": "/rules/2"}]"#;
+    server
+        .kubectl_output(&["patch", "clusterrole", "slipway-webhook", "--type=json", "--patch", narrower])
+        .await?;
+    let own = server.client(&world.user).await?;
+    let secrets: Api<Secret> = Api::namespaced(own, &world.namespace);
+    eventually("the right to be gone", || async { secrets.get("hook").await.is_err().then_some(()) }).await?;
+    let before = server.audit_log().await?.len();
+    let started = Instant::now();
+    for _ in 0..50 {
+        let signed = delivery("ping", "{}", "a secret that may not be read").from("repository", 7);
+        ensure!(world.send(&signed).await?.status.as_u16() == 401);
+    }
+    let asked = server.audit_log().await?[before..]
+        .iter()
+        .filter(|event| {
+            event.is_by(&world.user) && event.is_complete() && event.object_ref.resource == "secrets"
+        })
+        .count();
+    ensure!(asked <= 1 + usize::try_from(started.elapsed().as_secs() / 10)?, "asked {asked} times");
+    ensure!(world.deliver(&payload("closed", 42, 1).closed(), SECRET).await?.status.as_u16() == 200);
     world.end().await
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take that is not itself about time.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 /// A webhook secret of a usable length.
 pub const SECRET: &str = "a secret of the hook, long enough";
 /// GitHub's ids of the repository `octo/app` and its owner.
@@ -86,7 +86,7 @@ impl<'a> World<'a> {
             grant(&client, &user).await?;
             let tasks: Api<Task> = Api::all(own.clone());
             eventually("the receiver's rights", || async {
-                tasks.list_metadata(&Default::default()).await.ok()
+                tasks.list_metadata(&ListParams::default()).await.ok()
             })
             .await?;
         }
@@ -96,9 +96,9 @@ impl<'a> World<'a> {
             max_body_bytes: 1024 * 1024,
         };
         let counted = Counted::default();
-        let counter = Arc::clone(&counted);
+        let shared = Arc::clone(&counted);
         let count = move |outcome, event| {
-            counter.lock().unwrap_or_else(PoisonError::into_inner).push((outcome, event));
+            shared.lock().unwrap_or_else(PoisonError::into_inner).push((outcome, event));
         };
         let events = Events::new(own.clone(), MANAGER, "test");
         let receiver = Receiver::new(own, settings, events, Box::new(count));
@@ -141,7 +141,7 @@ impl<'a> World<'a> {
         let mut secret = Secret { string_data: Some(values), ..Secret::default() };
         secret.metadata.name = Some(name.to_owned());
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let _ = secrets.delete(name, &Default::default()).await;
+        let _ = secrets.delete(name, &DeleteParams::default()).await;
         secrets.create(&PostParams::default(), &secret).await?;
         Ok(())
     }

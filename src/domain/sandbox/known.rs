@@ -9,7 +9,7 @@ use super::{
     seen::Asked,
 };
 use crate::{
-    api::{SandboxState, SandboxStatus, conditions::reason},
+    api::{SandboxState, SandboxStatus, bounds, conditions::reason},
     domain::{
         conditions::Standing,
         plan::{Next, Plan},
@@ -168,6 +168,11 @@ pub(super) fn sweep_orphans(mut case: Case<'_>, observed: &Observed) -> Plan<San
     match &observed.listed {
         Some(Ok(listed)) => {
             let own = case.status.sandbox_id.as_deref();
+            if let Some(Ok(credential)) = &observed.credential
+                && listed.iter().any(|seen| Some(seen.id.as_str()) == own)
+            {
+                case.status.credential = Some(bounds::cut(credential, bounds::SHA));
+            }
             let orphan =
                 listed.iter().find(|seen| is_ours(seen, case.sandbox) && Some(seen.id.as_str()) != own);
             if let Some(orphan) = orphan {

@@ -82,7 +82,9 @@ pub(super) fn undo(draft: &Draft<'_>, context: &Context) -> Undo {
     }
     match (branch(status), &context.repository) {
         (None, _) => Undo::Nothing,
-        (Some((branch, _)), Some(repository)) if repository.id.is_some() && repository.id != status.repository_id => {
+        (Some((branch, _)), Some(repository))
+            if repository.id.is_some() && repository.id != status.repository_id =>
+        {
             Undo::GiveUp(format!("the Repository is another one now: branch {branch} stays in the former"))
         }
         (Some((branch, sha)), Some(repository)) if !repository.suspended => {

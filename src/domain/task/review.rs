@@ -3,7 +3,9 @@
 
 use super::{Context, Plan, Seen, SeenPull, Step, board::Draft, decide::again, round};
 use crate::{
-    api::{MergePolicy, PullRequest, PullRequestState, Task, TaskStatus, conditions as names, conditions::reason},
+    api::{
+        MergePolicy, PullRequest, PullRequestState, Task, TaskStatus, conditions as names, conditions::reason,
+    },
     domain::{
         conditions::{find, is_true, remove},
         plan::{Next, Note},
@@ -232,11 +234,7 @@ pub(super) fn done(mut draft: Draft<'_>, context: &Context) -> Plan {
             .sandbox
             .as_ref()
             .is_some_and(|sandbox| sandbox.owner == uid && uid.is_some() && !sandbox.deleting);
-    let plan = if owned {
-        delete_sandbox(draft)
-    } else {
-        Plan::settle(merged(draft), Next::AwaitChange)
-    };
+    let plan = if owned { delete_sandbox(draft) } else { Plan::settle(merged(draft), Next::AwaitChange) };
     if refused {
         return plan.with_note(Note::warning(
             reason::RERUN_IGNORED,

@@ -8,12 +8,7 @@ use super::{
 };
 use crate::{
     api::{PullRequestState, Task, conditions as names, conditions::reason},
-    domain::{
-        conditions::find,
-        need,
-        plan::Next,
-        retry,
-    },
+    domain::{conditions::find, need, plan::Next, retry},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -343,7 +338,9 @@ fn wait_for_sandbox(draft: &mut Draft<'_>, sandbox: &SandboxView, name: &str) ->
         Health::Stalled(message) => {
             draft.stalled(reason::SANDBOX_NOT_READY, &format!("Sandbox {name} is stalled: {message}"));
         }
-        Health::Ready => draft.working(reason::SANDBOX_NOT_READY, &format!("waiting for Sandbox {name} to run")),
+        Health::Ready => {
+            draft.working(reason::SANDBOX_NOT_READY, &format!("waiting for Sandbox {name} to run"))
+        }
         Health::NotReady(message) => {
             draft.working(reason::SANDBOX_NOT_READY, &format!("Sandbox {name} is not ready: {message}"));
         }

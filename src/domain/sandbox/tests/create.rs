@@ -6,9 +6,9 @@ fn step_of(sandbox: &Sandbox, observed: &Observed, now: i64) -> Option<Step> {
     decide(sandbox, observed, at(now)).step
 }
 
-fn create(attempt: i64) -> Option<Step> {
+fn create(attempt: i64) -> Step {
     let key = format!("0f1e2d3c000040008000000000000001x1x{attempt}");
-    Some(Step::Create { incarnation: 1, key })
+    Step::Create { incarnation: 1, key }
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn a_new_object_gets_its_finalizer_and_an_intent_before_the_create() {
         "nothing to look for before the first create"
     );
     let plan = decide(&fresh(), &idle(), at(0));
-    assert_eq!(plan.step, create(1));
+    assert_eq!(plan.step, Some(create(1)));
     assert!(plan.intent && plan.finalizer);
     let intent = plan.status.creating.clone().expect("intent");
     assert_eq!((intent.incarnation, intent.attempt, intent.requested_at.0), (1, 1, at(0)));
@@ -49,11 +49,11 @@ fn after_a_crash_the_list_decides() {
     // What is known of the attempt, when it is looked at, what is done if the list shows none.
     let table = [
         (None, 29, None, "the list is no proof of absence before 30 s"),
-        (None, 30, create(1), "then the same key"),
-        (Some(Lost), 2, create(1), "a lost answer: the same key"),
-        (Some(Refused), 2, create(2), "nothing came of a refusal: a new key at once"),
+        (None, 30, Some(create(1)), "then the same key"),
+        (Some(Lost), 2, Some(create(1)), "a lost answer: the same key"),
+        (Some(Refused), 2, Some(create(2)), "nothing came of a refusal: a new key at once"),
         (Some(Failed), 99, None, "something may come of a failure for 100 s"),
-        (Some(Failed), 100, create(2), "then a new key, because errors are replayed"),
+        (Some(Failed), 100, Some(create(2)), "then a new key, because errors are replayed"),
     ];
     for (answer, now, step, why) in table {
         let sandbox = creating(1, answer);
@@ -116,7 +116,7 @@ fn a_sandbox_of_another_object_or_incarnation_is_never_adopted() {
     older.metadata.insert("slipway/incarnation".into(), "0".into());
     let unmarked = Seen { metadata: std::collections::BTreeMap::new(), ..seen("i7", Life::Running, 300) };
     let list = vec![anothers, older, unmarked];
-    assert_eq!(step_of(&creating(1, None), &listed(list.clone()), 30), create(1));
+    assert_eq!(step_of(&creating(1, None), &listed(list.clone()), 30), Some(create(1)));
     let sandbox = with(running(), |s| s.orphan_check_at = Some(Time(at(100))));
     assert_eq!(
         step_of(&sandbox, &listed(list), 100),
@@ -161,7 +161,7 @@ fn a_mended_spec_tries_again_at_once_with_the_next_attempt() {
     mended.metadata.generation = Some(2);
     assert_eq!(wants(&mended, &Asked::default(), at(2)).read, Read::List);
     let plan = decide(&mended, &listed(vec![]), at(2));
-    assert_eq!(plan.step, create(2));
+    assert_eq!(plan.step, Some(create(2)));
     assert_eq!((plan.status.retry, plan.status.observed_generation), (None, 2));
 }
 
@@ -182,7 +182,7 @@ fn a_repeated_attempt_keeps_what_was_said_of_the_last() {
     let refused = Ended::NotCreated { answer: CreateAnswer::Refused, failure: failure(Class::Invalid) };
     let before = record(&fresh(), plan, ended(refused), at(1)).status;
     let again = decide(&with(fresh(), |s| *s = before.clone()), &listed(vec![]), at(400));
-    assert_eq!(again.step, create(2));
+    assert_eq!(again.step, Some(create(2)));
     assert_eq!(again.status.conditions, before.conditions, "Stalled does not flicker");
 }
 
