@@ -72,7 +72,7 @@ fn faults(node: &Node<'_>) -> Vec<&'static str> {
         }
         Some("number") => faults.push("is a float"),
         None if !schema["x-kubernetes-int-or-string"].as_bool().unwrap_or_default() => {
-            faults.push("has no type")
+            faults.push("has no type");
         }
         _ => {}
     }

@@ -51,6 +51,13 @@ impl World {
         Ok(Self { server, client, namespace, sim, operator })
     }
 
+    /// SIGKILL, as a node that loses power, and a new start.
+    pub fn crash(&mut self) -> Result<()> {
+        let user = User::named(format!("operator-{}", self.namespace));
+        self.operator = Operator::start(self.server, &user, &self.namespace, &self.sim)?;
+        Ok(())
+    }
+
     pub fn repositories(&self) -> Api<Repository> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
@@ -194,7 +201,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    fn start(server: &ControlPlane, user: &User, namespace: &str, sim: &Simulator) -> Result<Self> {
+    pub fn start(server: &ControlPlane, user: &User, namespace: &str, sim: &Simulator) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let log = std::fs::File::create(dir.path().join("log"))?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
@@ -232,6 +239,18 @@ impl Operator {
 
     fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).expect("pids are positive"))
+    }
+
+    /// Waits until the log holds `text`.
+    pub async fn says(&self, text: &str) -> Result<()> {
+        let started = Instant::now();
+        while !self.log().contains(text) {
+            if started.elapsed() > DEADLINE {
+                bail!("never said {text:?}\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
     }
 
     /// SIGTERM; how long it took to end, and the exit code.
