@@ -228,6 +228,10 @@ impl Conditioned for RepositoryStatus {
     fn retry(&self) -> Option<&Retry> {
         self.retry.as_ref()
     }
+
+    fn retry_mut(&mut self) -> Option<&mut Retry> {
+        self.retry.as_mut()
+    }
 }
 
 /// The repository's name as the spec has it: good until its id is known.
