@@ -71,7 +71,8 @@ impl From<serde_json::Error> for Error {
 fn of_status(status: &Status) -> Error {
     if status.is_conflict() || status.is_already_exists() {
         Error::Conflict(short(&status.message))
-    } else if status.is_not_found() {
+    } else if status.is_not_found() || status.code == 404 {
+        // A kind that is not installed answers in plain text, without a reason.
         Error::NotFound(short(&status.message))
     } else if status.is_forbidden() || status.code == 401 {
         Error::Denied(short(&status.message))
@@ -113,6 +114,7 @@ mod tests {
             (409, "Conflict", Class::Transient),
             (409, "AlreadyExists", Class::Transient),
             (404, "NotFound", Class::NotFound),
+            (404, "Failed to parse error data", Class::NotFound),
             (403, "Forbidden", Class::Denied),
             (401, "Unauthorized", Class::Denied),
             (422, "Invalid", Class::Invalid),
