@@ -1,7 +1,10 @@
 //! What can go wrong at the Kubernetes API server, with a class and a stable reason each.
 //! Every kube error becomes one of these before it leaves `cluster`.
 
-use crate::{api::bounds, domain::failure::Class};
+use crate::{
+    api::bounds,
+    domain::failure::{Class, Failure},
+};
 use kube::core::Status;
 
 /// A failed call to the Kubernetes API server. Messages never repeat whole objects.
@@ -59,6 +62,13 @@ impl From<kube::Error> for Error {
             kube::Error::BuildRequest(error) => Self::Invalid(short(&error.to_string())),
             other => Self::Unavailable(short(&other.to_string())),
         }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        Self { operation: "kubernetes", class: error.class(), reason: error.reason(), message }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     world::{Manifest, World, repository, task, wait::within},
 };
 use anyhow::{Context as _, Result, ensure};
+use kube::api::ListParams;
 use slipway::api::{PullRequestState, State};
 use slipway_simulator::github::MergeMethod;
 use std::{path::Path, process::Command, time::Duration};
@@ -127,7 +128,7 @@ async fn a_task_goes_from_apply_to_merged_with_every_file_as_it_was() -> Result<
     // The Task's own sandbox goes with the merge.
     within(Duration::from_secs(60), "the sandbox's end", || async {
         (world.simulator.e2b.sandboxes().is_empty()
-            && world.sandboxes().list(&Default::default()).await.ok()?.items.is_empty())
+            && world.sandboxes().list(&ListParams::default()).await.ok()?.items.is_empty())
         .then_some(())
     })
     .await?;

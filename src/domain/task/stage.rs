@@ -8,7 +8,12 @@ use super::{
 };
 use crate::{
     api::{PullRequestState, Task, conditions as names, conditions::reason},
-    domain::{conditions::{find, is_true}, need, plan::Next, retry},
+    domain::{
+        conditions::{find, is_true},
+        need,
+        plan::Next,
+        retry,
+    },
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;

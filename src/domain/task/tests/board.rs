@@ -60,7 +60,8 @@ fn sandbox_generation_and_commit_are_building() {
             seen.push(world.reason());
         }
     }
-    let way = [reason::SANDBOX_NOT_READY, reason::GENERATING, reason::COMMITTING, reason::OPENING_PULL_REQUEST];
+    let way =
+        [reason::SANDBOX_NOT_READY, reason::GENERATING, reason::COMMITTING, reason::OPENING_PULL_REQUEST];
     assert_eq!(seen, way);
 }
 

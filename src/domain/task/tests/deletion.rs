@@ -56,14 +56,10 @@ fn the_finalizer_is_there_only_while_there_is_something_to_undo() {
 
 #[test]
 fn a_task_with_nothing_to_undo_goes_at_once() {
-    for prepare in [
-        (|_: &mut World| ()) as fn(&mut World),
-        World::rest,
-        |world| {
-            world.rest();
-            world.delivered(PullRequestState::Closed);
-        },
-    ] {
+    for prepare in [(|_: &mut World| ()) as fn(&mut World), World::rest, |world| {
+        world.rest();
+        world.delivered(PullRequestState::Closed);
+    }] {
         let mut world = World::new();
         prepare(&mut world);
         assert_eq!(world.gone_after(), 0);
@@ -88,7 +84,10 @@ fn a_process_that_does_not_end_is_killed_after_ten_seconds() {
     for (after, kill) in [(0, false), (9, false), (10, true)] {
         let observed = Observed { context: world.context(), seen: Seen::Generation(Look::Running) };
         let plan = decide(&world.task, &observed, now + SignedDuration::from_secs(after));
-        assert!(matches!(plan.step, Some(Step::Signal { kill: sent, .. }) if sent == kill), "after {after} s");
+        assert!(
+            matches!(plan.step, Some(Step::Signal { kill: sent, .. }) if sent == kill),
+            "after {after} s"
+        );
         assert!(plan.finalizer);
     }
 }
@@ -129,7 +128,9 @@ fn what_cannot_be_undone_is_named_in_a_warning_and_lets_go_at_once() {
 #[test]
 fn github_or_e2b_failing_is_waited_for_ten_minutes_and_no_longer() {
     for start in [generating as fn() -> World, branched] {
-        for class in [Class::Transient, Class::Throttled { until: start().now + SignedDuration::from_hours(1) }] {
+        for class in
+            [Class::Transient, Class::Throttled { until: start().now + SignedDuration::from_hours(1) }]
+        {
             let mut world = start();
             (world.faults.github, world.faults.e2b) = (Some(class), Some(class));
             let after = world.gone_after();

@@ -174,7 +174,9 @@ impl World {
         }
         match looking {
             Looking::Nothing => Seen::Nothing,
-            Looking::Start { .. } if self.faults.secret_missing => Seen::SecretMissing("Secret s is missing".into()),
+            Looking::Start { .. } if self.faults.secret_missing => {
+                Seen::SecretMissing("Secret s is missing".into())
+            }
             Looking::Start { plan: None } => Seen::Nothing,
             Looking::Start { plan: Some(plan) } => Seen::Branches {
                 base_sha: self.github.branches.get(&plan.base).cloned(),
@@ -194,7 +196,8 @@ impl World {
 
     fn look_at_generation(&mut self, id: &str) -> Look {
         let sandbox = self.sandbox.as_ref().and_then(|view| view.id.clone()).unwrap_or_default();
-        let process = self.processes.iter().find(|process| process.generation == id && process.sandbox == sandbox);
+        let process =
+            self.processes.iter().find(|process| process.generation == id && process.sandbox == sandbox);
         let Some(process) = process.cloned() else { return Look::NotStarted };
         if process.signalled {
             return Look::Exited { code: 143, tail: "Terminated".into() };

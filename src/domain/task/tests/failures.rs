@@ -159,7 +159,11 @@ fn what_no_retry_cures_stalls_at_once_and_is_looked_at_every_five_minutes() {
             world.live(600);
             assert!((2..=3).contains(&world.tried().len()), "{} {class:?}: {:?}", place.name, world.tried());
             world.heal();
-            assert!(world.holds(names::READY) || world.reason() == reason::GENERATION_FAILED, "{}", place.name);
+            assert!(
+                world.holds(names::READY) || world.reason() == reason::GENERATION_FAILED,
+                "{}",
+                place.name
+            );
         }
     }
 }
@@ -170,7 +174,11 @@ fn a_limit_is_waited_for_and_nobody_cuts_it_short() {
         let mut world = place.broken(Class::Transient);
         let until = world.now + SignedDuration::from_secs(400);
         let limit = Some(Class::Throttled { until });
-        if place.github { world.faults.github = limit } else { world.faults.e2b = limit }
+        if place.github {
+            world.faults.github = limit
+        } else {
+            world.faults.e2b = limit
+        }
         world.live(150);
         world.annotate(RECONCILE_ANNOTATION, "now");
         world.edit(|spec| spec.pull_request.body = Some("another".into()));
@@ -272,7 +280,9 @@ fn an_upload_that_ended_early_is_progress_and_its_failure_is_waited_out() {
     let failure = world::failure("createBlob", Class::Transient, "ServerError");
     let context = world.context();
     let now = world.now;
-    for (failure, next) in [(None, plan::Next::Now), (Some(failure), plan::Next::At(now + SignedDuration::from_secs(2)))] {
+    for (failure, next) in
+        [(None, plan::Next::Now), (Some(failure), plan::Next::At(now + SignedDuration::from_secs(2)))]
+    {
         let seen = Seen::Files(Files::Progress { uploaded: 412, of: 2000, failure });
         let observed = Observed { context: context.clone(), seen };
         let plan = decide(&world.task, &observed, now);

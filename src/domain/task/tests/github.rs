@@ -103,7 +103,8 @@ impl World {
     pub(super) fn person(&mut self, change: impl FnOnce(&mut Pull)) {
         self.pass_time(1);
         let now = self.now;
-        if let Some(pull) = self.github.pulls.last_mut().filter(|pull| pull.state != PullRequestState::Merged) {
+        if let Some(pull) = self.github.pulls.last_mut().filter(|pull| pull.state != PullRequestState::Merged)
+        {
             change(pull);
             pull.updated_at = now;
             if pull.state == PullRequestState::Merged {

@@ -61,7 +61,9 @@ impl World {
         assert!(self.alive() <= 1, "two commands live: {:?}", self.processes);
         assert!(self.github.open_pulls() <= 1, "two open pull requests: {:?}", self.github.pulls);
         let once = |effect: &&String| {
-            ["Start", "CreateBranch", "CreatePullRequest", "Merge"].iter().any(|step| effect.starts_with(step))
+            ["Start", "CreateBranch", "CreatePullRequest", "Merge"]
+                .iter()
+                .any(|step| effect.starts_with(step))
         };
         let mut seen = BTreeSet::new();
         for effect in self.effects.iter().filter(once) {
@@ -77,7 +79,12 @@ impl World {
     /// No circle: who wants to go on at once has changed something.
     pub(super) fn check_pass(&self, passed: &Passed) {
         let progress = passed.wrote || passed.stepped;
-        assert!(passed.next != Next::Now || progress, "in a circle at {}: {:?}", self.reason(), self.status());
+        assert!(
+            passed.next != Next::Now || progress,
+            "in a circle at {}: {:?}",
+            self.reason(),
+            self.status()
+        );
         if let Next::At(at) = passed.next {
             assert!(at > self.now, "a time that is over at {}: {at}", self.reason());
         }

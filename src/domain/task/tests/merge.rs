@@ -92,7 +92,8 @@ fn what_stands_in_the_way_is_said_once_and_looked_at_once_per_interval() {
     let blocked = |world: &mut World| world.github.mergeable = "blocked";
     let refused =
         |world: &mut World| world.github.merge_answer = Some(Outcome::NotMergeable("Required review".into()));
-    let ways: [(&str, fn(&mut World), &str); 2] = [("blocked", blocked, "blocked"), ("405", refused, "Required review")];
+    let ways: [(&str, fn(&mut World), &str); 2] =
+        [("blocked", blocked, "blocked"), ("405", refused, "Required review")];
     for (name, way, said) in ways {
         let mut world = when_ready();
         way(&mut world);
@@ -176,9 +177,15 @@ fn a_sandbox_that_cannot_be_deleted_at_the_end_is_tried_as_the_policy_says() {
         let mut plan = decide(&world.task, &Observed { seen, ..observed }, world.now);
         if let Some(step) = plan.step.take() {
             tries.push(second);
-            assert!(plan.intent && is_true(&plan.status.conditions, names::MERGED), "confirmed before it goes");
-            let failure =
-                world::failure("kubernetes", crate::domain::failure::Class::Transient, "ApiServerUnavailable");
+            assert!(
+                plan.intent && is_true(&plan.status.conditions, names::MERGED),
+                "confirmed before it goes"
+            );
+            let failure = world::failure(
+                "kubernetes",
+                crate::domain::failure::Class::Transient,
+                "ApiServerUnavailable",
+            );
             plan = record(&world.task, plan, &step, Outcome::Failed(failure), world.now);
         }
         world.task.status = Some(plan.status);

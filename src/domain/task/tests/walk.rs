@@ -63,7 +63,10 @@ fn event(world: &mut World, dice: &mut Dice) {
         13 => world.annotate(RECONCILE_ANNOTATION, &dice.roll(1000).to_string()),
         14 => world.edit(|spec| spec.description = Some(dice.roll(3).to_string())),
         15 => world.command.1 = i32::from(dice.roll(3) == 0),
-        16 => world.command.2 = [None, Some("as in base".into()), Some("made".into())][dice.roll(3) as usize].clone(),
+        16 => {
+            world.command.2 =
+                [None, Some("as in base".into()), Some("made".into())][dice.roll(3) as usize].clone()
+        }
         17 => world.github.mergeable = ["clean", "blocked", "unknown"][dice.roll(3) as usize],
         _ => person(world, dice),
     }
@@ -159,7 +162,11 @@ fn whatever_happens_nothing_exists_twice_and_in_the_end_the_task_rests_where_it_
         assert!(retry.is_none() || world.holds(names::STALLED), "seed {seed}: {retry:?}");
         if let Some(pull) = world.status().pull_request {
             let seen = world.github.observed(pull.number).expect("there").observed;
-            assert_eq!((pull.state, pull.draft, pull.unconfirmed), (seen.state, pull.draft, false), "seed {seed}");
+            assert_eq!(
+                (pull.state, pull.draft, pull.unconfirmed),
+                (seen.state, pull.draft, false),
+                "seed {seed}"
+            );
         }
         *ends.entry(world.reason()).or_insert(0) += 1;
     }

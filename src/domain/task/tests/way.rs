@@ -19,7 +19,12 @@ fn a_new_task_comes_to_review_in_six_writes_and_to_its_end_with_each_effect_once
     let mut world = World::new();
     world.rest();
     assert_eq!(world.row(), REVIEW);
-    assert!(world.status_writes.len() <= 6, "{} writes: {:#?}", world.status_writes.len(), world.status_writes);
+    assert!(
+        world.status_writes.len() <= 6,
+        "{} writes: {:#?}",
+        world.status_writes.len(),
+        world.status_writes
+    );
     to_the_end(&mut world);
     let id = format!("{}-1-1", world::UID);
     let branch = "task/t/do-it";
@@ -47,9 +52,11 @@ fn a_task_whose_files_are_there_already_needs_no_command() {
 
 #[test]
 fn a_pass_that_is_abandoned_anywhere_does_nothing_twice() {
-    for (name, start) in
-        [("owned", World::new as fn() -> World), ("shared", World::shared), ("by hand", World::without_command)]
-    {
+    for (name, start) in [
+        ("owned", World::new as fn() -> World),
+        ("shared", World::shared),
+        ("by hand", World::without_command),
+    ] {
         let mut whole = start();
         to_the_end(&mut whole);
         assert!(whole.points > 12, "{name}: {} points", whole.points);
