@@ -42,7 +42,7 @@ const LAG: Duration = Duration::from_millis(50);
 const LAG_LIMIT: Duration = Duration::from_secs(10);
 /// Wait after the API server failed us, a pass ran out of time, or it panicked.
 const FAILED: Duration = Duration::from_secs(5);
-const PANICKED: Duration = Duration::from_secs(60);
+const PANICKED: Duration = Duration::from_mins(1);
 
 /// A kind whose objects can be reconciled.
 pub trait Kind:
