@@ -52,7 +52,7 @@ fn start(dice: &mut Dice) -> World {
 
 /// Something happens.
 fn event(world: &mut World, dice: &mut Dice) {
-    match dice.roll(22) {
+    match dice.roll(25) {
         0 => world.faults.github = Some(dice.class(world)),
         1 => world.faults.e2b = Some(dice.class(world)),
         2 | 3 => world.faults = world::Faults::default(),
@@ -70,7 +70,26 @@ fn event(world: &mut World, dice: &mut Dice) {
         15 => world.command.1 = i32::from(dice.roll(3) == 0),
         16 => world.command.2 = dice.one_of(&[None, Some("as in base".into()), Some("made".into())]),
         17 => world.github.mergeable = dice.one_of(&["clean", "blocked", "unknown"]),
+        18 => push(world),
+        19 if !world.github.branches.contains_key("task/t/do-it") => world.github.take_name("task/t/do-it"),
+        20 => stall_sandbox(world),
         _ => person(world, dice),
+    }
+}
+
+/// Somebody pushes to the branch of the open pull request.
+fn push(world: &mut World) {
+    if world.github.open_pulls() == 1 {
+        world.person(|pull| pull.head = "pushed".into());
+        let branch = world.github.pulls.last().map(|pull| pull.branch.clone()).unwrap_or_default();
+        world.github.branches.insert(branch, "pushed".into());
+    }
+}
+
+/// E2B refuses the key for a while.
+fn stall_sandbox(world: &mut World) {
+    if let Some(view) = &mut world.sandbox {
+        (view.running, view.health) = (false, Health::Stalled("the key is refused".into()));
     }
 }
 
@@ -127,6 +146,9 @@ fn calm(world: &mut World) {
     world.faults = world::Faults::default();
     world.repository = Some(world::repository());
     world.edit(|spec| spec.suspend = false);
+    if let Some(view) = world.sandbox.as_mut().filter(|view| !view.running) {
+        view.health = Health::NotReady("trying again".into());
+    }
     world.github.mergeable = "blocked";
     for _ in 0..60 {
         world.pass_time(30);
@@ -141,6 +163,7 @@ fn is_settled(world: &World) -> bool {
     let ends = [
         reason::IN_REVIEW,
         reason::DRAFT,
+        reason::HEAD_MOVED,
         reason::CLOSED,
         reason::MERGED,
         reason::NOTHING_TO_COMMIT,
@@ -189,7 +212,10 @@ fn whatever_happened_a_deleted_task_goes_and_leaves_nothing_unnamed() {
         assert!(world.released, "seed {seed}: {}", world.message());
         let left = world.task.spec.sandbox_ref.is_some() && world.alive() > 0;
         let carried: Vec<_> = world.github.pulls.iter().map(|pull| pull.branch.clone()).collect();
-        let branch = world.github.branches.keys().any(|name| name != "main" && !carried.contains(name));
+        let branch =
+            world.github.branches.keys().any(|name| {
+                name != "main" && !carried.contains(name) && !world.github.foreign.contains(name)
+            });
         assert!(!(left || branch) || world.notes == ["LeftBehind"], "seed {seed}: {:?}", world.effects);
     }
 }
