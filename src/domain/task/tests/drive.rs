@@ -161,30 +161,28 @@ impl World {
         let (operation, fault) = match &looking {
             Looking::Nothing => return Seen::Nothing,
             Looking::Start { plan: None } => ("getSecret", None),
-            Looking::Start { .. } => ("getBranch", self.faults.github),
+            Looking::Start { .. } | Looking::Tip { .. } => ("getBranch", self.faults.github),
             Looking::Generation { .. } => ("lookAtGeneration", self.faults.e2b),
             Looking::Files { .. } => ("collectFiles", self.faults.e2b.or(self.faults.github)),
             Looking::Pulls { .. } => ("listPullRequests", self.faults.github),
             Looking::Pull { .. } => ("getPullRequest", self.faults.github),
-            Looking::Tip { .. } => ("getBranch", self.faults.github),
         };
         self.calls.push((self.now, operation));
         if let Some(class) = fault.filter(|_| !self.faults.steps_only) {
             return Seen::Failed(failure(operation, class, broken(operation, class)));
         }
         match looking {
-            Looking::Nothing => Seen::Nothing,
             Looking::Start { .. } if self.faults.secret_missing => {
                 Seen::SecretMissing("Secret s is missing".into())
             }
-            Looking::Start { plan: None } => Seen::Nothing,
+            Looking::Nothing | Looking::Start { plan: None } => Seen::Nothing,
             Looking::Start { plan: Some(plan) } => Seen::Branches {
                 base_sha: self.github.branches.get(&plan.base).cloned(),
                 taken: self.github.branches.contains_key(&plan.branch),
             },
             Looking::Generation { id } => Seen::Generation(self.look_at_generation(&id)),
             Looking::Files { id } => self.look_at_files(&id),
-            Looking::Pulls { branch } => Seen::Pulls(self.github.from_branch(&branch)),
+            Looking::Pulls { branch } => Seen::Pulls(self.github.pulls_of(&branch)),
             Looking::Pull { number } => {
                 let pull = self.github.observed(number);
                 self.pull_read = Some(PullRead::after(self.pull_read, pull.as_ref(), self.now));

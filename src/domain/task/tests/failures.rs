@@ -175,9 +175,9 @@ fn a_limit_is_waited_for_and_nobody_cuts_it_short() {
         let until = world.now + SignedDuration::from_secs(400);
         let limit = Some(Class::Throttled { until });
         if place.github {
-            world.faults.github = limit
+            world.faults.github = limit;
         } else {
-            world.faults.e2b = limit
+            world.faults.e2b = limit;
         }
         world.live(150);
         world.annotate(RECONCILE_ANNOTATION, "now");
@@ -221,8 +221,8 @@ fn a_rerun_that_has_to_wait_makes_no_call_come_sooner() {
 
 #[test]
 fn missing_objects_are_waited_for_two_minutes_per_generation() {
-    type Change = fn(&mut World);
-    let missing: [(&str, Change, fn() -> World); 3] = [
+    type Missing = (&'static str, fn(&mut World), fn() -> World);
+    let missing: [Missing; 3] = [
         (reason::REPOSITORY_NOT_FOUND, |world| world.repository = None, World::new),
         (reason::SANDBOX_NOT_FOUND, |world| world.sandbox = None, World::shared),
         (reason::SECRET_NOT_FOUND, |world| world.faults.secret_missing = true, World::shared),

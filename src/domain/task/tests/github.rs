@@ -73,7 +73,7 @@ impl GitHub {
         })
     }
 
-    pub(super) fn from_branch(&self, branch: &str) -> Vec<SeenPull> {
+    pub(super) fn pulls_of(&self, branch: &str) -> Vec<SeenPull> {
         let of = self.pulls.iter().rev().filter(|pull| pull.branch == branch);
         of.filter_map(|pull| self.observed(pull.number)).collect()
     }

@@ -2,7 +2,7 @@
 
 use super::{drive::Passed, *};
 use crate::{
-    api::{PullRequestState, conditions::reason},
+    api::{MergePolicy, PullRequestState, conditions::reason},
     domain::plan::Next,
 };
 use std::collections::BTreeSet;
@@ -85,6 +85,10 @@ impl World {
             self.reason(),
             self.status()
         );
+        let merges = self.task.spec.pull_request.merge.policy == MergePolicy::WhenReady
+            && self.reason() == reason::IN_REVIEW;
+        let forgotten = merges && !passed.wrote && passed.next == Next::AwaitChange;
+        assert!(!forgotten, "nobody comes back to merge");
         if let Next::At(at) = passed.next {
             assert!(at > self.now, "a time that is over at {}: {at}", self.reason());
         }

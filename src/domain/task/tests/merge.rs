@@ -89,11 +89,11 @@ fn while_github_works_out_whether_it_can_be_merged_it_is_asked_soon_and_less_and
 
 #[test]
 fn what_stands_in_the_way_is_said_once_and_looked_at_once_per_interval() {
+    type Way = (&'static str, fn(&mut World), &'static str);
     let blocked = |world: &mut World| world.github.mergeable = "blocked";
     let refused =
         |world: &mut World| world.github.merge_answer = Some(Outcome::NotMergeable("Required review".into()));
-    let ways: [(&str, fn(&mut World), &str); 2] =
-        [("blocked", blocked, "blocked"), ("405", refused, "Required review")];
+    let ways: [Way; 2] = [("blocked", blocked, "blocked"), ("405", refused, "Required review")];
     for (name, way, said) in ways {
         let mut world = when_ready();
         way(&mut world);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     api::{PullRequestState, conditions::reason},
-    domain::pull_request::Source,
+    domain::{conditions, pull_request::Source},
 };
 
 fn closed() -> World {
@@ -139,7 +139,8 @@ fn an_input_that_changes_before_anything_was_done_goes_into_the_same_round() {
 
 #[test]
 fn a_failed_round_and_one_with_nothing_to_commit_are_followed_by_the_next() {
-    let ends: [(fn(&mut World), &str); 3] = [
+    type End = (fn(&mut World), &'static str);
+    let ends: [End; 3] = [
         (|world| world.command.1 = 1, reason::GENERATION_FAILED),
         (|world| world.command.2 = Some("as in base".into()), reason::NOTHING_TO_COMMIT),
         (|world| world.command.2 = None, reason::NO_FILES),
@@ -226,6 +227,23 @@ fn somebody_elses_branch_is_left_alone_and_ours_gets_another_name() {
     world.github.take_name("task/t/do-it-0123abcd");
     world.rest();
     assert_eq!((world.row(), world.reason().as_str()), (FAILED_LATE, "BranchTaken"));
+}
+
+#[test]
+fn a_pull_request_of_an_earlier_round_is_not_this_ones_even_from_the_same_branch() {
+    let mut world = closed();
+    world.rerun("1");
+    world.run_until(|world| world.made("CreateBranch") == 2);
+    assert!(world.pass().is_ok_and(|passed| passed.stepped), "the pull request is made");
+    let mut status = world.status();
+    status.pull_request = None;
+    conditions::remove(&mut status.conditions, names::STALLED);
+    let mut old = world.github.observed(1).expect("there");
+    old.observed.state = PullRequestState::Open;
+    world.task.status = Some(status);
+    let seen = Seen::Pulls(vec![old]);
+    let plan = decide(&world.task, &Observed { context: world.context(), seen }, world.now);
+    assert!(matches!(plan.step, Some(Step::CreatePullRequest { .. })), "{:?}", plan.step);
 }
 
 #[test]

@@ -44,9 +44,9 @@ fn of_two_that_arrive_together_the_older_goes_first_whoever_looks_first() {
         let mut order = Vec::new();
         for _ in 0..60 {
             if younger_first {
-                both(&mut b, &mut a)
+                both(&mut b, &mut a);
             } else {
-                both(&mut a, &mut b)
+                both(&mut a, &mut b);
             }
             assert!(!(working(&a) && working(&b)), "both work in one sandbox");
             for world in [&a, &b] {

@@ -8,7 +8,7 @@ use crate::{
 };
 use jiff::SignedDuration;
 
-/// SplitMix64: the same walk for the same seed on every machine.
+/// `SplitMix64`: the same walk for the same seed on every machine.
 struct Dice(u64);
 
 impl Dice {
@@ -18,6 +18,11 @@ impl Dice {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % sides
+    }
+
+    fn one_of<T: Clone>(&mut self, all: &[T]) -> T {
+        let sides = u64::try_from(all.len()).expect("few");
+        all[usize::try_from(self.roll(sides)).expect("few")].clone()
     }
 
     fn class(&mut self, world: &World) -> Class {
@@ -63,11 +68,8 @@ fn event(world: &mut World, dice: &mut Dice) {
         13 => world.annotate(RECONCILE_ANNOTATION, &dice.roll(1000).to_string()),
         14 => world.edit(|spec| spec.description = Some(dice.roll(3).to_string())),
         15 => world.command.1 = i32::from(dice.roll(3) == 0),
-        16 => {
-            world.command.2 =
-                [None, Some("as in base".into()), Some("made".into())][dice.roll(3) as usize].clone()
-        }
-        17 => world.github.mergeable = ["clean", "blocked", "unknown"][dice.roll(3) as usize],
+        16 => world.command.2 = dice.one_of(&[None, Some("as in base".into()), Some("made".into())]),
+        17 => world.github.mergeable = dice.one_of(&["clean", "blocked", "unknown"]),
         _ => person(world, dice),
     }
 }

@@ -78,12 +78,12 @@ pub(super) struct World {
 impl World {
     /// A Task with a Sandbox of its own and a command.
     pub(super) fn new() -> Self {
-        Self::of(json!({"sandboxTemplate": {"spec": {}}, "generate": {"command": ["make"]}}))
+        Self::of(&json!({"sandboxTemplate": {"spec": {}}, "generate": {"command": ["make"]}}))
     }
 
     /// A Task in the shared Sandbox `box`, which runs.
     pub(super) fn shared() -> Self {
-        let mut world = Self::of(json!({"sandboxRef": {"name": "box"}, "generate": {"command": ["make"]}}));
+        let mut world = Self::of(&json!({"sandboxRef": {"name": "box"}, "generate": {"command": ["make"]}}));
         world.boxes.push(E2bSandbox { id: "sb1".into(), alive: true, files: None });
         world.sandbox = Some(SandboxView {
             id: Some("sb1".into()),
@@ -104,7 +104,7 @@ impl World {
         world
     }
 
-    fn of(fields: Value) -> Self {
+    fn of(fields: &Value) -> Self {
         let mut spec = json!({"title": "Do it", "repositoryRef": {"name": "r"}, "source": {"path": "/app"}});
         for (key, value) in fields.as_object().expect("an object") {
             spec[key] = value.clone();
