@@ -42,7 +42,9 @@ where
         return object?.context("the object is gone");
     }
     let mut last = api.get_opt(name).await?;
-    last.iter_mut().for_each(|object| object.managed_fields_mut().clear());
+    if let Some(object) = &mut last {
+        object.managed_fields_mut().clear();
+    }
     bail!("{name}: {what}: not within {PATIENCE:?}; it is\n{}", serde_json::to_string_pretty(&last)?)
 }
 
