@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every integration test binary, two at a time: most of their time is waiting for real time to pass.
+# Runs every integration test binary, two at a time, six tests each: most of their time is waiting for real time to pass.
 # What a binary prints is shown as one piece when it ends. Fails if any of them fails.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -21,7 +21,7 @@ trap 'rm -rf "$logs"' EXIT
 export cargo logs
 one() {
   local started=$SECONDS status=0
-  "$cargo" test --package slipway --test "$1" >"$logs/$1" 2>&1 || status=$?
+  "$cargo" test --package slipway --test "$1" -- --test-threads 6 >"$logs/$1" 2>&1 || status=$?
   { echo "=== $1 ($((SECONDS - started)) s, exit $status)"; cat "$logs/$1"; }
   return "$status"
 }
