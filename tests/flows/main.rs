@@ -3,7 +3,10 @@
 
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
+mod kill;
+mod restart;
 mod story;
+mod suspend;
 #[path = "../world/mod.rs"]
 mod world;
 

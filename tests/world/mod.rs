@@ -2,6 +2,7 @@
 //! Included by path by the flows and the demo; builds on `tests/controlplane` and `slipway_simulator`.
 #![allow(dead_code, unused_imports, reason = "each binary that includes this module uses its own part of it")]
 
+pub mod gate;
 mod manifests;
 pub mod wait;
 
@@ -187,6 +188,29 @@ impl World {
         })
         .await?;
         Ok(started.elapsed())
+    }
+
+    /// What a route of the controller's health and metrics server says; `None` while there is no good answer.
+    async fn ops(&self, route: &str) -> Option<String> {
+        let url = format!("http://127.0.0.1:{}{route}", self.ops_port);
+        let answer = reqwest::get(url).await.ok()?.error_for_status().ok()?;
+        answer.text().await.ok()
+    }
+
+    /// Waits until the controller's caches are synced.
+    pub async fn synced(&self) -> Result<()> {
+        let ready = within(PATIENCE, "the controller's readiness", || self.ops("/readyz")).await;
+        ready.map(drop).with_context(|| self.logs())
+    }
+
+    /// Waits until a controller (`task`, `sandbox`, `repository`) has ended a pass since its process started.
+    pub async fn reconciled(&self, controller: &str) -> Result<()> {
+        let passes =
+            format!(r#"controller_runtime_reconcile_time_seconds_count{{controller="{controller}"}}"#);
+        let what = format!("a pass of the {controller} controller");
+        within(PATIENCE, &what, || async { self.ops("/metrics").await?.contains(&passes).then_some(()) })
+            .await
+            .with_context(|| self.logs())
     }
 
     /// Where GitHub's webhooks go.
