@@ -73,7 +73,7 @@ async fn controller(config: Controller) -> anyhow::Result<()> {
         namespace = config.cluster.namespace,
         "controllers start"
     );
-    controllers::start(&mut tasks, clients, &config, &metrics, ready)?;
+    controllers::start(&mut tasks, &clients, &config, &metrics, ready)?;
     tasks.run().await
 }
 
@@ -99,7 +99,7 @@ async fn webhook(config: Webhook) -> anyhow::Result<()> {
     let receiver = receiver::Receiver::new(kubernetes, settings, events, count);
     tracing::info!(listen = %listener.local_addr()?, namespace = config.cluster.namespace, "receiver starts");
     tasks.spawn("the readiness of the receiver", receiver_readiness(receiver.clone(), ready, stop.clone()));
-    tasks.spawn("the receiver", async move { Ok(receiver.serve(listener, stop).await?) });
+    tasks.spawn("the receiver", async move { Ok(Box::pin(receiver.serve(listener, stop)).await?) });
     tasks.run().await
 }
 

@@ -28,7 +28,7 @@ pub enum Command {
     Controller(Box<ControllerArguments>),
     /// Run the receiver of GitHub's webhooks.
     Webhook(WebhookArguments),
-    /// Print the CustomResourceDefinitions as YAML.
+    /// Print the `CustomResourceDefinition`s as YAML.
     Crds,
 }
 
@@ -212,7 +212,7 @@ impl ControllerArguments {
             installation: Setting::new("SLIPWAY_INSTALLATION", &self.installation).optional(Raw::id)?,
             ops_listen: Setting::new("SLIPWAY_OPS_LISTEN", &self.ops_listen).read(Raw::address)?,
             github_write_interval: Setting::new("SLIPWAY_GITHUB_WRITE_INTERVAL", &self.github_write_interval)
-                .read(|raw| raw.duration(Duration::ZERO, Duration::from_secs(60)))?,
+                .read(|raw| raw.duration(Duration::ZERO, Duration::from_mins(1)))?,
             spool_dir: Setting::new("SLIPWAY_SPOOL_DIR", &self.spool_dir).read(Raw::absolute_path)?,
             spool_bytes,
             caps: Caps {

@@ -76,7 +76,7 @@ fn http_client() -> anyhow::Result<reqwest::Client> {
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(CONNECT_DEADLINE)
-        .pool_idle_timeout(Duration::from_secs(60))
+        .pool_idle_timeout(Duration::from_mins(1))
         .build()
         .context("building the HTTP client")
 }

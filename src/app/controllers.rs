@@ -69,7 +69,7 @@ where
                 );
             }
             Err(error) => {
-                tracing::warn!(crd = name, %error, "the API server does not list this kind yet; trying again")
+                tracing::warn!(crd = name, %error, "the API server does not list this kind yet; trying again");
             }
         }
         tokio::time::sleep(MISSING_KIND).await;
@@ -79,7 +79,7 @@ where
 /// Starts stores and controllers as tasks of the process.
 pub(super) fn start(
     tasks: &mut Tasks,
-    clients: Clients,
+    clients: &Clients,
     config: &config::Controller,
     metrics: &Metrics,
     ready: Readiness,
@@ -99,10 +99,10 @@ pub(super) fn start(
 
     let (synced, when_synced) = flag::channel(false);
     let (related, triggers) = Related::new(stores.tasks.clone(), when_synced.clone());
-    let runner = Runner { clients: &clients, metrics, synced: when_synced, stop: tasks.stop() };
+    let runner = Runner { clients, metrics, synced: when_synced, stop: tasks.stop() };
     let tell = related.clone();
     let repository_events = repository_events.inspect_ok(move |event| tell.of_repository(event));
-    let repository = repository_controller(&clients, &stores);
+    let repository = repository_controller(clients, &stores);
     tasks.spawn(
         "the Repository controller",
         runner.run(repository, repository_events, stores.repositories.clone(), None),
@@ -110,14 +110,14 @@ pub(super) fn start(
 
     let tell = related.clone();
     let sandbox_events = sandbox_events.inspect_ok(move |event| tell.of_sandbox(event));
-    let sandbox = sandbox_controller(&clients, &stores);
+    let sandbox = sandbox_controller(clients, &stores);
     tasks.spawn(
         "the Sandbox controller",
         runner.run(sandbox, sandbox_events, stores.sandboxes.clone(), Some(triggers.sandboxes)),
     );
 
     let task_events = task_events.inspect_ok(move |event| related.of_task(event));
-    let task = task_controller(&clients, &stores, spool.clone(), config.caps);
+    let task = task_controller(clients, &stores, spool.clone(), config.caps);
     tasks.spawn(
         "the Task controller",
         runner.run(task, task_events, stores.tasks.clone(), Some(triggers.tasks)),
@@ -256,7 +256,7 @@ where
             Ok(_) => {}
             // Deleted between its event and its pass.
             Err(controller::Error::ObjectNotFound(object)) => {
-                tracing::debug!(%object, "gone before its pass")
+                tracing::debug!(%object, "gone before its pass");
             }
             Err(error) => tracing::warn!(%error, "watch"),
         }

@@ -73,11 +73,11 @@ async fn connection(stream: TcpStream, ready: Readiness, metrics: Metrics, stop:
         let answer = answer(request.method(), request.uri().path(), &ready, &metrics);
         async move { Ok::<_, Infallible>(answer) }
     });
-    let mut server = hyper::server::conn::http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE);
-    let served = server.serve_connection(TokioIo::new(stream), service);
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE);
+    let answering = http.serve_connection(TokioIo::new(stream), service);
     tokio::select! {
-        served = served => if let Err(error) = served {
+        ended = answering => if let Err(error) = ended {
             tracing::debug!(%error, "health connection");
         },
         () = stop.cancelled() => {}

@@ -66,8 +66,10 @@ impl Tasks {
         starting: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<Option<T>> {
         tokio::select! {
-            started = starting => started.map(Some),
+            // In this order: what ends because of the token has not failed.
+            biased;
             () = self.stop.cancelled() => Ok(None),
+            started = starting => started.map(Some),
             Some(ended) = self.set.join_next() => Err(early(ended)),
         }
     }
@@ -75,6 +77,8 @@ impl Tasks {
     /// Until the token is cancelled and every task has ended, or the grace is over.
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         let early = tokio::select! {
+            // In this order: what ends because of the token has not failed.
+            biased;
             () = self.stop.cancelled() => None,
             Some(ended) = self.set.join_next() => Some(early(ended)),
         };

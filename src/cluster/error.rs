@@ -1,7 +1,10 @@
 //! What can go wrong at the Kubernetes API server, with a class and a stable reason each.
 //! Every kube error becomes one of these before it leaves `cluster`.
 
-use crate::{api::bounds, domain::failure::Class};
+use crate::{
+    api::bounds,
+    domain::failure::{Class, Failure},
+};
 use kube::core::Status;
 
 /// A failed call to the Kubernetes API server. Messages never repeat whole objects.
@@ -62,6 +65,13 @@ impl From<kube::Error> for Error {
     }
 }
 
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        Self { operation: "kubernetes", class: error.class(), reason: error.reason(), message }
+    }
+}
+
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
         Self::Invalid(short(&error.to_string()))
@@ -71,7 +81,8 @@ impl From<serde_json::Error> for Error {
 fn of_status(status: &Status) -> Error {
     if status.is_conflict() || status.is_already_exists() {
         Error::Conflict(short(&status.message))
-    } else if status.is_not_found() {
+    } else if status.is_not_found() || status.code == 404 {
+        // A kind that is not installed answers in plain text, without a reason.
         Error::NotFound(short(&status.message))
     } else if status.is_forbidden() || status.code == 401 {
         Error::Denied(short(&status.message))
@@ -113,6 +124,7 @@ mod tests {
             (409, "Conflict", Class::Transient),
             (409, "AlreadyExists", Class::Transient),
             (404, "NotFound", Class::NotFound),
+            (404, "Failed to parse error data", Class::NotFound),
             (403, "Forbidden", Class::Denied),
             (401, "Unauthorized", Class::Denied),
             (422, "Invalid", Class::Invalid),

@@ -168,7 +168,7 @@ pub(super) fn webhook_secret(
     let value = value.strip_suffix('\r').unwrap_or(value);
     match value.len() {
         0 => Ok(None),
-        ..MIN_SECRET => Err(Error::Secret { variable, allowed: "at least 16 bytes long" }),
+        1..MIN_SECRET => Err(Error::Secret { variable, allowed: "at least 16 bytes long" }),
         _ => Ok(Some(SecretString::from(value))),
     }
 }

@@ -1,6 +1,8 @@
 //! What every reconcile has around it, once for all kinds: deadline, panic guard, finalizer, status write,
 //! events, metrics. Drives observe → decide → perform → record; the kinds fill these in.
 
+mod time;
+
 use crate::{
     cluster::{self, Events, Written, finalizer, status},
     domain::{
@@ -28,6 +30,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
+use time::{action, postpone, whole_seconds};
 
 /// Field manager of everything the controllers write.
 pub const MANAGER: &str = "slipway-controller";
@@ -39,7 +42,7 @@ const LAG: Duration = Duration::from_millis(50);
 const LAG_LIMIT: Duration = Duration::from_secs(10);
 /// Wait after the API server failed us, a pass ran out of time, or it panicked.
 const FAILED: Duration = Duration::from_secs(5);
-const PANICKED: Duration = Duration::from_secs(60);
+const PANICKED: Duration = Duration::from_mins(1);
 
 /// A kind whose objects can be reconciled.
 pub trait Kind:
@@ -70,6 +73,7 @@ impl<K> Kind for K where
 pub trait Conditioned: Serialize + Clone + Debug + Send + Sync {
     fn conditions(&self) -> &[Condition];
     fn retry(&self) -> Option<&crate::api::common::Retry>;
+    fn retry_mut(&mut self) -> Option<&mut crate::api::common::Retry>;
 }
 
 /// The status of a kind.
@@ -190,6 +194,7 @@ impl<R: Reconciler> Shell<R> {
         let now = whole_seconds(Timestamp::now());
         let observed = self.reconciler.observe(&object, now).await;
         let mut plan = self.reconciler.decide(&object, &observed, now);
+        postpone(&mut plan, read.as_ref(), whole_seconds(Timestamp::now()).duration_since(now));
         let mut seen = object;
         let mut changed = plan.step.is_some();
         if plan.finalizer && !deleting {
@@ -331,11 +336,6 @@ fn log_retry<S: Conditioned>(old: Option<&S>, new: &S) {
     }
 }
 
-/// Kubernetes stores times without fractions: a kept fraction would differ from its stored self for ever.
-fn whole_seconds(now: Timestamp) -> Timestamp {
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
-}
-
 /// Versions are opaque by contract but ordered numbers since Kubernetes 1.35 (KEP-5504); anything else is never stale.
 fn version_of<K: Resource>(object: &K) -> Option<u64> {
     object.meta().resource_version.as_deref()?.parse().ok()
@@ -351,18 +351,6 @@ fn attempt_of<K: Kind>(object: &K) -> Attempt {
         operation: retry.map(|retry| retry.operation.clone()).unwrap_or_default(),
         number: retry.map_or(1, |retry| u32::try_from(retry.attempt).unwrap_or(0) + 1),
         of: u32::try_from(crate::domain::retry::ATTEMPTS).unwrap_or(4),
-    }
-}
-
-fn action(next: Next) -> Action {
-    match next {
-        Next::AwaitChange => Action::await_change(),
-        Next::Now => Action::requeue(Duration::ZERO),
-        Next::After(wait) => Action::requeue(wait.unsigned_abs()),
-        Next::At(at) => {
-            let wait = at.duration_since(Timestamp::now());
-            Action::requeue(if wait.is_negative() { Duration::ZERO } else { wait.unsigned_abs() })
-        }
     }
 }
 

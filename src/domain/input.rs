@@ -25,13 +25,16 @@ pub fn digest(spec: &TaskSpec) -> String {
         "sandboxTemplate",
     ] {
         if let Some(value) = whole.get(key)
+            && !(key == "commit" && value.as_object().is_some_and(Map::is_empty))
             && let Some(value) = without_defaults(value, &defaults(key))
         {
             chosen.insert(key.to_owned(), value);
         }
     }
-    // serde_json's map is sorted by key, so the text is canonical.
-    format!("v1:{}", hex::encode(Sha256::digest(Value::Object(chosen).to_string())))
+    let mut canonical = Value::Object(chosen);
+    // Sorted already, unless some crate of the build turns on serde_json's `preserve_order`.
+    canonical.sort_all_objects();
+    format!("v1:{}", hex::encode(Sha256::digest(canonical.to_string())))
 }
 
 /// The values a field has when nobody sets it.
@@ -80,7 +83,7 @@ mod tests {
         for (recorded, expected) in [
             (
                 json!({"title": "T", "repositoryRef": {"name": "r"}, "sandboxRef": {"name": "s"}, "source": {"path": "/a"}}),
-                "v1:c8eb9a5ce1ba5b30ed3b3a3d1d2e2ab7",
+                "v1:b81447fc612b5297cb85d9189295c9eb8adce28d8ac62b6052b606461788036f",
             ),
             (
                 json!({"title": "T", "description": "D", "repositoryRef": {"name": "r"},
@@ -88,11 +91,25 @@ mod tests {
                     "generate": {"command": ["sh", "-c", "true"], "env": [{"name": "A", "value": "1"}]},
                     "source": {"path": "/a", "exclude": ["target/"]}, "branch": "b", "baseBranch": "main",
                     "commit": {"message": "m"}}),
-                "v1:",
+                "v1:4ad468a891ac17662834193e0a07db21b5c02d39c0791385d1f4cf23c943826c",
+            ),
+            (
+                json!({"title": "Every field", "description": "D", "repositoryRef": {"name": "r"},
+                    "sandboxTemplate": {"spec": {"template": "x", "credentialsSecretRef": {"name": "k"},
+                        "operatingMode": "Running", "timeoutSeconds": 600, "onTimeout": "Kill",
+                        "env": [{"name": "A", "value": "1"}], "metadata": {"b": "2", "a": "1"},
+                        "recovery": {"policy": "Hold"}, "deletionPolicy": "Pause", "suspend": true}},
+                    "generate": {"command": ["a"], "workingDir": "/w", "timeoutSeconds": 60, "maxAttempts": 1,
+                        "env": [{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
+                    "source": {"path": "/a", "include": ["src/"], "exclude": ["target/"], "includeIgnored": true},
+                    "branch": "b", "baseBranch": "main",
+                    "commit": {"message": "m", "authorName": "n", "authorEmail": "e@x"},
+                    "pullRequest": {"title": "p", "body": "b", "draft": true,
+                        "merge": {"policy": "WhenReady", "method": "squash"}}, "suspend": true}),
+                "v1:d8c0a843403e70e995b3676d10c8d365da43c56d3318ab4081028dc377b8bec4",
             ),
         ] {
-            let digest = digest(&spec(recorded));
-            assert!(digest.starts_with(expected), "{digest}");
+            assert_eq!(digest(&spec(recorded.clone())), expected, "{recorded}");
         }
     }
 
@@ -103,7 +120,7 @@ mod tests {
         let long = json!({"title": "T", "repositoryRef": {"name": "r"},
             "sandboxTemplate": {"spec": {"template": "base", "recovery": {"policy": "Recreate"}, "suspend": false}},
             "generate": {"command": ["a"], "timeoutSeconds": 3600, "maxAttempts": 3},
-            "source": {"path": "/a", "includeIgnored": false}, "suspend": true,
+            "source": {"path": "/a", "includeIgnored": false}, "commit": {}, "suspend": true,
             "pullRequest": {"draft": true}});
         assert_eq!(digest(&spec(short)), digest(&spec(long)));
     }

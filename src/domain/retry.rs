@@ -42,7 +42,8 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
     match failure.class {
         Class::Throttled { until } => {
             // The wait ends at a whole second, never before the limit does.
-            let wait = until.duration_since(now).max(SignedDuration::ZERO);
+            // One that is over already by our clock still costs a moment, or the same answer would come in a circle.
+            let wait = until.duration_since(now).max(SignedDuration::from_secs(1));
             let wait = SignedDuration::from_secs(wait.as_secs() + i64::from(wait.subsec_nanos() > 0));
             verdict(failed, wait, true, Standing::Reconciling, failure.reason, message)
         }

@@ -53,7 +53,7 @@ async fn prepare(started: Instant) -> Result<World> {
 
 /// The two Tasks.
 async fn tell(world: &World, started: Instant) -> Result<()> {
-    let story = Story::watch(world, started).await?;
+    let story = Story::watch(world, started);
     for sample in ["secrets.yaml", "repository.yaml", "task.yaml"] {
         apply(world, started, sample).await?;
     }

@@ -26,10 +26,10 @@ impl Drop for Story<'_> {
 }
 
 impl<'w> Story<'w> {
-    pub async fn watch(world: &'w World, started: Instant) -> Result<Self> {
+    pub fn watch(world: &'w World, started: Instant) -> Self {
         let tasks = tell(world.tasks(), started, task_line);
         let sandboxes = tell(world.sandboxes(), started, sandbox_line);
-        Ok(Self { world, started, tellers: vec![tokio::spawn(tasks), tokio::spawn(sandboxes)] })
+        Self { world, started, tellers: vec![tokio::spawn(tasks), tokio::spawn(sandboxes)] }
     }
 
     fn say(&self, line: &str) {

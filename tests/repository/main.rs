@@ -1,10 +1,11 @@
 //! Repositories on a real API server, by the real binary, against the GitHub stand-in.
-//! Neighbours: `retries` (every status code of the policy), `sync` (lost deliveries, settled objects), `support`.
+//! Neighbours: `process` (starts, crashes, signals), `retries` (every status code of the policy), `sync` (lost deliveries, settled objects), `support`.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails its test")]
 
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
+mod process;
 mod retries;
 mod support;
 mod sync;
@@ -147,18 +148,5 @@ async fn a_suspended_repository_calls_nobody() -> Result<()> {
     assert_eq!(world.sim.calls.all().len(), 0);
     world.patch_spec("quiet", json!({"suspend": false})).await?;
     world.repository_with("quiet", "Synced").await?;
-    Ok(())
-}
-
-#[tokio::test]
-async fn sigterm_ends_the_process_cleanly() -> Result<()> {
-    let mut world = World::new("stop").await?;
-    world.token().await?;
-    world.at_github("any")?;
-    world.repository("any", json!({})).await?;
-    world.repository_with("any", "Synced").await?;
-    let (took, code) = world.operator.terminate().await?;
-    assert_eq!(code, Some(0), "{}", world.operator.log());
-    assert!(took.as_secs() < 25, "{took:?}");
     Ok(())
 }

@@ -51,6 +51,13 @@ impl World {
         Ok(Self { server, client, namespace, sim, operator })
     }
 
+    /// SIGKILL, as a node that loses power, and a new start.
+    pub fn crash(&mut self) -> Result<()> {
+        let user = User::named(format!("operator-{}", self.namespace));
+        self.operator = Operator::start(self.server, &user, &self.namespace, &self.sim)?;
+        Ok(())
+    }
+
     pub fn repositories(&self) -> Api<Repository> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
@@ -107,17 +114,11 @@ impl World {
         let api = self.repositories();
         let fits = |object: Option<&Repository>| object.and_then(|o| o.status.as_ref()).is_some_and(&wanted);
         let found = tokio::time::timeout(DEADLINE, await_condition(api.clone(), name, fits)).await;
-        match found {
-            Ok(found) => Ok(found?.and_then(|object| object.status).context("fits only with a status")?),
-            Err(_) => {
-                let status = api.get_opt(name).await?.and_then(|object| object.status);
-                bail!(
-                    "{name} is not {what} after {} s: {status:#?}\n{}",
-                    DEADLINE.as_secs(),
-                    self.operator.log()
-                )
-            }
+        if let Ok(found) = found {
+            return found?.and_then(|object| object.status).context("fits only with a status");
         }
+        let status = api.get_opt(name).await?.and_then(|object| object.status);
+        bail!("{name} is not {what} after {} s: {status:#?}\n{}", DEADLINE.as_secs(), self.operator.log())
     }
 
     /// Waits until `Ready` has this reason.
@@ -138,9 +139,9 @@ impl World {
         Ok(())
     }
 
-    /// Waits for a call after `seq`.
+    /// Waits for a call after `seq` that has been answered.
     pub async fn call(&self, seq: u64, endpoint: &str) -> Result<Call> {
-        let fits = |call: &Call| call.api == "github" && call.endpoint == endpoint;
+        let fits = |call: &Call| call.api == "github" && call.endpoint == endpoint && call.status().is_some();
         let found = self.sim.calls.wait_for_call(seq, DEADLINE, fits).await;
         found.with_context(|| format!("no call {endpoint}\n{}", self.operator.log()))
     }
@@ -200,7 +201,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    fn start(server: &ControlPlane, user: &User, namespace: &str, sim: &Simulator) -> Result<Self> {
+    pub fn start(server: &ControlPlane, user: &User, namespace: &str, sim: &Simulator) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let log = std::fs::File::create(dir.path().join("log"))?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
@@ -238,6 +239,18 @@ impl Operator {
 
     fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).expect("pids are positive"))
+    }
+
+    /// Waits until the log holds `text`.
+    pub async fn says(&self, text: &str) -> Result<()> {
+        let started = Instant::now();
+        while !self.log().contains(text) {
+            if started.elapsed() > DEADLINE {
+                bail!("never said {text:?}\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
     }
 
     /// SIGTERM; how long it took to end, and the exit code.

@@ -3,7 +3,7 @@
 
 use super::{PATIENCE, World};
 use anyhow::{Context as _, Result, bail};
-use kube::{Api, Resource, runtime::wait::await_condition};
+use kube::{Api, Resource, ResourceExt as _, runtime::wait::await_condition};
 use serde::de::DeserializeOwned;
 use slipway::api::{Repository, Sandbox, State, Task};
 use std::{
@@ -38,14 +38,14 @@ where
         let holds = holds.clone();
         move |object: Option<&K>| object.is_some_and(&holds)
     };
-    match tokio::time::timeout(PATIENCE, await_condition(api.clone(), name, condition)).await {
-        Ok(object) => object?.context("the object is gone"),
-        Err(_) => {
-            let last = api.get_opt(name).await?;
-            let last = serde_json::to_string_pretty(&last)?;
-            bail!("{name}: {what}: not within {PATIENCE:?}; it is\n{last}")
-        }
+    if let Ok(object) = tokio::time::timeout(PATIENCE, await_condition(api.clone(), name, condition)).await {
+        return object?.context("the object is gone");
     }
+    let mut last = api.get_opt(name).await?;
+    if let Some(object) = &mut last {
+        object.managed_fields_mut().clear();
+    }
+    bail!("{name}: {what}: not within {PATIENCE:?}; it is\n{}", serde_json::to_string_pretty(&last)?)
 }
 
 impl World {

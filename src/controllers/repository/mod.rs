@@ -26,7 +26,7 @@ use secrecy::ExposeSecret;
 use std::{sync::Arc, time::Duration};
 
 /// The longest a pass may take.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// What it takes to reconcile Repositories.
 pub struct RepositoryController {
@@ -227,6 +227,10 @@ impl Conditioned for RepositoryStatus {
 
     fn retry(&self) -> Option<&Retry> {
         self.retry.as_ref()
+    }
+
+    fn retry_mut(&mut self) -> Option<&mut Retry> {
+        self.retry.as_mut()
     }
 }
 

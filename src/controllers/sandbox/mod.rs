@@ -180,6 +180,10 @@ impl Conditioned for SandboxStatus {
     fn retry(&self) -> Option<&Retry> {
         self.retry.as_ref()
     }
+
+    fn retry_mut(&mut self) -> Option<&mut Retry> {
+        self.retry.as_mut()
+    }
 }
 
 fn uid(object: &Sandbox) -> String {

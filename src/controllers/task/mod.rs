@@ -80,6 +80,10 @@ impl Conditioned for TaskStatus {
     fn retry(&self) -> Option<&Retry> {
         self.retry.as_ref()
     }
+
+    fn retry_mut(&mut self) -> Option<&mut Retry> {
+        self.retry.as_mut()
+    }
 }
 
 impl Reconciler for TaskController {

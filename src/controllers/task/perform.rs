@@ -4,7 +4,7 @@
 use super::{
     TaskController,
     generate::{self, GenerationSpec},
-    reach::{of_cluster, seen_pull},
+    reach::seen_pull,
 };
 use crate::{
     api::{MergeMethod, Sandbox, Task},
@@ -61,7 +61,7 @@ impl TaskController {
         match self.sandboxes(task).create(&params, &sandbox).await.map_err(cluster::Error::from) {
             // The name is the Task's own: one that exists is it, which the next look shows.
             Ok(_) | Err(cluster::Error::Conflict(_)) => Ok(Outcome::Done),
-            Err(error) => Err(of_cluster(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -76,7 +76,7 @@ impl TaskController {
             .map_err(cluster::Error::from)
         {
             Ok(_) | Err(cluster::Error::NotFound(_) | cluster::Error::Conflict(_)) => Ok(Outcome::Done),
-            Err(error) => Err(of_cluster(error)),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -4,7 +4,6 @@
 use super::TaskController;
 use crate::{
     api::{Repository, Task, common::EnvVar, conditions::reason},
-    cluster,
     domain::{
         failure::{Class, Failure},
         git,
@@ -32,7 +31,7 @@ impl TaskController {
         })?;
         let namespace = task.namespace().unwrap_or_default();
         let secret = &repository.spec.credentials_secret_ref.name;
-        let values = self.secrets.get(&namespace, secret).await.map_err(of_cluster)?;
+        let values = self.secrets.get(&namespace, secret).await?;
         let token = values.and_then(|values| values.text("token")).ok_or_else(|| {
             let message = format!("Secret {secret} has no key token: put a GitHub token there");
             gone("getSecret", reason::SECRET_NOT_FOUND, message)
@@ -78,7 +77,7 @@ impl TaskController {
             });
         };
         let namespace = task.namespace().unwrap_or_default();
-        let values = self.secrets.get(&namespace, &reference.name).await.map_err(of_cluster)?;
+        let values = self.secrets.get(&namespace, &reference.name).await?;
         values.and_then(|values| values.text("apiKey")).ok_or_else(|| {
             let message = format!("Secret {} has no key apiKey: put an E2B API key there", reference.name);
             gone("getSecret", reason::SECRET_NOT_FOUND, message)
@@ -110,7 +109,7 @@ impl TaskController {
         };
         let (name, key) = (&source.secret_key_ref.name, &source.secret_key_ref.key);
         let namespace = task.namespace().unwrap_or_default();
-        let values = self.secrets.get(&namespace, name).await.map_err(of_cluster)?;
+        let values = self.secrets.get(&namespace, name).await?;
         Ok(values.and_then(|values| values.text(key)).ok_or_else(|| {
             format!(
                 "Secret {name} with key {key} does not exist: it is the value of {} in generate.env",
@@ -166,15 +165,6 @@ pub(super) fn seen_pull(pull: &Pull) -> SeenPull {
         observed: ObservedPullRequest::from(pull),
         body: pull.body.clone(),
         mergeable_state: pull.mergeable_state.clone(),
-    }
-}
-
-pub(super) fn of_cluster(error: cluster::Error) -> Failure {
-    Failure {
-        operation: "kubernetes",
-        class: error.class(),
-        reason: error.reason(),
-        message: error.to_string(),
     }
 }
 

@@ -83,4 +83,4 @@ fn is_its(status: &TaskStatus, listed: &Listed) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

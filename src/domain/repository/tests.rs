@@ -1,1 +1,222 @@
-//! placeholder
+//! Decisions about Repositories, state by state.
+//! Beside `repository`.
+
+use super::*;
+use crate::{api::CreatePolicy, domain::failure::Class};
+use kube::api::ObjectMeta;
+use std::collections::BTreeMap;
+
+const NOW: i64 = 1_800_000_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(NOW + second).expect("in range")
+}
+
+fn object() -> Repository {
+    let spec = crate::api::RepositorySpec {
+        owner: "acme".into(),
+        name: "app".into(),
+        credentials_secret_ref: crate::api::common::LocalRef { name: "github".into() },
+        sync_interval_seconds: 300,
+        ..crate::api::RepositorySpec::default()
+    };
+    let metadata = ObjectMeta { uid: Some("uid".into()), generation: Some(1), ..ObjectMeta::default() };
+    Repository { metadata, spec, status: None }
+}
+
+fn found() -> Found {
+    Found {
+        id: 7,
+        owner_id: 3,
+        full_name: "acme/app".into(),
+        default_branch: "main".into(),
+        html_url: "https://github.example/acme/app".into(),
+        archived: false,
+        base: Base::Exists,
+    }
+}
+
+fn failure(class: Class) -> Failure {
+    Failure { operation: "getRepository", class, reason: "Why", message: "no".into() }
+}
+
+fn see(object: &Repository, seen: Seen, now: i64) -> Plan<RepositoryStatus, Step> {
+    decide(object, &Observed { seen, next_sync: at(100) }, at(now))
+}
+
+fn with(mut object: Repository, status: RepositoryStatus) -> Repository {
+    object.status = Some(status);
+    object
+}
+
+fn settled() -> Repository {
+    let object = object();
+    let status = see(&object, Seen::Found(found()), 0).status;
+    with(object, status)
+}
+
+fn ready(status: &RepositoryStatus) -> (&str, &str, &str) {
+    let ready = conditions::find(&status.conditions, names::READY).expect("always set");
+    (&ready.status, &ready.reason, &ready.message)
+}
+
+fn is(status: &RepositoryStatus, type_: &str) -> bool {
+    conditions::is_true(&status.conditions, type_)
+}
+
+#[test]
+fn a_found_repository_is_settled_and_asked_again_only_when_a_sync_is_due() {
+    let object = settled();
+    let status = object.status.as_ref().expect("set");
+    assert_eq!(ready(status), ("True", "Synced", "acme/app, pull requests go to main"));
+    assert_eq!((status.repository_id, status.owner_id, status.observed_generation), (Some(7), Some(3), 1));
+    assert_eq!(wanted(&object, at(100), at(99)), Wanted::Nothing);
+    assert_eq!(wanted(&object, at(100), at(100)), Wanted::Sync);
+    let plan = see(&object, Seen::NotAsked, 50);
+    assert_eq!((Some(&plan.status), plan.next), (object.status.as_ref(), Next::At(at(100))));
+    let plan = see(&object, Seen::Synced { moves: Vec::new(), renamed: None }, 100);
+    assert_eq!((Some(&plan.status), plan.step), (object.status.as_ref(), None), "no write");
+}
+
+#[test]
+fn a_new_spec_or_annotation_looks_again() {
+    let mut object = settled();
+    object.metadata.generation = Some(2);
+    assert_eq!(wanted(&object, at(100), at(0)), Wanted::LookUp);
+    let mut object = settled();
+    object.metadata.annotations = Some(BTreeMap::from([(RECONCILE_ANNOTATION.to_owned(), "x".to_owned())]));
+    assert_eq!(wanted(&object, at(100), at(0)), Wanted::LookUp);
+    let plan = see(&object, Seen::Found(found()), 1);
+    assert_eq!(plan.status.observed_reconcile.as_deref(), Some("x"));
+    assert_eq!(wanted(&with(object, plan.status), at(100), at(2)), Wanted::Nothing);
+}
+
+#[test]
+fn a_missing_repository_is_created_only_if_that_is_wanted_and_it_was_never_seen() {
+    let mut object = object();
+    let plan = see(&object, Seen::Absent, 0);
+    assert_eq!((ready(&plan.status).1, plan.step), ("RepositoryNotFound", None));
+    object.spec.create_policy = CreatePolicy::IfMissing;
+    let plan = see(&object, Seen::Absent, 0);
+    assert_eq!(plan.step, Some(Step::Create(CreateRepository::default())));
+    let plan = record(&object, plan, Outcome::Created(Ok(found())), at(100), at(1));
+    assert_eq!((plan.status.repository_id, plan.next), (Some(7), Next::Now));
+    assert!(is(&plan.status, names::RECONCILING), "looked at like any other before it is ready");
+    let seen_before = with(object, plan.status);
+    let plan = see(&seen_before, Seen::Absent, 2);
+    assert_eq!((ready(&plan.status).1, plan.step), ("RepositoryGone", None));
+    assert!(is(&plan.status, names::STALLED));
+}
+
+#[test]
+fn a_failed_create_is_retried_by_the_policy() {
+    let mut object = object();
+    object.spec.create_policy = CreatePolicy::IfMissing;
+    let plan = see(&object, Seen::Absent, 0);
+    let plan = record(&object, plan, Outcome::Created(Err(failure(Class::Transient))), at(100), at(1));
+    let retry = plan.status.retry.as_ref().expect("carried");
+    assert_eq!((retry.attempt, plan.next), (1, Next::At(retry.next_attempt_at.0)));
+    assert_eq!(ready(&plan.status).1, "Retrying");
+}
+
+#[test]
+fn a_failed_sync_is_quiet_until_the_attempts_are_used_up() {
+    let mut object = settled();
+    for attempt in 1..=3 {
+        let plan = see(&object, Seen::Failed(failure(Class::Transient)), attempt * 10);
+        assert_eq!(plan.status.retry.as_ref().map(|retry| retry.attempt), i32::try_from(attempt).ok());
+        assert_eq!(plan.status.conditions, object.status.as_ref().expect("set").conditions);
+        object = with(object, plan.status);
+        assert_eq!(wanted(&object, at(1000), at(attempt * 10)), Wanted::Nothing, "not before its time");
+        assert_eq!(wanted(&object, at(1000), at(attempt * 10 + 6)), Wanted::Sync);
+    }
+    let plan = see(&object, Seen::Failed(failure(Class::Transient)), 40);
+    assert_eq!(ready(&plan.status).1, "RetriesExhausted");
+    assert_eq!(plan.notes.len(), 1);
+    let plan = see(&with(object, plan.status), Seen::Found(found()), 400);
+    assert_eq!((ready(&plan.status).1, plan.status.retry.as_ref()), ("Synced", None));
+}
+
+#[test]
+fn a_limit_outlasts_a_person_in_a_hurry_and_a_failure_does_not() {
+    let object = settled();
+    let limited = see(&object, Seen::Failed(failure(Class::Throttled { until: at(60) })), 0).status;
+    let mut hurried = with(object.clone(), limited);
+    hurried.metadata.annotations = Some(BTreeMap::from([(RECONCILE_ANNOTATION.to_owned(), "x".to_owned())]));
+    assert_eq!(wanted(&hurried, at(0), at(59)), Wanted::Nothing);
+    assert_eq!(wanted(&hurried, at(0), at(60)), Wanted::LookUp);
+    let denied = see(&object, Seen::Failed(failure(Class::Denied)), 0).status;
+    assert!(is(&denied, names::STALLED));
+    let mut corrected = with(object, denied);
+    assert_eq!(wanted(&corrected, at(0), at(59)), Wanted::Nothing);
+    corrected.metadata.generation = Some(2);
+    assert_eq!(wanted(&corrected, at(0), at(1)), Wanted::LookUp);
+}
+
+#[test]
+fn a_secret_that_arrived_is_progress() {
+    let mut object = object();
+    for second in [0, 6, 20] {
+        let plan = see(&object, Seen::NoSecret, second);
+        assert_eq!(ready(&plan.status).1, "SecretNotFound");
+        object = with(object, plan.status);
+    }
+    let plan = see(&object, Seen::Failed(failure(Class::Transient)), 60);
+    assert_eq!(plan.status.retry.map(|retry| retry.attempt), Some(1), "a new count");
+}
+
+#[test]
+fn useless_secrets_stall_with_a_cure() {
+    for (credentials, reason) in
+        [(Credentials::App, "CredentialsUnsupported"), (Credentials::Unknown, "CredentialsInvalid")]
+    {
+        let plan = see(&object(), Seen::NoToken(credentials), 0);
+        assert_eq!(ready(&plan.status).1, reason);
+        assert!(is(&plan.status, names::STALLED));
+        assert!(ready(&plan.status).2.contains("slipway.dev/reconcile"));
+    }
+}
+
+#[test]
+fn suspended_asks_nothing_and_is_ready() {
+    let mut object = settled();
+    object.spec.suspend = true;
+    object.metadata.generation = Some(2);
+    assert_eq!(wanted(&object, at(0), at(500)), Wanted::Nothing);
+    let plan = see(&object, Seen::NotAsked, 1);
+    assert_eq!((ready(&plan.status).0, ready(&plan.status).1), ("True", "Suspended"));
+    object = with(object, plan.status);
+    object.spec.suspend = false;
+    object.metadata.generation = Some(3);
+    assert_eq!(wanted(&object, at(1000), at(2)), Wanted::LookUp);
+}
+
+#[test]
+fn archived_empty_and_branchless_repositories_say_so() {
+    let plan = see(&object(), Seen::Found(Found { archived: true, ..found() }), 0);
+    assert_eq!(ready(&plan.status).1, "RepositoryArchived");
+    let plan = see(&object(), Seen::Found(Found { base: Base::Empty, ..found() }), 0);
+    assert!(ready(&plan.status).2.contains("push a first commit"));
+    let plan = see(&object(), Seen::Found(Found { base: Base::Missing, ..found() }), 0);
+    assert!(ready(&plan.status).2.contains("no branch main"));
+}
+
+#[test]
+fn moves_that_did_not_all_land_are_made_again_soon() {
+    let object = settled();
+    let moves = vec![sync::tests::a_move()];
+    let plan = see(&object, Seen::Synced { moves: moves.clone(), renamed: None }, 100);
+    assert_eq!(plan.step, Some(Step::Move(moves)));
+    let next = |all| record(&object, plan.clone(), Outcome::Moved { all }, at(100), at(101)).next;
+    assert_eq!((next(true), next(false)), (Next::At(at(100)), Next::After(MOVE_AGAIN)));
+}
+
+#[test]
+fn first_syncs_are_spread_over_the_interval() {
+    let interval = SignedDuration::from_secs(300);
+    let due: Vec<_> = (0..100).map(|n| first_sync(&format!("uid-{n}"), interval, at(0))).collect();
+    assert!(due.iter().all(|due| (at(0)..at(300)).contains(due)));
+    let early = due.iter().filter(|due| **due < at(150)).count();
+    assert!((20..=80).contains(&early), "{early} of 100 in the first half");
+    assert_eq!(first_sync("uid-1", interval, at(0)), due[1]);
+}

@@ -20,14 +20,14 @@ use jiff::Timestamp;
 pub fn decide(task: &Task, observed: &Observed, now: Timestamp) -> Plan {
     let mut draft = Draft::new(task, task.status.clone().unwrap_or_default(), now);
     let stage = position(&mut draft, &observed.context);
-    let before = release::must_undo(task, &draft.status);
     if let Stage::Release(undo) = stage {
         return release::decide(draft, undo, &observed.seen);
     }
     if let Seen::Failed(failure) = &observed.seen {
         generation::note_unreachable(&mut draft, failure);
         draft.failed(failure);
-        return again(draft).with_finalizer(before);
+        let finalizer = release::must_undo(task, &draft.status);
+        return again(draft).with_finalizer(finalizer);
     }
     let plan = match stage {
         // Handled above: deletion keeps its own rules for failures.
@@ -47,8 +47,7 @@ pub fn decide(task: &Task, observed: &Observed, now: Timestamp) -> Plan {
         Stage::Done => review::done(draft, &observed.context),
         Stage::Ended => ended(draft),
     };
-    // Until a step has undone what there was, the finalizer stays.
-    let finalizer = release::must_undo(task, &plan.status) || (before && plan.step.is_some());
+    let finalizer = release::must_undo(task, &plan.status);
     plan.with_finalizer(finalizer)
 }
 

@@ -2,11 +2,11 @@
 //! Nothing here repeats a command that has failed by itself.
 
 use super::{
-    Context, Look, Plan, SandboxView, Seen, Step,
+    Context, Look, Plan, Seen, Step,
     board::{self, BUILDING, Draft, GET_SECRET},
     decide::{again, ended},
     round,
-    stage::PlannedBranch,
+    stage::{PlannedBranch, RunningSandbox},
 };
 use crate::{
     api::{CodeGeneration, bounds, conditions as names, conditions::reason},
@@ -22,7 +22,7 @@ const GRACE: SignedDuration = SignedDuration::from_secs(10);
 pub(super) fn start(
     mut draft: Draft<'_>,
     plan: Option<&PlannedBranch>,
-    sandbox: &SandboxView,
+    sandbox: &RunningSandbox,
     seen: &Seen,
 ) -> Plan {
     if let Seen::SecretMissing(message) = seen {
@@ -43,7 +43,7 @@ pub(super) fn start(
     }
     draft.status.retry = None;
     draft.condition(names::SANDBOX_READY, true, reason::RUNNING, "the sandbox runs");
-    let id = sandbox.id.clone().unwrap_or_default();
+    let id = sandbox.id.clone();
     if draft.task.spec.generate.is_none() {
         draft.status.sandbox_id = Some(id);
         draft.condition(
@@ -157,6 +157,7 @@ fn start_again(mut draft: Draft<'_>, generation: String) -> Plan {
     if let Some(run) = draft.status.code_generations.iter_mut().rfind(|run| run.id == generation) {
         run.started_at = Time(now);
     }
+    draft.working(reason::GENERATING, "starting the command in the sandbox");
     Plan::intend(draft.status, Step::Start { generation })
 }
 

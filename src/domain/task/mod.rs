@@ -11,6 +11,9 @@ mod review;
 mod round;
 mod stage;
 
+#[cfg(test)]
+mod tests;
+
 pub use decide::decide;
 pub use publish::pull_request_text;
 pub use record::record;

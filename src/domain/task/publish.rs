@@ -44,10 +44,6 @@ pub(super) fn collect(mut draft: Draft<'_>, spool: String, seen: &Seen) -> Plan 
                 return again(draft);
             }
             draft.working(reason::COMMITTING, &message);
-            if let Some(failure) = failure {
-                draft.failed(failure);
-                return again(draft);
-            }
             Plan::settle(draft.status, Next::Now)
         }
         Files::WaitingForSpool => {

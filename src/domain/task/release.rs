@@ -107,7 +107,7 @@ pub(super) fn decide(mut draft: Draft<'_>, undo: Undo, seen: &Seen) -> Plan {
     }
     match (undo, seen) {
         (Undo::Nothing | Undo::Wait(_), _) => Plan::settle(draft.status, Next::AwaitChange),
-        (Undo::GiveUp(message), _) => give_up(draft, message),
+        (Undo::GiveUp(message), _) => give_up(draft, &message),
         (Undo::Process { id }, Seen::Generation(Look::Running)) => {
             let kill = waited(&draft) >= GRACE;
             let mut plan = Plan::act(draft.status, Step::Signal { generation: id, kill });
@@ -139,13 +139,13 @@ pub(super) fn branch_gone(mut draft: Draft<'_>) -> Plan {
 /// GitHub or E2B fails: tried again, and given up after [`PATIENCE`]. What no retry can cure is given up at once.
 pub(super) fn failed(mut draft: Draft<'_>, failure: &Failure) -> Plan {
     if waited(&draft) >= PATIENCE || !failure.class.is_retryable() {
-        return give_up(draft, format!("{}: {}", failure.operation, failure.message));
+        return give_up(draft, &format!("{}: {}", failure.operation, failure.message));
     }
     draft.failed(failure);
     again(draft).with_finalizer(true)
 }
 
-fn give_up(draft: Draft<'_>, message: String) -> Plan {
+fn give_up(draft: Draft<'_>, message: &str) -> Plan {
     let message = format!("deleted with something left behind: {message}");
     Plan::settle(draft.status, Next::AwaitChange).with_note(Note::warning("LeftBehind", message))
 }

@@ -68,12 +68,17 @@ fn unlooked(draft: Draft<'_>, context: &Context) -> Plan {
     if !draft.status.pull_request.as_ref().is_some_and(|pull| merge_wanted(task, pull)) {
         return settle(draft);
     }
-    let said = find(&draft.status.conditions, names::READY)
-        .filter(|ready| ready.status == "True" && ready.reason == reason::IN_REVIEW)
-        .map(|ready| ready.message.clone());
+    let said = said(&draft);
     let mut plan = settle_with(draft, said.as_deref());
     plan.next = plan.next.or_at(next_look(context), now);
     plan
+}
+
+/// What the last read said of merging.
+fn said(draft: &Draft<'_>) -> Option<String> {
+    find(&draft.status.conditions, names::READY)
+        .filter(|ready| ready.status == "True" && ready.reason == reason::IN_REVIEW)
+        .map(|ready| ready.message.clone())
 }
 
 /// When a pull request that is to be merged is read again; `None`: now.
@@ -114,7 +119,7 @@ fn with_pull(draft: Draft<'_>, context: &Context, pull: &SeenPull) -> Plan {
 }
 
 /// Merges our own commit when GitHub says that nothing stands in the way; otherwise says what does.
-fn merge(mut draft: Draft<'_>, context: &Context, pull: &SeenPull) -> Plan {
+fn merge(draft: Draft<'_>, context: &Context, pull: &SeenPull) -> Plan {
     let interval = context
         .repository
         .as_ref()
@@ -129,8 +134,10 @@ fn merge(mut draft: Draft<'_>, context: &Context, pull: &SeenPull) -> Plan {
         Some("clean") => {
             let (number, sha) = (pull.observed.number, head.unwrap_or_default());
             let method = draft.task.spec.pull_request.merge.method;
-            draft.working(reason::IN_REVIEW, "merging the pull request");
-            let mut plan = Plan::act(draft.status, Step::Merge { number, sha, method });
+            // Still in review as far as anybody sees: a merge that is refused changes nothing, not even a time.
+            let (said, retry) = (said(&draft), draft.status.retry.clone());
+            let status = TaskStatus { retry, ..settle_with(draft, said.as_deref()).status };
+            let mut plan = Plan::act(status, Step::Merge { number, sha, method });
             plan.next = Next::After(interval);
             plan
         }

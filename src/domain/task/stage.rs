@@ -8,7 +8,12 @@ use super::{
 };
 use crate::{
     api::{PullRequestState, Task, conditions as names, conditions::reason},
-    domain::{conditions::find, need, plan::Next, retry},
+    domain::{
+        conditions::{find, is_true},
+        need,
+        plan::Next,
+        retry,
+    },
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -49,6 +54,14 @@ pub struct PlannedBranch {
     pub base: String,
 }
 
+/// The sandbox that a Task may work in now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RunningSandbox {
+    /// E2B's id.
+    pub id: String,
+    pub incarnation: i64,
+}
+
 /// Where a Task stands.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Stage {
@@ -66,7 +79,7 @@ pub(super) enum Stage {
     /// The round's first sight of the sandbox, or a new attempt in another one.
     Start {
         plan: Option<PlannedBranch>,
-        sandbox: SandboxView,
+        sandbox: RunningSandbox,
     },
     Generating {
         id: String,
@@ -145,7 +158,8 @@ fn on_pull_request(draft: &mut Draft<'_>, context: &Context) -> Option<Stage> {
         PullRequestState::Closed => Some(Stage::Closed),
         PullRequestState::Open | PullRequestState::Unknown => {
             // A merge that failed is tried again when `status.retry` says, not when the next look is due.
-            let due = draft.status.retry.is_some() || super::review::next_look(context) <= Some(draft.now);
+            let unsettled = !is_true(&draft.status.conditions, names::READY);
+            let due = unsettled || super::review::next_look(context) <= Some(draft.now);
             let look = super::review::merge_wanted(draft.task, &pull) && due;
             if look && let Err(stage) = github(draft, context) {
                 return Some(stage);
@@ -174,14 +188,14 @@ fn on_the_way(draft: &mut Draft<'_>, context: &Context) -> Result<Stage, Stage> 
 }
 
 /// The sandbox runs and is this Task's to use: what the round has not yet done there.
-fn in_sandbox(draft: &Draft<'_>, repository: &RepositoryView, sandbox: SandboxView) -> Stage {
+fn in_sandbox(draft: &Draft<'_>, repository: &RepositoryView, sandbox: RunningSandbox) -> Stage {
     if draft.status.branch.is_none() {
         let plan = plan_branch(draft.task, &draft.status, repository);
         return Stage::Start { plan: Some(plan), sandbox };
     }
     match round::generation(draft.task, &draft.status) {
         None if draft.task.spec.generate.is_some() => Stage::Start { plan: None, sandbox },
-        Some(run) if Some(&run.sandbox_id) != sandbox.id.as_ref() => Stage::Start { plan: None, sandbox },
+        Some(run) if run.sandbox_id != sandbox.id => Stage::Start { plan: None, sandbox },
         Some(run) if run.finished_at.is_none() => Stage::Generating { id: run.id.clone() },
         _ => Stage::Collect { id: round::spool_id(draft.task, &draft.status) },
     }
@@ -282,7 +296,7 @@ fn gate(draft: &mut Draft<'_>) -> Result<(), Stage> {
 }
 
 /// The sandbox is up and this Task's to use.
-fn sandbox(draft: &mut Draft<'_>, context: &Context) -> Result<SandboxView, Stage> {
+fn sandbox(draft: &mut Draft<'_>, context: &Context) -> Result<RunningSandbox, Stage> {
     let task = draft.task;
     let name = need::sandbox_name(task);
     if let Some(holder) = &context.holder {
@@ -305,9 +319,9 @@ fn sandbox(draft: &mut Draft<'_>, context: &Context) -> Result<SandboxView, Stag
         draft.stalled(reason::SANDBOX_NOT_READY, &message);
         return Err(Stage::Wait(Next::AwaitChange));
     }
-    if sandbox.running && sandbox.id.is_some() && !sandbox.deleting {
+    if let Some(id) = sandbox.id.clone().filter(|_| sandbox.running && !sandbox.deleting) {
         ask(draft, &name)?;
-        return Ok(sandbox.clone());
+        return Ok(RunningSandbox { id, incarnation: sandbox.incarnation });
     }
     Err(wait_for_sandbox(draft, sandbox, &name))
 }
@@ -339,7 +353,7 @@ fn wait_for_sandbox(draft: &mut Draft<'_>, sandbox: &SandboxView, name: &str) ->
             draft.stalled(reason::SANDBOX_NOT_READY, &format!("Sandbox {name} is stalled: {message}"));
         }
         Health::Ready => {
-            draft.working(reason::SANDBOX_NOT_READY, &format!("waiting for Sandbox {name} to run"))
+            draft.working(reason::SANDBOX_NOT_READY, &format!("waiting for Sandbox {name} to run"));
         }
         Health::NotReady(message) => {
             draft.working(reason::SANDBOX_NOT_READY, &format!("Sandbox {name} is not ready: {message}"));
@@ -360,10 +374,9 @@ fn heard_of(draft: &mut Draft<'_>) {
 }
 
 /// The sandbox the round worked in has been replaced. A new empty one must never look like a recovery.
-fn replaced(draft: &mut Draft<'_>, sandbox: &SandboxView) -> Result<(), Stage> {
-    let lost = match (&draft.status.sandbox_id, &sandbox.id) {
-        (Some(old), Some(new)) if old != new => old.clone(),
-        _ => return Ok(()),
+fn replaced(draft: &mut Draft<'_>, sandbox: &RunningSandbox) -> Result<(), Stage> {
+    let Some(lost) = draft.status.sandbox_id.clone().filter(|known| *known != sandbox.id) else {
+        return Ok(());
     };
     heard_of(draft);
     let Some(generate) = &draft.task.spec.generate else {

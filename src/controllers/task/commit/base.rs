@@ -1,4 +1,5 @@
 //! Reads the tree a commit builds on: in one call, or directory by directory where GitHub cuts the answer short.
+//! Beside `trees`, which puts the result on top of it; used by `commit` only.
 
 use super::{Request, mismatch};
 use crate::{

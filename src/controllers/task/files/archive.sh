@@ -2,4 +2,6 @@
 cd -- "$1" || exit
 shift
 unset TAR_OPTIONS
+# GNU tar takes a backslash in a name for an escape; others don't, and don't know the option.
+if tar --no-unquote --version >/dev/null 2>&1; then exec tar --no-unquote -cf - -- "$@"; fi
 exec tar -cf - -- "$@"

@@ -177,7 +177,7 @@ impl Dice {
         for _ in 0..self.roll(12) {
             let depth = 1 + self.roll(3);
             let path = (0..depth)
-                .map(|_| ["a", "b", "a.b", "a-b"][self.roll(4) as usize])
+                .map(|_| ["a", "b", "a.b", "a-b"][usize::try_from(self.roll(4)).unwrap_or_default()])
                 .collect::<Vec<_>>()
                 .join("/");
             let clashes = files

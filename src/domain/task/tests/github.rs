@@ -1,0 +1,141 @@
+//! GitHub as data: branches, commits by content, pull requests, and what people do with them.
+
+use super::*;
+use crate::{
+    api::PullRequestState,
+    domain::pull_request::{ObservedPullRequest, Source, transition},
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+pub(super) const BASE: &str = "base00";
+
+#[derive(Debug, Clone)]
+pub(super) struct Pull {
+    pub number: i64,
+    pub branch: String,
+    pub body: String,
+    pub state: PullRequestState,
+    pub draft: bool,
+    pub head: String,
+    pub updated_at: Timestamp,
+    pub merged_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct GitHub {
+    /// Tips by name.
+    pub branches: BTreeMap<String, String>,
+    /// Branches of other people.
+    pub foreign: Vec<String>,
+    pub pulls: Vec<Pull>,
+    /// What GitHub says of merging an open pull request.
+    pub mergeable: &'static str,
+    /// The merge call's answer where it is not a merge.
+    pub merge_answer: Option<Outcome>,
+    pub refuses_branches: bool,
+}
+
+impl GitHub {
+    pub(super) fn new() -> Self {
+        Self {
+            branches: BTreeMap::from([("main".to_owned(), BASE.to_owned())]),
+            foreign: Vec::new(),
+            pulls: Vec::new(),
+            mergeable: "clean",
+            merge_answer: None,
+            refuses_branches: false,
+        }
+    }
+
+    pub(super) fn take_name(&mut self, branch: &str) {
+        self.foreign.push(branch.into());
+        self.branches.insert(branch.into(), "theirs".into());
+    }
+
+    pub(super) fn observed(&self, number: i64) -> Option<SeenPull> {
+        let pull = self.pulls.iter().find(|pull| pull.number == number)?;
+        Some(SeenPull {
+            observed: ObservedPullRequest {
+                number,
+                state: pull.state,
+                draft: Some(pull.draft),
+                branch: Some(pull.branch.clone()),
+                node_id: Some(format!("PR_{number}")),
+                url: Some(format!("https://github.test/o/r/pull/{number}")),
+                head_sha: Some(pull.head.clone()),
+                merge_sha: (pull.state == PullRequestState::Merged).then(|| "merged".into()),
+                merged_at: pull.merged_at,
+                updated_at: Some(pull.updated_at),
+            },
+            body: pull.body.clone(),
+            mergeable_state: Some(self.mergeable.into()),
+        })
+    }
+
+    pub(super) fn pulls_of(&self, branch: &str) -> Vec<SeenPull> {
+        let of = self.pulls.iter().rev().filter(|pull| pull.branch == branch);
+        of.filter_map(|pull| self.observed(pull.number)).collect()
+    }
+
+    pub(super) fn open_pulls(&self) -> usize {
+        self.pulls.iter().filter(|pull| pull.state == PullRequestState::Open).count()
+    }
+
+    /// GitHub closes what a deleted branch carried.
+    pub(super) fn delete_branch(&mut self, branch: &str, now: Timestamp) {
+        self.branches.remove(branch);
+        for pull in self.pulls.iter_mut().filter(|pull| pull.branch == branch) {
+            if pull.state == PullRequestState::Open {
+                (pull.state, pull.updated_at) = (PullRequestState::Closed, now);
+            }
+        }
+    }
+}
+
+impl World {
+    /// The pull request the Task knows.
+    pub(super) fn number(&self) -> i64 {
+        self.status().pull_request.expect("a pull request").number
+    }
+
+    /// A person changes the newest pull request at GitHub.
+    pub(super) fn person(&mut self, change: impl FnOnce(&mut Pull)) {
+        self.pass_time(1);
+        let now = self.now;
+        if let Some(pull) = self.github.pulls.last_mut().filter(|pull| pull.state != PullRequestState::Merged)
+        {
+            change(pull);
+            pull.updated_at = now;
+            if pull.state == PullRequestState::Merged {
+                pull.merged_at = Some(now);
+            }
+        }
+    }
+
+    pub(super) fn person_sets(&mut self, state: PullRequestState) {
+        self.person(|pull| pull.state = state);
+    }
+
+    /// News of the Task's pull request, by delivery or by sync.
+    pub(super) fn news(&mut self, source: Source) {
+        let Some(number) = self.status().pull_request.map(|pull| pull.number) else { return };
+        let Some(seen) = self.github.observed(number) else { return };
+        self.tell(&seen.observed, source);
+    }
+
+    pub(super) fn tell(&mut self, observed: &ObservedPullRequest, source: Source) {
+        let mut status = self.status();
+        if let Some(change) = transition(&status, observed, source, self.now) {
+            change.apply(&mut status);
+            self.task.status = Some(status);
+        }
+    }
+
+    /// A person does it, the delivery arrives, and the operator comes to rest.
+    pub(super) fn delivered(&mut self, state: PullRequestState) {
+        self.person_sets(state);
+        self.news(Source::Delivery);
+        self.rest();
+    }
+}

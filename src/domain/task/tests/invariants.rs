@@ -1,0 +1,101 @@
+//! What holds after every write, every step and every pass, whatever happens.
+
+use super::{drive::Passed, *};
+use crate::{
+    api::{MergePolicy, PullRequestState, conditions::reason},
+    domain::plan::Next,
+};
+use std::collections::BTreeSet;
+
+impl World {
+    /// kstatus, the board's table, and that both agree.
+    pub(super) fn check_status(&self) {
+        let status = self.status();
+        let conditions = &status.conditions;
+        let told = || format!("{} {:?} {conditions:#?}", self.reason(), self.row());
+        let ready = find(conditions, names::READY).unwrap_or_else(|| panic!("Ready is there: {}", told()));
+        let standing = [names::READY, names::RECONCILING, names::STALLED].map(|type_| self.holds(type_));
+        assert_eq!(standing.iter().filter(|holds| **holds).count(), 1, "exactly one standing: {}", told());
+        assert!(!ready.reason.is_empty() && !ready.message.is_empty(), "{}", told());
+        let types: BTreeSet<_> = conditions.iter().map(|condition| &condition.type_).collect();
+        assert_eq!(types.len(), conditions.len(), "a type once: {}", told());
+        let generation = self.task.metadata.generation;
+        assert_eq!(Some(status.observed_generation), generation, "{}", told());
+        for condition in conditions {
+            assert_eq!(condition.observed_generation, generation, "{}: {}", condition.type_, told());
+        }
+        self.check_row(&status);
+        assert!(status.code_generations.len() <= 10 && status.pull_request_history.len() <= 10);
+        let past: BTreeSet<_> = status.pull_request_history.iter().map(|pull| pull.number).collect();
+        assert!(status.pull_request.is_none_or(|pull| !past.contains(&pull.number)), "an old number is new");
+    }
+
+    fn check_row(&self, status: &TaskStatus) {
+        let (row, told) = (self.row(), format!("{:?} {} {status:#?}", self.row(), self.reason()));
+        assert_eq!(status.completed_at.is_some(), row == DONE, "{told}");
+        if let Some(pull) = &status.pull_request {
+            let expected = match pull.state {
+                PullRequestState::Merged => DONE,
+                PullRequestState::Closed => NEW,
+                _ if pull.draft => BUILDING,
+                _ => REVIEW,
+            };
+            assert_eq!(row, expected, "the board is the pull request's: {told}");
+            return;
+        }
+        let stalled = self.holds(names::STALLED);
+        let resting = matches!(self.reason().as_str(), reason::SUSPENDED | reason::DELETING)
+            || self.task.metadata.deletion_timestamp.is_some();
+        let rows: &[board::Row] = match () {
+            () if resting => &[NEW, BUILDING, FAILED_EARLY, FAILED_LATE, NOTHING_CHANGED],
+            () if stalled && self.holds(names::GENERATED) => &[FAILED_LATE],
+            () if stalled => &[FAILED_EARLY],
+            () if self.reason() == reason::NOTHING_TO_COMMIT => &[NOTHING_CHANGED],
+            () => &[NEW, BUILDING],
+        };
+        assert!(rows.contains(&row), "not a row for this: {told}");
+    }
+
+    /// Nothing exists twice.
+    pub(super) fn check_world(&self) {
+        assert!(self.alive() <= 1, "two commands live: {:?}", self.processes);
+        // Per round: a person may reopen an old one beside the present one.
+        let open = self.github.pulls.iter().filter(|pull| pull.state == PullRequestState::Open);
+        let mut rounds = BTreeSet::new();
+        for pull in open {
+            assert!(rounds.insert(pull.body.lines().last()), "two open ones: {:?}", self.github.pulls);
+        }
+        let once = |effect: &&String| {
+            ["Start", "CreateBranch", "CreatePullRequest", "Merge"]
+                .iter()
+                .any(|step| effect.starts_with(step))
+        };
+        let mut seen = BTreeSet::new();
+        for effect in self.effects.iter().filter(once) {
+            // `CreateBranch <round>/<branch>`: one per round, whatever its name.
+            let key = match effect.strip_prefix("CreateBranch ") {
+                Some(branch) => format!("CreateBranch {}", branch.split('/').next().unwrap_or_default()),
+                None => effect.clone(),
+            };
+            assert!(seen.insert(key), "made twice: {effect} in {:?}", self.effects);
+        }
+    }
+
+    /// No circle: who wants to go on at once has changed something.
+    pub(super) fn check_pass(&self, passed: &Passed) {
+        let progress = passed.wrote || passed.stepped;
+        assert!(
+            passed.next != Next::Now || progress,
+            "in a circle at {}: {:?}",
+            self.reason(),
+            self.status()
+        );
+        let merges = self.task.spec.pull_request.merge.policy == MergePolicy::WhenReady
+            && self.reason() == reason::IN_REVIEW;
+        let forgotten = merges && !passed.wrote && passed.next == Next::AwaitChange;
+        assert!(!forgotten, "nobody comes back to merge");
+        if let Next::At(at) = passed.next {
+            assert!(at > self.now, "a time that is over at {}: {at}", self.reason());
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! `merge.policy: WhenReady`: our own commit, when GitHub says that nothing stands in the way, and never in a circle.
+
+use super::*;
+use crate::{
+    api::{MergePolicy, PullRequestState, conditions::reason},
+    domain::pull_request::Source,
+};
+
+fn when_ready() -> World {
+    let mut world = World::new();
+    world.task.spec.pull_request.merge.policy = MergePolicy::WhenReady;
+    world
+}
+
+impl World {
+    /// Passes for so many seconds, one each 5 s whatever they ask for; how many status writes and calls they made.
+    fn idle(&mut self, seconds: i64) -> (usize, usize) {
+        let (writes, calls) = (self.status_writes.len(), self.calls.len());
+        for _ in 0..seconds / 5 {
+            self.pass_time(5);
+            assert!(self.pass().is_ok());
+        }
+        (self.status_writes.len() - writes, self.calls.len() - calls)
+    }
+}
+
+#[test]
+fn a_clean_pull_request_is_merged_once_and_confirmed() {
+    let mut world = when_ready();
+    world.rest();
+    world.idle(10);
+    world.rest();
+    assert_eq!((world.row(), world.reason().as_str(), world.made("Merge")), (DONE, reason::MERGED, 1));
+    assert_eq!(world.status().pull_request.and_then(|pull| pull.merge_sha).as_deref(), Some("merged"));
+    assert_eq!(world.made("DeleteSandbox"), 1);
+}
+
+#[test]
+fn an_abandoned_merge_is_not_made_twice() {
+    let mut whole = when_ready();
+    whole.rest();
+    whole.idle(10);
+    for point in 0..whole.points {
+        let mut world = when_ready();
+        world.fuse = Some(point);
+        world.rest();
+        for _ in 0..10 {
+            world.pass_time(5);
+            let _abandoned = world.pass();
+        }
+        world.rest();
+        assert_eq!((world.row(), world.made("Merge")), (DONE, 1), "abandoned at {point}");
+    }
+}
+
+#[test]
+fn manual_never_merges() {
+    let mut world = World::new();
+    world.rest();
+    assert_eq!(world.idle(900), (0, 0));
+    assert_eq!(world.row(), REVIEW);
+}
+
+#[test]
+fn a_draft_is_not_merged_and_not_looked_at() {
+    let mut world = when_ready();
+    world.task.spec.pull_request.draft = true;
+    world.rest();
+    assert_eq!(world.idle(900), (0, 0));
+    assert_eq!((world.reason().as_str(), world.made("Merge")), (reason::DRAFT, 0));
+}
+
+#[test]
+fn while_github_works_out_whether_it_can_be_merged_it_is_asked_soon_and_less_and_less() {
+    let mut world = when_ready();
+    world.github.mergeable = "unknown";
+    world.rest();
+    let (writes, calls) = world.idle(600);
+    assert!((6..=9).contains(&calls), "{calls} looks in ten minutes");
+    assert_eq!(writes, 0);
+    let mut world = when_ready();
+    world.github.mergeable = "unknown";
+    world.rest();
+    world.idle(5);
+    world.github.mergeable = "clean";
+    world.idle(10);
+    assert_eq!(world.row(), DONE, "not a whole interval later");
+}
+
+#[test]
+fn what_stands_in_the_way_is_said_once_and_looked_at_once_per_interval() {
+    type Way = (&'static str, fn(&mut World), &'static str);
+    let blocked = |world: &mut World| world.github.mergeable = "blocked";
+    let refused =
+        |world: &mut World| world.github.merge_answer = Some(Outcome::NotMergeable("Required review".into()));
+    let ways: [Way; 2] = [("blocked", blocked, "blocked"), ("405", refused, "Required review")];
+    for (name, way, said) in ways {
+        let mut world = when_ready();
+        way(&mut world);
+        world.rest();
+        world.idle(5);
+        assert!(world.message().contains(said), "{name}: {}", world.message());
+        assert_eq!((world.row(), world.reason().as_str()), (REVIEW, reason::IN_REVIEW));
+        let (writes, calls) = world.idle(900);
+        assert_eq!(writes, 0, "{name}: the same again and again");
+        assert!((3..=6).contains(&calls), "{name}: {calls}");
+        (world.github.mergeable, world.github.merge_answer) = ("clean", None);
+        world.idle(310);
+        assert_eq!(world.row(), DONE, "{name}");
+    }
+}
+
+#[test]
+fn somebody_elses_push_stops_the_automatic_merge() {
+    let mut world = when_ready();
+    world.github.mergeable = "blocked";
+    world.rest();
+    world.person(|pull| pull.head = "pushed".into());
+    world.github.mergeable = "clean";
+    world.news(Source::Delivery);
+    world.idle(900);
+    assert_eq!((world.row(), world.reason().as_str(), world.made("Merge")), (REVIEW, reason::HEAD_MOVED, 0));
+    assert!(world.holds(names::READY));
+}
+
+#[test]
+fn a_head_that_moved_under_the_merge_is_read_again_but_not_in_a_circle() {
+    let mut world = when_ready();
+    world.github.merge_answer = Some(Outcome::HeadChanged);
+    world.run_until(|world| world.row() == REVIEW);
+    let (writes, calls) = world.idle(900);
+    assert!(calls < 20, "{calls} calls in 15 minutes");
+    assert!(writes < 30, "{writes} writes");
+    world.github.merge_answer = None;
+    world.idle(400);
+    assert_eq!((world.row(), world.made("Merge")), (DONE, 1));
+}
+
+#[test]
+fn the_policy_applies_in_place() {
+    let mut world = World::new();
+    world.rest();
+    world.edit(|spec| spec.pull_request.merge.policy = MergePolicy::WhenReady);
+    world.idle(10);
+    world.rest();
+    assert_eq!((world.row(), world.status().round), (DONE, Some(1)));
+}
+
+#[test]
+fn a_pull_request_that_github_has_no_more_is_stalled_with_the_cure() {
+    let mut world = World::new();
+    world.rest();
+    world.person_sets(PullRequestState::Closed);
+    world.news(Source::Delivery);
+    let gone = std::mem::take(&mut world.github.pulls);
+    world.rest();
+    assert!(world.holds(names::STALLED) && world.message().contains("token"), "{}", world.message());
+    world.github.pulls = gone;
+    world.annotate(crate::api::RECONCILE_ANNOTATION, "1");
+    world.rest();
+    assert_eq!((world.row(), world.reason().as_str()), (NEW, reason::CLOSED));
+}
+
+#[test]
+fn a_sandbox_that_cannot_be_deleted_at_the_end_is_tried_as_the_policy_says() {
+    let mut world = World::new();
+    world.rest();
+    world.person_sets(PullRequestState::Merged);
+    world.news(Source::Delivery);
+    let mut tries = Vec::new();
+    for second in 0..60 {
+        let observed = Observed { context: world.context(), seen: Seen::Nothing };
+        let seen = match wants(&world.task, &observed.context, world.now) {
+            Looking::Pull { number } => Seen::Pull(world.github.observed(number)),
+            _ => Seen::Nothing,
+        };
+        let mut plan = decide(&world.task, &Observed { seen, ..observed }, world.now);
+        if let Some(step) = plan.step.take() {
+            tries.push(second);
+            assert!(
+                plan.intent && is_true(&plan.status.conditions, names::MERGED),
+                "confirmed before it goes"
+            );
+            let failure = world::failure(
+                "kubernetes",
+                crate::domain::failure::Class::Transient,
+                "ApiServerUnavailable",
+            );
+            plan = record(&world.task, plan, &step, Outcome::Failed(failure), world.now);
+        }
+        world.task.status = Some(plan.status);
+        world.pass_time(1);
+    }
+    assert_eq!(tries, [0, 2, 5, 10]);
+    assert_eq!(world.row(), DONE);
+}

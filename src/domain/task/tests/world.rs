@@ -1,0 +1,274 @@
+//! The world as data: one Task, its Repository and Sandbox, what E2B and GitHub have. Changed by people, time and
+//! `drive`; nothing here decides anything about the Task.
+
+use super::{github::GitHub, *};
+use crate::{
+    api::{RERUN_ANNOTATION, TaskSpec},
+    domain::failure::{Class, Failure},
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+pub(super) const UID: &str = "0123abcd-0000-4000-8000-000000000000";
+pub(super) const START: i64 = 1_800_000_000;
+
+/// An E2B sandbox.
+#[derive(Debug, Clone, Default)]
+pub(super) struct E2bSandbox {
+    pub id: String,
+    pub alive: bool,
+    pub files: Option<String>,
+}
+
+/// A started command: its directory in one sandbox.
+#[derive(Debug, Clone)]
+pub(super) struct Process {
+    pub generation: String,
+    pub sandbox: String,
+    pub ends: Timestamp,
+    pub code: i32,
+    /// Its process is gone without an exit code.
+    pub dead: bool,
+    /// A signal ended it.
+    pub signalled: bool,
+}
+
+/// What is broken at present.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Faults {
+    pub github: Option<Class>,
+    pub e2b: Option<Class>,
+    /// Only steps fail, looking works.
+    pub steps_only: bool,
+    /// The step has its effect; the first answer of each operation is lost.
+    pub answer_lost: bool,
+    pub lost: Vec<&'static str>,
+    pub secret_missing: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub now: Timestamp,
+    pub task: Task,
+    pub released: bool,
+    pub repository: Option<RepositoryView>,
+    pub sandbox: Option<SandboxView>,
+    pub holder: Option<String>,
+    pub boxes: Vec<E2bSandbox>,
+    pub processes: Vec<Process>,
+    pub github: GitHub,
+    pub spool: BTreeMap<String, String>,
+    /// Seconds that a command runs, its exit code, and the files it makes.
+    pub command: (i64, i32, Option<String>),
+    pub faults: Faults,
+    pub dead_since: BTreeMap<String, Timestamp>,
+    pub pull_read: Option<PullRead>,
+    pub status_writes: Vec<String>,
+    pub calls: Vec<(Timestamp, &'static str)>,
+    pub effects: Vec<String>,
+    pub notes: Vec<&'static str>,
+    /// The pass is abandoned at this point from now.
+    pub fuse: Option<usize>,
+    pub points: usize,
+}
+
+impl World {
+    /// A Task with a Sandbox of its own and a command.
+    pub(super) fn new() -> Self {
+        Self::of(&json!({"sandboxTemplate": {"spec": {}}, "generate": {"command": ["make"]}}))
+    }
+
+    /// A Task in the shared Sandbox `box`, which runs.
+    pub(super) fn shared() -> Self {
+        let mut world = Self::of(&json!({"sandboxRef": {"name": "box"}, "generate": {"command": ["make"]}}));
+        world.boxes.push(E2bSandbox { id: "sb1".into(), alive: true, files: None });
+        world.sandbox = Some(SandboxView {
+            id: Some("sb1".into()),
+            incarnation: 1,
+            running: true,
+            health: Health::Ready,
+            owner: None,
+            deleting: false,
+        });
+        world
+    }
+
+    /// A Task without a command: the files are in the shared Sandbox already.
+    pub(super) fn without_command() -> Self {
+        let mut world = Self::shared();
+        world.task.spec.generate = None;
+        world.boxes[0].files = Some("by hand".into());
+        world
+    }
+
+    fn of(fields: &Value) -> Self {
+        let mut spec = json!({"title": "Do it", "repositoryRef": {"name": "r"}, "source": {"path": "/app"}});
+        for (key, value) in fields.as_object().expect("an object") {
+            spec[key] = value.clone();
+        }
+        let spec: TaskSpec = serde_json::from_value(spec).expect("valid");
+        let now = Timestamp::from_second(START).expect("in range");
+        Self {
+            now,
+            task: task("t", UID, spec, now),
+            released: false,
+            repository: Some(repository()),
+            sandbox: None,
+            holder: None,
+            boxes: Vec::new(),
+            processes: Vec::new(),
+            github: GitHub::new(),
+            spool: BTreeMap::new(),
+            command: (12, 0, Some("made".into())),
+            faults: Faults::default(),
+            dead_since: BTreeMap::new(),
+            pull_read: None,
+            status_writes: Vec::new(),
+            calls: Vec::new(),
+            effects: Vec::new(),
+            notes: Vec::new(),
+            fuse: None,
+            points: 0,
+        }
+    }
+
+    pub(super) fn status(&self) -> TaskStatus {
+        self.task.status.clone().unwrap_or_default()
+    }
+
+    pub(super) fn row(&self) -> board::Row {
+        let status = self.status();
+        (status.state, status.column, status.build_status)
+    }
+
+    pub(super) fn reason(&self) -> String {
+        find(&self.status().conditions, names::READY).map_or_else(String::new, |ready| ready.reason.clone())
+    }
+
+    pub(super) fn message(&self) -> String {
+        find(&self.status().conditions, names::READY).map_or_else(String::new, |ready| ready.message.clone())
+    }
+
+    pub(super) fn holds(&self, type_: &str) -> bool {
+        is_true(&self.status().conditions, type_)
+    }
+
+    /// Somebody edits the spec.
+    pub(super) fn edit(&mut self, change: impl FnOnce(&mut TaskSpec)) {
+        let before = self.task.spec.clone();
+        change(&mut self.task.spec);
+        if self.task.spec != before {
+            *self.task.metadata.generation.get_or_insert(0) += 1;
+        }
+    }
+
+    pub(super) fn annotate(&mut self, name: &str, value: &str) {
+        self.task.annotations_mut().insert(name.into(), value.into());
+    }
+
+    pub(super) fn rerun(&mut self, value: &str) {
+        self.annotate(RERUN_ANNOTATION, value);
+    }
+
+    /// Somebody deletes the Task; without a finalizer it is gone at once.
+    pub(super) fn delete(&mut self) {
+        if self.task.finalizers().is_empty() {
+            self.released = true;
+        } else if self.task.metadata.deletion_timestamp.is_none() {
+            self.task.metadata.deletion_timestamp = Some(Time(self.now));
+            *self.task.metadata.generation.get_or_insert(0) += 1;
+        }
+    }
+
+    /// E2B has lost the sandbox.
+    pub(super) fn lose_sandbox(&mut self) {
+        if let Some(view) = &mut self.sandbox {
+            view.running = false;
+            view.health = Health::NotReady("the sandbox is gone".into());
+            let id = view.id.clone();
+            for lost in self.boxes.iter_mut().filter(|e2b| Some(&e2b.id) == id.as_ref()) {
+                lost.alive = false;
+            }
+        }
+    }
+
+    /// E2B has paused the sandbox: its processes stand still, nothing is lost.
+    pub(super) fn pause_sandbox(&mut self) {
+        if let Some(view) = &mut self.sandbox {
+            view.running = false;
+            view.health = Health::Ready;
+        }
+    }
+
+    /// Something kills the command.
+    pub(super) fn kill_process(&mut self) {
+        let now = self.now;
+        for process in self.processes.iter_mut().filter(|process| process.ends > now) {
+            process.dead = true;
+        }
+    }
+
+    /// What the Sandbox controller does meanwhile: one thing at a time, and only for a Task that needs it.
+    pub(super) fn sandbox_controller(&mut self) {
+        let needed = crate::domain::need::of(&self.task) == crate::domain::need::Need::Work;
+        let Some(view) = self.sandbox.as_mut().filter(|view| !view.running && !view.deleting) else { return };
+        if !needed || matches!(view.health, Health::Stalled(_)) {
+            return;
+        }
+        let known = self.boxes.iter().any(|e2b| e2b.alive && Some(&e2b.id) == view.id.as_ref());
+        if !known && view.health != Health::NotReady("creating".into()) {
+            view.health = Health::NotReady("creating".into());
+            return;
+        }
+        if !known {
+            let id = format!("sb{}", self.boxes.len() + 1);
+            self.boxes.push(E2bSandbox { id: id.clone(), alive: true, files: None });
+            view.id = Some(id);
+            view.incarnation += 1;
+        }
+        view.running = true;
+        view.health = Health::Ready;
+    }
+
+    /// Processes of the Task that live now.
+    pub(super) fn alive(&self) -> usize {
+        let lives = |id: &str| self.boxes.iter().any(|e2b| e2b.alive && e2b.id == id);
+        let runs = |process: &&Process| process.ends > self.now && !process.dead && !process.signalled;
+        self.processes.iter().filter(runs).filter(|process| lives(&process.sandbox)).count()
+    }
+
+    pub(super) fn pass_time(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+    }
+
+    /// How often a step of this name was made.
+    pub(super) fn made(&self, step: &str) -> usize {
+        self.effects.iter().filter(|effect| effect.starts_with(step)).count()
+    }
+}
+
+pub(super) fn repository() -> RepositoryView {
+    RepositoryView {
+        id: Some(7),
+        base_branch: Some("main".into()),
+        health: Health::Ready,
+        suspended: false,
+        sync_interval: SignedDuration::from_secs(300),
+    }
+}
+
+pub(super) fn task(name: &str, uid: &str, spec: TaskSpec, created: Timestamp) -> Task {
+    let mut task = Task::new(name, spec);
+    task.metadata.namespace = Some("n".into());
+    task.metadata.uid = Some(uid.into());
+    task.metadata.generation = Some(1);
+    task.metadata.creation_timestamp = Some(Time(created));
+    task
+}
+
+pub(super) fn failure(operation: &'static str, class: Class, reason: &'static str) -> Failure {
+    Failure { operation, class, reason, message: "something is broken".into() }
+}
