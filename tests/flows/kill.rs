@@ -74,8 +74,7 @@ async fn drive(world: &mut World, rule: Option<u64>) -> Result<bool> {
     while Instant::now() < end {
         if let Some(rule) = rule.filter(|rule| world.simulator.faults.held(*rule).unwrap_or(0) > 0) {
             killed = true;
-            world.kill_controller();
-            world.simulator.faults.remove(rule);
+            world.kill_in_held_call(rule).await?;
             world.start_controller()?;
         }
         hooked = hooked || world.hook("acme/app").is_ok();

@@ -3,6 +3,8 @@
 
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
+mod count;
+mod deletion;
 mod kill;
 mod restart;
 mod story;

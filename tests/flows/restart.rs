@@ -14,13 +14,6 @@ const END: Duration = Duration::from_secs(25);
 /// Long enough for whatever a start would set off at once to show.
 const QUIET: Duration = Duration::from_secs(3);
 
-async fn held(world: &World, rule: u64) -> Result<()> {
-    within(PATIENCE, "the held call", || async { world.simulator.faults.held(rule).filter(|n| *n > 0) })
-        .await
-        .with_context(|| world.logs())?;
-    Ok(())
-}
-
 async fn terminated(world: &mut World) -> Result<()> {
     let took = world.terminate_controller().await?;
     ensure!(took <= END, "the controller took {took:?} to end");
@@ -42,7 +35,7 @@ async fn terminated_in_the_middle_of_work_it_goes_on() -> Result<()> {
     let rule = world.simulator.faults.set(refs.action(Action::Hold { after_effect: false }));
     gate.open()?;
     world.start_controller()?;
-    held(&world, rule).await?;
+    world.held(rule).await?;
     terminated(&mut world).await?;
     world.simulator.faults.remove(rule);
 

@@ -12,7 +12,7 @@ use kube::{Api, Client, api::PostParams};
 use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 use slipway::api::{Repository, Sandbox, Task};
-use slipway_simulator::Simulator;
+use slipway_simulator::{Simulator, core::Outcome};
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
@@ -176,6 +176,27 @@ impl World {
     /// SIGKILL, as a node that loses power.
     pub fn kill_controller(&mut self) {
         self.controller = None;
+    }
+
+    /// Waits until the fault rule holds a call.
+    pub async fn held(&self, rule: u64) -> Result<()> {
+        let held = within(PATIENCE, "the held call", || async {
+            self.simulator.faults.held(rule).filter(|held| *held > 0)
+        });
+        held.await.map(drop).with_context(|| self.logs())
+    }
+
+    /// SIGKILL while the rule holds a call. The rule goes when the stand-in has seen that the caller is gone: a call
+    /// that is let go before would still take effect.
+    pub async fn kill_in_held_call(&mut self, rule: u64) -> Result<()> {
+        self.kill_controller();
+        within(PATIENCE, "the end of the held call", || async {
+            let calls = self.simulator.calls.matching(|call| call.fault == Some(rule));
+            calls.iter().all(|call| call.outcome == Outcome::Cut).then_some(())
+        })
+        .await?;
+        self.simulator.faults.remove(rule);
+        Ok(())
     }
 
     /// SIGTERM; the time it took to end.
