@@ -40,7 +40,7 @@ unit:
 	$(CARGO) test --workspace --lib --bins
 
 integration: controlplane
-	$(CARGO) test --workspace --tests
+	CARGO=$(CARGO) tests/integration.sh
 
 sdk: ## The stand-ins, checked by the official SDKs
 	tests/sdk/octokit/run.sh

@@ -171,19 +171,21 @@ impl<'a> MakeWriter<'a> for Lines {
 
 #[tokio::test]
 async fn a_failure_and_the_success_after_it_are_logged_with_their_attempt_and_without_the_token() {
-    let world = World::new();
+    // One subscriber for all threads: with one of its own, a call site that another test's thread meets first may stay off.
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt()
         .json()
         .with_max_level(tracing::Level::TRACE)
         .with_writer(lines.clone())
         .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let world = World::new();
     world.simulator.faults.set(fault(BLOBS).when(When::Next(1)).status(502, "busy"));
-    let attempt = |number| Attempt { operation: "createBlob".into(), number, of: 4 };
+    // The number of attempts tells our lines from those of other tests.
+    let attempt = |number| Attempt { operation: "createBlob".into(), number, of: 9 };
     let upload = || world.client.create_blob(&world.repository, b"x");
     with_attempt(attempt(2), upload()).await.unwrap_err();
-    slipway::telemetry::retries::retrying("createBlob", Duration::from_secs(4));
+    slipway::telemetry::retries::retrying("createBlob", Duration::from_millis(4321));
     with_attempt(attempt(3), upload()).await.unwrap();
     with_attempt(attempt(3), world.client.get_branch_sha(&world.repository, "main")).await.unwrap();
 
@@ -191,7 +193,9 @@ async fn a_failure_and_the_success_after_it_are_logged_with_their_attempt_and_wi
     let parsed: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |message: &str| -> Vec<(String, serde_json::Value)> {
-        let matching = parsed.iter().filter(|line| line["fields"]["message"] == message);
+        let ours = |fields: &serde_json::Value| fields["of"] == 9 || fields["in_ms"] == 4321;
+        let matching =
+            parsed.iter().filter(|line| line["fields"]["message"] == message && ours(&line["fields"]));
         matching.map(|line| (line["level"].as_str().unwrap().to_owned(), line["fields"].clone())).collect()
     };
     let failed = of("github call failed");
@@ -201,10 +205,10 @@ async fn a_failure_and_the_success_after_it_are_logged_with_their_attempt_and_wi
         (level.as_str(), &fields["operation"], &fields["status"]),
         ("WARN", &"createBlob".into(), &502.into())
     );
-    assert_eq!((&fields["attempt"], &fields["of"]), (&2.into(), &4.into()));
+    assert_eq!((&fields["attempt"], &fields["of"]), (&2.into(), &9.into()));
     assert!(fields["error"].as_str().is_some_and(|e| !e.is_empty()));
     let retrying = of("retrying");
-    assert_eq!((retrying[0].0.as_str(), &retrying[0].1["in_ms"]), ("INFO", &4000.into()));
+    assert_eq!((retrying[0].0.as_str(), &retrying[0].1["in_ms"]), ("INFO", &4321.into()));
     let succeeded = of("github call succeeded after retry");
     assert_eq!(succeeded.len(), 1, "only the operation that failed before: {text}");
     assert_eq!((succeeded[0].0.as_str(), &succeeded[0].1["operation"]), ("INFO", &"createBlob".into()));

@@ -36,8 +36,15 @@ async fn in_review(world: &World, repository: &str, branch: &str) -> Result<Valu
     Ok(pull)
 }
 
+/// The Task is in this state, and its own controller has seen it (and, as it is suspended, has nothing more to say).
+fn settled_in(task: &Task, state: State) -> bool {
+    let Some(status) = &task.status else { return false };
+    let suspended = status.conditions.iter().any(|c| c.type_ == "Ready" && c.reason == "Suspended");
+    status.state == state && suspended && Some(status.observed_generation) == task.metadata.generation
+}
+
 async fn task_in(world: &World, name: &str, state: State) -> Result<Task> {
-    let fits = |task: Option<&Task>| task.and_then(|t| t.status.as_ref()).is_some_and(|s| s.state == state);
+    let fits = |task: Option<&Task>| task.is_some_and(|task| settled_in(task, state));
     let found = tokio::time::timeout(DEADLINE, await_condition(world.tasks(), name, fits)).await;
     found.with_context(|| format!("{name} is not {state:?}\n{}", world.operator.log()))??.context("it exists")
 }

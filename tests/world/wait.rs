@@ -57,7 +57,7 @@ impl World {
     /// Waits until the Task is in this column of the board with its conditions settled.
     pub async fn task_in(&self, name: &str, state: State) -> Result<Task> {
         self.task(name, &format!("state {state:?} and Ready"), move |task| {
-            task.status.as_ref().is_some_and(|status| status.state == state) && ready(task)
+            task.status.as_ref().is_some_and(|status| status.state == state) && settled(task)
         })
         .await
     }
@@ -84,6 +84,12 @@ impl World {
     ) -> Result<Repository> {
         until(&self.repositories(), name, what, holds).await.with_context(|| self.logs())
     }
+}
+
+/// Whether the operator has said its last word on the Task for now: ready, confirmed, nothing left to undo.
+pub fn settled(task: &Task) -> bool {
+    let pull = task.status.as_ref().and_then(|status| status.pull_request.as_ref());
+    ready(task) && task.finalizers().is_empty() && !pull.is_some_and(|pull| pull.unconfirmed)
 }
 
 /// Whether `Ready` is `True` for the present spec.

@@ -26,8 +26,12 @@ pub(super) fn collect(mut draft: Draft<'_>, spool: String, seen: &Seen) -> Plan 
             draft.status.tree_sha = Some(tree.clone());
             draft.status.commit_sha = Some(commit.clone());
             draft.condition(names::COMMITTED, true, reason::SUCCEEDED, "GitHub has the commit");
-            draft.working(reason::OPENING_PULL_REQUEST, "creating the branch");
             let branch = draft.status.branch.clone().unwrap_or_default();
+            let short: String = commit.chars().take(7).collect();
+            draft.working(
+                reason::OPENING_PULL_REQUEST,
+                &format!("creating branch {branch} at commit {short}"),
+            );
             Plan::intend(draft.status, Step::CreateBranch { branch, sha: commit.clone(), generation: spool })
         }
         Files::Unchanged { digest } => {

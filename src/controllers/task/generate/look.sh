@@ -13,6 +13,8 @@ cd "$base/$1" 2>/dev/null || {
 set -f
 pid=
 start=
+# A start that has just made its directory writes its pid within moments; without this it would look dead.
+[ -r pid ] || [ -r exit ] || sleep 1
 [ -r pid ] && read -r pid start <pid
 alive=
 case $pid in
