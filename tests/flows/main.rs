@@ -4,7 +4,12 @@
 mod board;
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
+mod count;
+mod deletion;
+mod kill;
+mod restart;
 mod story;
+mod suspend;
 #[path = "../world/mod.rs"]
 mod world;
 

@@ -2,6 +2,7 @@
 //! Included by path by the flows and the demo; builds on `tests/controlplane` and `slipway_simulator`.
 #![allow(dead_code, unused_imports, reason = "each binary that includes this module uses its own part of it")]
 
+pub mod gate;
 mod manifests;
 pub mod wait;
 
@@ -11,7 +12,7 @@ use kube::{Api, Client, api::PostParams};
 use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 use slipway::api::{Repository, Sandbox, Task};
-use slipway_simulator::Simulator;
+use slipway_simulator::{Simulator, core::Outcome};
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
@@ -177,6 +178,27 @@ impl World {
         self.controller = None;
     }
 
+    /// Waits until the fault rule holds a call.
+    pub async fn held(&self, rule: u64) -> Result<()> {
+        let held = within(PATIENCE, "the held call", || async {
+            self.simulator.faults.held(rule).filter(|held| *held > 0)
+        });
+        held.await.map(drop).with_context(|| self.logs())
+    }
+
+    /// SIGKILL while the rule holds a call. The rule goes when the stand-in has seen that the caller is gone: a call
+    /// that is let go before would still take effect.
+    pub async fn kill_in_held_call(&mut self, rule: u64) -> Result<()> {
+        self.kill_controller();
+        within(PATIENCE, "the end of the held call", || async {
+            let calls = self.simulator.calls.matching(|call| call.fault == Some(rule));
+            calls.iter().all(|call| call.outcome == Outcome::Cut).then_some(())
+        })
+        .await?;
+        self.simulator.faults.remove(rule);
+        Ok(())
+    }
+
     /// SIGTERM; the time it took to end.
     pub async fn terminate_controller(&mut self) -> Result<Duration> {
         let Some(controller) = self.controller.take() else { return Ok(Duration::ZERO) };
@@ -187,6 +209,29 @@ impl World {
         })
         .await?;
         Ok(started.elapsed())
+    }
+
+    /// What a route of the controller's health and metrics server says; `None` while there is no good answer.
+    async fn ops(&self, route: &str) -> Option<String> {
+        let url = format!("http://127.0.0.1:{}{route}", self.ops_port);
+        let answer = reqwest::get(url).await.ok()?.error_for_status().ok()?;
+        answer.text().await.ok()
+    }
+
+    /// Waits until the controller's caches are synced.
+    pub async fn synced(&self) -> Result<()> {
+        let ready = within(PATIENCE, "the controller's readiness", || self.ops("/readyz")).await;
+        ready.map(drop).with_context(|| self.logs())
+    }
+
+    /// Waits until a controller (`task`, `sandbox`, `repository`) has ended a pass since its process started.
+    pub async fn reconciled(&self, controller: &str) -> Result<()> {
+        let passes =
+            format!(r#"controller_runtime_reconcile_time_seconds_count{{controller="{controller}"}}"#);
+        let what = format!("a pass of the {controller} controller");
+        within(PATIENCE, &what, || async { self.ops("/metrics").await?.contains(&passes).then_some(()) })
+            .await
+            .with_context(|| self.logs())
     }
 
     /// Where GitHub's webhooks go.

@@ -3,11 +3,11 @@
 
 use super::TaskController;
 use crate::{
-    api::{Repository, Sandbox, SandboxState, Task, conditions as names},
+    api::{Repository, Sandbox, SandboxState, Task, conditions as names, conditions::reason},
     domain::{
         conditions::{find, is_true},
         need,
-        task::{Context, Health, RepositoryView, SandboxView},
+        task::{COMING_UP, Context, Health, RepositoryView, SandboxView},
     },
 };
 use jiff::SignedDuration;
@@ -71,12 +71,18 @@ fn repository_view(repository: &Repository) -> RepositoryView {
 
 fn sandbox_view(sandbox: &Sandbox) -> SandboxView {
     let status = sandbox.status.clone().unwrap_or_default();
+    let mut health = health(&status.conditions, sandbox.metadata.generation, status.observed_generation);
+    // The steps of a creation are no news: each would cost a write of the Task.
+    let ready = find(&status.conditions, names::READY);
+    if matches!(health, Health::NotReady(_)) && ready.is_none_or(|ready| ready.reason == reason::CREATING) {
+        health = Health::NotReady(COMING_UP.into());
+    }
     let owner = sandbox.owner_references().iter().find(|owner| owner.controller == Some(true));
     SandboxView {
         id: status.sandbox_id,
         incarnation: status.incarnation.unwrap_or_default(),
         running: status.state == Some(SandboxState::Running),
-        health: health(&status.conditions, sandbox.metadata.generation, status.observed_generation),
+        health,
         owner: owner.map(|owner| owner.uid.clone()),
         deleting: sandbox.metadata.deletion_timestamp.is_some(),
     }

@@ -39,6 +39,7 @@ impl TaskController {
             Looking::Pulls { branch } => self.look_at_pulls(task, &branch).await,
             Looking::Pull { number } => self.look_at_pull(task, number, now).await,
             Looking::Tip { branch } => self.look_at_tip(task, &branch).await,
+            Looking::Leftover { branch } => self.look_at_leftover(task, &branch).await,
         };
         if let Err(Failure { reason: crate::api::conditions::reason::SANDBOX_UNREACHABLE, .. }) = &seen
             && let Some(id) = context.sandbox.as_ref().and_then(|sandbox| sandbox.id.as_ref())
@@ -177,6 +178,16 @@ impl TaskController {
         let read = PullRead::after(memory.pulls.get(&uid).copied(), pull.as_ref(), now);
         memory.pulls.insert(uid, read);
         Ok(Seen::Pull(pull))
+    }
+
+    async fn look_at_leftover(&self, task: &Task, branch: &str) -> Result<Seen, Failure> {
+        let at = self.at_github(task).await?;
+        let tip = at.client.get_branch_sha(&at.name, branch).await?;
+        let pulls = match tip {
+            Some(_) => at.client.list_pulls_by_head(&at.name, branch).await?,
+            None => Vec::new(),
+        };
+        Ok(Seen::Leftover { tip, pulls: pulls.iter().map(seen_pull).collect() })
     }
 
     async fn look_at_tip(&self, task: &Task, branch: &str) -> Result<Seen, Failure> {

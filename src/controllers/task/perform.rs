@@ -7,7 +7,7 @@ use super::{
     reach::seen_pull,
 };
 use crate::{
-    api::{MergeMethod, Sandbox, Task},
+    api::{MergeMethod, SANDBOX_FINALIZER, Sandbox, Task},
     cluster,
     domain::{
         failure::Failure,
@@ -53,7 +53,12 @@ impl TaskController {
         owner.block_owner_deletion = Some(true);
         let spec = task.spec.sandbox_template.clone().unwrap_or_default().spec;
         let mut sandbox = Sandbox::new(&need::sandbox_name(task), spec);
-        sandbox.metadata = ObjectMeta { owner_references: Some(vec![owner]), ..sandbox.metadata };
+        sandbox.metadata = ObjectMeta {
+            owner_references: Some(vec![owner]),
+            // Its controller would add it first thing: a write less.
+            finalizers: Some(vec![SANDBOX_FINALIZER.into()]),
+            ..sandbox.metadata
+        };
         let params = PostParams {
             field_manager: Some(crate::controllers::shell::MANAGER.into()),
             ..PostParams::default()

@@ -1,6 +1,7 @@
 //! The board's rows and the shorthand for writing them, with conditions, into a status.
 //! The contract with task boards: values exactly so (design of the Task, "The board").
 
+use super::Health;
 use crate::{
     api::{
         BuildStatus, Column, State, Task, TaskStatus, bounds, common::Retry, conditions as names,
@@ -9,6 +10,7 @@ use crate::{
     domain::{
         conditions::{self, Standing},
         failure::{Class, Failure},
+        need,
         retry::{self, Verdict},
     },
 };
@@ -183,6 +185,26 @@ impl<'a> Draft<'a> {
             .retry
             .as_ref()
             .filter(|retry| retry.operation == operation && retry.next_attempt_at.0 > self.now)
+    }
+
+    /// The same words for a Sandbox that is still to be made and for one that comes up: each change costs a write.
+    pub(super) fn waits_for_sandbox(&mut self, health: &Health) {
+        let name = need::sandbox_name(self.task);
+        self.row(BUILDING);
+        self.condition(
+            names::SANDBOX_READY,
+            false,
+            reason::SANDBOX_REQUESTED,
+            "waiting for the sandbox to run",
+        );
+        let why = reason::SANDBOX_NOT_READY;
+        match health {
+            Health::Stalled(message) => self.stalled(why, &format!("Sandbox {name} is stalled: {message}")),
+            Health::Ready => self.working(why, &format!("waiting for Sandbox {name} to run")),
+            Health::NotReady(message) => {
+                self.working(why, &format!("Sandbox {name} is not ready: {message}"));
+            }
+        }
     }
 
     /// The retry's time, if there is one.

@@ -2,7 +2,7 @@
 //! Total: every stage has its arm; what belongs to one part of the way stands in that part's file.
 
 use super::{
-    Observed, Plan, Seen, Step,
+    COMING_UP, Health, Observed, Plan, Seen, Step,
     board::{BUILDING, Draft, FAILED_EARLY, FAILED_LATE, NOTHING_CHANGED},
     generation, publish, release, review, round,
     stage::{Stage, position},
@@ -64,13 +64,7 @@ fn suspended(mut draft: Draft<'_>) -> Plan {
 
 fn create_sandbox(mut draft: Draft<'_>) -> Plan {
     draft.row(BUILDING);
-    draft.condition(
-        names::SANDBOX_READY,
-        false,
-        reason::SANDBOX_REQUESTED,
-        "the Task's own Sandbox is created",
-    );
-    draft.working(reason::SANDBOX_NOT_READY, "creating the Task's own Sandbox");
+    draft.waits_for_sandbox(&Health::NotReady(COMING_UP.into()));
     // Its name is fixed by the Task: creating it twice gives one.
     Plan::act(draft.status, Step::CreateSandbox)
 }

@@ -70,6 +70,9 @@ pub enum Health {
     Stalled(String),
 }
 
+/// Why a Sandbox is not ready before its own conditions tell more than that.
+pub const COMING_UP: &str = "it is being created";
+
 /// What a Task has to know of its Repository.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RepositoryView {
@@ -124,6 +127,11 @@ pub enum Seen {
     Pull(Option<SeenPull>),
     /// The tip of a branch.
     Tip(Option<String>),
+    /// A branch that is to go: its tip, and the pull requests from it.
+    Leftover {
+        tip: Option<String>,
+        pulls: Vec<SeenPull>,
+    },
 }
 
 /// What one look at a generation saw.

@@ -1,9 +1,11 @@
 //! Deletion: what a Task has to undo before it goes, and when it goes without.
 //! The finalizer is on the object only while there is something to undo.
 
-use super::{Context, DeleteBranch, Look, Looking, Plan, Seen, Step, board::Draft, decide::again, round};
+use super::{
+    Context, DeleteBranch, Look, Looking, Plan, Seen, SeenPull, Step, board::Draft, decide::again, round,
+};
 use crate::{
-    api::{Task, TaskStatus, conditions::reason},
+    api::{PullRequestState, Task, TaskStatus, conditions::reason},
     domain::{
         failure::Failure,
         plan::{Next, Note},
@@ -40,7 +42,7 @@ impl Undo {
     pub(super) fn looking(self) -> Looking {
         match self {
             Self::Process { id } => Looking::Generation { id },
-            Self::Branch { branch, .. } => Looking::Tip { branch },
+            Self::Branch { branch, .. } => Looking::Leftover { branch },
             Self::Nothing | Self::Wait(_) | Self::GiveUp(_) => Looking::Nothing,
         }
     }
@@ -122,7 +124,10 @@ pub(super) fn decide(mut draft: Draft<'_>, undo: Undo, seen: &Seen) -> Plan {
             let finalizer = must_undo(draft.task, &draft.status);
             Plan::settle(draft.status, Next::Now).with_finalizer(finalizer)
         }
-        (Undo::Branch { branch, sha }, Seen::Tip(Some(tip))) if *tip == sha => {
+        // Without its branch GitHub would close a pull request: one may stand that nobody has recorded yet.
+        (Undo::Branch { branch, sha }, Seen::Leftover { tip: Some(tip), pulls })
+            if *tip == sha && !pulls.iter().any(is_open) =>
+        {
             Plan::act(draft.status, Step::DeleteBranch { branch, why: DeleteBranch::Deletion })
                 .with_finalizer(true)
         }
@@ -130,7 +135,11 @@ pub(super) fn decide(mut draft: Draft<'_>, undo: Undo, seen: &Seen) -> Plan {
     }
 }
 
-/// The branch is gone, or stands where somebody else has put it.
+fn is_open(pull: &SeenPull) -> bool {
+    pull.observed.state == PullRequestState::Open
+}
+
+/// The branch is gone, carries a pull request, or stands where somebody else has put it.
 pub(super) fn branch_gone(mut draft: Draft<'_>) -> Plan {
     draft.status.branch = None;
     Plan::settle(draft.status, Next::AwaitChange)

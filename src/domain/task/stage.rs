@@ -45,6 +45,10 @@ pub enum Looking {
     Tip {
         branch: String,
     },
+    /// The tip of a branch that is to go, and the pull requests from it.
+    Leftover {
+        branch: String,
+    },
 }
 
 /// The branch a round would like to have, and the one it starts from.
@@ -323,7 +327,7 @@ fn sandbox(draft: &mut Draft<'_>, context: &Context) -> Result<RunningSandbox, S
         ask(draft, &name)?;
         return Ok(RunningSandbox { id, incarnation: sandbox.incarnation });
     }
-    Err(wait_for_sandbox(draft, sandbox, &name))
+    Err(wait_for_sandbox(draft, sandbox))
 }
 
 /// The turn in a shared Sandbox is taken by asking for it, in a write of its own: who looks later sees that.
@@ -341,24 +345,12 @@ fn ask(draft: &mut Draft<'_>, name: &str) -> Result<(), Stage> {
     Err(Stage::Wait(Next::Now))
 }
 
-fn wait_for_sandbox(draft: &mut Draft<'_>, sandbox: &SandboxView, name: &str) -> Stage {
+fn wait_for_sandbox(draft: &mut Draft<'_>, sandbox: &SandboxView) -> Stage {
     heard_of(draft);
     if let Err(stage) = gate(draft) {
         return stage;
     }
-    draft.row(BUILDING);
-    draft.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, "waiting for the sandbox to run");
-    match &sandbox.health {
-        Health::Stalled(message) => {
-            draft.stalled(reason::SANDBOX_NOT_READY, &format!("Sandbox {name} is stalled: {message}"));
-        }
-        Health::Ready => {
-            draft.working(reason::SANDBOX_NOT_READY, &format!("waiting for Sandbox {name} to run"));
-        }
-        Health::NotReady(message) => {
-            draft.working(reason::SANDBOX_NOT_READY, &format!("Sandbox {name} is not ready: {message}"));
-        }
-    }
+    draft.waits_for_sandbox(&sandbox.health);
     Stage::Wait(Next::AwaitChange)
 }
 

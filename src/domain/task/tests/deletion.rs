@@ -186,6 +186,8 @@ fn deletion_at_any_moment_leaves_nothing_behind_even_when_passes_are_abandoned()
                 assert!(world.notes.is_empty());
                 let ours = world.github.branches.len() - 1;
                 assert!(ours <= world.github.open_pulls(), "a branch is left behind, deleted at {point}");
+                let closed = world.github.pulls.len() - world.github.open_pulls();
+                assert_eq!(closed, 0, "an open pull request stays, deleted at {point}");
                 assert!(world.task.spec.sandbox_ref.is_none() || world.alive() == 0, "deleted at {point}");
             }
         }

@@ -77,6 +77,8 @@ pub struct Active {
     /// Calls that matched, hit or not.
     pub matched: u64,
     pub hits: u64,
+    /// Calls that were held so far, each counted when it waits: after its effect where the rule says so.
+    pub held: u64,
 }
 
 /// All rules that are set; clones share them. The first rule that hits a call wins.
@@ -162,7 +164,7 @@ impl Faults {
         let mut state = self.state();
         state.last_id += 1;
         let id = state.last_id;
-        state.active.push(Active { id, rule, matched: 0, hits: 0 });
+        state.active.push(Active { id, rule, matched: 0, hits: 0, held: 0 });
         id
     }
 
@@ -191,6 +193,11 @@ impl Faults {
         self.state().active.iter().find(|active| active.id == id).map(|active| active.hits)
     }
 
+    /// Number of calls that a rule has held; `None` when there is no such rule.
+    pub fn held(&self, id: u64) -> Option<u64> {
+        self.state().active.iter().find(|active| active.id == id).map(|active| active.held)
+    }
+
     /// Counts the call against all rules that match, and returns the first that hits it.
     pub(crate) fn decide(&self, api: &str, endpoint: &str, path: &str) -> Option<(u64, u64, Action)> {
         let mut decided = None;
@@ -207,8 +214,11 @@ impl Faults {
         decided
     }
 
-    /// Returns once the rule is gone.
+    /// Holds a call: returns once the rule is gone.
     pub(crate) async fn removed(&self, id: u64) {
+        if let Some(active) = self.state().active.iter_mut().find(|active| active.id == id) {
+            active.held += 1;
+        }
         let mut changed = self.version.subscribe();
         loop {
             changed.borrow_and_update();
