@@ -1,6 +1,7 @@
 //! Flows on a real API server: the operator and the receiver as processes, GitHub and E2B as strict stand-ins.
 //! One server for all, one namespace, one pair of stand-ins and one operator per test.
 
+mod admission;
 mod board;
 #[path = "../controlplane/mod.rs"]
 mod controlplane;

@@ -1,0 +1,122 @@
+//! What a user of kubectl sees before any operator runs: refusals that say what must be, columns, explanations, samples.
+//! No operator is started here.
+
+use crate::{
+    world::{Manifest, Options, World, repository, sandbox, task},
+    world_with,
+};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use std::{path::Path, process::Stdio};
+use tokio::io::AsyncWriteExt as _;
+
+async fn quiet(namespace: &'static str) -> Result<World> {
+    world_with(Options { namespace, operator: false, secrets: false, ..Options::default() }).await
+}
+
+/// What `kubectl apply -f -` answers: whether it took the manifest, and its words.
+async fn apply(world: &World, manifest: &Value) -> Result<(bool, String)> {
+    let mut command = world.plane.kubectl()?;
+    command.args(["--namespace", &world.namespace, "apply", "-f", "-"]);
+    let mut kubectl = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut input = kubectl.stdin.take().context("a pipe")?;
+    input.write_all(manifest.to_string().as_bytes()).await?;
+    drop(input);
+    let output = kubectl.wait_with_output().await?;
+    let words = [output.stdout, output.stderr].concat();
+    Ok((output.status.success(), String::from_utf8_lossy(&words).into_owned()))
+}
+
+async fn refused(world: &World, manifest: Manifest, words: &str) -> Result<()> {
+    let (taken, said) = apply(world, &manifest.0).await?;
+    ensure!(!taken && said.contains(words), "expected {words:?}, kubectl said: {said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_manifest_is_refused_with_what_must_be() -> Result<()> {
+    let world = quiet("refused").await?;
+    let work = || task("t", "app", "true");
+    let both = work().with("/spec/sandboxRef", json!({"name": "s"}));
+    refused(&world, both, "exactly one of sandboxRef and sandboxTemplate must be set").await?;
+    let neither = work().without("sandboxTemplate");
+    refused(&world, neither, "exactly one of sandboxRef and sandboxTemplate must be set").await?;
+    for branch in ["a..b", "topic.lock", "-x", "a//b", "HEAD", "@"] {
+        let odd = work().with("/spec/branch", json!(branch));
+        refused(&world, odd, "branch must be a valid git branch name").await?;
+    }
+    refused(&world, work().with("/spec/branch", json!("a b")), "spec.branch").await?;
+    refused(&world, work().with("/spec/title", json!("x".repeat(201))), "spec.title").await?;
+    refused(&world, work().with("/spec/title", json!("two\nlines")), "title must be one line").await?;
+    refused(&world, work().with("/spec/baseBranchh", json!("main")), "unknown field").await?;
+    let env = json!([{"name": "A", "value": "1", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]);
+    let twice = work().with("/spec/generate/env", env);
+    refused(&world, twice, "exactly one of value and valueFrom must be set").await?;
+    let marked = sandbox("s").with("/spec/metadata", json!({"slipway/x": "1"}));
+    refused(&world, marked, "metadata keys must not start with slipway/").await?;
+    let same = repository("app").with("/spec/webhookSecretRef/name", json!("github"));
+    refused(&world, same, "webhookSecretRef must name another Secret").await?;
+    let create = repository("app").with("/spec/createPolicy", json!("Never")).with("/spec/create", json!({}));
+    refused(&world, create, "create must only be set together with createPolicy IfMissing").await?;
+    let elsewhere = repository("app").with("/spec/credentialsSecretRef/namespace", json!("other"));
+    refused(&world, elsewhere, "unknown field").await?;
+
+    let (taken, said) = apply(&world, &repository("app").0).await?;
+    ensure!(taken, "{said}");
+    refused(&world, repository("app").with("/spec/owner", json!("other")), "owner must not change").await?;
+    let (taken, said) = apply(&world, &work().0).await?;
+    ensure!(taken, "{said}");
+    let moved = work().with("/spec/repositoryRef/name", json!("other"));
+    refused(&world, moved, "repositoryRef must not change").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_is_frozen_while_its_branch_carries_its_commit() -> Result<()> {
+    let world = quiet("frozen").await?;
+    world.apply(&task("t", "app", "true")).await?;
+    let status = json!({"status": {"branch": "b", "commitSHA": "0".repeat(40)}}).to_string();
+    world.kubectl(&["patch", "swtask", "t", "--subresource=status", "--type=merge", "-p", &status]).await?;
+    let words = "must not change while the Task has a branch with its commit";
+    refused(&world, task("t", "app", "true").with("/spec/branch", json!("c")), words).await?;
+    let (taken, said) = apply(&world, &task("t", "app", "true").with("/spec/suspend", json!(true)).0).await?;
+    ensure!(taken, "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kubectl_shows_and_explains_the_kinds() -> Result<()> {
+    let world = quiet("kubectl").await?;
+    world.apply(&task("t", "app", "true")).await?;
+    world.apply(&sandbox("s")).await?;
+    world.apply(&repository("app")).await?;
+    let tasks = world.kubectl(&["get", "swtask", "-o", "wide"]).await?;
+    for column in ["STATE", "COLUMN", "BUILD", "PR", "READY", "REASON", "AGE", "BRANCH", "SANDBOX", "URL"] {
+        ensure!(tasks.contains(column), "{column} is missing: {tasks}");
+    }
+    ensure!(tasks.contains("todo") && tasks.contains("research") && tasks.contains("pending"), "{tasks}");
+    let all = world.kubectl(&["get", "slipway"]).await?;
+    for name in ["task.slipway.dev/t", "sandbox.slipway.dev/s", "repository.slipway.dev/app"] {
+        ensure!(all.contains(name), "{name} is missing: {all}");
+    }
+    for kind in ["task", "sandbox", "repository"] {
+        let text = world.kubectl(&["explain", "--recursive=false", &format!("{kind}.spec")]).await?;
+        ensure!(!text.contains("<no description>") && !text.contains("<empty>"), "{text}");
+    }
+    let text = world.kubectl(&["explain", "task.spec.generate.command"]).await?;
+    ensure!(text.contains("SLIPWAY_BRANCH"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_sample_applies_strictly() -> Result<()> {
+    let world = quiet("samples").await?;
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/samples");
+    let mut seen = 0;
+    for sample in std::fs::read_dir(samples)? {
+        let path = sample?.path().display().to_string();
+        world.kubectl(&["apply", "--dry-run=server", "--validate=strict", "-f", &path]).await?;
+        seen += 1;
+    }
+    ensure!(seen >= 4, "{seen} samples");
+    Ok(())
+}
