@@ -9,6 +9,8 @@ mod count;
 mod deletion;
 mod kill;
 mod restart;
+mod retries;
+mod sandbox;
 mod story;
 mod suspend;
 #[path = "../world/mod.rs"]
