@@ -7,6 +7,7 @@ mod board;
 mod controlplane;
 mod count;
 mod deletion;
+mod handbook;
 mod kill;
 mod restart;
 mod retries;
