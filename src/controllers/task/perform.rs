@@ -130,10 +130,12 @@ impl TaskController {
             CreatedRef::AlreadyExists => {
                 let ours = match at.client.get_branch_sha(&at.name, branch).await? {
                     Some(tip) if tip == sha => true,
+                    // Somebody has pushed on top of it, or it is an older commit of this Task.
                     Some(tip) => {
                         let commit = at.client.get_commit(&at.name, &tip).await?;
                         let uid = task.uid().unwrap_or_default();
                         commit.is_some_and(|commit| git::task_of(&commit.message) == Some(uid.as_str()))
+                            || at.client.contains(&at.name, &tip, sha).await?
                     }
                     None => false,
                 };
