@@ -14,7 +14,11 @@ async fn from_apply_to_review_a_task_is_written_seldom() -> Result<()> {
     let world = world("count").await?;
     world.apply(&repository("app")).await?;
     world
-        .repository("app", "ready", |r| r.status.as_ref().is_some_and(|s| s.repository_id.is_some()))
+        .repository("app", "ready", |repository| {
+            repository.status.as_ref().is_some_and(|status| {
+                status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+            })
+        })
         .await?;
     world.apply(&task("cheap", "app", "echo hello > hello")).await?;
     story::reviewed(&world, "cheap").await?;
