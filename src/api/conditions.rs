@@ -39,7 +39,6 @@ pub mod reason {
     pub const IDLE: &str = "Idle";
     pub const IN_REVIEW: &str = "InReview";
     pub const MERGED: &str = "Merged";
-    pub const MIGRATED: &str = "SandboxReplaced";
     pub const NOTHING_TO_COMMIT: &str = "NothingToCommit";
     pub const NO_COMMAND: &str = "NoCommand";
     pub const NO_FILES: &str = "NoFiles";
@@ -56,7 +55,6 @@ pub mod reason {
     pub const RERUN_IGNORED: &str = "RerunIgnored";
     pub const RETRIES_EXHAUSTED: &str = "RetriesExhausted";
     pub const RETRYING: &str = "Retrying";
-    pub const ROUND_ABANDONED: &str = "RoundAbandoned";
     pub const RUNNING: &str = "Running";
     pub const SANDBOX_FILES_LOST: &str = "SandboxFilesLost";
     pub const SANDBOX_GONE: &str = "SandboxGone";
@@ -75,5 +73,4 @@ pub mod reason {
     pub const TOO_LARGE: &str = "TooLarge";
     pub const WAITING_FOR_SANDBOX: &str = "WaitingForSandbox";
     pub const WAITING_FOR_SPOOL: &str = "WaitingForSpool";
-    pub const WEBHOOK_SECRET_TOO_SHORT: &str = "WebhookSecretTooShort";
 }

@@ -10,6 +10,7 @@ mod spool;
 
 pub use spool::{Reservation, Spool, SpoolError};
 
+use crate::api::conditions::reason;
 use crate::domain::failure::{Class, Failure};
 use crate::domain::files::Snapshot;
 use crate::domain::selection::{PatternError, Selection, parent};
@@ -91,10 +92,10 @@ pub enum FilesError {
 impl FilesError {
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NoFiles(_) => "NoFiles",
-            Self::TooLarge(_) => "TooLarge",
+            Self::NoFiles(_) => reason::NO_FILES,
+            Self::TooLarge(_) => reason::TOO_LARGE,
             Self::Invalid(_) => "InvalidFiles",
-            Self::WaitingForSpool { .. } => "WaitingForSpool",
+            Self::WaitingForSpool { .. } => reason::WAITING_FOR_SPOOL,
             Self::Interrupted(_) => "TransferInterrupted",
             Self::Sandbox(error) => error.reason,
             Self::Spool(_) => "SpoolFailed",
