@@ -25,26 +25,6 @@ if [ ! -e "$environment/complete" ]; then
     touch "$environment/complete"
 fi
 
-# Built first: what follows is a fresh process that prints its URLs when it is ready.
-cargo build --quiet --package slipway-simulator
-ready=$(mktemp)
-# `cargo run` becomes the simulator: its pid is the one to end.
-cargo run --quiet --package slipway-simulator >"$ready" &
-simulator=$!
-trap 'kill "$simulator" 2>/dev/null; wait "$simulator" 2>/dev/null; rm -f "$ready"' EXIT
-for _ in $(seq 300); do
-    if [ -s "$ready" ]; then break; fi
-    kill -0 "$simulator" 2>/dev/null || fail "the simulator did not start"
-    sleep 0.1
-done
-url() {
-    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$ready" "$1"
-}
-E2B_API_KEY=e2b_0000000000000000000000000000000000000000
-E2B_API_URL=$(url e2bApi)
-E2B_SANDBOX_URL=$(url e2bSandbox)
-CONTROL_URL=$(url control)
-# Without them the SDK would turn to E2B itself.
-[[ $E2B_API_URL == http://127.0.0.1:* && $E2B_SANDBOX_URL == http://127.0.0.1:* ]] || fail "the simulator named no URLs"
-export E2B_API_KEY E2B_API_URL E2B_SANDBOX_URL CONTROL_URL
+# shellcheck source=tests/sdk/simulator.sh
+source tests/sdk/simulator.sh
 "$environment/bin/python" "$here/check.py"
