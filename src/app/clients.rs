@@ -76,7 +76,8 @@ fn http_client() -> anyhow::Result<reqwest::Client> {
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(CONNECT_DEADLINE)
-        .pool_idle_timeout(Duration::from_mins(1))
+        // Shorter than servers keep an idle connection: one that they close while we write on it is a failed call.
+        .pool_idle_timeout(Duration::from_secs(15))
         .build()
         .context("building the HTTP client")
 }
