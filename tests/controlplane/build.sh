@@ -4,6 +4,7 @@
 # cached etcd). The Rust harness beside this file runs the results.
 #
 #   tests/controlplane/build.sh          build what is missing; a no-op when all is there
+#   tests/controlplane/build.sh node     the same, with what else a whole node runs
 #   KUBEBUILDER_ASSETS=<dir>             take etcd, kube-apiserver and kubectl from there (as setup-envtest fills it);
 #                                        kube-controller-manager is not part of those and is still built
 set -euo pipefail
@@ -29,8 +30,19 @@ package_of() {
 
 is_there() { [[ -f "$1" && -x "$1" ]]; }
 
-# Sets `wanted` to the tools that must come from the cache.
+# Sets `wanted` to the tools that must come from the cache. Arguments name groups of further ones.
 choose_tools() {
+  choose_control_plane
+  local group
+  for group in "$@"; do
+    case "$group" in
+      node) wanted+=(kube-scheduler kube-proxy kubelet) ;;
+      *) say "no group of tools is called $group"; exit 2 ;;
+    esac
+  done
+}
+
+choose_control_plane() {
   wanted=(etcd kube-apiserver kube-controller-manager kubectl)
   [[ -n "${KUBEBUILDER_ASSETS:-}" ]] || return 0
   local tool
@@ -105,7 +117,7 @@ clean_up() {
   [[ -z "${temporary:-}" ]] || rm -rf "$temporary"
 }
 
-choose_tools
+choose_tools "$@"
 choose_missing
 if ((${#missing[@]} == 0)); then
   say "Kubernetes $version is in $cache"
