@@ -27,9 +27,10 @@ impl Authority {
         self.0.pem()
     }
 
-    /// A certificate for the API server on loopback.
-    pub fn server(&self, name: &str) -> Result<Identity> {
+    /// A certificate for the API server on loopback, under `further` names and addresses too.
+    pub fn server(&self, name: &str, further: &[String]) -> Result<Identity> {
         let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"].map(str::to_owned);
+        let names: Vec<String> = names.into_iter().chain(further.iter().cloned()).collect();
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, name);
         self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)

@@ -18,6 +18,21 @@ pub fn version() -> Result<&'static str> {
         .context("tests/controlplane/kubernetes/go.mod requires no k8s.io/kubernetes")
 }
 
+/// Where `build.sh` puts what it builds.
+fn cache() -> Result<PathBuf> {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    let cache = cache.context("neither XDG_CACHE_HOME nor HOME is set")?;
+    Ok(cache.join("slipway/kubernetes").join(version()?))
+}
+
+/// A tool of the group `node`.
+pub fn of_node(name: &str) -> Result<PathBuf> {
+    let cache = cache()?;
+    let missing = || format!("{name} is not in {}: run `tests/controlplane/build.sh node`", cache.display());
+    executable(&cache, name).with_context(missing)
+}
+
 /// Paths of the four tools, all checked to be there.
 #[derive(Clone, Debug)]
 pub struct Binaries {
@@ -30,11 +45,8 @@ pub struct Binaries {
 impl Binaries {
     /// Looks where the environment says. A missing tool is an error that says how to get it, never a reason to skip.
     pub fn find() -> Result<Self> {
-        let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-        let cache = cache.context("neither XDG_CACHE_HOME nor HOME is set")?;
-        let cache = cache.join("slipway/kubernetes").join(version()?);
-        Self::find_in(set("KUBEBUILDER_ASSETS").as_deref(), &cache)
+        let assets = env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self::find_in(assets.as_deref(), &cache()?)
     }
 
     /// `assets` replaces the cache for all but kube-controller-manager, which those archives don't contain.

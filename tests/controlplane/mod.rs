@@ -23,6 +23,7 @@ mod servers;
 mod users;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ use anyhow::{Context as _, Result, bail};
 use tokio::sync::OnceCell;
 
 pub use audit::AuditEvent;
-pub use binaries::{Binaries, VERSION_FILE, version};
+pub use binaries::{Binaries, VERSION_FILE, of_node, version};
 pub use users::User;
 
 use authority::Authority;
@@ -51,6 +52,9 @@ pub struct Options {
     /// Files or directories of CRDs, applied before kube-controller-manager starts. Its garbage collector looks for new
     /// kinds only every 30 seconds, so objects of a CRD applied later may be collected that much later.
     pub crds: Vec<PathBuf>,
+    /// The address of a node that belongs to this control plane: Pods reach the API server there, it reaches the node's
+    /// kubelet, and every controller runs. Default: none, only loopback.
+    pub node: Option<Ipv4Addr>,
     /// Further arguments of kube-apiserver; they come last, so they win.
     pub apiserver_arguments: Vec<String>,
     /// How long each wait for readiness may take. Default: 120 s, because all cores may be busy.
@@ -62,6 +66,7 @@ impl Default for Options {
         Self {
             controller_manager: true,
             crds: Vec::new(),
+            node: None,
             apiserver_arguments: Vec::new(),
             deadline: Duration::from_mins(2),
         }
@@ -100,9 +105,9 @@ impl ControlPlane {
         let directory = RunDirectory::create()?;
         let authority = Authority::create()?;
         let ports = Ports::choose()?;
-        servers::write_files(directory.path(), &authority)?;
+        servers::write_files(directory.path(), &authority, options.node)?;
         let etcd = servers::etcd(&binaries, directory.path(), ports)?;
-        let apiserver = servers::apiserver(&binaries, directory.path(), ports, &options.apiserver_arguments)?;
+        let apiserver = servers::apiserver(&binaries, directory.path(), ports, options)?;
         let mut server = Self {
             controller_manager: None,
             apiserver,
@@ -121,7 +126,7 @@ impl ControlPlane {
         if options.controller_manager {
             let kubeconfig = server.kubeconfig(&User::named("system:kube-controller-manager"))?;
             server.controller_manager =
-                Some(servers::controller_manager(&server.binaries, server.dir(), &kubeconfig)?);
+                Some(servers::controller_manager(&server.binaries, server.dir(), &kubeconfig, options.node)?);
         }
         Ok(server)
     }

@@ -1,19 +1,24 @@
 //! How etcd, kube-apiserver and kube-controller-manager are run: ports, files, arguments.
 //! Neighbours: `process` runs them; `authority` makes the certificates; flags are those of Kubernetes' own reference pages.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use super::Options;
 use super::authority::Authority;
 use super::binaries::Binaries;
 use super::process::Process;
 
-/// Controllers that act on our objects. The rest (workloads, volumes, nodes) has nothing to do here, and costs start-up
-/// time.
+/// Controllers that act on our objects. Without a node the rest (workloads, volumes, nodes) has nothing to do, and costs
+/// start-up time.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
     serviceaccount-token-controller,root-ca-certificate-publisher-controller,clusterrole-aggregation-controller";
+
+/// The first address of the range below: `kubernetes.default` as Pods know it.
+const SERVICE_ADDRESS: &str = "10.96.0.1";
+const SERVICE_RANGE: &str = "10.96.0.0/24";
 
 /// Every request at level Metadata (no bodies, so no secret values), at every stage.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n";
@@ -47,13 +52,19 @@ impl Ports {
 }
 
 /// Writes the certificates, keys and the audit policy that the arguments below name.
-pub fn write_files(directory: &Path, authority: &Authority) -> Result<()> {
-    let (certificate, key) = authority.server("kube-apiserver")?;
+pub fn write_files(directory: &Path, authority: &Authority, node: Option<Ipv4Addr>) -> Result<()> {
+    let names: Vec<String> =
+        node.iter().map(Ipv4Addr::to_string).chain([SERVICE_ADDRESS.to_owned()]).collect();
+    let (certificate, key) = authority.server("kube-apiserver", &names)?;
+    let (kubelet_certificate, kubelet_key) =
+        authority.client("kube-apiserver-kubelet-client", Some("system:masters"))?;
     let (private, public) = Authority::token_keys()?;
     let write = |name: &str, text: &str| std::fs::write(directory.join(name), text);
     write("ca.crt", &authority.certificate())?;
     write("apiserver.crt", &certificate)?;
     write("apiserver.key", &key)?;
+    write("kubelet-client.crt", &kubelet_certificate)?;
+    write("kubelet-client.key", &kubelet_key)?;
     write("service-accounts.key", &private)?;
     write("service-accounts.pub", &public)?;
     write("audit-policy.yaml", AUDIT_POLICY)?;
@@ -77,11 +88,10 @@ pub fn etcd(binaries: &Binaries, directory: &Path, ports: Ports) -> Result<Proce
     Process::start("etcd", &binaries.etcd, arguments, directory)
 }
 
-pub fn apiserver(binaries: &Binaries, directory: &Path, ports: Ports, further: &[String]) -> Result<Process> {
+pub fn apiserver(binaries: &Binaries, directory: &Path, ports: Ports, options: &Options) -> Result<Process> {
     let file = |name: &str| directory.join(name).display().to_string();
     let mut arguments = vec![
         format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd_client),
-        "--bind-address=127.0.0.1".to_owned(),
         format!("--secure-port={}", ports.apiserver),
         format!("--tls-cert-file={}", file("apiserver.crt")),
         format!("--tls-private-key-file={}", file("apiserver.key")),
@@ -90,24 +100,39 @@ pub fn apiserver(binaries: &Binaries, directory: &Path, ports: Ports, further: &
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-account-key-file={}", file("service-accounts.pub")),
         format!("--service-account-signing-key-file={}", file("service-accounts.key")),
-        "--service-cluster-ip-range=10.96.0.0/24".to_owned(),
+        format!("--service-cluster-ip-range={SERVICE_RANGE}"),
         "--allow-privileged=true".to_owned(),
-        // There is one server, on loopback: an endpoint for it would be refused anyway.
-        "--endpoint-reconciler-type=none".to_owned(),
         format!("--audit-policy-file={}", file("audit-policy.yaml")),
         format!("--audit-log-path={}", file("audit.log")),
         // Megabytes before the log is rotated away: more than any run writes.
         "--audit-log-maxsize=4096".to_owned(),
     ];
-    arguments.extend_from_slice(further);
+    arguments.extend(match options.node {
+        // There is one server, on loopback: an endpoint for it would be refused anyway.
+        None => vec!["--bind-address=127.0.0.1".to_owned(), "--endpoint-reconciler-type=none".to_owned()],
+        Some(address) => vec![
+            "--bind-address=0.0.0.0".to_owned(),
+            format!("--advertise-address={address}"),
+            "--endpoint-reconciler-type=lease".to_owned(),
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
+            format!("--kubelet-client-certificate={}", file("kubelet-client.crt")),
+            format!("--kubelet-client-key={}", file("kubelet-client.key")),
+        ],
+    });
+    arguments.extend_from_slice(&options.apiserver_arguments);
     Process::start("kube-apiserver", &binaries.kube_apiserver, arguments, directory)
 }
 
-pub fn controller_manager(binaries: &Binaries, directory: &Path, kubeconfig: &Path) -> Result<Process> {
+pub fn controller_manager(
+    binaries: &Binaries,
+    directory: &Path,
+    kubeconfig: &Path,
+    node: Option<Ipv4Addr>,
+) -> Result<Process> {
     let file = |name: &str| directory.join(name).display().to_string();
     let arguments = vec![
         format!("--kubeconfig={}", kubeconfig.display()),
-        format!("--controllers={CONTROLLERS}"),
+        format!("--controllers={}", if node.is_some() { "*" } else { CONTROLLERS }),
         // One user per controller, as in real clusters; with one for all, RBAC forbids nearly everything.
         "--use-service-account-credentials=true".to_owned(),
         format!("--service-account-private-key-file={}", file("service-accounts.key")),

@@ -17,6 +17,8 @@ pub enum User {
     Admin,
     /// A plain user by name. It may do nothing until a role is bound to it: `subjects: [{kind: User, name: …}]`.
     Named(String),
+    /// A node's kubelet, as `system:node:<name>`.
+    Node(String),
 }
 
 impl User {
@@ -28,7 +30,7 @@ impl User {
     pub fn name(&self) -> &str {
         match self {
             Self::Admin => "admin",
-            Self::Named(name) => name,
+            Self::Named(name) | Self::Node(name) => name,
         }
     }
 
@@ -36,6 +38,7 @@ impl User {
         match self {
             Self::Admin => Some("system:masters"),
             Self::Named(_) => None,
+            Self::Node(_) => Some("system:nodes"),
         }
     }
 }

@@ -5,7 +5,8 @@ set -euo pipefail
 # Everything a node writes goes to memory and is gone with this mount namespace.
 mount -t tmpfs -o mode=0700 slipway-node "$SLIPWAY_NODE_DIR"
 mount -t tmpfs -o mode=0755 slipway-run /run
-for directory in /var/lib /var/log; do
+for directory in /var/lib /var/log /usr/libexec; do
+  [[ -d "$directory" ]] || continue
   layer="$SLIPWAY_NODE_DIR/layers$directory"
   mkdir -p "$layer/upper" "$layer/work"
   mount -t overlay -o "lowerdir=$directory,upperdir=$layer/upper,workdir=$layer/work" slipway-node "$directory"
