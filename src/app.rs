@@ -73,7 +73,7 @@ async fn controller(config: Controller) -> anyhow::Result<()> {
         namespace = config.cluster.namespace,
         "controllers start"
     );
-    controllers::start(&mut tasks, &clients, &config, &metrics, ready)?;
+    controllers::start(&mut tasks, clients, &config, &metrics, ready)?;
     tasks.run().await
 }
 

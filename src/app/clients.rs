@@ -2,7 +2,7 @@
 //! Used by `app`; what it gives goes to controllers and receiver.
 
 use crate::{
-    cluster::{Events, Secrets},
+    cluster::{Elector, Events, Leadership, Secrets},
     config,
     controllers::shell::MANAGER,
     e2b::E2b,
@@ -18,7 +18,8 @@ use kube::{
 };
 use secrecy::SecretString;
 use std::{path::Path, sync::Arc, time::Duration};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch as flag;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// From the first packet to an established connection, whichever API is called.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -34,6 +35,30 @@ pub(super) struct Clients {
     pub(super) e2b_api_key: Option<SecretString>,
     /// Marks our sandboxes at E2B.
     pub(super) installation: String,
+    pub(super) leadership: Leadership,
+    pub(super) election: Election,
+}
+
+/// What holds the Lease, and what it waits for before it lets go.
+pub(super) struct Election {
+    elector: Elector,
+    in_flight: TaskTracker,
+}
+
+impl Election {
+    /// From when this process could act, until `stop`.
+    pub(super) async fn run(
+        self,
+        mut synced: flag::Receiver<bool>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        tokio::select! {
+            synced = synced.wait_for(|synced| *synced) => drop(synced.context("the caches")?),
+            () = stop.cancelled() => return Ok(()),
+        }
+        self.elector.run(stop, self.in_flight).await;
+        Ok(())
+    }
 }
 
 impl Clients {
@@ -44,7 +69,10 @@ impl Clients {
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let http = http_client()?;
-        let leading = leading(stop.clone());
+        let namespace = config.cluster.namespace.as_deref().unwrap_or(kubernetes.default_namespace());
+        let (elector, leadership) = Elector::new(kubernetes.clone(), namespace, instance(), metrics.clone());
+        let in_flight = TaskTracker::new();
+        let leading = leave(leadership.clone(), in_flight.clone(), stop.clone());
         let behind = |api| service(&http, api, metrics, &leading);
         Ok(Self {
             secrets: Secrets::new(kubernetes.clone()),
@@ -53,19 +81,20 @@ impl Clients {
             e2b: E2b::new(config.e2b_endpoints.clone(), behind(Api::E2b), behind(Api::Envd)),
             e2b_api_key: config.e2b_api_key.clone(),
             installation: installation(config, &kubernetes).await?,
+            leadership,
+            election: Election { elector, in_flight },
             kubernetes,
         })
     }
 }
 
-/// Whether external writes may be sent: asked just before each. The elector's answer will be asked for here too;
-/// until there is one, this process leads until it is told to end.
-fn leading(stop: CancellationToken) -> Leading {
-    Arc::new(move || !stop.is_cancelled())
+/// Leave for external writes, asked for just before each: none while another replica leads, or once told to end.
+fn leave(leadership: Leadership, in_flight: TaskTracker, stop: CancellationToken) -> Leading {
+    Arc::new(move || (leadership.leads() && !stop.is_cancelled()).then(|| in_flight.token()))
 }
 
 fn service(http: &reqwest::Client, api: Api, metrics: &Metrics, leading: &Leading) -> HttpService {
-    let layer = CallLayer::new(api, metrics.clone()).leading(leading.clone(), &[]);
+    let layer = CallLayer::new(api, metrics.clone()).leading(leading.clone());
     telemetry::http_service(http.clone(), &layer)
 }
 
@@ -123,7 +152,11 @@ async fn installation(config: &config::Controller, kubernetes: &kube::Client) ->
     namespace.metadata.uid.with_context(|| format!("namespace {name} has no UID"))
 }
 
-/// The Pod, as events name it: Kubernetes sets `HOSTNAME` to its name.
+/// This process, as events and the Lease name it: the Pod, where `POD_NAME` says which. Elsewhere no two processes are
+/// the same: one that is started again waits until the Lease of the last one has run out.
 pub(super) fn instance() -> String {
-    std::env::var("HOSTNAME").unwrap_or_else(|_| format!("{MANAGER}-{}", std::process::id()))
+    std::env::var("POD_NAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| {
+        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| MANAGER.into());
+        format!("{host}_{}", std::process::id())
+    })
 }

@@ -6,7 +6,7 @@ mod related;
 use super::{clients::Clients, ops::Readiness, shutdown::Tasks};
 use crate::{
     api::{Repository, Sandbox, Task},
-    cluster::{self, watch},
+    cluster::{self, Leadership, watch},
     config,
     controllers::{
         repository::RepositoryController,
@@ -79,7 +79,7 @@ where
 /// Starts stores and controllers as tasks of the process.
 pub(super) fn start(
     tasks: &mut Tasks,
-    clients: &Clients,
+    clients: Clients,
     config: &config::Controller,
     metrics: &Metrics,
     ready: Readiness,
@@ -98,11 +98,12 @@ pub(super) fn start(
     let spool = Spool::new(config.spool_dir.clone(), config.spool_bytes).context("SLIPWAY_SPOOL_DIR")?;
 
     let (synced, when_synced) = flag::channel(false);
+    let (open, when_open) = flag::channel(false);
     let (related, triggers) = Related::new(stores.tasks.clone(), when_synced.clone());
-    let runner = Runner { clients, metrics, synced: when_synced, stop: tasks.stop() };
+    let runner = Runner { clients: &clients, metrics, open: when_open, stop: tasks.stop() };
     let tell = related.clone();
     let repository_events = repository_events.inspect_ok(move |event| tell.of_repository(event));
-    let repository = repository_controller(clients, &stores);
+    let repository = repository_controller(&clients, &stores);
     tasks.spawn(
         "the Repository controller",
         runner.run(repository, repository_events, stores.repositories.clone(), None),
@@ -110,20 +111,34 @@ pub(super) fn start(
 
     let tell = related.clone();
     let sandbox_events = sandbox_events.inspect_ok(move |event| tell.of_sandbox(event));
-    let sandbox = sandbox_controller(clients, &stores);
+    let sandbox = sandbox_controller(&clients, &stores);
     tasks.spawn(
         "the Sandbox controller",
         runner.run(sandbox, sandbox_events, stores.sandboxes.clone(), Some(triggers.sandboxes)),
     );
 
     let task_events = task_events.inspect_ok(move |event| related.of_task(event));
-    let task = task_controller(clients, &stores, spool.clone(), config.caps);
+    let task = task_controller(&clients, &stores, spool.clone(), config.caps);
     tasks.spawn(
         "the Task controller",
         runner.run(task, task_events, stores.tasks.clone(), Some(triggers.tasks)),
     );
 
-    tasks.spawn("the caches", caches(stores, listed, spool, synced, ready, tasks.stop()));
+    let Clients { leadership, election, .. } = clients;
+    tasks.spawn("the leader election", election.run(when_synced, tasks.stop()));
+    let stop = tasks.stop();
+    tasks.spawn("the caches", async move {
+        tokio::select! {
+            complete = complete(&stores, listed) => complete?,
+            () = stop.cancelled() => return Ok(()),
+        }
+        synced.send_replace(true);
+        ready.set();
+        tokio::select! {
+            ended = passes_while_leading(&stores, &leadership, &spool, &open) => ended,
+            () = stop.cancelled() => Ok(()),
+        }
+    });
     Ok(())
 }
 
@@ -156,38 +171,33 @@ fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps)
     }
 }
 
-/// Lets the passes begin once all three stores are complete; before that, absence from a store means nothing.
-async fn caches(
-    stores: Stores,
-    mut listed: [flag::Receiver<bool>; 3],
-    spool: Spool,
-    synced: flag::Sender<bool>,
-    ready: Readiness,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let Stores { tasks, sandboxes, repositories } = &stores;
-    let complete = async {
-        for kind in &mut listed {
-            kind.wait_for(|listed| *listed).await?;
-        }
-        anyhow::Ok(())
-    };
-    tokio::select! {
-        complete = complete => complete.context("a watch ended")?,
-        () = stop.cancelled() => return Ok(()),
-    };
-    tracing::info!(
-        repositories = repositories.len(),
-        sandboxes = sandboxes.len(),
-        tasks = tasks.len(),
-        "caches synced"
-    );
-    let owned = tasks.state().iter().filter_map(|task| spooled(task)).collect();
-    tokio::task::spawn_blocking(move || spool.sweep(&owned)).await?.context("SLIPWAY_SPOOL_DIR")?;
-    synced.send_replace(true);
-    ready.set();
-    stop.cancelled().await;
+/// Waits until all three stores are complete; before that, absence from a store means nothing.
+async fn complete(stores: &Stores, mut listed: [flag::Receiver<bool>; 3]) -> anyhow::Result<()> {
+    for kind in &mut listed {
+        kind.wait_for(|listed| *listed).await.context("a watch ended")?;
+    }
+    let Stores { tasks, sandboxes, repositories } = stores;
+    let (repositories, sandboxes, tasks) = (repositories.len(), sandboxes.len(), tasks.len());
+    tracing::info!(repositories, sandboxes, tasks, "caches synced");
     Ok(())
+}
+
+/// Lets passes begin while this process leads. What another replica finished meanwhile has left the spool before.
+async fn passes_while_leading(
+    stores: &Stores,
+    leadership: &Leadership,
+    spool: &Spool,
+    open: &flag::Sender<bool>,
+) -> anyhow::Result<()> {
+    loop {
+        leadership.gained().await;
+        let owned = stores.tasks.state().iter().filter_map(|task| spooled(task)).collect();
+        let spool = spool.clone();
+        tokio::task::spawn_blocking(move || spool.sweep(&owned)).await?.context("SLIPWAY_SPOOL_DIR")?;
+        open.send_replace(true);
+        leadership.lost().await;
+        open.send_replace(false);
+    }
 }
 
 /// The spooled files that a Task may still need: none once its commit is at GitHub.
@@ -200,8 +210,8 @@ fn spooled(task: &Task) -> Option<String> {
 struct Runner<'a> {
     clients: &'a Clients,
     metrics: &'a Metrics,
-    /// True once all three stores are complete: before that, absence from a store means nothing.
-    synced: flag::Receiver<bool>,
+    /// Whether passes may begin and go on.
+    open: flag::Receiver<bool>,
     stop: CancellationToken,
 }
 
@@ -219,19 +229,26 @@ impl Runner<'_> {
             self.clients.events.clone(),
             self.metrics.clone(),
         );
-        let synced = self.synced.clone();
+        let (open, known) = (self.open.clone(), store.clone());
         let passes = Controller::for_stream(events.applied_objects(), store)
             .with_config(controller::Config::default().concurrency(WORKERS))
             .reconcile_on(stream::iter(related).flatten())
             .graceful_shutdown_on(self.stop.clone().cancelled_owned())
             .run(
                 move |object, shell: Arc<Shell<R>>| {
-                    let mut synced = synced.clone();
+                    let (mut open, known) = (open.clone(), known.clone());
                     async move {
-                        if synced.wait_for(|synced| *synced).await.is_err() {
+                        if open.wait_for(|open| *open).await.is_err() {
                             return Ok(Action::await_change());
                         }
-                        shell.reconcile(object).await
+                        // A standby has waited here, perhaps for days.
+                        let Some(object) = known.get(&ObjectRef::from_obj(&*object)) else {
+                            return Ok(Action::await_change());
+                        };
+                        tokio::select! {
+                            action = shell.reconcile(object) => action,
+                            Ok(_) = open.wait_for(|open| !*open) => Ok(Action::requeue(Duration::ZERO)),
+                        }
                     }
                 },
                 // The shell turns every failure into an action.

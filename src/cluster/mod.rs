@@ -1,14 +1,16 @@
-//! The Kubernetes adapter: status and finalizer writes, Secrets, events, watches.
+//! The Kubernetes adapter: status and finalizer writes, Secrets, events, watches, the Lease.
 //! Serves `controllers` and `webhook`; knows the kinds of `api` and no policy.
 
 mod error;
 pub mod events;
 pub mod finalizer;
+pub mod lease;
 pub mod secrets;
 pub mod status;
 pub mod watch;
 
 pub use error::Error;
 pub use events::Events;
+pub use lease::{Elector, Leadership};
 pub use secrets::{SecretValues, Secrets};
 pub use status::Written;

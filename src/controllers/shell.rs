@@ -36,6 +36,8 @@ use time::{action, postpone, whole_seconds};
 pub const MANAGER: &str = "slipway-controller";
 /// Wait after a conflict: the watch brings the newer object meanwhile.
 const CONFLICT: Duration = Duration::from_millis(100);
+/// Wait after a write that was not sent for want of leadership. The next pass begins when it is back, if ever.
+const NOT_LEADING: Duration = Duration::from_secs(1);
 /// Wait while the store lags behind our own last write.
 const LAG: Duration = Duration::from_millis(50);
 /// How long a store may lag before it is believed anyway: a restored etcd counts from a lower version.
@@ -120,6 +122,8 @@ pub trait Reconciler: Send + Sync + 'static {
 enum Cut {
     /// Somebody else wrote first: read again, decide again.
     Conflict,
+    /// A write was not sent, because another replica leads or this one ends. Nothing is recorded: nothing has failed.
+    NotLeading,
     Cluster(cluster::Error),
 }
 
@@ -166,6 +170,10 @@ impl<R: Reconciler> Shell<R> {
         let (action, outcome) = match tokio::time::timeout(self.reconciler.deadline(&object), pass).await {
             Ok(Ok(Ok(passed))) => (action(passed.next), outcome(&passed)),
             Ok(Ok(Err(Cut::Conflict))) => (Action::requeue(CONFLICT), Outcome::Waiting),
+            Ok(Ok(Err(Cut::NotLeading))) => {
+                tracing::debug!(object = %label, "pass ends: this process does not lead");
+                (Action::requeue(NOT_LEADING), Outcome::Abandoned)
+            }
             Ok(Ok(Err(Cut::Cluster(error)))) => {
                 tracing::warn!(object = %label, error = %error, reason = error.reason(), "pass failed at the API server");
                 (Action::requeue(FAILED), Outcome::Failed)
@@ -211,6 +219,9 @@ impl<R: Reconciler> Shell<R> {
             }
             tracing::debug!(?step, "performing");
             let outcome = self.reconciler.perform(&seen, &step).await;
+            if telemetry::refused() {
+                return Err(Cut::NotLeading);
+            }
             plan = self.reconciler.record(&seen, plan, outcome, whole_seconds(Timestamp::now()));
         }
         if deleting && !plan.finalizer {

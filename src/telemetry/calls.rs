@@ -19,6 +19,7 @@ use std::{
     task::{Context, Poll},
     time::{Duration, Instant},
 };
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
@@ -102,8 +103,8 @@ pub trait Hook: Send + Sync {
     fn after(&self, _call: &Call, _outcome: Result<http::StatusCode, &BoxError>, _took: Duration) {}
 }
 
-/// Whether this process leads right now: asked just before a write is sent.
-pub type Leading = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Leave to send a write, given while this process leads: asked for just before, held until the answer has come.
+pub type Leading = Arc<dyn Fn() -> Option<TaskTrackerToken> + Send + Sync>;
 
 /// Deadline of a call that brings no [`CallMeta`]: the Kubernetes client's.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
@@ -121,23 +122,18 @@ struct Shared {
     api: Api,
     metrics: Metrics,
     leading: Option<Leading>,
-    exempt: &'static [&'static str],
     hook: Option<Arc<dyn Hook>>,
 }
 
 impl CallLayer {
     pub fn new(api: Api, metrics: Metrics) -> Self {
-        Self { shared: Arc::new(Shared { api, metrics, leading: None, exempt: &[], hook: None }) }
+        Self { shared: Arc::new(Shared { api, metrics, leading: None, hook: None }) }
     }
 
-    /// Writes are sent only while `leading` says so, except those to the `exempt` Kubernetes resources
-    /// (the Lease itself is written by who does not lead yet).
+    /// Writes are sent only while `leading` gives leave.
     #[must_use]
-    pub fn leading(self, leading: Leading, exempt: &'static [&'static str]) -> Self {
-        self.with(|shared| {
-            shared.leading = Some(leading);
-            shared.exempt = exempt;
-        })
+    pub fn leading(self, leading: Leading) -> Self {
+        self.with(|shared| shared.leading = Some(leading))
     }
 
     #[must_use]
@@ -251,9 +247,10 @@ impl Shared {
             Fault::None | Fault::CutAfter => {}
         }
         // The last thing before sending: whatever waited above may have cost the lease.
-        if !self.may_send(call) {
+        let Some(_leave) = self.leave(call) else {
+            context::refuse();
             return Err(CallError::NotLeading.into());
-        }
+        };
         let answer = answer.await.map_err(Into::into)?;
         if matches!(fault, Fault::CutAfter) {
             return Err(CallError::CutAfter.into());
@@ -261,10 +258,12 @@ impl Shared {
         Ok(answer.map(Either::Left))
     }
 
-    fn may_send(&self, call: &Call) -> bool {
-        !call.write
-            || self.exempt.contains(&call.resource)
-            || self.leading.as_ref().is_none_or(|leading| leading())
+    /// Leave to send; what it holds says that a write is in flight.
+    fn leave(&self, call: &Call) -> Option<Option<TaskTrackerToken>> {
+        match &self.leading {
+            Some(leading) if call.write => leading().map(Some),
+            _ => Some(None),
+        }
     }
 }
 

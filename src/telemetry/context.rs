@@ -1,7 +1,7 @@
 //! On whose behalf a call is made: the object being reconciled and the attempt its retry stands at.
 //! Set by the controllers around a pass, read by the call layer and by the retry log lines.
 
-use std::{fmt, future::Future};
+use std::{cell::Cell, fmt, future::Future};
 
 /// The object a pass is about. For logs, spans and faults only; never a metric label.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +30,25 @@ pub struct Attempt {
 
 tokio::task_local! {
     static OBJECT: ObjectLabel;
+    static REFUSED: Cell<bool>;
     static ATTEMPT: Attempt;
 }
 
-/// Runs a future with `object` attached to every outbound call it makes.
+/// Runs a future with `object` attached to every outbound call it makes, and knowing whether one was [`refused`].
 pub async fn with_object<F: Future>(object: ObjectLabel, future: F) -> F::Output {
-    OBJECT.scope(object, future).await
+    OBJECT.scope(object, REFUSED.scope(Cell::new(false), future)).await
+}
+
+/// A write of the running task was not sent, because this process does not lead.
+pub(super) fn refuse() {
+    // Outside a pass nobody asks.
+    let _ = REFUSED.try_with(|refused| refused.set(true));
+}
+
+/// Whether a write of the running pass was not sent, because this process does not lead. What came of the pass then
+/// says nothing about the world.
+pub fn refused() -> bool {
+    REFUSED.try_with(Cell::get).unwrap_or(false)
 }
 
 /// Runs a future with the attempt that its failed and recovered calls are logged under.

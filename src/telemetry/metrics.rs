@@ -4,7 +4,7 @@
 use super::calls::Call;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 use std::{sync::Arc, time::Duration};
@@ -112,6 +112,7 @@ pub struct Metrics {
     runtime_reconciles: Family<ReconcileLabels, Counter>,
     reconcile_seconds: Family<ControllerLabels, Histogram, fn() -> Histogram>,
     deliveries: Family<DeliveryLabels, Counter>,
+    leading: Gauge,
 }
 
 impl Default for Metrics {
@@ -131,6 +132,7 @@ impl Metrics {
         let reconcile_seconds: Family<_, _, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS));
         let deliveries = Family::default();
+        let leading = Gauge::default();
         // The encoder appends `_total` and the unit itself.
         registry.register("slipway_external_calls", "Outbound calls, by what they came to", calls.clone());
         registry.register_with_unit(
@@ -160,8 +162,22 @@ impl Metrics {
             Unit::Seconds,
             reconcile_seconds.clone(),
         );
+        registry.register(
+            "leader_election_master_status",
+            "1 while this process holds the Lease, 0 while it stands by",
+            leading.clone(),
+        );
         let registry = Arc::new(registry);
-        Self { registry, calls, call_seconds, reconciles, runtime_reconciles, reconcile_seconds, deliveries }
+        Self {
+            registry,
+            calls,
+            call_seconds,
+            reconciles,
+            runtime_reconciles,
+            reconcile_seconds,
+            deliveries,
+            leading,
+        }
     }
 
     pub(super) fn call(&self, call: &Call, status: &'static str, took: Duration) {
@@ -184,6 +200,11 @@ impl Metrics {
     /// an event GitHub does not document counts as `other`.
     pub fn delivery(&self, outcome: &'static str, event: &'static str) {
         self.deliveries.get_or_create(&DeliveryLabels { outcome, event }).inc();
+    }
+
+    /// Whether this process leads, from now on.
+    pub fn leading(&self, leads: bool) {
+        self.leading.set(i64::from(leads));
     }
 
     /// The text that `/metrics` answers.

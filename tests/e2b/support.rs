@@ -2,13 +2,14 @@
 
 use secrecy::SecretString;
 use slipway::e2b::{Access, Account, CreateRequest, E2b, Endpoints, Envd, OnTimeout};
-use slipway::telemetry::{Api, CallLayer, Metrics, http_service};
+use slipway::telemetry::{Api, CallLayer, Metrics, calls::Leading, http_service};
 use slipway_simulator::{Options, Simulator};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_util::task::TaskTracker;
 
 pub const API_KEY: &str = slipway_simulator::e2b::API_KEY;
 
@@ -71,8 +72,10 @@ pub fn standby(api: &str, sandbox: &str) -> E2b {
 fn led(api: &str, sandbox: &str, leading: bool) -> E2b {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let in_flight = TaskTracker::new();
+    let leave: Leading = Arc::new(move || leading.then(|| in_flight.token()));
     let service = |api| {
-        let layer = CallLayer::new(api, Metrics::new()).leading(Arc::new(move || leading), &[]);
+        let layer = CallLayer::new(api, Metrics::new()).leading(leave.clone());
         http_service(client.clone(), &layer)
     };
     let endpoints = Endpoints::new(None, Some(api), Some(sandbox)).unwrap();

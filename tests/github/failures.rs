@@ -70,7 +70,7 @@ async fn a_server_that_is_not_there_is_named_with_the_setting_to_check() {
 #[tokio::test]
 async fn a_process_that_does_not_lead_reads_but_sends_no_write() {
     let world = World::new();
-    let layer = CallLayer::new(Api::Github, Metrics::new()).leading(Arc::new(|| false), &[]);
+    let layer = CallLayer::new(Api::Github, Metrics::new()).leading(Arc::new(|| None));
     let github =
         GitHub::new(&world.simulator.github_url(), http_service(http_client(), &layer), Duration::ZERO);
     let client = github.client(&SecretString::from(TOKEN));

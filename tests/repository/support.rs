@@ -210,6 +210,7 @@ impl Operator {
             .env_clear()
             .env("KUBECONFIG", server.kubeconfig(user)?)
             .env("SLIPWAY_NAMESPACE", namespace)
+            .env("POD_NAME", "slipway-0")
             .env("SLIPWAY_INSTALLATION", namespace)
             .env("SLIPWAY_OPS_LISTEN", "127.0.0.1:0")
             .env("SLIPWAY_SPOOL_DIR", dir.path().join("spool"))

@@ -130,6 +130,8 @@ impl World {
             ("E2B_API_KEY", slipway_simulator::e2b::API_KEY.to_owned()),
             ("SLIPWAY_INSTALLATION", format!("test-{}", self.namespace)),
             ("SLIPWAY_NAMESPACE", self.namespace.clone()),
+            // A restarted controller finds its own Lease, like a restarted container in its Pod.
+            ("POD_NAME", "slipway-0".to_owned()),
             ("SLIPWAY_GITHUB_WRITE_INTERVAL", self.options.write_interval.to_owned()),
             ("SLIPWAY_SPOOL_DIR", spool.display().to_string()),
             ("RUST_LOG", std::env::var("SLIPWAY_TEST_LOG").unwrap_or_else(|_| "info,slipway=debug".into())),

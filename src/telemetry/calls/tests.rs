@@ -1,6 +1,7 @@
 use super::*;
 use crate::telemetry::{HttpService, http_service, with_object};
 use std::sync::{Mutex, atomic::AtomicBool};
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 /// A service that counts what reaches it and answers 200, or never.
@@ -78,31 +79,51 @@ async fn a_call_is_cut_off_at_the_deadline_its_adapter_gave() {
     assert_eq!(error, CallError::Deadline(Duration::from_millis(50)));
 }
 
+fn leading(leads: &Arc<AtomicBool>, in_flight: &TaskTracker) -> Leading {
+    let (leads, in_flight) = (leads.clone(), in_flight.clone());
+    Arc::new(move || leads.load(Ordering::Relaxed).then(|| in_flight.token()))
+}
+
 #[tokio::test]
 async fn a_write_is_sent_only_while_leading_and_a_read_always() {
-    let leads = Arc::new(AtomicBool::new(false));
-    let asked = leads.clone();
-    let layer = layer(Api::Kubernetes).leading(Arc::new(move || asked.load(Ordering::Relaxed)), &["leases"]);
+    let (leads, in_flight) = (Arc::new(AtomicBool::new(false)), TaskTracker::new());
+    let layer = layer(Api::Github).leading(leading(&leads, &in_flight));
     let inner = Inner::default();
-    let task = "/apis/slipway.dev/v1alpha1/namespaces/n/tasks/t/status";
-    let write = || kube(Method::PATCH, task, "patch_status");
-    assert_eq!(send(&layer, &inner, write()).await, Err(CallError::NotLeading));
+    let write = || request(Method::POST, "/things");
+    let refused = async { (send(&layer, &inner, write()).await, context::refused()) };
+    let object = ObjectLabel { kind: "task", namespace: "n".into(), name: "t".into() };
+    assert_eq!(with_object(object, refused).await, (Err(CallError::NotLeading), true));
     assert_eq!(inner.sent.load(Ordering::Relaxed), 0, "nothing may leave the process");
-    assert!(send(&layer, &inner, kube(Method::GET, task, "get")).await.is_ok());
-    let lease = kube(Method::PUT, "/apis/coordination.k8s.io/v1/namespaces/n/leases/l", "replace");
-    assert!(send(&layer, &inner, lease).await.is_ok());
+    assert!(send(&layer, &inner, request(Method::GET, "/things")).await.is_ok());
     leads.store(true, Ordering::Relaxed);
     assert!(send(&layer, &inner, write()).await.is_ok());
 }
 
 #[tokio::test]
+async fn a_write_is_in_flight_until_its_answer_has_come() {
+    let (leads, in_flight) = (Arc::new(AtomicBool::new(true)), TaskTracker::new());
+    let layer = layer(Api::Github).leading(leading(&leads, &in_flight));
+    let mut write = request(Method::POST, "/things");
+    write.extensions_mut().insert(meta(true));
+    let inner = Inner { hangs: true, ..Inner::default() };
+    let sending = send(&layer, &inner, write);
+    let looking = async {
+        while inner.sent.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(in_flight.len(), 1);
+    };
+    let (sent, ()) = tokio::join!(sending, looking);
+    assert!(matches!(sent, Err(CallError::Deadline(_))));
+    assert!(in_flight.is_empty());
+}
+
+#[tokio::test]
 async fn leading_is_asked_after_the_wait_and_not_before() {
     let leads = Arc::new(AtomicBool::new(true));
-    let asked = leads.clone();
     let recorder = Arc::new(Recorder::default());
     *recorder.fault.lock().unwrap() = Fault::Delay(Duration::from_millis(20));
-    let layer =
-        layer(Api::Github).leading(Arc::new(move || asked.load(Ordering::Relaxed)), &[]).hook(recorder);
+    let layer = layer(Api::Github).leading(leading(&leads, &TaskTracker::new())).hook(recorder);
     let mut request = request(Method::POST, "/things");
     request.extensions_mut().insert(CallMeta { deadline: Duration::from_secs(5), ..meta(true) });
     let inner = Inner::default();
