@@ -27,10 +27,17 @@ put() {
 }
 
 for program in "$@"; do
-  source="$(command -v "${program%%=*}")" || { echo "image: no program ${program%%=*} here" >&2; exit 1; }
+  source="$(type -P "${program%%=*}")" || { echo "image: no program ${program%%=*} here" >&2; exit 1; }
   put "$source" "$([[ "$program" == *=* ]] && echo "${program#*=}" || echo "$source")"
   # A static program has none: ldd says so and fails.
   { ldd "$source" 2>/dev/null || true; } | grep --only-matching '/[^ )]*' | while read -r object; do put "$object" "$object"; done
+done
+
+# Clients of HTTPS don't start without any.
+for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem; do
+  [[ -r "$bundle" ]] || continue
+  put "$bundle" /etc/ssl/certs/ca-certificates.crt
+  break
 done
 
 # Without dates and names, so that the same files make the same image.
