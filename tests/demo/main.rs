@@ -3,25 +3,27 @@
 
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
-mod story;
 #[path = "../world/mod.rs"]
 mod world;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use controlplane::{ControlPlane, Options, User};
+use slipway_simulator::github::MergeMethod;
 use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
-use story::Story;
-use world::World;
+use world::{
+    World,
+    story::{Story, say},
+};
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let started = Instant::now();
     let story = async {
         let world = prepare(started).await?;
-        tell(&world, started).await?;
+        tell(&world, started).await.with_context(|| world.logs())?;
         anyhow::Ok(world)
     };
     let world = tokio::select! {
@@ -53,7 +55,7 @@ async fn prepare(started: Instant) -> Result<World> {
 
 /// The two Tasks.
 async fn tell(world: &World, started: Instant) -> Result<()> {
-    let story = Story::watch(world, started);
+    let story = Story::watch(&world.client, &world.namespace, started);
     for sample in ["secrets.yaml", "repository.yaml", "task.yaml"] {
         apply(world, started, sample).await?;
     }
@@ -62,7 +64,7 @@ async fn tell(world: &World, started: Instant) -> Result<()> {
     say(started, "GitHub        webhook of acme/greeting points at the receiver");
     let number = story.review("greet").await?;
     say(started, &format!("a person      merges pull request #{number} at GitHub"));
-    story.merge("acme/greeting", number)?;
+    merge(world, number)?;
     story.done("greet").await?;
     story.delivered(number).await?;
 
@@ -74,12 +76,45 @@ async fn tell(world: &World, started: Instant) -> Result<()> {
     story.replaced("farewell", &lost).await?;
     let number = story.review("farewell").await?;
     say(started, &format!("a person      merges pull request #{number} at GitHub"));
-    story.merge("acme/greeting", number)?;
+    merge(world, number)?;
     story.done("farewell").await?;
 
     println!("\n$ kubectl get swtask,swbox,swrepo");
     print!("{}", world.kubectl(&["get", "swtask,swbox,swrepo"]).await?);
-    story.files().await
+    files(world).await
+}
+
+fn merge(world: &World, number: u64) -> Result<()> {
+    let merged = world.simulator.github.merge("acme/greeting", number, MergeMethod::Merge);
+    merged.map(drop).map_err(|refused| anyhow::anyhow!("the merge was refused: {refused:?}"))
+}
+
+/// The merged branch holds what was generated.
+async fn files(world: &World) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let source = world.simulator.github.git_dir("acme/greeting").map_err(|e| anyhow::anyhow!("{e:?}"))?;
+    let clone = tokio::process::Command::new("git")
+        .args(["clone", "--quiet"])
+        .arg(source)
+        .arg(dir.path())
+        .status()
+        .await?;
+    ensure!(clone.success(), "git clone of the merged branch failed");
+    let test = tokio::process::Command::new(dir.path().join("tests/greet_test.sh")).output().await?;
+    ensure!(test.status.success(), "the generated tests fail in the clone");
+    println!(
+        "\n$ git clone acme/greeting && tests/greet_test.sh\n{}",
+        String::from_utf8_lossy(&test.stdout).trim_end()
+    );
+    for (path, what) in [
+        ("bin/greet", "executable"),
+        ("docs/index.md", "symlink"),
+        ("docs/boat.png", "picture"),
+        ("bin/farewell", "second Task's"),
+    ] {
+        ensure!(dir.path().join(path).exists(), "{path} ({what}) did not arrive");
+    }
+    Ok(())
 }
 
 async fn apply(world: &World, started: Instant, sample: &str) -> Result<()> {
@@ -109,11 +144,6 @@ async fn keep(world: &World) -> Result<()> {
     println!("\nCtrl-C ends it.");
     tokio::signal::ctrl_c().await?;
     Ok(())
-}
-
-/// One line of the story.
-pub fn say(started: Instant, line: &str) {
-    println!("{:>6.1}s  {line}", started.elapsed().as_secs_f32());
 }
 
 fn repository_root() -> &'static Path {

@@ -10,7 +10,8 @@ use anyhow::Result;
 async fn main() -> Result<()> {
     let started = std::time::Instant::now();
     let node = node::Node::start(std::path::Path::new("/tmp/e2e-images/pause.tar")).await?;
-    node.load(std::path::Path::new("/tmp/e2e-images/slipway.tar")).await?; node.load(std::path::Path::new("/tmp/e2e-images/slipway-simulator.tar")).await?;
+    node.load(std::path::Path::new("/tmp/e2e-images/slipway.tar")).await?;
+    node.load(std::path::Path::new("/tmp/e2e-images/slipway-simulator.tar")).await?;
     println!("node ready {:?}", started.elapsed());
     let node_dir = node.plane.kubeconfig(&controlplane::User::Admin)?;
     println!("{}", node_dir.display());

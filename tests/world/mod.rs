@@ -4,6 +4,7 @@
 
 pub mod gate;
 mod manifests;
+pub mod story;
 pub mod wait;
 
 use crate::controlplane::{ControlPlane, User, process::Process};

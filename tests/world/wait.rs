@@ -48,18 +48,22 @@ where
     bail!("{name}: {what}: not within {PATIENCE:?}; it is\n{}", serde_json::to_string_pretty(&last)?)
 }
 
+/// Waits until the Task is in this column of the board with its conditions settled.
+pub async fn in_column(tasks: &Api<Task>, name: &str, state: State) -> Result<Task> {
+    let holds =
+        move |task: &Task| task.status.as_ref().is_some_and(|status| status.state == state) && settled(task);
+    until(tasks, name, &format!("state {state:?} and Ready"), holds).await
+}
+
 impl World {
     /// Waits until `holds` is true of the Task.
     pub async fn task(&self, name: &str, what: &str, holds: impl Fn(&Task) -> bool + Clone) -> Result<Task> {
         until(&self.tasks(), name, what, holds).await.with_context(|| self.logs())
     }
 
-    /// Waits until the Task is in this column of the board with its conditions settled.
+    /// `in_column`, with the logs when it fails.
     pub async fn task_in(&self, name: &str, state: State) -> Result<Task> {
-        self.task(name, &format!("state {state:?} and Ready"), move |task| {
-            task.status.as_ref().is_some_and(|status| status.state == state) && settled(task)
-        })
-        .await
+        in_column(&self.tasks(), name, state).await.with_context(|| self.logs())
     }
 
     /// Waits for a reason of the Task's `Ready`.

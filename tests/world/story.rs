@@ -1,35 +1,40 @@
-//! The story's steps: each waits until the API server shows it, printing what moves meanwhile.
-//! Part of the demo.
+//! The steps of the story that the demo and the whole-cluster test tell: each waits until the API server shows it, printing
+//! what moves meanwhile. Part of `world`, but asks only the API server.
 
-use crate::{say, world::World};
+use super::wait::{in_column, until};
 use anyhow::{Context as _, Result, ensure};
 use futures::StreamExt as _;
 use kube::{
-    Api, ResourceExt as _,
+    Api, Client, ResourceExt as _,
     runtime::{WatchStreamExt as _, watcher},
 };
-use slipway::api::{PullRequestState, Sandbox, State, Task};
-use slipway_simulator::github::MergeMethod;
+use slipway::api::{PullRequestState, Repository, Sandbox, State, Task};
 use std::{collections::HashMap, time::Instant};
 
-/// Tells what happens to the Tasks and Sandboxes of one world.
-pub struct Story<'w> {
-    world: &'w World,
+/// Tells what happens to the Tasks and Sandboxes of one namespace.
+pub struct Story {
+    tasks: Api<Task>,
+    repositories: Api<Repository>,
     started: Instant,
     tellers: Vec<tokio::task::JoinHandle<()>>,
 }
 
-impl Drop for Story<'_> {
+impl Drop for Story {
     fn drop(&mut self) {
         self.tellers.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 
-impl<'w> Story<'w> {
-    pub fn watch(world: &'w World, started: Instant) -> Self {
-        let tasks = tell(world.tasks(), started, task_line);
-        let sandboxes = tell(world.sandboxes(), started, sandbox_line);
-        Self { world, started, tellers: vec![tokio::spawn(tasks), tokio::spawn(sandboxes)] }
+impl Story {
+    pub fn watch(client: &Client, namespace: &str, started: Instant) -> Self {
+        let tasks: Api<Task> = Api::namespaced(client.clone(), namespace);
+        let sandboxes = Api::namespaced(client.clone(), namespace);
+        let repositories = Api::namespaced(client.clone(), namespace);
+        let tellers = vec![
+            tokio::spawn(tell(tasks.clone(), started, task_line)),
+            tokio::spawn(tell(sandboxes, started, sandbox_line)),
+        ];
+        Self { tasks, repositories, started, tellers }
     }
 
     fn say(&self, line: &str) {
@@ -37,12 +42,10 @@ impl<'w> Story<'w> {
     }
 
     pub async fn repository(&self, name: &str) -> Result<()> {
-        let repository = self
-            .world
-            .repository(name, "known to GitHub", |repository| {
-                repository.status.as_ref().is_some_and(|status| status.repository_id.is_some())
-            })
-            .await?;
+        let known = |repository: &Repository| {
+            repository.status.as_ref().is_some_and(|status| status.repository_id.is_some())
+        };
+        let repository = until(&self.repositories, name, "known to GitHub", known).await?;
         let full = repository.status.and_then(|status| status.full_name).unwrap_or_default();
         self.say(&format!("Repository    {name}: {full} was missing and is created"));
         Ok(())
@@ -50,7 +53,7 @@ impl<'w> Story<'w> {
 
     /// The number of the pull request the Task is in review with.
     pub async fn review(&self, name: &str) -> Result<u64> {
-        let task = self.world.task_in(name, State::Review).await?;
+        let task = in_column(&self.tasks, name, State::Review).await?;
         let pull = task
             .status
             .and_then(|status| status.pull_request)
@@ -58,13 +61,8 @@ impl<'w> Story<'w> {
         Ok(u64::try_from(pull.number)?)
     }
 
-    pub fn merge(&self, repository: &str, number: u64) -> Result<()> {
-        let merged = self.world.simulator.github.merge(repository, number, MergeMethod::Merge);
-        merged.map(drop).map_err(|refused| anyhow::anyhow!("the merge was refused: {refused:?}"))
-    }
-
     pub async fn done(&self, name: &str) -> Result<()> {
-        let task = self.world.task_in(name, State::Done).await?;
+        let task = in_column(&self.tasks, name, State::Done).await?;
         let status = task.status.context("a done Task has a status")?;
         ensure!(status.completed_at.is_some(), "{name} is done without completedAt");
         let state = status.pull_request.map(|pull| pull.state);
@@ -77,7 +75,7 @@ impl<'w> Story<'w> {
 
     /// The signed delivery was taken: the Task's status names it.
     pub async fn delivered(&self, number: u64) -> Result<()> {
-        let task = self.world.tasks().get("greet").await?;
+        let task = self.tasks.get("greet").await?;
         let delivery = task
             .status
             .and_then(|status| status.last_delivery)
@@ -89,59 +87,30 @@ impl<'w> Story<'w> {
 
     /// The sandbox in which the command runs.
     pub async fn generating(&self, name: &str) -> Result<String> {
-        let task = self
-            .world
-            .task(name, "the command runs", |task| {
-                task.status.as_ref().is_some_and(|status| !status.code_generations.is_empty())
-            })
-            .await?;
+        let runs =
+            |task: &Task| task.status.as_ref().is_some_and(|status| !status.code_generations.is_empty());
+        let task = until(&self.tasks, name, "the command runs", runs).await?;
         task.status.and_then(|status| status.sandbox_id).context("a running command has a sandbox")
     }
 
     /// The Task goes on in another sandbox and says which one it has replaced.
     pub async fn replaced(&self, name: &str, lost: &str) -> Result<()> {
         let gone = lost.to_owned();
-        let task = self
-            .world
-            .task(name, "carried over to a new sandbox", move |task| {
-                task.status.as_ref().is_some_and(|status| {
-                    status.code_generations.iter().any(|run| run.migrated_from.contains(&gone))
-                })
+        let carried = move |task: &Task| {
+            task.status.as_ref().is_some_and(|status| {
+                status.code_generations.iter().any(|run| run.migrated_from.contains(&gone))
             })
-            .await?;
+        };
+        let task = until(&self.tasks, name, "carried over to a new sandbox", carried).await?;
         let sandbox = task.status.and_then(|status| status.sandbox_id).unwrap_or_default();
         self.say(&format!("Task          {name}: carried over from {lost} to {sandbox}"));
         Ok(())
     }
+}
 
-    /// The merged branch holds what was generated.
-    pub async fn files(&self) -> Result<()> {
-        let dir = tempfile::tempdir()?;
-        let source =
-            self.world.simulator.github.git_dir("acme/greeting").map_err(|e| anyhow::anyhow!("{e:?}"))?;
-        let clone = tokio::process::Command::new("git")
-            .args(["clone", "--quiet"])
-            .arg(source)
-            .arg(dir.path())
-            .status()
-            .await?;
-        ensure!(clone.success(), "git clone of the merged branch failed");
-        let test = tokio::process::Command::new(dir.path().join("tests/greet_test.sh")).output().await?;
-        ensure!(test.status.success(), "the generated tests fail in the clone");
-        println!(
-            "\n$ git clone acme/greeting && tests/greet_test.sh\n{}",
-            String::from_utf8_lossy(&test.stdout).trim_end()
-        );
-        for (path, what) in [
-            ("bin/greet", "executable"),
-            ("docs/index.md", "symlink"),
-            ("docs/boat.png", "picture"),
-            ("bin/farewell", "second Task's"),
-        ] {
-            ensure!(dir.path().join(path).exists(), "{path} ({what}) did not arrive");
-        }
-        Ok(())
-    }
+/// One line of the story.
+pub fn say(started: Instant, line: &str) {
+    println!("{:>6.1}s  {line}", started.elapsed().as_secs_f32());
 }
 
 /// Prints a line whenever what it says changes.
