@@ -66,7 +66,7 @@ async fn tell(world: &World, started: Instant) -> Result<()> {
     say(started, &format!("a person      merges pull request #{number} at GitHub"));
     merge(world, number)?;
     story.done("greet").await?;
-    story.delivered(number).await?;
+    story.delivered("greet", number).await?;
 
     println!();
     apply(world, started, "sandbox.yaml").await?;

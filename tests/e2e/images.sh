@@ -10,7 +10,7 @@ shift
 
 # What runs in a sandbox: a shell and the usual small programs, as in E2B's templates.
 userland=(sh base64 basename cat chmod chown cp cut date dirname env false find grep head id kill ln ls mkdir mknod mktemp mount mv
-  nsenter od printf ps readlink rm rmdir sed setsid sleep sort stat tail tar test touch tr true uname unshare wc)
+  nice nsenter od printf ps readlink rm rmdir sed setsid sleep sort stat tail tar test touch tr true uname unshare wc)
 
 for name in "$@"; do
   archive="$directory/$name.tar"

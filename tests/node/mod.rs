@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Node as NodeObject;
 use kube::Api;
 use std::{
     net::Ipv4Addr,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 

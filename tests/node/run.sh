@@ -2,6 +2,7 @@
 # Runs a command where it may start a whole Kubernetes node (`mod.rs` does that) and leave nothing behind:
 #
 #   tests/node/run.sh COMMAND [ARGUMENT...]      as root, on Linux
+#   tests/node/run.sh                            says what is missing, and runs nothing
 #
 # The command gets network, mount and PID namespaces of its own. What it changes there (interfaces, iptables, mounts,
 # processes, files below /var/lib, /var/log and /run, sysctls) ends with it, however it ends. Only cgroups outlive it: all of
@@ -9,8 +10,6 @@
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 say() { echo "node: $*" >&2; }
-
-(($# > 0)) || { say "no command given"; exit 2; }
 
 require() {
   local missing=() program plugin
@@ -103,6 +102,7 @@ clean_up() {
 }
 
 require
+(($# > 0)) || exit 0
 remove_abandoned
 name="slipway-node-$$"
 before="$(state_of_machine)"

@@ -74,8 +74,8 @@ impl Story {
     }
 
     /// The signed delivery was taken: the Task's status names it.
-    pub async fn delivered(&self, number: u64) -> Result<()> {
-        let task = self.tasks.get("greet").await?;
+    pub async fn delivered(&self, name: &str, number: u64) -> Result<()> {
+        let task = self.tasks.get(name).await?;
         let delivery = task
             .status
             .and_then(|status| status.last_delivery)

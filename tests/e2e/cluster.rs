@@ -1,0 +1,132 @@
+//! The cluster under test, used as a person uses it: with kubectl and helm.
+//! Either a node that this process starts (`tests/node`), or one that `run.sh` has made with kind.
+
+use crate::{
+    controlplane::{User, of_node},
+    node::Node,
+    world::story::say,
+};
+use anyhow::{Context as _, Result, ensure};
+use kube::{
+    Client,
+    config::{Config, KubeConfigOptions, Kubeconfig},
+};
+use std::{ffi::OsString, path::PathBuf, time::Instant};
+use tokio::process::Command;
+
+pub struct Cluster {
+    pub client: Client,
+    pub started: Instant,
+    kubeconfig: PathBuf,
+    node: Option<Node>,
+    /// Where kubectl and helm are looked for.
+    path: OsString,
+    /// Nothing is read from or written to the home directory.
+    home: tempfile::TempDir,
+}
+
+impl Cluster {
+    pub async fn start(started: Instant) -> Result<Self> {
+        crate::controlplane::install_crypto_provider();
+        let (kubeconfig, node) = if Node::is_wanted() {
+            say(started, "node          starts: control plane, scheduler, containerd, kubelet, kube-proxy");
+            let images = PathBuf::from(variable("SLIPWAY_E2E_IMAGES")?);
+            let node = Node::start(&images.join("pause.tar")).await?;
+            say(started, "node          is ready");
+            for image in ["slipway", "slipway-simulator"] {
+                node.load(&images.join(format!("{image}.tar"))).await?;
+                say(started, &format!("node          has the image {image}:e2e"));
+            }
+            (node.plane.kubeconfig(&User::Admin)?, Some(node))
+        } else {
+            // A name of its own, so that nobody's cluster is taken by mistake.
+            (variable("SLIPWAY_E2E_KUBECONFIG")?.into(), None)
+        };
+        let path = std::env::var_os("PATH").context("PATH is not set")?;
+        let path = match &node {
+            // Those that `build.sh` has made.
+            Some(_) => std::env::join_paths(
+                of_node("kubelet")?
+                    .parent()
+                    .map(PathBuf::from)
+                    .into_iter()
+                    .chain(std::env::split_paths(&path)),
+            )?,
+            None => path,
+        };
+        let config = Kubeconfig::read_from(&kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
+        let client = Client::try_from(config)?;
+        Ok(Self { client, started, kubeconfig, node, path, home: tempfile::tempdir()? })
+    }
+
+    pub fn say(&self, line: &str) {
+        say(self.started, line);
+    }
+
+    /// Shows a command line, runs it and shows what it prints.
+    pub async fn run(&self, line: &str) -> Result<()> {
+        self.say(&format!("$ {line}"));
+        for line in self.output(line).await?.lines() {
+            println!("         {line}");
+        }
+        Ok(())
+    }
+
+    /// Runs a command line of words without quotes.
+    pub async fn output(&self, line: &str) -> Result<String> {
+        let mut words = line.split_whitespace();
+        let output = Command::new(words.next().context("an empty command line")?)
+            .args(words)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("PATH", &self.path)
+            .env("KUBERC", "off")
+            .env("HOME", self.home.path())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .with_context(|| format!("{line} could not be run"))?;
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(
+            output.status.success(),
+            "{line}: {}\n{printed}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(printed)
+    }
+
+    /// What helps to see why something failed.
+    pub async fn evidence(&self) -> String {
+        let mut all = String::new();
+        for line in [
+            "kubectl get pods,services,endpointslices,leases --all-namespaces --output wide",
+            "kubectl get events --all-namespaces --sort-by .lastTimestamp",
+            "kubectl logs --namespace slipway-system --selector app.kubernetes.io/name=slipway --prefix --tail 40",
+        ] {
+            let shown = self.output(line).await.unwrap_or_else(|error| format!("{error:#}"));
+            all += &format!("\n$ {line}\n{shown}");
+        }
+        if let Some(node) = &self.node {
+            all += &node.log_tails();
+        }
+        all
+    }
+
+    /// Megabytes of memory that the node's own servers hold.
+    pub fn node_memory(&self) -> Option<u64> {
+        let pids = self.node.as_ref()?.pids();
+        Some(pids.into_iter().filter_map(resident_kilobytes).sum::<u64>() / 1024)
+    }
+}
+
+fn resident_kilobytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn variable(name: &str) -> Result<String> {
+    std::env::var(name).with_context(|| format!("{name} is not set: run this with `make e2e`"))
+}

@@ -1,0 +1,94 @@
+//! GitHub and E2B, as Pods of the cluster: where the operator finds them, and what a person does at them.
+//! Their control side is reached through the API server's proxy, which every cluster has.
+
+use crate::cluster::Cluster;
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::Service;
+use kube::Api;
+use serde_json::{Value, json};
+
+pub const NAMESPACE: &str = "stand-ins";
+
+pub struct StandIns<'c> {
+    cluster: &'c Cluster,
+    /// The Service's address: the same everywhere, with cluster DNS or without.
+    address: String,
+}
+
+impl<'c> StandIns<'c> {
+    pub async fn start(cluster: &'c Cluster) -> Result<Self> {
+        cluster.output(&format!("kubectl create namespace {NAMESPACE}")).await?;
+        cluster.run(&format!("kubectl apply --namespace {NAMESPACE} -f tests/e2e/simulator.yaml")).await?;
+        cluster
+            .output(&format!(
+                "kubectl rollout status deployment/simulator --namespace {NAMESPACE} --timeout 90s"
+            ))
+            .await?;
+        Ok(Self { cluster, address: service_address(cluster, NAMESPACE, "simulator").await? })
+    }
+
+    pub fn github_url(&self) -> String {
+        format!("http://{}:9001", self.address)
+    }
+
+    pub fn e2b_api_url(&self) -> String {
+        format!("http://{}:9002", self.address)
+    }
+
+    pub fn e2b_sandbox_url(&self) -> String {
+        format!("http://{}:9003", self.address)
+    }
+
+    /// Points the repository's webhook at `url`.
+    pub async fn hook(&self, repository: &str, url: &str, secret: &str) -> Result<()> {
+        let hook = json!({"url": url, "secret": secret, "events": ["pull_request", "push"]});
+        self.post(&format!("github/repos/{repository}/hooks"), &hook).await.map(drop)
+    }
+
+    pub async fn merge(&self, repository: &str, number: u64) -> Result<()> {
+        self.post(&format!("github/repos/{repository}/pulls/{number}/merge"), &json!({})).await.map(drop)
+    }
+
+    /// Path and mode of every file of the branch `main`.
+    pub async fn files(&self, repository: &str) -> Result<Vec<(String, String)>> {
+        let path = format!("/repos/{repository}/git/trees/main?recursive=1");
+        let act = json!({"login": "reviewer", "method": "GET", "path": path});
+        let tree = self.post("github/act", &act).await?;
+        let entries = tree["tree"].as_array().with_context(|| format!("{path} answered {tree}"))?;
+        let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+        let files = entries.iter().filter(|entry| entry["type"] == "blob");
+        Ok(files.map(|entry| (text(entry, "path"), text(entry, "mode"))).collect())
+    }
+
+    /// E2B loses the sandbox with all its files.
+    pub async fn lose(&self, sandbox: &str) -> Result<()> {
+        self.post(&format!("e2b/sandboxes/{sandbox}/kill"), &json!({})).await.map(drop)
+    }
+
+    /// Counters and live objects of both.
+    pub async fn state(&self) -> Result<Value> {
+        self.ask(http::Request::get(self.path("state")).body(Vec::new())?).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.ask(http::Request::post(self.path(path)).body(serde_json::to_vec(body)?)?).await
+    }
+
+    async fn ask(&self, request: http::Request<Vec<u8>>) -> Result<Value> {
+        let what = request.uri().path().to_owned();
+        let answer = self.cluster.client.request_text(request).await.context(what)?;
+        Ok(serde_json::from_str(&answer)?)
+    }
+
+    fn path(&self, path: &str) -> String {
+        format!("/api/v1/namespaces/{NAMESPACE}/services/simulator:control/proxy/{path}")
+    }
+}
+
+/// The address that the cluster has given a Service.
+pub async fn service_address(cluster: &Cluster, namespace: &str, name: &str) -> Result<String> {
+    let services: Api<Service> = Api::namespaced(cluster.client.clone(), namespace);
+    let spec = services.get(name).await?.spec;
+    spec.and_then(|spec| spec.cluster_ip)
+        .with_context(|| format!("Service {namespace}/{name} has no address"))
+}
