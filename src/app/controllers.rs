@@ -1,12 +1,13 @@
 //! The three controllers over three shared stores: each stream is driven by its own kind's controller, and tells the
 //! others whom an event concerns. Used by `app`.
 
+mod gate;
 mod related;
 
 use super::{clients::Clients, ops::Readiness, shutdown::Tasks};
 use crate::{
     api::{Repository, Sandbox, Task},
-    cluster::{self, Leadership, watch},
+    cluster::{self, watch},
     config,
     controllers::{
         repository::RepositoryController,
@@ -17,11 +18,11 @@ use crate::{
             files::{Caps, Spool},
         },
     },
-    domain::task::spool_id,
     telemetry::Metrics,
 };
 use anyhow::Context;
 use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc::UnboundedReceiver, stream};
+use gate::{Gate, Keeper};
 use k8s_openapi::NamespaceResourceScope;
 use kube::{
     Api, Resource,
@@ -98,9 +99,9 @@ pub(super) fn start(
     let spool = Spool::new(config.spool_dir.clone(), config.spool_bytes).context("SLIPWAY_SPOOL_DIR")?;
 
     let (synced, when_synced) = flag::channel(false);
-    let (open, when_open) = flag::channel(false);
+    let (open, gate) = Gate::new();
     let (related, triggers) = Related::new(stores.tasks.clone(), when_synced.clone());
-    let runner = Runner { clients: &clients, metrics, open: when_open, stop: tasks.stop() };
+    let runner = Runner { clients: &clients, metrics, gate, stop: tasks.stop() };
     let tell = related.clone();
     let repository_events = repository_events.inspect_ok(move |event| tell.of_repository(event));
     let repository = repository_controller(&clients, &stores);
@@ -126,19 +127,8 @@ pub(super) fn start(
 
     let Clients { leadership, election, .. } = clients;
     tasks.spawn("the leader election", election.run(when_synced, tasks.stop()));
-    let stop = tasks.stop();
-    tasks.spawn("the caches", async move {
-        tokio::select! {
-            complete = complete(&stores, listed) => complete?,
-            () = stop.cancelled() => return Ok(()),
-        }
-        synced.send_replace(true);
-        ready.set();
-        tokio::select! {
-            ended = passes_while_leading(&stores, &leadership, &spool, &open) => ended,
-            () = stop.cancelled() => Ok(()),
-        }
-    });
+    let keeper = Keeper { stores, spool, leadership, synced, open, ready };
+    tasks.spawn("the caches", keeper.run(listed, tasks.stop()));
     Ok(())
 }
 
@@ -171,47 +161,11 @@ fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps)
     }
 }
 
-/// Waits until all three stores are complete; before that, absence from a store means nothing.
-async fn complete(stores: &Stores, mut listed: [flag::Receiver<bool>; 3]) -> anyhow::Result<()> {
-    for kind in &mut listed {
-        kind.wait_for(|listed| *listed).await.context("a watch ended")?;
-    }
-    let Stores { tasks, sandboxes, repositories } = stores;
-    let (repositories, sandboxes, tasks) = (repositories.len(), sandboxes.len(), tasks.len());
-    tracing::info!(repositories, sandboxes, tasks, "caches synced");
-    Ok(())
-}
-
-/// Lets passes begin while this process leads. What another replica finished meanwhile has left the spool before.
-async fn passes_while_leading(
-    stores: &Stores,
-    leadership: &Leadership,
-    spool: &Spool,
-    open: &flag::Sender<bool>,
-) -> anyhow::Result<()> {
-    loop {
-        leadership.gained().await;
-        let owned = stores.tasks.state().iter().filter_map(|task| spooled(task)).collect();
-        let spool = spool.clone();
-        tokio::task::spawn_blocking(move || spool.sweep(&owned)).await?.context("SLIPWAY_SPOOL_DIR")?;
-        open.send_replace(true);
-        leadership.lost().await;
-        open.send_replace(false);
-    }
-}
-
-/// The spooled files that a Task may still need: none once its commit is at GitHub.
-fn spooled(task: &Task) -> Option<String> {
-    let status = task.status.as_ref().filter(|status| status.commit_sha.is_none())?;
-    Some(spool_id(task, status))
-}
-
 /// What every controller is run with.
 struct Runner<'a> {
     clients: &'a Clients,
     metrics: &'a Metrics,
-    /// Whether passes may begin and go on.
-    open: flag::Receiver<bool>,
+    gate: Gate,
     stop: CancellationToken,
 }
 
@@ -229,28 +183,13 @@ impl Runner<'_> {
             self.clients.events.clone(),
             self.metrics.clone(),
         );
-        let (open, known) = (self.open.clone(), store.clone());
+        let (gate, known) = (self.gate.clone(), store.clone());
         let passes = Controller::for_stream(events.applied_objects(), store)
             .with_config(controller::Config::default().concurrency(WORKERS))
             .reconcile_on(stream::iter(related).flatten())
             .graceful_shutdown_on(self.stop.clone().cancelled_owned())
             .run(
-                move |object, shell: Arc<Shell<R>>| {
-                    let (mut open, known) = (open.clone(), known.clone());
-                    async move {
-                        if open.wait_for(|open| *open).await.is_err() {
-                            return Ok(Action::await_change());
-                        }
-                        // A standby has waited here, perhaps for days.
-                        let Some(object) = known.get(&ObjectRef::from_obj(&*object)) else {
-                            return Ok(Action::await_change());
-                        };
-                        tokio::select! {
-                            action = shell.reconcile(object) => action,
-                            Ok(_) = open.wait_for(|open| !*open) => Ok(Action::requeue(Duration::ZERO)),
-                        }
-                    }
-                },
+                move |object, shell| gate.clone().pass(shell, known.clone(), object),
                 // The shell turns every failure into an action.
                 |_, _: &Infallible, _| Action::requeue(MISSING_KIND),
                 Arc::new(shell),

@@ -86,7 +86,10 @@ impl Elector {
     /// at once, so two processes must never share one at the same time.
     pub fn new(client: Client, namespace: &str, identity: String, metrics: Metrics) -> (Self, Leadership) {
         let (sender, until) = watch::channel(None);
-        (Self { api: Api::namespaced(client, namespace), identity, until: sender, metrics }, Leadership { until })
+        (
+            Self { api: Api::namespaced(client, namespace), identity, until: sender, metrics },
+            Leadership { until },
+        )
     }
 
     /// Until `stop`; then the Lease is released as soon as the external writes `in_flight` have been answered.
@@ -104,7 +107,10 @@ impl Elector {
                 let _ = timeout(RELEASE_DEADLINE, in_flight.wait()).await;
                 self.release(lease).await;
             } else {
-                tracing::warn!(identity = self.identity, "no longer leading: passes are cut off, no external write starts");
+                tracing::warn!(
+                    identity = self.identity,
+                    "no longer leading: passes are cut off, no external write starts"
+                );
             }
             self.until.send_replace(None);
             self.metrics.leading(false);
@@ -188,7 +194,9 @@ impl Elector {
         lease.spec = Some(spec);
         match timeout(RELEASE_DEADLINE, self.write(&lease)).await {
             Ok(Ok(_)) => tracing::info!(identity = self.identity, "the Lease {NAME} is released"),
-            Ok(Err(error)) => tracing::warn!(%error, "the Lease {NAME} is not released and runs out by itself"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the Lease {NAME} is not released and runs out by itself")
+            }
             Err(_) => tracing::warn!("the Lease {NAME} is not released in time and runs out by itself"),
         }
     }
@@ -255,7 +263,8 @@ fn held_by(seen: Option<&Lease>, identity: &str, now: Timestamp) -> Lease {
     let mut spec = lease.spec.take().unwrap_or_default();
     if takes_over {
         spec.acquire_time = Some(MicroTime(now));
-        spec.lease_transitions = Some(spec.lease_transitions.map_or(0, |transitions| transitions.saturating_add(1)));
+        spec.lease_transitions =
+            Some(spec.lease_transitions.map_or(0, |transitions| transitions.saturating_add(1)));
     }
     spec.holder_identity = Some(identity.to_owned());
     spec.lease_duration_seconds = i32::try_from(DURATION.as_secs()).ok();
@@ -338,10 +347,16 @@ mod tests {
         assert_eq!(spec(&first).lease_transitions, Some(0));
         let later = Timestamp::UNIX_EPOCH + Duration::from_secs(2);
         let renewed = held_by(Some(&first), "a", later);
-        assert_eq!((spec(&renewed).lease_transitions, spec(&renewed).acquire_time), (Some(0), spec(&first).acquire_time));
+        assert_eq!(
+            (spec(&renewed).lease_transitions, spec(&renewed).acquire_time),
+            (Some(0), spec(&first).acquire_time)
+        );
         assert_eq!(spec(&renewed).renew_time, Some(MicroTime(later)));
         let taken = held_by(Some(&renewed), "b", later);
-        assert_eq!((spec(&taken).lease_transitions, spec(&taken).acquire_time), (Some(1), Some(MicroTime(later))));
+        assert_eq!(
+            (spec(&taken).lease_transitions, spec(&taken).acquire_time),
+            (Some(1), Some(MicroTime(later)))
+        );
         assert_eq!(holder(&taken), Some("b"));
     }
 }

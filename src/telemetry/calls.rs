@@ -247,23 +247,17 @@ impl Shared {
             Fault::None | Fault::CutAfter => {}
         }
         // The last thing before sending: whatever waited above may have cost the lease.
-        let Some(_leave) = self.leave(call) else {
+        let leave = self.leading.as_ref().filter(|_| call.write).map(|leading| leading());
+        if matches!(leave, Some(None)) {
             context::refuse();
             return Err(CallError::NotLeading.into());
-        };
+        }
         let answer = answer.await.map_err(Into::into)?;
+        drop(leave);
         if matches!(fault, Fault::CutAfter) {
             return Err(CallError::CutAfter.into());
         }
         Ok(answer.map(Either::Left))
-    }
-
-    /// Leave to send; what it holds says that a write is in flight.
-    fn leave(&self, call: &Call) -> Option<Option<TaskTrackerToken>> {
-        match &self.leading {
-            Some(leading) if call.write => leading().map(Some),
-            _ => Some(None),
-        }
     }
 }
 

@@ -146,13 +146,13 @@ impl World {
         found.with_context(|| format!("no call {endpoint}\n{}", self.operator.log()))
     }
 
-    /// Writes the operator has made in the API server, but for events.
+    /// Writes the operator has made in the API server, but for events and the Lease.
     pub async fn writes(&self) -> Result<Vec<String>> {
         let user = User::named(format!("operator-{}", self.namespace));
         let all = self.server.audit_log().await?;
         let writes = all.iter().filter(|event| event.is_by(&user) && event.is_write());
         Ok(writes
-            .filter(|event| event.object_ref.resource != "events")
+            .filter(|event| !matches!(event.object_ref.resource.as_str(), "events" | "leases"))
             .map(|event| format!("{} {}", event.verb, event.request_uri))
             .collect())
     }
@@ -179,6 +179,8 @@ async fn grant(server: &ControlPlane, user: &User) -> Result<()> {
             {"apiGroups": ["slipway.dev"], "resources": ["sandboxes"], "verbs": ["create", "delete"]},
             {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
             {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["slipway-controller"], "verbs": ["get", "list", "watch", "update"]},
         ]
     });
     let binding = json!({

@@ -120,7 +120,8 @@ impl World {
         Ok(())
     }
 
-    fn environment(&self) -> Result<Vec<(String, String)>> {
+    /// What both processes are told, as their environment.
+    pub fn environment(&self) -> Result<Vec<(String, String)>> {
         let simulator = &self.simulator;
         let spool = self.dir.path().join("spool");
         let mut all: Vec<(String, String)> = [
@@ -141,6 +142,11 @@ impl World {
         .into();
         all.extend(self.options.environment.iter().cloned());
         Ok(all)
+    }
+
+    /// Where logs and spooled files go.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Starts the controller process; a second call after a kill is a restart.
