@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 CARGO ?= cargo
 
-.PHONY: help demo test tools controlplane build fmt-check clippy unit integration sdk docs crds fmt
+.PHONY: help demo test tools controlplane build fmt-check clippy unit integration sdk docs crds chart fmt
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,3 +49,6 @@ sdk: ## The stand-ins, checked by the official SDKs
 
 crds: ## Regenerate crds/ from the Rust types
 	$(CARGO) run --quiet --bin slipway -- crds > crds/slipway.dev.yaml
+
+chart: crds ## Regenerate what the chart copies: its CRDs
+	cp crds/slipway.dev.yaml charts/slipway/files/crds.yaml
