@@ -65,12 +65,13 @@ impl Cluster {
     }
 
     /// Shows a command line, runs it and shows what it prints.
-    pub async fn run(&self, line: &str) -> Result<()> {
+    pub async fn run(&self, line: &str) -> Result<String> {
         self.say(&format!("$ {line}"));
-        for line in self.output(line).await?.lines() {
+        let printed = self.output(line).await?;
+        for line in printed.lines() {
             println!("         {line}");
         }
-        Ok(())
+        Ok(printed)
     }
 
     /// Runs a command line of words without quotes.

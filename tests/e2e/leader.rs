@@ -3,7 +3,7 @@
 use crate::{
     NAMESPACE, REPOSITORY,
     cluster::Cluster,
-    release::{self, Release},
+    release,
     stand_ins::StandIns,
     world::{self, PATIENCE, story::Story, wait::within},
 };
@@ -19,12 +19,7 @@ const TASK: &str = "handover";
 /// Long enough for the other replica to take the Lease before the command ends.
 const SCRIPT: &str = "date > started; sleep 10; date > ended";
 
-pub async fn hand_over(
-    cluster: &Cluster,
-    stand_ins: &StandIns<'_>,
-    release: &Release<'_>,
-    story: &Story,
-) -> Result<()> {
+pub async fn hand_over(cluster: &Cluster, stand_ins: &StandIns<'_>, story: &Story) -> Result<()> {
     let before = stand_ins.state().await?;
     world::task(TASK, "greeting", SCRIPT).create(cluster.client.clone(), NAMESPACE).await?;
     let sandbox = story.generating(TASK).await?;

@@ -14,7 +14,7 @@ mod world;
 
 use anyhow::{Result, ensure};
 use cluster::Cluster;
-use release::Release;
+use release::{Release, WEBHOOK_URL};
 use stand_ins::StandIns;
 use std::time::Instant;
 use world::{WEBHOOK_SECRET, story::Story};
@@ -40,10 +40,10 @@ async fn main() -> Result<()> {
 
 async fn tell(cluster: &Cluster) -> Result<()> {
     let stand_ins = StandIns::start(cluster).await?;
-    let release = Release::install(cluster, &stand_ins).await?;
+    let release = Release::install(cluster).await?;
     cluster.output(&format!("kubectl create namespace {NAMESPACE}")).await?;
     let story = Story::watch(&cluster.client, NAMESPACE, cluster.started);
-    greet(cluster, &stand_ins, &release, &story).await?;
+    greet(cluster, &stand_ins, &story).await?;
     farewell(cluster, &stand_ins, &story).await?;
     println!("\n$ kubectl get swtask,swbox,swrepo");
     print!("{}", cluster.output(&format!("kubectl get swtask,swbox,swrepo --namespace {NAMESPACE}")).await?);
@@ -51,28 +51,21 @@ async fn tell(cluster: &Cluster) -> Result<()> {
     println!();
     release.test().await?;
     println!();
-    leader::hand_over(cluster, &stand_ins, &release, &story).await?;
+    leader::hand_over(cluster, &stand_ins, &story).await?;
     println!();
     release.upgrade().await?;
-    release.report().await?;
     println!();
     end(cluster, &stand_ins, &release).await
 }
 
 /// A Task in a sandbox of its own; the merge is told by a webhook delivery through the Service.
-async fn greet(
-    cluster: &Cluster,
-    stand_ins: &StandIns<'_>,
-    release: &Release<'_>,
-    story: &Story,
-) -> Result<()> {
+async fn greet(cluster: &Cluster, stand_ins: &StandIns<'_>, story: &Story) -> Result<()> {
     for sample in ["secrets", "repository", "task"] {
         apply(cluster, sample).await?;
     }
     story.repository("greeting").await?;
-    let url = release.webhook_url().await?;
-    stand_ins.hook(REPOSITORY, &url, WEBHOOK_SECRET).await?;
-    cluster.say(&format!("GitHub        webhook of {REPOSITORY} points at the Service: {url}"));
+    stand_ins.hook(REPOSITORY, WEBHOOK_URL, WEBHOOK_SECRET).await?;
+    cluster.say(&format!("GitHub        webhook of {REPOSITORY} points at the Service: {WEBHOOK_URL}"));
     merge(cluster, stand_ins, story, "greet").await
 }
 
@@ -132,5 +125,8 @@ async fn end(cluster: &Cluster, stand_ins: &StandIns<'_>, release: &Release<'_>)
 }
 
 async fn apply(cluster: &Cluster, sample: &str) -> Result<()> {
-    cluster.run(&format!("kubectl apply --namespace {NAMESPACE} -f deploy/samples/{sample}.yaml")).await
+    cluster
+        .run(&format!("kubectl apply --namespace {NAMESPACE} -f deploy/samples/{sample}.yaml"))
+        .await
+        .map(drop)
 }

@@ -1,15 +1,13 @@
 //! The chart as a release: installed, tested, upgraded, uninstalled with helm.
-//! The names are the chart's; what the test sets are the addresses of the stand-ins and the image it has loaded.
+//! The names are the chart's; what the test sets are the image it has loaded and where the stand-ins are.
 
-use crate::{
-    cluster::Cluster,
-    stand_ins::{StandIns, service_address},
-};
+use crate::{cluster::Cluster, stand_ins};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 pub const NAMESPACE: &str = "slipway-system";
-const NAME: &str = "slipway";
+/// The receiver as Pods reach it through the Service.
+pub const WEBHOOK_URL: &str = "http://slipway.slipway-system.svc:3000/api/webhooks/github";
 /// What belongs to the release, by the labels that every chart sets.
 const SELECTOR: &str = "app.kubernetes.io/instance=slipway";
 
@@ -19,64 +17,62 @@ pub struct Release<'c> {
 
 impl<'c> Release<'c> {
     /// `--wait`: until every Pod is ready.
-    pub async fn install(cluster: &'c Cluster, stand_ins: &StandIns<'_>) -> Result<Self> {
-        let chart = std::env::var("E2E_CHART").unwrap_or("charts/slipway".into());
+    pub async fn install(cluster: &'c Cluster) -> Result<Self> {
         let settings = [
-            ("GITHUB_API_URL", stand_ins.github_url()),
-            ("E2B_API_URL", stand_ins.e2b_api_url()),
-            ("E2B_SANDBOX_URL", stand_ins.e2b_sandbox_url()),
-            ("SLIPWAY_GITHUB_WRITE_INTERVAL", "500ms".to_owned()),
+            ("image.tag", "e2e"),
+            ("github.apiURL", stand_ins::GITHUB_URL),
+            ("github.writeInterval", "500ms"),
+            ("e2b.apiURL", stand_ins::E2B_API_URL),
+            ("e2b.sandboxURL", stand_ins::E2B_SANDBOX_URL),
         ]
-        .map(|(name, value)| format!(" --set controller.env.{name}={value}"))
+        .map(|(name, value)| format!(" --set {name}={value}"))
         .concat();
-        let install = format!(
-            "helm install {NAME} {chart} --namespace {NAMESPACE} --create-namespace --wait --timeout 2m{settings}"
-        );
-        cluster.run(&install).await?;
         let release = Self { cluster };
+        release
+            .helm("install", &format!("charts/slipway --create-namespace --wait --timeout 2m{settings}"))
+            .await?;
         release.report().await?;
         Ok(release)
     }
 
-    /// The receiver, as GitHub would reach it through the Service.
-    pub async fn webhook_url(&self) -> Result<String> {
-        let address = service_address(self.cluster, NAMESPACE, "slipway-webhook").await?;
-        Ok(format!("http://{address}/api/webhooks/github"))
-    }
-
     pub async fn test(&self) -> Result<()> {
-        self.cluster.run(&format!("helm test {NAME} --namespace {NAMESPACE} --timeout 1m")).await
+        let printed = self.helm("test", "--timeout 1m").await?;
+        ensure!(printed.contains("Phase:          Succeeded"), "the chart has no test that succeeded");
+        Ok(())
     }
 
+    /// Other settings: other Pods, one after the other.
     pub async fn upgrade(&self) -> Result<()> {
-        let chart = std::env::var("E2E_CHART").unwrap_or("charts/slipway".into());
-        let upgrade = format!(
-            "helm upgrade {NAME} {chart} --namespace {NAMESPACE} --reuse-values --wait --timeout 2m --set controller.env.RUST_LOG=debug"
-        );
-        self.cluster.run(&upgrade).await
+        let settings = "--reuse-values --set log.filter=slipway=debug --wait --timeout 2m";
+        self.helm("upgrade", &format!("charts/slipway {settings}")).await?;
+        self.report().await
     }
 
     /// Takes everything of the release away, and nothing else.
     pub async fn uninstall(&self) -> Result<()> {
-        self.cluster
-            .run(&format!("helm uninstall {NAME} --namespace {NAMESPACE} --wait --timeout 2m"))
-            .await?;
-        let kinds = "all,configmaps,secrets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,networkpolicies,poddisruptionbudgets";
+        self.helm("uninstall", "--wait --timeout 2m").await?;
+        let kinds = "all,configmaps,secrets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,\
+                     ingresses,networkpolicies,poddisruptionbudgets";
         let left = format!("kubectl get {kinds} --all-namespaces --selector {SELECTOR} --output name");
         let left = self.cluster.output(&left).await?;
         ensure!(left.trim().is_empty(), "left by helm uninstall: {left}");
-        self.cluster.say("nothing of the release is left");
+        self.cluster.say("helm          has left nothing of the release");
         Ok(())
     }
 
-    /// The Pods with their memory; none may have been restarted.
-    pub async fn report(&self) -> Result<()> {
+    async fn helm(&self, verb: &str, rest: &str) -> Result<String> {
+        self.cluster.run(&format!("helm {verb} slipway {rest} --namespace {NAMESPACE}")).await
+    }
+
+    /// Shows the Pods; none of their containers may have been restarted.
+    async fn report(&self) -> Result<()> {
         let pods = format!("kubectl get pods --namespace {NAMESPACE} --selector {SELECTOR} --output json");
         let pods: Value = serde_json::from_str(&self.cluster.output(&pods).await?)?;
         for pod in pods["items"].as_array().context("a list has items")? {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default();
-            ensure!(restarts == 0, "{name} was restarted {restarts} times");
+            for container in pod["status"]["containerStatuses"].as_array().into_iter().flatten() {
+                ensure!(container["restartCount"] == 0, "{name} was restarted: {container}");
+            }
             let phase = pod["status"]["phase"].as_str().unwrap_or_default();
             self.cluster.say(&format!("Pod           {name}: {phase}"));
         }

@@ -3,16 +3,16 @@
 
 use crate::cluster::Cluster;
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::core::v1::Service;
-use kube::Api;
 use serde_json::{Value, json};
 
-pub const NAMESPACE: &str = "stand-ins";
+const NAMESPACE: &str = "stand-ins";
+/// Where Pods find GitHub's API, E2B's API and the sandboxes.
+pub const GITHUB_URL: &str = "http://simulator.stand-ins.svc:9001";
+pub const E2B_API_URL: &str = "http://simulator.stand-ins.svc:9002";
+pub const E2B_SANDBOX_URL: &str = "http://simulator.stand-ins.svc:9003";
 
 pub struct StandIns<'c> {
     cluster: &'c Cluster,
-    /// The Service's address: the same everywhere, with cluster DNS or without.
-    address: String,
 }
 
 impl<'c> StandIns<'c> {
@@ -24,19 +24,7 @@ impl<'c> StandIns<'c> {
                 "kubectl rollout status deployment/simulator --namespace {NAMESPACE} --timeout 90s"
             ))
             .await?;
-        Ok(Self { cluster, address: service_address(cluster, NAMESPACE, "simulator").await? })
-    }
-
-    pub fn github_url(&self) -> String {
-        format!("http://{}:9001", self.address)
-    }
-
-    pub fn e2b_api_url(&self) -> String {
-        format!("http://{}:9002", self.address)
-    }
-
-    pub fn e2b_sandbox_url(&self) -> String {
-        format!("http://{}:9003", self.address)
+        Ok(Self { cluster })
     }
 
     /// Points the repository's webhook at `url`.
@@ -83,12 +71,4 @@ impl<'c> StandIns<'c> {
     fn path(&self, path: &str) -> String {
         format!("/api/v1/namespaces/{NAMESPACE}/services/simulator:control/proxy/{path}")
     }
-}
-
-/// The address that the cluster has given a Service.
-pub async fn service_address(cluster: &Cluster, namespace: &str, name: &str) -> Result<String> {
-    let services: Api<Service> = Api::namespaced(cluster.client.clone(), namespace);
-    let spec = services.get(name).await?.spec;
-    spec.and_then(|spec| spec.cluster_ip)
-        .with_context(|| format!("Service {namespace}/{name} has no address"))
 }

@@ -98,7 +98,9 @@ SystemdCgroup = false
             "enforceNodeAllocatable": ["pods"],
             "failCgroupV1": false,
             "failSwapOn": false,
-            // There is no DNS, neither here nor outside.
+            "clusterDNS": [self.address],
+            "clusterDomain": super::dns::DOMAIN,
+            // Nothing outside is reached.
             "resolvConf": "",
             // A full disk of the machine is no matter of this node.
             "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},

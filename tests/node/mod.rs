@@ -1,6 +1,7 @@
 //! A whole Kubernetes node in the namespaces that `run.sh` makes: control plane, scheduler, containerd, kubelet, kube-proxy.
 //! Included by path; builds on `tests/controlplane`. `files` says how each is configured, `image.sh` makes images.
 
+mod dns;
 mod files;
 
 use crate::controlplane::{ControlPlane, Options, User, of_node, process::Process};
@@ -13,6 +14,7 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
+use tokio::{net::UdpSocket, task::JoinHandle};
 
 /// The name it is registered under.
 pub const NAME: &str = "slipway-node";
@@ -25,6 +27,7 @@ pub struct Node {
     pub plane: ControlPlane,
     servers: Vec<Process>,
     places: Places,
+    dns: Option<JoinHandle<()>>,
 }
 
 impl Node {
@@ -44,9 +47,12 @@ impl Node {
         };
         // The slowest first: the container runtime starts meanwhile.
         let plane = ControlPlane::start(Options { node: Some(address), ..Options::default() }).await?;
-        let mut node = Self { plane, servers: Vec::new(), places };
+        let mut node = Self { plane, servers: Vec::new(), places, dns: None };
         node.start_containerd().await?;
         node.load(pause).await?;
+        let socket = UdpSocket::bind((address, 53)).await.context("the port of the cluster's DNS")?;
+        let client = node.plane.client(&User::Admin).await?;
+        node.dns = Some(tokio::spawn(dns::serve(socket, client)));
         node.start_kubernetes()?;
         node.wait_until_ready().await?;
         Ok(node)
