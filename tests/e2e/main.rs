@@ -4,7 +4,7 @@
 mod cluster;
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
-mod leader;
+mod interruption;
 #[path = "../node/mod.rs"]
 mod node;
 mod release;
@@ -51,9 +51,9 @@ async fn tell(cluster: &Cluster) -> Result<()> {
     println!();
     release.test().await?;
     println!();
-    leader::hand_over(cluster, &stand_ins, &story).await?;
+    interruption::delete_leader(cluster, &stand_ins, &story).await?;
     println!();
-    release.upgrade().await?;
+    interruption::upgrade(cluster, &stand_ins, &story, &release).await?;
     println!();
     end(cluster, &stand_ins, &release).await
 }

@@ -1,8 +1,12 @@
 //! The chart as a release: installed, tested, upgraded, uninstalled with helm.
 //! The names are the chart's; what the test sets are the image it has loaded and where the stand-ins are.
 
-use crate::{cluster::Cluster, stand_ins};
-use anyhow::{Context as _, Result, ensure};
+use crate::{
+    cluster::Cluster,
+    stand_ins,
+    world::{PATIENCE, WEBHOOK_SECRET, wait::within},
+};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 pub const NAMESPACE: &str = "slipway-system";
@@ -24,13 +28,17 @@ impl<'c> Release<'c> {
             ("github.writeInterval", "500ms"),
             ("e2b.apiURL", stand_ins::E2B_API_URL),
             ("e2b.sandboxURL", stand_ins::E2B_SANDBOX_URL),
+            ("test.webhookSecretRef.name", "webhook"),
         ]
         .map(|(name, value)| format!(" --set {name}={value}"))
         .concat();
-        let release = Self { cluster };
-        release
-            .helm("install", &format!("charts/slipway --create-namespace --wait --timeout 2m{settings}"))
+        cluster.output(&format!("kubectl create namespace {NAMESPACE}")).await?;
+        let secret = format!("--from-literal secret={WEBHOOK_SECRET}");
+        cluster
+            .output(&format!("kubectl create secret generic webhook {secret} --namespace {NAMESPACE}"))
             .await?;
+        let release = Self { cluster };
+        release.helm("install", &format!("charts/slipway --wait --timeout 2m{settings}")).await?;
         release.report().await?;
         Ok(release)
     }
@@ -43,7 +51,7 @@ impl<'c> Release<'c> {
 
     /// Other settings: other Pods, one after the other.
     pub async fn upgrade(&self) -> Result<()> {
-        let settings = "--reuse-values --set log.filter=slipway=debug --wait --timeout 2m";
+        let settings = "--reuse-values --set log.filter=slipway=debug --hide-notes --wait --timeout 2m";
         self.helm("upgrade", &format!("charts/slipway {settings}")).await?;
         self.report().await
     }
@@ -54,8 +62,13 @@ impl<'c> Release<'c> {
         let kinds = "all,configmaps,secrets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,\
                      ingresses,networkpolicies,poddisruptionbudgets";
         let left = format!("kubectl get {kinds} --all-namespaces --selector {SELECTOR} --output name");
-        let left = self.cluster.output(&left).await?;
-        ensure!(left.trim().is_empty(), "left by helm uninstall: {left}");
+        // helm waits for what it has made itself; the Pods end a little later.
+        let gone = within(PATIENCE, "the end of all that belongs to the release", || async {
+            self.cluster.output(&left).await.ok().filter(|left| left.trim().is_empty())
+        });
+        if let Err(error) = gone.await {
+            bail!("{error}; left: {}", self.cluster.output(&left).await?);
+        }
         self.cluster.say("helm          has left nothing of the release");
         Ok(())
     }
@@ -64,7 +77,7 @@ impl<'c> Release<'c> {
         self.cluster.run(&format!("helm {verb} slipway {rest} --namespace {NAMESPACE}")).await
     }
 
-    /// Shows the Pods; none of their containers may have been restarted.
+    /// Shows the Pods with their memory; none of their containers may have been restarted.
     async fn report(&self) -> Result<()> {
         let pods = format!("kubectl get pods --namespace {NAMESPACE} --selector {SELECTOR} --output json");
         let pods: Value = serde_json::from_str(&self.cluster.output(&pods).await?)?;
@@ -73,7 +86,10 @@ impl<'c> Release<'c> {
             for container in pod["status"]["containerStatuses"].as_array().into_iter().flatten() {
                 ensure!(container["restartCount"] == 0, "{name} was restarted: {container}");
             }
-            let phase = pod["status"]["phase"].as_str().unwrap_or_default();
+            // Those of before an upgrade take their time to end.
+            let ends = pod["metadata"]["deletionTimestamp"].is_string();
+            let phase =
+                if ends { "Terminating" } else { pod["status"]["phase"].as_str().unwrap_or_default() };
             self.cluster.say(&format!("Pod           {name}: {phase}"));
         }
         Ok(())
