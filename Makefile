@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 CARGO ?= cargo
 
-.PHONY: help demo test tools controlplane build fmt-check clippy unit integration sdk docs crds chart fmt
+.PHONY: help demo test tools controlplane build fmt-check clippy unit integration sdk e2e docs crds chart fmt
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ sdk: ## The stand-ins, checked by the official SDKs
 	tests/sdk/octokit/run.sh
 	tests/sdk/e2b-js/run.sh
 	tests/sdk/e2b-python/run.sh
+
+e2e: ## The chart on a whole cluster: kind where there is docker, else, as root, a node of this machine
+	CARGO=$(CARGO) tests/e2e/run.sh
 
 crds: ## Regenerate crds/ from the Rust types
 	$(CARGO) run --quiet --bin slipway -- crds > crds/slipway.dev.yaml

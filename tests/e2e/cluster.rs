@@ -74,6 +74,16 @@ impl Cluster {
         Ok(printed)
     }
 
+    /// The node's own servers and their memory; nothing on kind, whose node is a container of docker.
+    pub fn say_memory(&self) {
+        if let Some(node) = &self.node {
+            let megabytes = node.resident_kilobytes() / 1024;
+            self.say(&format!(
+                "node          control plane, containerd, kubelet and kube-proxy hold {megabytes} MB"
+            ));
+        }
+    }
+
     /// Runs a command line of words without quotes.
     pub async fn output(&self, line: &str) -> Result<String> {
         let mut words = line.split_whitespace();
@@ -114,18 +124,6 @@ impl Cluster {
         }
         all
     }
-
-    /// Megabytes of memory that the node's own servers hold.
-    pub fn node_memory(&self) -> Option<u64> {
-        let pids = self.node.as_ref()?.pids();
-        Some(pids.into_iter().filter_map(resident_kilobytes).sum::<u64>() / 1024)
-    }
-}
-
-fn resident_kilobytes(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 fn variable(name: &str) -> Result<String> {

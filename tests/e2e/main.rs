@@ -48,6 +48,8 @@ async fn tell(cluster: &Cluster) -> Result<()> {
     println!("\n$ kubectl get swtask,swbox,swrepo");
     print!("{}", cluster.output(&format!("kubectl get swtask,swbox,swrepo --namespace {NAMESPACE}")).await?);
     files(&stand_ins).await?;
+    release.say_memory().await?;
+    cluster.say_memory();
     println!();
     release.test().await?;
     println!();

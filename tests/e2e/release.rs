@@ -77,7 +77,26 @@ impl<'c> Release<'c> {
         self.cluster.run(&format!("helm {verb} slipway {rest} --namespace {NAMESPACE}")).await
     }
 
-    /// Shows the Pods with their memory; none of their containers may have been restarted.
+    /// What kubelet says of the containers' memory.
+    pub async fn say_memory(&self) -> Result<()> {
+        let nodes = self.cluster.output("kubectl get nodes --output name").await?;
+        let node = nodes.trim().strip_prefix("node/").context("the cluster has one node")?;
+        let summary = format!("kubectl get --raw /api/v1/nodes/{node}/proxy/stats/summary");
+        let summary: Value = serde_json::from_str(&self.cluster.output(&summary).await?)?;
+        let pods = summary["pods"].as_array().context("a summary lists Pods")?;
+        for pod in pods.iter().filter(|pod| pod["podRef"]["namespace"] == NAMESPACE) {
+            let containers = pod["containers"].as_array().into_iter().flatten().map(|container| {
+                let bytes = container["memory"]["rssBytes"].as_u64().unwrap_or_default();
+                format!("{} {} MB", container["name"].as_str().unwrap_or_default(), bytes >> 20)
+            });
+            let containers: Vec<String> = containers.collect();
+            let name = pod["podRef"]["name"].as_str().unwrap_or_default();
+            self.cluster.say(&format!("Pod           {name}: {}", containers.join(", ")));
+        }
+        Ok(())
+    }
+
+    /// Shows the Pods; none of their containers may have been restarted.
     async fn report(&self) -> Result<()> {
         let pods = format!("kubectl get pods --namespace {NAMESPACE} --selector {SELECTOR} --output json");
         let pods: Value = serde_json::from_str(&self.cluster.output(&pods).await?)?;

@@ -24,6 +24,7 @@ on_node() {
   # Before minutes of building: says what this machine lacks.
   tests/node/run.sh
   tests/controlplane/build.sh node helm
+  say "building the operator, the stand-ins and their images"
   "$cargo" build --quiet --package slipway --bin slipway --example e2e
   "$cargo" build --quiet --package slipway-simulator
   tests/e2e/images.sh "$images" slipway slipway-simulator pause

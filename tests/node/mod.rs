@@ -158,10 +158,17 @@ impl Node {
         self.servers.iter().map(Process::log_tail).collect()
     }
 
-    /// Name and process id of each server.
-    pub fn pids(&self) -> Vec<u32> {
-        self.plane.pids().into_iter().chain(self.servers.iter().map(Process::pid)).collect()
+    /// Memory of all servers, without the Pods'.
+    pub fn resident_kilobytes(&self) -> u64 {
+        let pids = self.plane.pids().into_iter().chain(self.servers.iter().map(Process::pid));
+        pids.filter_map(resident_kilobytes).sum()
     }
+}
+
+fn resident_kilobytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 fn variable(name: &str) -> Result<String> {
