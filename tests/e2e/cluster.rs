@@ -110,19 +110,17 @@ impl Cluster {
 
     /// What helps to see why something failed.
     pub async fn evidence(&self) -> String {
-        let mut all = String::new();
+        let mut all = Vec::new();
         for line in [
             "kubectl get pods,services,endpointslices,leases --all-namespaces --output wide",
             "kubectl get events --all-namespaces --sort-by .lastTimestamp",
             "kubectl logs --namespace slipway-system --selector app.kubernetes.io/name=slipway --prefix --tail 40",
         ] {
             let shown = self.output(line).await.unwrap_or_else(|error| format!("{error:#}"));
-            all += &format!("\n$ {line}\n{shown}");
+            all.push(format!("\n$ {line}\n{shown}"));
         }
-        if let Some(node) = &self.node {
-            all += &node.log_tails();
-        }
-        all
+        all.extend(self.node.as_ref().map(Node::log_tails));
+        all.concat()
     }
 }
 

@@ -41,7 +41,7 @@ on_kind() {
   "$cargo" build --quiet --package slipway-simulator
   tests/e2e/images.sh "$images" slipway-simulator
   kind_name="slipway-e2e-$$"
-  trap 'kind delete cluster --name "$kind_name"; rm -rf "$images"' EXIT
+  trap 'kind delete cluster --name "$kind_name" --kubeconfig "$images/kubeconfig"; rm -rf "$images"' EXIT
   kind create cluster --name "$kind_name" --kubeconfig "$images/kubeconfig" --wait 2m
   kind load docker-image slipway:e2e --name "$kind_name"
   kind load image-archive "$images/slipway-simulator.tar" --name "$kind_name"

@@ -55,11 +55,11 @@ impl<'c> StandIns<'c> {
 
     /// Counters and live objects of both.
     pub async fn state(&self) -> Result<Value> {
-        self.ask(http::Request::get(self.path("state")).body(Vec::new())?).await
+        self.ask(http::Request::get(proxied("state")).body(Vec::new())?).await
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        self.ask(http::Request::post(self.path(path)).body(serde_json::to_vec(body)?)?).await
+        self.ask(http::Request::post(proxied(path)).body(serde_json::to_vec(body)?)?).await
     }
 
     async fn ask(&self, request: http::Request<Vec<u8>>) -> Result<Value> {
@@ -67,8 +67,9 @@ impl<'c> StandIns<'c> {
         let answer = self.cluster.client.request_text(request).await.context(what)?;
         Ok(serde_json::from_str(&answer)?)
     }
+}
 
-    fn path(&self, path: &str) -> String {
-        format!("/api/v1/namespaces/{NAMESPACE}/services/simulator:control/proxy/{path}")
-    }
+/// A path of the control side, through the API server.
+fn proxied(path: &str) -> String {
+    format!("/api/v1/namespaces/{NAMESPACE}/services/simulator:control/proxy/{path}")
 }

@@ -41,9 +41,9 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.internal.v1.
 address = {socket}
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{PAUSE}"
-# The images are all there, and nothing can be pulled.
+# A profile would be loaded into the machine's kernel, and stay there.
 disable_apparmor = true
-# Without it nobody may lower a score here, and no container starts.
+# In a container not even root may lower a score: without this no Pod would start there.
 restrict_oom_score_adj = true
 netns_mounts_under_state_dir = true
 [plugins."io.containerd.grpc.v1.cri".cni]

@@ -14,7 +14,7 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
-use tokio::{net::UdpSocket, task::JoinHandle};
+use tokio::net::UdpSocket;
 
 /// The name it is registered under.
 pub const NAME: &str = "slipway-node";
@@ -27,7 +27,6 @@ pub struct Node {
     pub plane: ControlPlane,
     servers: Vec<Process>,
     places: Places,
-    dns: Option<JoinHandle<()>>,
 }
 
 impl Node {
@@ -45,14 +44,14 @@ impl Node {
             cni_plugins: variable("SLIPWAY_NODE_CNI")?.into(),
             address,
         };
-        // The slowest first: the container runtime starts meanwhile.
         let plane = ControlPlane::start(Options { node: Some(address), ..Options::default() }).await?;
-        let mut node = Self { plane, servers: Vec::new(), places, dns: None };
+        let mut node = Self { plane, servers: Vec::new(), places };
         node.start_containerd().await?;
         node.load(pause).await?;
         let socket = UdpSocket::bind((address, 53)).await.context("the port of the cluster's DNS")?;
         let client = node.plane.client(&User::Admin).await?;
-        node.dns = Some(tokio::spawn(dns::serve(socket, client)));
+        // Until this process ends, as everything of the node.
+        tokio::spawn(dns::serve(socket, client));
         node.start_kubernetes()?;
         node.wait_until_ready().await?;
         Ok(node)

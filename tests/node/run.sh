@@ -65,20 +65,21 @@ remove_abandoned() {
   done
 }
 
-# What a node might leave on this machine.
+# What a node might leave on this machine. Other runs of this script are none of our business.
 state_of_machine() {
   local root file
   echo "network namespaces:"; ip netns list
-  echo "interfaces:"; ip -oneline link show type bridge; ip -oneline link show type veth
   echo "mounts:"; cut -d ' ' -f 5 /proc/self/mountinfo
   echo "cgroups:"
-  for root in $(cgroup_roots); do find "$root" -type d | grep -E 'slipway-node|kubepods|cri-containerd' || true; done
+  for root in $(cgroup_roots); do
+    find "$root" -type d | sed "s|/$name|/ours|" | grep -v /slipway-node- | grep -E '/ours|kubepods|cri-containerd' || true
+  done
   echo "sysctls:"
   for file in kernel/panic kernel/panic_on_oops vm/overcommit_memory kernel/keys/root_maxkeys kernel/keys/root_maxbytes net/ipv4/ip_forward; do
     echo "$file $(cat "/proc/sys/$file")"
   done
   echo "files:"; find /var/lib/kubelet /var/lib/cni /var/log/pods /var/log/containers /etc/cni /opt/containerd /run/netns /run/containerd \
-    /usr/libexec/kubernetes /tmp/slipway-node-* -maxdepth 1 2>/dev/null || true
+    /usr/libexec/kubernetes "/tmp/$name" -maxdepth 1 2>/dev/null || true
 }
 
 clean_up() {
