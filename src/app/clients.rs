@@ -69,8 +69,8 @@ impl Clients {
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let http = http_client()?;
-        let namespace = config.cluster.namespace.as_deref().unwrap_or(kubernetes.default_namespace());
-        let (elector, leadership) = Elector::new(kubernetes.clone(), namespace, instance(), metrics.clone());
+        let serves = config.cluster.namespace.as_deref();
+        let (elector, leadership) = Elector::new(kubernetes.clone(), serves, instance(), metrics.clone());
         let in_flight = TaskTracker::new();
         let leading = leave(leadership.clone(), in_flight.clone(), stop.clone());
         let behind = |api| service(&http, api, metrics, &leading);

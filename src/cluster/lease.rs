@@ -21,8 +21,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// The Lease's name, in the namespace that is served, else in the operator's own.
-pub const NAME: &str = "slipway-controller";
+/// Field manager of the Lease, and its name.
+const NAME: &str = "slipway-controller";
 /// Others may take a Lease that they have not seen change for this long. client-go's and Kubernetes' own default.
 const DURATION: Duration = Duration::from_secs(15);
 /// A holder leads for this long after it sent its last successful renewal. Shorter than [`DURATION`]: the difference is
@@ -76,20 +76,31 @@ impl Leadership {
 /// Tries to hold the Lease as long as it runs.
 pub struct Elector {
     api: Api<Lease>,
+    name: String,
     identity: String,
     until: watch::Sender<Option<Instant>>,
     metrics: Metrics,
 }
 
 impl Elector {
+    /// The Lease is in the operator's own namespace: one in a namespace that is being deleted is gone for good, and with it
+    /// whoever could release what else is there. An operator that serves another namespace only has one of its own.
+    ///
     /// `identity` names this process among the candidates. A process that finds its own identity in the Lease takes it
     /// at once, so two processes must never share one at the same time.
-    pub fn new(client: Client, namespace: &str, identity: String, metrics: Metrics) -> (Self, Leadership) {
+    pub fn new(
+        client: Client,
+        serves: Option<&str>,
+        identity: String,
+        metrics: Metrics,
+    ) -> (Self, Leadership) {
         let (sender, until) = watch::channel(None);
-        (
-            Self { api: Api::namespaced(client, namespace), identity, until: sender, metrics },
-            Leadership { until },
-        )
+        let name = match serves {
+            Some(namespace) if namespace != client.default_namespace() => format!("{NAME}-{namespace}"),
+            _ => NAME.to_owned(),
+        };
+        let api = Api::default_namespaced(client);
+        (Self { api, name, identity, until: sender, metrics }, Leadership { until })
     }
 
     /// Until `stop`; then the Lease is released as soon as the external writes `in_flight` have been answered.
@@ -99,7 +110,7 @@ impl Elector {
                 () = stop.cancelled() => return,
                 taken = self.stand_by() => taken,
             };
-            tracing::info!(identity = self.identity, "leading: this replica holds the Lease {NAME}");
+            tracing::info!(lease = self.name, identity = self.identity, "leading");
             self.metrics.leading(true);
             let held = self.lead(lease, until, &stop).await;
             if let Some(lease) = held {
@@ -119,7 +130,7 @@ impl Elector {
 
     /// Waits for the Lease to be free, and takes it: the Lease as written, and until when it makes this process lead.
     async fn stand_by(&self) -> (Lease, Instant) {
-        let mut changes = pin!(watch_object(self.api.clone(), NAME).default_backoff());
+        let mut changes = pin!(watch_object(self.api.clone(), &self.name).default_backoff());
         let mut seen: Option<Seen> = None;
         let mut not_before = Instant::now();
         loop {
@@ -131,7 +142,7 @@ impl Elector {
                             not_before = Instant::now();
                         }
                     }
-                    Err(error) => tracing::warn!(%error, "the Lease {NAME} can't be watched; trying again"),
+                    Err(error) => tracing::warn!(lease = self.name, %error, "the Lease can't be watched; trying again"),
                 },
                 () = until(due) => {
                     let started = Instant::now();
@@ -140,7 +151,7 @@ impl Elector {
                         Ok(Held::Others(lease)) => {
                             Seen::renew(&mut seen, lease);
                         }
-                        Err(error) => tracing::warn!(%error, "the Lease {NAME} can't be taken; trying again"),
+                        Err(error) => tracing::warn!(lease = self.name, %error, "the Lease can't be taken; trying again"),
                     }
                     not_before = Instant::now() + RETRY;
                 }
@@ -163,10 +174,12 @@ impl Elector {
                 Ok(Held::Others(Some(newer))) if holder(&newer) == Some(&self.identity) => lease = newer,
                 Ok(Held::Others(other)) => {
                     let holder = other.as_ref().and_then(holder).unwrap_or("nobody");
-                    tracing::warn!(holder, "another replica has taken the Lease {NAME}");
+                    tracing::warn!(lease = self.name, holder, "another replica has taken the Lease");
                     return None;
                 }
-                Err(error) => tracing::warn!(%error, "the Lease {NAME} can't be renewed; trying again"),
+                Err(error) => {
+                    tracing::warn!(lease = self.name, %error, "the Lease can't be renewed; trying again")
+                }
             }
         }
         None
@@ -174,11 +187,11 @@ impl Elector {
 
     /// Writes us into the Lease as it was seen, or into a new one.
     async fn take(&self, seen: Option<&Lease>) -> Result<Held, Error> {
-        let wanted = held_by(seen, &self.identity, Timestamp::now());
+        let wanted = held_by(seen, &self.name, &self.identity, Timestamp::now());
         match self.write(&wanted).await {
             Ok(lease) => Ok(Held::Ours(lease)),
             Err(Error::Conflict(_) | Error::NotFound(_)) => {
-                let current = within(self.api.get_opt(NAME)).await?;
+                let current = within(self.api.get_opt(&self.name)).await?;
                 Ok(Held::Others(current))
             }
             Err(error) => Err(error),
@@ -193,11 +206,13 @@ impl Elector {
         spec.renew_time = Some(MicroTime(Timestamp::now()));
         lease.spec = Some(spec);
         match timeout(RELEASE_DEADLINE, self.write(&lease)).await {
-            Ok(Ok(_)) => tracing::info!(identity = self.identity, "the Lease {NAME} is released"),
+            Ok(Ok(_)) => tracing::info!(lease = self.name, identity = self.identity, "the Lease is released"),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the Lease {NAME} is not released and runs out by itself")
+                tracing::warn!(lease = self.name, %error, "the Lease is not released and runs out by itself")
             }
-            Err(_) => tracing::warn!("the Lease {NAME} is not released in time and runs out by itself"),
+            Err(_) => {
+                tracing::warn!(lease = self.name, "the Lease is not released in time and runs out by itself")
+            }
         }
     }
 
@@ -205,7 +220,7 @@ impl Elector {
     async fn write(&self, lease: &Lease) -> Result<Lease, Error> {
         let params = PostParams { field_manager: Some(NAME.into()), ..PostParams::default() };
         if lease.resource_version().is_some() {
-            within(self.api.replace(NAME, &params, lease)).await
+            within(self.api.replace(&self.name, &params, lease)).await
         } else {
             within(self.api.create(&params, lease)).await
         }
@@ -254,9 +269,9 @@ fn holder(lease: &Lease) -> Option<&str> {
 }
 
 /// The Lease with us as its holder: what is not ours in it stays as it was.
-fn held_by(seen: Option<&Lease>, identity: &str, now: Timestamp) -> Lease {
+fn held_by(seen: Option<&Lease>, name: &str, identity: &str, now: Timestamp) -> Lease {
     let mut lease = seen.cloned().unwrap_or_else(|| Lease {
-        metadata: ObjectMeta { name: Some(NAME.into()), ..ObjectMeta::default() },
+        metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() },
         spec: None,
     });
     let takes_over = holder(&lease) != Some(identity);
@@ -291,7 +306,7 @@ mod tests {
     use super::*;
 
     fn lease(holder: &str, version: &str) -> Lease {
-        let mut lease = held_by(None, holder, Timestamp::UNIX_EPOCH);
+        let mut lease = held_by(None, NAME, holder, Timestamp::UNIX_EPOCH);
         lease.metadata.resource_version = Some(version.into());
         lease
     }
@@ -343,16 +358,16 @@ mod tests {
     #[test]
     fn taking_over_counts_a_transition_and_renewing_does_not() {
         let spec = |lease: &Lease| lease.spec.clone().unwrap_or_default();
-        let first = held_by(None, "a", Timestamp::UNIX_EPOCH);
+        let first = held_by(None, NAME, "a", Timestamp::UNIX_EPOCH);
         assert_eq!(spec(&first).lease_transitions, Some(0));
         let later = Timestamp::UNIX_EPOCH + Duration::from_secs(2);
-        let renewed = held_by(Some(&first), "a", later);
+        let renewed = held_by(Some(&first), NAME, "a", later);
         assert_eq!(
             (spec(&renewed).lease_transitions, spec(&renewed).acquire_time),
             (Some(0), spec(&first).acquire_time)
         );
         assert_eq!(spec(&renewed).renew_time, Some(MicroTime(later)));
-        let taken = held_by(Some(&renewed), "b", later);
+        let taken = held_by(Some(&renewed), NAME, "b", later);
         assert_eq!(
             (spec(&taken).lease_transitions, spec(&taken).acquire_time),
             (Some(1), Some(MicroTime(later)))

@@ -57,13 +57,12 @@ async fn terminated_in_the_middle_of_work_it_goes_on() -> Result<()> {
     Ok(())
 }
 
-/// Every write in the namespace by the operator and the test, but for the Lease, which is renewed every 2 s.
+/// Every write in the namespace by the operator and the test.
 async fn writes(world: &World) -> Result<Vec<String>> {
     let log = world.plane.audit_log().await?;
     let mine = log.iter().filter(|event| {
         event.is_write()
             && event.object_ref.namespace == world.namespace
-            && event.object_ref.resource != "leases"
             // Kubernetes' own controllers furnish a new namespace when they get to it.
             && !event.user.username.starts_with("system:")
     });

@@ -11,9 +11,6 @@ use kube::Api;
 use slipway_simulator::core::Call;
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-/// The Lease as a holder leaves it to the next one: README and `kubectl get lease` call it so.
-const LEASE: &str = "slipway-controller";
-
 /// A controller process with a name of its own.
 pub struct Replica {
     pub process: Process,
@@ -82,8 +79,9 @@ fn as_localhost(world: &World) -> Vec<(String, String)> {
 
 /// Who holds the Lease; empty: nobody.
 pub async fn holder(world: &World) -> Result<String> {
-    let leases: Api<Lease> = Api::namespaced(world.client.clone(), &world.namespace);
-    let lease = leases.get(LEASE).await?;
+    // In the operator's own namespace, which outside a cluster is the kubeconfig's.
+    let leases: Api<Lease> = Api::default_namespaced(world.client.clone());
+    let lease = leases.get(&format!("slipway-controller-{}", world.namespace)).await?;
     Ok(lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default())
 }
 

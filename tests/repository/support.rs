@@ -171,6 +171,7 @@ pub fn has(status: &RepositoryStatus, type_: &str) -> bool {
 /// The rights the controllers need, and no others.
 async fn grant(server: &ControlPlane, user: &User) -> Result<()> {
     let name = user.name();
+    let lease = name.replace("operator", "slipway-controller");
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name},
         "rules": [
@@ -180,7 +181,7 @@ async fn grant(server: &ControlPlane, user: &User) -> Result<()> {
             {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
             {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
             {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["slipway-controller"], "verbs": ["get", "list", "watch", "update"]},
+            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [lease], "verbs": ["get", "list", "watch", "update"]},
         ]
     });
     let binding = json!({
