@@ -39,7 +39,8 @@ docs:
 unit:
 	$(CARGO) test --workspace --lib --bins
 
-integration: controlplane
+integration:
+	@tests/controlplane/build.sh helm
 	CARGO=$(CARGO) tests/integration.sh
 
 sdk: ## The stand-ins, checked by the official SDKs
@@ -53,5 +54,7 @@ e2e: ## The chart on a whole cluster: kind where there is docker, else, as root,
 crds: ## Regenerate crds/ from the Rust types
 	$(CARGO) run --quiet --bin slipway -- crds > crds/slipway.dev.yaml
 
-chart: crds ## Regenerate what the chart copies: its CRDs
+chart: crds ## Regenerate the chart's CRDs, and the kustomize base from the chart
 	cp crds/slipway.dev.yaml charts/slipway/files/crds.yaml
+	@tests/controlplane/build.sh helm
+	deploy/kustomize/generate.sh > deploy/kustomize/base/slipway.yaml
