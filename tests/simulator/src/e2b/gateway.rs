@@ -53,7 +53,10 @@ impl Api for Gateway {
         if port != ENVD_PORT {
             return port_closed(&id, &port);
         }
-        envd.handle(self.0.now(), request).await
+        let stopped = envd.disconnect.clone();
+        let answer = envd.handle(self.0.now(), request).await;
+        // The machine went away meanwhile, and its envd with it: what that still said about itself reaches nobody.
+        if stopped.is_cancelled() { not_found(&id) } else { answer }
     }
 }
 
