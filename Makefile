@@ -49,7 +49,7 @@ sdk: ## The stand-ins, checked by the official SDKs
 	tests/sdk/e2b-python/run.sh
 
 e2e: ## The chart on a whole cluster: kind where there is docker, else, as root, a node of this machine
-	CARGO=$(CARGO) tests/e2e/run.sh
+	@CARGO=$(CARGO) tests/e2e/run.sh
 
 crds: ## Regenerate crds/ from the Rust types
 	$(CARGO) run --quiet --bin slipway -- crds > crds/slipway.dev.yaml

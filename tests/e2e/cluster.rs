@@ -2,7 +2,7 @@
 //! Either a node that this process starts (`tests/node`), or one that `run.sh` has made with kind.
 
 use crate::{
-    controlplane::{User, of_node},
+    controlplane::{Binaries, User, of_node},
     node::Node,
     world::story::say,
 };
@@ -42,18 +42,14 @@ impl Cluster {
             // A name of its own, so that nobody's cluster is taken by mistake.
             (variable("SLIPWAY_E2E_KUBECONFIG")?.into(), None)
         };
-        let path = std::env::var_os("PATH").context("PATH is not set")?;
-        let path = match &node {
-            // Those that `build.sh` has made.
-            Some(_) => std::env::join_paths(
-                of_node("kubelet")?
-                    .parent()
-                    .map(PathBuf::from)
-                    .into_iter()
-                    .chain(std::env::split_paths(&path)),
-            )?,
-            None => path,
-        };
+        let mut path: Vec<PathBuf> =
+            std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
+        if node.is_some() {
+            // The pinned kubectl, and helm beside the node's tools.
+            let tools = [Binaries::find()?.kubectl, of_node("kubelet")?];
+            path.splice(..0, tools.iter().filter_map(|tool| tool.parent()).map(PathBuf::from));
+        }
+        let path = std::env::join_paths(path)?;
         let config = Kubeconfig::read_from(&kubeconfig)?;
         let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
         let client = Client::try_from(config)?;
@@ -114,7 +110,7 @@ impl Cluster {
         for line in [
             "kubectl get pods,services,endpointslices,leases --all-namespaces --output wide",
             "kubectl get events --all-namespaces --sort-by .lastTimestamp",
-            "kubectl logs --namespace slipway-system --selector app.kubernetes.io/name=slipway --prefix --tail 40",
+            "kubectl logs --namespace slipway-system --selector app.kubernetes.io/name=slipway --all-containers --prefix --tail 40",
         ] {
             let shown = self.output(line).await.unwrap_or_else(|error| format!("{error:#}"));
             all.push(format!("\n$ {line}\n{shown}"));
