@@ -73,4 +73,5 @@ pub mod reason {
     pub const TOO_LARGE: &str = "TooLarge";
     pub const WAITING_FOR_SANDBOX: &str = "WaitingForSandbox";
     pub const WAITING_FOR_SPOOL: &str = "WaitingForSpool";
+    pub const WEBHOOK_SECRET_TOO_SHORT: &str = "WebhookSecretTooShort";
 }

@@ -61,7 +61,9 @@ impl Inner {
         check: &mut Check<'_>,
     ) -> Result<Vec<Arc<TrackedRepository>>, Answer> {
         let repositories = self.projection.repositories(Repositories::all).ok_or(NOT_SYNCED)?;
-        if check.is_authentic(&repositories).await? { Ok(repositories) } else { Err(Answer::Unsigned) }
+        let authentic = check.is_authentic(&repositories).await;
+        self.tell_of_short_secrets(&repositories);
+        if authentic? { Ok(repositories) } else { Err(Answer::Unsigned) }
     }
 
     /// The route for pings: signed like a delivery, whatever the body says.

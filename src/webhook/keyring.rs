@@ -5,6 +5,7 @@ use super::{
     admission::Signed,
     answer::Answer,
     bucket::Bucket,
+    complaints::Complaints,
     repositories::{SecretSource, TrackedRepository},
 };
 use crate::cluster::{Error, SecretValues, Secrets};
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 /// Keys of a Secret that hold credentials of another kind, whatever Secret they are in.
 const NOT_WEBHOOK_SECRETS: [&str; 5] = ["token", "appID", "installationID", "privateKey", "apiKey"];
 /// Shorter values, in bytes, can be guessed.
-const SHORTEST: usize = 16;
+pub(super) const SHORTEST: usize = 16;
 /// Deliveries per second that may try every secret, because they name no hook that we know.
 const TRIES_PER_SECOND: u32 = 20;
 /// A Secret is read past the cache because a signature failed, or asked for again after a refusal, at most this often.
@@ -35,6 +36,7 @@ pub(super) struct Keyring {
     bucket: Bucket,
     reread: Recent,
     denied: Recent,
+    pub(super) complaints: Complaints,
 }
 
 /// What was done about a Secret during the last [`REREAD`].
@@ -66,6 +68,7 @@ impl Keyring {
             bucket: Bucket::new(TRIES_PER_SECOND),
             reread: Recent::default(),
             denied: Recent::default(),
+            complaints: Complaints::default(),
         }
     }
 
@@ -80,6 +83,7 @@ impl Keyring {
             SecretSource::OperatorWide => Ok(self.operator_wide.is_some()),
             SecretSource::Own(namespace, name) => {
                 let values = self.secrets.get(namespace, name).await?;
+                self.note_short(source, values.as_deref());
                 Ok(values.is_some_and(|values| usable(&values).next().is_some()))
             }
         }
@@ -114,11 +118,22 @@ impl Keyring {
         name: &str,
         signed: &Signed,
     ) -> Result<bool, Error> {
-        let known = verifies(signed, self.secrets.get(namespace, name).await?.as_deref());
-        if known || !self.reread.insert(source) {
-            return Ok(known);
+        let known = self.secrets.get(namespace, name).await?;
+        self.note_short(source, known.as_deref());
+        let verified = verifies(signed, known.as_deref());
+        if verified || !self.reread.insert(source) {
+            return Ok(verified);
         }
-        Ok(verifies(signed, self.secrets.fresh(namespace, name).await?.as_deref()))
+        let fresh = self.secrets.fresh(namespace, name).await?;
+        self.note_short(source, fresh.as_deref());
+        Ok(verifies(signed, fresh.as_deref()))
+    }
+
+    fn note_short(&self, source: &SecretSource, values: Option<&SecretValues>) {
+        let short = values.into_iter().flat_map(SecretValues::iter).filter(|(key, value)| {
+            !NOT_WEBHOOK_SECRETS.contains(key) && value.expose_secret().len() < SHORTEST
+        });
+        self.complaints.note(source, short.map(|(key, _)| key.to_owned()).collect());
     }
 }
 

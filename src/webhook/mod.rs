@@ -4,6 +4,7 @@
 mod admission;
 mod answer;
 mod bucket;
+mod complaints;
 mod delivery;
 mod health;
 mod keyring;

@@ -23,6 +23,7 @@ pub(super) enum SecretSource {
 pub(super) struct TrackedRepository {
     pub(super) namespace: String,
     pub(super) name: String,
+    pub(super) uid: Option<String>,
     id: Option<i64>,
     owner_id: Option<i64>,
     /// `owner/name` of the spec, in lower case.
@@ -44,6 +45,7 @@ impl TrackedRepository {
         Self {
             namespace,
             name,
+            uid: repository.uid(),
             id: status.and_then(|status| status.repository_id),
             owner_id: status.and_then(|status| status.owner_id),
             spec_name: format!("{}/{}", spec.owner, spec.name).to_lowercase(),

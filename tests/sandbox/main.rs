@@ -11,4 +11,5 @@ mod deletion;
 mod life;
 mod operator;
 mod refusal;
+mod shell;
 mod world;

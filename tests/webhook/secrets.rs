@@ -8,6 +8,8 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
+use k8s_openapi::api::events::v1::Event;
+use kube::{Api, api::ListParams};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -66,6 +68,21 @@ async fn what_is_no_webhook_secret_signs_nothing() -> Result<()> {
         ensure!(ping(&world, good).await? == 200, "{good}");
     }
     ensure!(ping(&world, "from a file, with a newline\n").await? == 401);
+
+    // Whoever put the short one there is told so, once, without a word of it.
+    let events: Api<Event> = Api::namespaced(world.client.clone(), &world.namespace);
+    let told = eventually("the Warning about the short value", || async {
+        let told = events.list(&ListParams::default()).await.ok()?.items;
+        told.into_iter().find(|event| event.reason.as_deref() == Some("WebhookSecretTooShort"))
+    })
+    .await?;
+    let (note, about) = (told.note.clone().unwrap_or_default(), told.regarding.clone().unwrap_or_default());
+    ensure!(told.type_.as_deref() == Some("Warning") && about.name.as_deref() == Some("repo"), "{told:?}");
+    ensure!(
+        note.contains("Secret hook") && note.contains("ignored: short.") && !note.contains("fifteen"),
+        "{note}"
+    );
+    ensure!(told.series.is_none(), "told more than once: {told:?}");
     world.end().await
 }
 

@@ -1,0 +1,134 @@
+//! The shell around every reconcile, with a reconciler that misbehaves: it panics, hangs, or may not write.
+//! Neighbours: `world` gives the namespace; the controllers' own tests never come to these places.
+
+use crate::world::World;
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use kube::{ResourceExt as _, runtime::Controller};
+use serde_json::json;
+use slipway::{
+    api::{Sandbox, SandboxStatus},
+    cluster::Events,
+    controllers::shell::{Reconciler, Shell},
+    domain::plan::{Next, Plan},
+    telemetry::{self, Api, CallError, CallLayer, Metrics},
+};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use tower::ServiceExt as _;
+
+const DEADLINE: Duration = Duration::from_millis(300);
+
+/// Behaves as the object's name says, and counts what it gets to.
+#[derive(Clone, Default)]
+struct Misbehaving(Arc<Mutex<BTreeMap<String, usize>>>);
+
+impl Misbehaving {
+    fn count(&self, what: &str, object: &Sandbox) {
+        *self.0.lock().unwrap().entry(format!("{what} {}", object.name_any())).or_default() += 1;
+    }
+
+    fn counted(&self, what: &str) -> usize {
+        self.0.lock().unwrap().get(what).copied().unwrap_or_default()
+    }
+}
+
+impl Reconciler for Misbehaving {
+    type Kind = Sandbox;
+    type Observed = ();
+    type Step = ();
+    type Outcome = ();
+    const CONTROLLER: telemetry::Controller = telemetry::Controller::Sandbox;
+    const FINALIZER: &'static str = "slipway.dev/test";
+
+    fn deadline(&self, _: &Sandbox) -> Duration {
+        DEADLINE
+    }
+
+    async fn observe(&self, object: &Sandbox, _: Timestamp) {
+        self.count("observe", object);
+        if object.name_any() == "hangs" {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn decide(&self, object: &Sandbox, (): &(), _: Timestamp) -> Plan<SandboxStatus, ()> {
+        self.count("decide", object);
+        assert!(object.name_any() != "panics", "as its name says");
+        Plan::act(object.status.clone().unwrap_or_default(), ())
+    }
+
+    async fn perform(&self, object: &Sandbox, (): &()) {
+        self.count("perform", object);
+        if object.name_any() == "standby" {
+            let layer = CallLayer::new(Api::Github, Metrics::new()).leading(Arc::new(|| None));
+            let github = telemetry::http_service(reqwest::Client::new(), &layer);
+            let write = http::Request::post("http://127.0.0.1:9/things").body(reqwest::Body::default());
+            let refused = github.oneshot(write.unwrap()).await.unwrap_err();
+            assert_eq!(refused.downcast_ref(), Some(&CallError::NotLeading));
+        }
+    }
+
+    fn record(
+        &self,
+        object: &Sandbox,
+        mut plan: Plan<SandboxStatus, ()>,
+        (): (),
+        _: Timestamp,
+    ) -> Plan<SandboxStatus, ()> {
+        self.count("record", object);
+        plan.status.incarnation = Some(plan.status.incarnation.unwrap_or_default() + 1);
+        plan.next = Next::After(jiff::SignedDuration::from_millis(100));
+        plan
+    }
+}
+
+#[tokio::test]
+async fn one_bad_object_never_stops_the_others() {
+    let world = World::without_operator("shell").await;
+    for name in ["panics", "hangs", "standby", "works"] {
+        let object = json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "Sandbox", "metadata": {"name": name}, "spec": {},
+        });
+        let object: Sandbox = serde_json::from_value(object).unwrap();
+        world.sandboxes().create(&Default::default(), &object).await.unwrap();
+    }
+    let (misbehaving, metrics, client) =
+        (Misbehaving::default(), Metrics::new(), world.sandboxes().into_client());
+    let events = Events::new(client.clone(), "slipway-test", "shell");
+    let shell = Arc::new(Shell::new(misbehaving.clone(), client, events, metrics.clone()));
+    let passes = Controller::new(world.sandboxes(), Default::default()).run(
+        |object, shell: Arc<Shell<Misbehaving>>| shell.reconcile(object),
+        |_, _: &Infallible, _| unreachable!("a pass never fails"),
+        shell,
+    );
+    let running = tokio::spawn(passes.for_each(|_| async {}));
+
+    // The others go on after the panic and beside the pass that hangs, which is given up and made again.
+    let started = Instant::now();
+    while misbehaving.counted("decide panics") != 1
+        || misbehaving.counted("observe hangs") < 2
+        || misbehaving.counted("perform standby") < 2
+        || misbehaving.counted("record works") < 5
+    {
+        assert!(started.elapsed() < Duration::from_mins(1), "{:?}", misbehaving.0.lock().unwrap());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    running.abort();
+    assert_eq!(misbehaving.counted("decide hangs"), 0);
+    assert_eq!(misbehaving.counted("record standby"), 0, "nothing has failed that could be recorded");
+    let standby = world.sandboxes().get("standby").await.unwrap();
+    assert_eq!(standby.status.unwrap_or_default().incarnation, None);
+    let text = metrics.encode().unwrap();
+    let abandoned = text
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix(r#"slipway_reconciles_total{controller="sandbox",result="abandoned"} "#)
+        })
+        .and_then(|count| count.parse::<u32>().ok());
+    assert!(abandoned.is_some_and(|count| count >= 4), "{text}");
+}
