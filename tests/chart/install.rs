@@ -1,5 +1,5 @@
 //! helm install, a Task from apply to merge, upgrade, uninstall, with operator and receiver under the chart's own
-//! ServiceAccount and with the chart's own variables. No kubelet runs here: the processes are started as it would.
+//! `ServiceAccount` and with the chart's own variables. No kubelet runs here: the processes are started as it would.
 
 use crate::{
     controlplane::{AuditEvent, ControlPlane, Options as PlaneOptions, User, process::Process},
