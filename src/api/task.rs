@@ -80,7 +80,8 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_ref: Option<LocalRef>,
 
-    /// A Sandbox of this Task's own, created for it and deleted after the merge. Set this or `sandboxRef`.
+    /// A Sandbox of this Task's own, created for it and deleted after the merge. Set this or `sandboxRef`. The Sandbox
+    /// follows a change of the template: where a field can't change in place, another Sandbox is made before the next round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_template: Option<TemplatedSandbox>,
 
@@ -119,7 +120,8 @@ pub struct TaskSpec {
 /// A Sandbox to create for the Task.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 pub struct TemplatedSandbox {
-    /// Spec of the Sandbox.
+    /// Spec of the Sandbox. Changes made to the Sandbox itself are undone, but for `suspend`: the template says only how it
+    /// begins.
     #[serde(default)]
     pub spec: SandboxSpec,
 }

@@ -59,6 +59,26 @@ where
     settle(patched, &seen.name_any())
 }
 
+/// Writes the difference between two specs of `seen` in the same way.
+pub async fn write_spec<K, S>(
+    api: &Api<K>,
+    seen: &K,
+    old: &S,
+    new: &S,
+    manager: &str,
+) -> Result<Written<K>, Error>
+where
+    K: Resource + DeserializeOwned + Clone + Debug,
+    S: Serialize,
+{
+    let Some(patch) = diff(&serde_json::to_value(old)?, &serde_json::to_value(new)?) else {
+        return Ok(Written::Unchanged);
+    };
+    let body = json!({ "metadata": { "resourceVersion": seen.resource_version() }, "spec": patch });
+    let patched = api.patch(&seen.name_any(), &params(manager), &Patch::Merge(body)).await;
+    settle(patched, &seen.name_any())
+}
+
 /// Sends a merge patch of metadata against the version `seen` was read at.
 pub(super) async fn write_metadata<K>(
     api: &Api<K>,

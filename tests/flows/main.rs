@@ -14,6 +14,7 @@ mod retries;
 mod sandbox;
 mod story;
 mod suspend;
+mod template;
 #[path = "../world/mod.rs"]
 mod world;
 

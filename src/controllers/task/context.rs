@@ -7,7 +7,7 @@ use crate::{
     domain::{
         conditions::{find, is_true},
         need,
-        task::{COMING_UP, Context, Health, RepositoryView, SandboxView},
+        task::{COMING_UP, Context, Drift, Health, RepositoryView, SandboxView},
     },
 };
 use jiff::SignedDuration;
@@ -27,7 +27,7 @@ impl TaskController {
         };
         Context {
             repository: self.repository(task).map(|repository| repository_view(&repository)),
-            sandbox: self.sandbox(task).map(|sandbox| sandbox_view(&sandbox)),
+            sandbox: self.sandbox(task).map(|sandbox| sandbox_view(task, &sandbox)),
             holder: self.holder(task),
             dead_since,
             pull_read,
@@ -69,7 +69,7 @@ fn repository_view(repository: &Repository) -> RepositoryView {
     }
 }
 
-fn sandbox_view(sandbox: &Sandbox) -> SandboxView {
+fn sandbox_view(task: &Task, sandbox: &Sandbox) -> SandboxView {
     let status = sandbox.status.clone().unwrap_or_default();
     let mut health = health(&status.conditions, sandbox.metadata.generation, status.observed_generation);
     // The steps of a creation are no news: each would cost a write of the Task.
@@ -77,6 +77,7 @@ fn sandbox_view(sandbox: &Sandbox) -> SandboxView {
     if matches!(health, Health::NotReady(_)) && ready.is_none_or(|ready| ready.reason == reason::CREATING) {
         health = Health::NotReady(COMING_UP.into());
     }
+    let template = task.spec.sandbox_template.as_ref();
     let owner = sandbox.owner_references().iter().find(|owner| owner.controller == Some(true));
     SandboxView {
         id: status.sandbox_id,
@@ -85,6 +86,7 @@ fn sandbox_view(sandbox: &Sandbox) -> SandboxView {
         health,
         owner: owner.map(|owner| owner.uid.clone()),
         deleting: sandbox.metadata.deletion_timestamp.is_some(),
+        drift: template.map_or_else(Drift::default, |template| Drift::between(&sandbox.spec, &template.spec)),
     }
 }
 

@@ -9,10 +9,11 @@ use super::{
 use crate::{
     api::{MergeMethod, SANDBOX_FINALIZER, Sandbox, Task},
     cluster,
+    controllers::shell::MANAGER,
     domain::{
         failure::Failure,
         git, need,
-        task::{Outcome, Step, pull_request_text},
+        task::{Outcome, Step, followed, pull_request_text},
     },
     e2b::Signal,
     github::{self, CreatedPull, CreatedRef, Merged, NewPull},
@@ -27,6 +28,7 @@ impl TaskController {
     pub(super) async fn take(&self, task: &Task, step: &Step) -> Result<Outcome, Failure> {
         match step {
             Step::CreateSandbox => self.create_sandbox(task).await,
+            Step::PatchSandbox => self.patch_sandbox(task).await,
             Step::DeleteSandbox => self.delete_sandbox(task).await,
             Step::Start { generation } => self.start(task, generation).await,
             Step::Signal { generation, kill } => self.signal(task, generation, *kill).await,
@@ -59,15 +61,31 @@ impl TaskController {
             finalizers: Some(vec![SANDBOX_FINALIZER.into()]),
             ..sandbox.metadata
         };
-        let params = PostParams {
-            field_manager: Some(crate::controllers::shell::MANAGER.into()),
-            ..PostParams::default()
-        };
+        let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
         match self.sandboxes(task).create(&params, &sandbox).await.map_err(cluster::Error::from) {
             // The name is the Task's own: one that exists is it, which the next look shows.
             Ok(_) | Err(cluster::Error::Conflict(_)) => Ok(Outcome::Done),
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn patch_sandbox(&self, task: &Task) -> Result<Outcome, Failure> {
+        if let (Some(sandbox), Some(template)) = (self.sandbox(task), &task.spec.sandbox_template) {
+            let wanted = followed(&sandbox.spec, &template.spec);
+            match cluster::status::write_spec(
+                &self.sandboxes(task),
+                &*sandbox,
+                &sandbox.spec,
+                &wanted,
+                MANAGER,
+            )
+            .await
+            {
+                Ok(_) | Err(cluster::Error::NotFound(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Outcome::Done)
     }
 
     async fn delete_sandbox(&self, task: &Task) -> Result<Outcome, Failure> {

@@ -36,6 +36,8 @@ pub fn decide(task: &Task, observed: &Observed, now: Timestamp) -> Plan {
         Stage::Wait(next) => Plan::settle(draft.status, next),
         Stage::LeaveBranch { branch, sha } => leave_branch(draft, branch, &sha, &observed.seen),
         Stage::CreateSandbox => create_sandbox(draft),
+        Stage::PatchSandbox => Plan::act(draft.status, Step::PatchSandbox),
+        Stage::ReplaceSandbox => Plan::act(draft.status, Step::DeleteSandbox),
         Stage::Start { plan, sandbox } => generation::start(draft, plan.as_ref(), &sandbox, &observed.seen),
         Stage::Generating { .. } => generation::look(draft, &observed.context, &observed.seen),
         Stage::Collect { id } => publish::collect(draft, id, &observed.seen),

@@ -6,7 +6,8 @@ use super::{
     board::{self, BUILDING, Draft, GET_SECRET},
     decide::{again, ended},
     round,
-    stage::{PlannedBranch, RunningSandbox},
+    sandbox::RunningSandbox,
+    stage::PlannedBranch,
 };
 use crate::{
     api::{CodeGeneration, bounds, conditions as names, conditions::reason},

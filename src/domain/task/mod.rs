@@ -9,7 +9,9 @@ mod record;
 mod release;
 mod review;
 mod round;
+mod sandbox;
 mod stage;
+mod template;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +21,7 @@ pub use publish::pull_request_text;
 pub use record::record;
 pub use round::spool_id;
 pub use stage::{Looking, PlannedBranch, wants};
+pub use template::{Drift, followed};
 
 use super::{failure::Failure, plan, pull_request::ObservedPullRequest};
 use crate::api::{MergeMethod, PullRequestState, TaskStatus};
@@ -95,6 +98,8 @@ pub struct SandboxView {
     /// Its controlling owner (uid), if it has one.
     pub owner: Option<String>,
     pub deleting: bool,
+    /// How it differs from the Task's `sandboxTemplate`; not at all where the Task has none.
+    pub drift: Drift,
 }
 
 /// The world as one pass saw it.
@@ -180,13 +185,34 @@ pub struct SeenPull {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     CreateSandbox,
+    /// Brings the own Sandbox as close to its template as can be done in place.
+    PatchSandbox,
     DeleteSandbox,
-    Start { generation: String },
-    Signal { generation: String, kill: bool },
-    CreateBranch { branch: String, sha: String, generation: String },
-    DeleteBranch { branch: String, why: DeleteBranch },
-    CreatePullRequest { branch: String, base: String },
-    Merge { number: i64, sha: String, method: MergeMethod },
+    Start {
+        generation: String,
+    },
+    Signal {
+        generation: String,
+        kill: bool,
+    },
+    CreateBranch {
+        branch: String,
+        sha: String,
+        generation: String,
+    },
+    DeleteBranch {
+        branch: String,
+        why: DeleteBranch,
+    },
+    CreatePullRequest {
+        branch: String,
+        base: String,
+    },
+    Merge {
+        number: i64,
+        sha: String,
+        method: MergeMethod,
+    },
 }
 
 /// Why a branch goes.

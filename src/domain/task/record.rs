@@ -73,6 +73,11 @@ fn done(mut draft: Draft<'_>, step: &Step, next: Next) -> Plan {
             let soon = Next::After(SignedDuration::from_secs(5));
             Plan::settle(draft.status, if next == Next::Now { soon } else { next })
         }
+        // The Sandbox may have been written meanwhile: then nothing was patched, and the next pass sees why.
+        Step::PatchSandbox => {
+            draft.status.retry = None;
+            Plan::settle(draft.status, Next::After(SignedDuration::from_secs(1)))
+        }
         // The other object's events bring the Task back.
         Step::CreateSandbox | Step::DeleteSandbox | Step::CreatePullRequest { .. } | Step::Merge { .. } => {
             draft.status.retry = None;

@@ -10,6 +10,7 @@ mod github;
 mod invariants;
 mod merge;
 mod rounds;
+mod template;
 mod turns;
 mod walk;
 mod way;

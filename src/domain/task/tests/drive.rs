@@ -244,7 +244,7 @@ impl World {
 
     fn perform(&mut self, step: &Step) -> Outcome {
         let (operation, fault) = match step {
-            Step::CreateSandbox | Step::DeleteSandbox => ("kubernetes", None),
+            Step::CreateSandbox | Step::PatchSandbox | Step::DeleteSandbox => ("kubernetes", None),
             Step::Start { .. } => ("startGeneration", self.faults.e2b),
             Step::Signal { .. } => ("signalGeneration", self.faults.e2b),
             Step::CreateBranch { .. } => ("createBranch", self.faults.github),
@@ -277,7 +277,14 @@ impl World {
                     health: Health::NotReady("creating".into()),
                     owner: Some(UID.into()),
                     deleting: false,
+                    drift: Drift::default(),
                 });
+            }
+            Step::PatchSandbox => {
+                self.effects.push("PatchSandbox".into());
+                if let Some(sandbox) = &mut self.sandbox {
+                    sandbox.drift.mutable = false;
+                }
             }
             Step::DeleteSandbox if self.sandbox.is_some() => {
                 self.effects.push("DeleteSandbox".into());

@@ -92,6 +92,7 @@ impl World {
             health: Health::Ready,
             owner: None,
             deleting: false,
+            drift: Drift::default(),
         });
         world
     }

@@ -1,0 +1,132 @@
+//! The sandbox of a Task on its way: there, this Task's to use, as its template says, and still the one the round began in.
+//! Part of `stage`, which asks for it until the files are committed.
+
+use super::{
+    Context, Drift, Health, SandboxView,
+    board::{BUILDING, Draft, FIND_SANDBOX, PENDING},
+    round,
+    stage::{Stage, gate},
+};
+use crate::{
+    api::{conditions as names, conditions::reason},
+    domain::{conditions::find, need, plan::Next, retry},
+};
+use jiff::SignedDuration;
+use kube::ResourceExt;
+
+/// How often a Task that waits for its turn looks for it: the end of another's turn may give no event of the Sandbox.
+const TURN: SignedDuration = SignedDuration::from_secs(30);
+/// Why an own Sandbox is not ready while it gives way to the next.
+const REPLACED: &str = "another one is made, because sandboxTemplate has changed";
+
+/// The sandbox that a Task may work in now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RunningSandbox {
+    /// E2B's id.
+    pub id: String,
+    pub incarnation: i64,
+}
+
+/// The sandbox is up and this Task's to use.
+pub(super) fn running(draft: &mut Draft<'_>, context: &Context) -> Result<RunningSandbox, Stage> {
+    let task = draft.task;
+    let name = need::sandbox_name(task);
+    if let Some(holder) = &context.holder {
+        draft.row(PENDING);
+        draft.working(reason::WAITING_FOR_SANDBOX, &format!("Task {holder} works in Sandbox {name}"));
+        return Err(Stage::Wait(Next::After(TURN)));
+    }
+    let Some(sandbox) = &context.sandbox else {
+        if task.spec.sandbox_template.is_some() {
+            gate(draft)?;
+            return Err(Stage::CreateSandbox);
+        }
+        let message = format!("Sandbox {name} does not exist in this namespace: create it");
+        let at = draft.missing(FIND_SANDBOX, reason::SANDBOX_NOT_FOUND, &message);
+        return Err(Stage::Wait(Next::At(at)));
+    };
+    draft.found(FIND_SANDBOX);
+    if task.spec.sandbox_template.is_some() && sandbox.owner != task.uid() {
+        let message = format!("Sandbox {name} is not this Task's: delete it, or set sandboxRef to use it");
+        draft.stalled(reason::SANDBOX_NOT_READY, &message);
+        return Err(Stage::Wait(Next::AwaitChange));
+    }
+    follow_template(draft, sandbox)?;
+    if let Some(id) = sandbox.id.clone().filter(|_| sandbox.running && !sandbox.deleting) {
+        ask(draft, &name)?;
+        return Ok(RunningSandbox { id, incarnation: sandbox.incarnation });
+    }
+    Err(wait_for_sandbox(draft, sandbox))
+}
+
+/// The own Sandbox follows its template; where that takes another Sandbox, only before the round has begun in this one.
+fn follow_template(draft: &mut Draft<'_>, sandbox: &SandboxView) -> Result<(), Stage> {
+    let Drift { mutable, frozen } = sandbox.drift;
+    if frozen && draft.status.sandbox_id.is_none() {
+        gate(draft)?;
+        draft.waits_for_sandbox(&Health::NotReady(REPLACED.into()));
+        return Err(if sandbox.deleting { Stage::Wait(Next::AwaitChange) } else { Stage::ReplaceSandbox });
+    }
+    if mutable && !sandbox.deleting {
+        gate(draft)?;
+        return Err(Stage::PatchSandbox);
+    }
+    Ok(())
+}
+
+/// The turn in a shared Sandbox is taken by asking for it, in a write of its own: who looks later sees that.
+fn ask(draft: &mut Draft<'_>, name: &str) -> Result<(), Stage> {
+    if find(&draft.status.conditions, names::SANDBOX_READY).is_some() {
+        return Ok(());
+    }
+    draft.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, "the sandbox is asked for");
+    if draft.task.spec.sandbox_ref.is_none() {
+        return Ok(());
+    }
+    gate(draft)?;
+    draft.row(BUILDING);
+    draft.working(reason::SANDBOX_REQUESTED, &format!("taking the turn in Sandbox {name}"));
+    Err(Stage::Wait(Next::Now))
+}
+
+fn wait_for_sandbox(draft: &mut Draft<'_>, sandbox: &SandboxView) -> Stage {
+    heard_of(draft);
+    if let Err(stage) = gate(draft) {
+        return stage;
+    }
+    draft.waits_for_sandbox(&sandbox.health);
+    Stage::Wait(Next::AwaitChange)
+}
+
+/// The sandbox that gave no answer is down or replaced: waiting for it is not waiting for a call to be repeated.
+fn heard_of(draft: &mut Draft<'_>) {
+    let unreachable = find(&draft.status.conditions, names::SANDBOX_READY)
+        .is_some_and(|ready| ready.reason == reason::SANDBOX_UNREACHABLE);
+    if unreachable {
+        draft.status.retry = retry::hurry(draft.status.retry.take(), draft.now);
+        let message = "the sandbox that gave no answer is down or replaced";
+        draft.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, message);
+    }
+}
+
+/// The sandbox the round worked in has been replaced. A new empty one must never look like a recovery.
+pub(super) fn replaced(draft: &mut Draft<'_>, sandbox: &RunningSandbox) -> Result<(), Stage> {
+    let Some(lost) = draft.status.sandbox_id.clone().filter(|known| *known != sandbox.id) else {
+        return Ok(());
+    };
+    heard_of(draft);
+    let Some(generate) = &draft.task.spec.generate else {
+        let message = format!(
+            "sandbox {lost} was lost with files that were not committed, and there is no command to make them again: \
+             put them into the new sandbox and set {}",
+            crate::api::RERUN_ANNOTATION
+        );
+        draft.condition(names::COMMITTED, false, reason::SANDBOX_FILES_LOST, &message);
+        return Err(Stage::Ended);
+    };
+    if round::attempts(draft.task, &draft.status) >= i64::from(generate.max_attempts) {
+        super::generation::keeps_dying(draft);
+        return Err(Stage::Ended);
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! A Task's own Sandbox follows its `sandboxTemplate`: in place where that can be done, else by another Sandbox.
+//! Neighbours: `sandbox` is about sandboxes that come and go by themselves.
+
+use crate::{
+    story::{known_repository, reviewed},
+    world,
+    world::{PATIENCE, World, gate::Gate, task, wait::message_of, within},
+};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use slipway::{api::Sandbox, domain::need};
+
+/// Name of the Task's own Sandbox.
+async fn own(world: &World, name: &str) -> Result<String> {
+    Ok(need::sandbox_name(&world.tasks().get(name).await?))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_round_keeps_its_sandbox_and_the_next_one_has_the_new_template() -> Result<()> {
+    let world = world("template").await?;
+    known_repository(&world).await?;
+    let manifest = task("fits", "app", &Gate::script(&world, "echo ${MODE:-one} > mode"));
+    world.apply(&manifest).await?;
+    let gate = Gate::reached(&world).await?;
+    let first = world.simulator.e2b.sandboxes().pop().context("a sandbox")?.sandbox_id;
+
+    let spec = json!({
+        "credentialsSecretRef": {"name": "e2b"}, "timeoutSeconds": 600, "env": [{"name": "MODE", "value": "two"}],
+    });
+    let changed = manifest.with("/spec/sandboxTemplate/spec", spec);
+    changed.patch(world.client.clone(), &world.namespace).await?;
+    let name = own(&world, "fits").await?;
+    let patched = world
+        .sandbox(&name, "timeoutSeconds of the template", |sandbox: &Sandbox| {
+            sandbox.spec.timeout_seconds == 600
+        })
+        .await?;
+    ensure!(patched.spec.env.is_empty(), "a frozen field was changed: {:?}", patched.spec);
+    ensure!(gate.runs(), "the command ended");
+    gate.open()?;
+    let number = reviewed(&world, "fits").await?;
+    ensure!(gate.file("mode")? == "one\n");
+    ensure!(world.sandboxes().get(&name).await?.metadata.uid == patched.metadata.uid);
+
+    // The template is an input: closing the pull request is all it takes for the next round.
+    let closed = world.simulator.github.close("acme/app", number);
+    closed.map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+    let gate = within(PATIENCE, "the next sandbox", || async {
+        let sandboxes = world.simulator.e2b.sandboxes();
+        (sandboxes.len() == 1 && sandboxes[0].sandbox_id != first).then_some(())
+    });
+    gate.await.with_context(|| world.logs())?;
+    let gate = Gate::reached(&world).await?;
+    gate.open()?;
+    reviewed(&world, "fits").await?;
+    ensure!(gate.file("mode")? == "two\n");
+    let counters = world.simulator.e2b.counters();
+    ensure!(counters.creates == 2 && counters.deletes == 1, "{counters:?}");
+    ensure!(world.sandboxes().get(&name).await?.metadata.uid != patched.metadata.uid);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_template_that_nobody_knows_is_mended_in_the_task() -> Result<()> {
+    let world = world("unknown").await?;
+    known_repository(&world).await?;
+    let manifest = task("typo", "app", "echo hello > hello");
+    world.apply(&manifest.clone().with("/spec/sandboxTemplate/spec/template", json!("bsae"))).await?;
+    let stalled = world.task("typo", "stalled", |task| message_of(task, "Stalled").contains("bsae")).await?;
+    ensure!(message_of(&stalled, "Stalled").contains("TemplateNotFound"), "{:?}", stalled.status);
+    let mended = manifest.with("/spec/sandboxTemplate/spec/template", json!("base"));
+    mended.patch(world.client.clone(), &world.namespace).await?;
+    reviewed(&world, "typo").await?;
+    Ok(())
+}
