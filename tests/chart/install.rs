@@ -1,5 +1,5 @@
 //! helm install, a Task from apply to merge, upgrade, uninstall, with operator and receiver under the chart's own
-//! ServiceAccount and with the chart's own variables. No kubelet runs here: the processes are started as it would.
+//! `ServiceAccount` and with the chart's own variables. No kubelet runs here: the processes are started as it would.
 
 use crate::{
     controlplane::{AuditEvent, ControlPlane, Options as PlaneOptions, User, process::Process},
@@ -183,12 +183,14 @@ async fn story(world: &World) -> Result<()> {
     ensure!(done.status.is_some_and(|status| status.last_delivery.is_some()), "the delivery did not move it");
 
     world.apply(&sandbox("box")).await?;
-    let shared = task("lost", "app", "echo $(date) > /var/tmp/ran; sleep 6; echo bye > bye")
-        .without("sandboxTemplate");
+    let shared =
+        task("lost", "app", "echo ran > /var/tmp/ran; sleep 6; echo bye > bye").without("sandboxTemplate");
     world.apply(&shared.with("/spec/sandboxRef", json!({"name": "box"}))).await?;
     let runs = |task: &Task| task.status.as_ref().is_some_and(|status| !status.code_generations.is_empty());
     let running = world.task("lost", "the command runs", runs).await?;
     let id = running.status.and_then(|status| status.sandbox_id).context("a sandbox")?;
+    let mark = world.simulator.e2b.host_path(&id, "/var/tmp/ran").context("the sandbox's files")?;
+    within(PATIENCE, "the command's mark", || async { mark.exists().then_some(()) }).await?;
     ensure!(world.simulator.e2b.kill(&id).await);
     review(world, "lost").await?;
     let after = world.sandboxes().get("box").await?.status.context("status")?;
