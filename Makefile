@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 CARGO ?= cargo
 
-.PHONY: help demo test tools controlplane build fmt-check clippy unit integration sdk docs crds fmt
+.PHONY: help demo test tools controlplane build fmt-check clippy unit integration sdk docs crds chart fmt
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,7 +39,8 @@ docs:
 unit:
 	$(CARGO) test --workspace --lib --bins
 
-integration: controlplane
+integration:
+	@tests/controlplane/build.sh helm
 	CARGO=$(CARGO) tests/integration.sh
 
 sdk: ## The stand-ins, checked by the official SDKs
@@ -49,3 +50,8 @@ sdk: ## The stand-ins, checked by the official SDKs
 
 crds: ## Regenerate crds/ from the Rust types
 	$(CARGO) run --quiet --bin slipway -- crds > crds/slipway.dev.yaml
+
+chart: crds ## Regenerate the chart's CRDs, and the kustomize base from the chart
+	cp crds/slipway.dev.yaml charts/slipway/files/crds.yaml
+	@tests/controlplane/build.sh helm
+	deploy/kustomize/generate.sh > deploy/kustomize/base/slipway.yaml

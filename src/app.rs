@@ -4,6 +4,7 @@
 mod clients;
 mod controllers;
 mod ops;
+mod ping;
 mod shutdown;
 
 use crate::{
@@ -40,6 +41,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let config = arguments.validate(&environment)?;
             logs::init(&settings.filter, settings.format)?;
             block_on(webhook(config))
+        }
+        Command::Ping(arguments) => {
+            let config = arguments.validate(&environment)?;
+            block_on(async move { ping::ping(&config).await })
         }
     }
 }

@@ -28,6 +28,8 @@ pub enum Command {
     Controller(Box<ControllerArguments>),
     /// Run the receiver of GitHub's webhooks.
     Webhook(WebhookArguments),
+    /// Ask a receiver whether it takes what is signed and refuses what is not.
+    Ping(PingArguments),
     /// Print the `CustomResourceDefinition`s as YAML.
     Crds,
 }
@@ -113,6 +115,14 @@ pub struct WebhookArguments {
     webhook_max_body_bytes: String,
 }
 
+/// Settings of `slipway ping`. What it signs with comes from the environment only (`GITHUB_WEBHOOK_SECRET`).
+#[derive(Debug, Args)]
+pub struct PingArguments {
+    /// Base URL of the receiver, for example `http://slipway:3000`.
+    #[arg(long)]
+    url: String,
+}
+
 /// Which cluster, and which part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
@@ -155,6 +165,15 @@ pub struct Webhook {
     pub ops_listen: SocketAddr,
     pub max_body_bytes: u64,
     /// Absent: only Repositories with a secret of their own.
+    pub secret: Option<SecretString>,
+}
+
+/// `slipway ping`, validated.
+#[derive(Debug)]
+pub struct Ping {
+    /// Without a trailing slash.
+    pub url: String,
+    /// Absent: only refusal is checked.
     pub secret: Option<SecretString>,
 }
 
@@ -235,6 +254,17 @@ impl WebhookArguments {
             ops_listen: Setting::new("SLIPWAY_OPS_LISTEN", &self.ops_listen).read(Raw::address)?,
             max_body_bytes: Setting::new("SLIPWAY_WEBHOOK_MAX_BODY_BYTES", &self.webhook_max_body_bytes)
                 .read(|raw| raw.bytes(KIB, 25 * MIB))?,
+            secret: value::webhook_secret("GITHUB_WEBHOOK_SECRET", environment)?,
+        })
+    }
+}
+
+impl PingArguments {
+    /// # Errors
+    /// The first setting that is not what it must be.
+    pub fn validate(&self, environment: Environment<'_>) -> Result<Ping, Error> {
+        Ok(Ping {
+            url: Setting::new("URL", &self.url).read(Raw::base_url)?,
             secret: value::webhook_secret("GITHUB_WEBHOOK_SECRET", environment)?,
         })
     }

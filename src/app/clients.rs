@@ -99,7 +99,7 @@ fn service(http: &reqwest::Client, api: Api, metrics: &Metrics, leading: &Leadin
 }
 
 /// One pool for GitHub and E2B. Redirects are the adapters' to follow, so that no credential travels to another host.
-fn http_client() -> anyhow::Result<reqwest::Client> {
+pub(super) fn http_client() -> anyhow::Result<reqwest::Client> {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())

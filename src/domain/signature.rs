@@ -3,6 +3,7 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use std::fmt;
 
 /// Bytes of a SHA-256 digest.
 const LENGTH: usize = 32;
@@ -20,6 +21,12 @@ impl Signature {
         Some(Self(digest))
     }
 
+    /// What `secret` signs `body` with.
+    pub fn of(body: &[u8], secret: &[u8]) -> Self {
+        let mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+        Self(mac.chain_update(body).finalize().into_bytes().into())
+    }
+
     /// Whether `secret` signed `body`. Takes the same time wherever the digests differ.
     pub fn verifies(&self, body: &[u8], secret: &[u8]) -> bool {
         // HMAC takes keys of any length; should it ever refuse one, nothing was signed with it.
@@ -30,6 +37,13 @@ impl Signature {
     /// Whether one of `secrets` signed `body`. All are tried, so the time does not tell which.
     pub fn verifies_any<'a>(&self, body: &[u8], secrets: impl IntoIterator<Item = &'a [u8]>) -> bool {
         secrets.into_iter().fold(false, |found, secret| self.verifies(body, secret) | found)
+    }
+}
+
+/// As the header has it.
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256={}", hex::encode(self.0))
     }
 }
 
@@ -51,6 +65,11 @@ mod tests {
         for digest in [DIGEST.to_owned(), DIGEST.to_uppercase()] {
             assert!(header(&digest).expect("well-formed").verifies(BODY, SECRET));
         }
+    }
+
+    #[test]
+    fn githubs_example_is_signed_alike() {
+        assert_eq!(Signature::of(BODY, SECRET).to_string(), format!("sha256={DIGEST}"));
     }
 
     #[test]

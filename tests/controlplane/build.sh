@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Builds the pinned control plane (etcd, kube-apiserver, kube-controller-manager, kubectl) from Go modules into a cache
 # by version. kubernetes/go.mod is the one place that holds the versions (after a change of etcd's alone, remove the
-# cached etcd). The Rust harness beside this file runs the results.
+# cached etcd; helm/go.mod holds helm's). The Rust harness beside this file runs the results.
 #
 #   tests/controlplane/build.sh          build what is missing; a no-op when all is there
+#   tests/controlplane/build.sh node     the same, with what else a whole node runs
+#   tests/controlplane/build.sh helm     the same, with helm
 #   KUBEBUILDER_ASSETS=<dir>             take etcd, kube-apiserver and kubectl from there (as setup-envtest fills it);
 #                                        kube-controller-manager is not part of those and is still built
 set -euo pipefail
 
-module="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/kubernetes"
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+module="$here/kubernetes"
 version="$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$module/go.mod")"
 [[ "$version" =~ ^v([0-9]+)\.([0-9]+)\.[0-9]+$ ]] || { echo "controlplane: no k8s.io/kubernetes version in $module/go.mod" >&2; exit 1; }
 major="${BASH_REMATCH[1]}" minor="${BASH_REMATCH[2]}"
@@ -23,14 +26,30 @@ ldflags="-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=$major -X $stamp
 package_of() {
   case "$1" in
     etcd) echo slipway.dev/tests/controlplane/kubernetes/etcd ;;
+    helm) echo helm.sh/helm/v4/cmd/helm ;;
     *) echo "k8s.io/kubernetes/cmd/$1" ;;
   esac
 }
 
+# helm is tested with older Kubernetes modules: it has a module of its own.
+module_of() { if [[ "$1" == helm ]]; then echo "$here/helm"; else echo "$module"; fi; }
+
 is_there() { [[ -f "$1" && -x "$1" ]]; }
 
-# Sets `wanted` to the tools that must come from the cache.
+# Sets `wanted` to the tools that must come from the cache. Arguments name groups of further ones.
 choose_tools() {
+  choose_control_plane
+  local group
+  for group in "$@"; do
+    case "$group" in
+      node) wanted+=(kube-scheduler kube-proxy kubelet) ;;
+      helm) wanted+=(helm) ;;
+      *) say "no group of tools is called $group"; exit 2 ;;
+    esac
+  done
+}
+
+choose_control_plane() {
   wanted=(etcd kube-apiserver kube-controller-manager kubectl)
   [[ -n "${KUBEBUILDER_ASSETS:-}" ]] || return 0
   local tool
@@ -86,7 +105,7 @@ build_tool() {
   local tool="$1" started=$SECONDS log="$temporary/$1.log"
   say "building $tool ..."
   : >"$log"
-  (cd "$module" && CGO_ENABLED=0 GOWORK=off exec go build -v -trimpath -buildvcs=false -ldflags "$ldflags" \
+  (cd "$(module_of "$tool")" && CGO_ENABLED=0 GOWORK=off exec go build -v -trimpath -buildvcs=false -ldflags "$ldflags" \
     -o "$temporary/$tool" "$(package_of "$tool")") >"$log" 2>&1 9>&- &
   build_pid=$!
   show_progress "$build_pid" "$tool" "$log"
@@ -105,7 +124,7 @@ clean_up() {
   [[ -z "${temporary:-}" ]] || rm -rf "$temporary"
 }
 
-choose_tools
+choose_tools "$@"
 choose_missing
 if ((${#missing[@]} == 0)); then
   say "Kubernetes $version is in $cache"

@@ -13,6 +13,7 @@ mod log;
 mod matching;
 mod order;
 mod payload;
+mod ping;
 mod secrets;
 mod tenancy;
 mod trouble;

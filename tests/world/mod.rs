@@ -70,8 +70,8 @@ pub struct World {
     /// Port of the receiver on loopback.
     pub port: u16,
     ops_port: u16,
-    binary: PathBuf,
-    options: Options,
+    pub binary: PathBuf,
+    pub options: Options,
     dir: TempDir,
 }
 
