@@ -55,6 +55,9 @@ impl Installed {
         let mut installed = Self { world, helm, namespace, values, objects, dir };
         let notes = installed.run("install", &[CHART]).await?;
         ensure!(notes.contains("STATUS: deployed") && notes.contains("kubectl explain task.spec"), "{notes}");
+        if let Some(url) = installed.values["webhook"]["publicURL"].as_str() {
+            ensure!(notes.contains(&format!("{url}/api/webhooks/github\n")), "{notes}");
+        }
         let identity = installed.identity();
         let program = identity.program(&binary, installed.dir.path()).await?;
         installed.world.binary = program;

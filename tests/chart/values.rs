@@ -4,6 +4,7 @@
 use crate::helm::{Helm, RELEASE, of_kind, only, root};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Sets of values that users combine, by name.
 pub fn sets() -> Vec<(&'static str, Value)> {
@@ -163,6 +164,13 @@ fn property<'s>(schema: &'s Value, node: &'s Value, key: &str) -> &'s Value {
     }
 }
 
+/// Names of the variables of one of the Deployment's containers.
+fn variables(objects: &[Value], container: usize) -> Result<BTreeSet<String>> {
+    let all = &only(objects, "Deployment")?["spec"]["template"]["spec"]["containers"][container]["env"];
+    let names = all.as_array().into_iter().flatten().filter_map(|variable| variable["name"].as_str());
+    Ok(names.map(str::to_owned).collect())
+}
+
 #[tokio::test]
 async fn every_set_renders_what_it_asks_for() -> Result<()> {
     let helm = Helm::alone()?;
@@ -185,18 +193,10 @@ async fn every_set_renders_what_it_asks_for() -> Result<()> {
                 "{name}: {object}"
             );
         }
-        let deployment = only(&objects, "Deployment")?;
-        let variables = |container: usize| {
-            let all = deployment["spec"]["template"]["spec"]["containers"][container]["env"].as_array();
-            all.into_iter().flatten().filter_map(|v| v["name"].as_str()).collect::<Vec<_>>()
-        };
         // Each container has only the credential that it needs.
-        let (controller, webhook) = (variables(0), variables(1));
-        ensure!(
-            !controller.contains(&"GITHUB_WEBHOOK_SECRET") && !webhook.contains(&"E2B_API_KEY"),
-            "{name}"
-        );
-        ensure!(controller.contains(&"SLIPWAY_NAMESPACE") == namespaced, "{name}");
+        let (controller, webhook) = (variables(&objects, 0)?, variables(&objects, 1)?);
+        ensure!(!controller.contains("GITHUB_WEBHOOK_SECRET") && !webhook.contains("E2B_API_KEY"), "{name}");
+        ensure!(controller.contains("SLIPWAY_NAMESPACE") == namespaced, "{name}");
     }
     Ok(())
 }
@@ -241,5 +241,39 @@ async fn the_route_leads_to_the_service() -> Result<()> {
     );
     let objects = helm.template(RELEASE, "test", &set("plain ingress")).await?;
     ensure!(route(&objects, "Ingress")?["spec"]["rules"][0]["host"] == "hooks.example.com");
+    Ok(())
+}
+
+/// Settings that are not values, and why.
+const NO_VALUE: [(&str, &str); 4] = [
+    ("KUBECONFIG", "a Pod is in its cluster"),
+    ("SLIPWAY_OPS_LISTEN", "probes know the port"),
+    ("SLIPWAY_WEBHOOK_LISTEN", "the Service knows the port"),
+    ("SLIPWAY_SPOOL_DIR", "where the volume is"),
+];
+
+/// The variables that a command of the operator reads, by its own words.
+fn settings(command: &str) -> Result<BTreeSet<String>> {
+    let output =
+        std::process::Command::new(env!("CARGO_BIN_EXE_slipway")).args([command, "--help"]).output()?;
+    let help = String::from_utf8(output.stdout)?;
+    let names = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next());
+    Ok(names.map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn every_setting_of_the_operator_is_a_value() -> Result<()> {
+    let helm = Helm::alone()?;
+    for (container, command) in ["controller", "webhook"].into_iter().enumerate() {
+        let mut known: BTreeSet<String> = NO_VALUE.iter().map(|(name, _)| (*name).to_owned()).collect();
+        for (_, values) in sets() {
+            let objects = helm.template(RELEASE, "test", &values).await?;
+            known.extend(variables(&objects, container)?);
+        }
+        let settings = settings(command)?;
+        ensure!(settings.len() > 5, "{settings:?}");
+        let missing: Vec<_> = settings.difference(&known).collect();
+        ensure!(missing.is_empty(), "{command} reads {missing:?}, and no value sets them");
+    }
     Ok(())
 }

@@ -9,12 +9,14 @@ use crate::{
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use serde_json::json;
+use slipway::api::State;
 use slipway_simulator::core::{Action, Rule, When};
 
 const REFS: &str = "POST /repos/{owner}/{repo}/git/refs";
 const TREES: &str = "POST /repos/{owner}/{repo}/git/trees";
 const COMMITS: &str = "POST /repos/{owner}/{repo}/git/commits";
 const PULLS: &str = "POST /repos/{owner}/{repo}/pulls";
+const MERGE: &str = "PUT /repos/{owner}/{repo}/pulls/{pull_number}/merge";
 const LIST: &str = "GET /repos/{owner}/{repo}/pulls";
 
 /// One repository, one Task, one endpoint that fails.
@@ -44,6 +46,14 @@ fn cases() -> Vec<Case> {
         case("cut-before", "createBranch", REFS, Action::CutBefore, 2),
         case("cut-after-branch", "createBranch", REFS, Action::CutAfter, 1),
         case("cut-after-pull", "createPullRequest", PULLS, Action::CutAfter, 1),
+        case("m408", "mergePullRequest", MERGE, status(408), 1),
+        case("m429", "mergePullRequest", MERGE, status(429), 1),
+        case("m500", "mergePullRequest", MERGE, status(500), 2),
+        case("m502", "mergePullRequest", MERGE, status(502), 2),
+        case("m503", "mergePullRequest", MERGE, status(503), 1),
+        case("m504", "mergePullRequest", MERGE, status(504), 1),
+        case("cut-before-merge", "mergePullRequest", MERGE, Action::CutBefore, 2),
+        case("cut-after-merge", "mergePullRequest", MERGE, Action::CutAfter, 1),
     ]
 }
 
@@ -76,14 +86,22 @@ async fn run(world: &World, case: &Case) -> Result<()> {
     let seen = world.task(case.name, "a retry in its status", |task| {
         task.status.as_ref().and_then(|status| status.retry.as_ref()).is_some_and(|retry| retry.attempt >= 1)
     });
-    let manifest = task(case.name, case.name, "echo a > a");
+    let merges = case.operation == "mergePullRequest";
+    let mut manifest = task(case.name, case.name, "echo a > a");
+    if merges {
+        manifest = manifest.with("/spec/pullRequest", json!({"merge": {"policy": "WhenReady"}}));
+    }
     let (applied, seen) = tokio::join!(world.apply(&manifest), seen);
     applied?;
     let retry = seen?.status.and_then(|status| status.retry).context("a retry")?;
     ensure!(retry.operation == case.operation, "{}: {} failed", case.name, retry.operation);
     ensure!(!retry.limited, "{}: a plain failure is no limit", case.name);
 
-    reviewed(world, case.name).await?;
+    if merges {
+        world.task_in(case.name, State::Done).await?;
+    } else {
+        reviewed(world, case.name).await?;
+    }
     let task = world.tasks().get(case.name).await?;
     ensure!(task.status.context("status")?.retry.is_none(), "{}: the retry is over", case.name);
     let full = format!("acme/{}", case.name);
@@ -91,6 +109,7 @@ async fn run(world: &World, case: &Case) -> Result<()> {
     let pulls = world.simulator.github.pulls(&full).map_err(refused)?;
     let branches = world.simulator.github.branches(&full).map_err(refused)?;
     ensure!(pulls.len() == 1 && branches.len() == 2, "{}: {} pulls, {branches:?}", case.name, pulls.len());
+    ensure!(pulls[0]["merged_at"].is_string() == merges, "{}: {}", case.name, pulls[0]);
     let path = format!("/repos/{full}/");
     let calls = world.simulator.calls.of("github", case.endpoint);
     let times: Vec<_> =

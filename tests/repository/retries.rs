@@ -99,6 +99,49 @@ async fn every_status_of_the_policy_is_tried_again_after_1_2_and_4_seconds() -> 
 }
 
 #[tokio::test]
+async fn a_create_that_fails_is_tried_again_and_made_once() -> Result<()> {
+    let status = |status| Rule::default().status(status, "try later").action;
+    let cases = [
+        ("c408", status(408), 2),
+        ("c429", status(429), 2),
+        ("c500", status(500), 3),
+        ("c502", status(502), 2),
+        ("c503", status(503), 2),
+        ("c504", status(504), 2),
+        ("cut-before", Action::CutBefore, 2),
+        ("cut-after", Action::CutAfter, 1),
+    ];
+    // The name of what is created stands in the body: each case needs a stand-in of its own.
+    let cases = cases.map(|(name, action, failures)| create_fails(name, action, failures));
+    futures::future::try_join_all(cases).await?;
+    Ok(())
+}
+
+async fn create_fails(name: &str, action: Action, failures: u64) -> Result<()> {
+    let world = World::new(name).await?;
+    world.token().await?;
+    let seen = Seen::watch(&world);
+    let create = "POST /user/repos";
+    world.sim.faults.set(Rule::on("github", create).when(When::Next(failures)).action(action));
+    world.repository("app", json!({"createPolicy": "IfMissing"})).await?;
+    let status = world.repository_with("app", "Synced").await?;
+    assert!(status.retry.is_none() && status.repository_id.is_some(), "{name}: {status:#?}");
+    let retries = seen.of("app");
+    let attempts: Vec<_> = retries.iter().map(|retry| retry.attempt).collect();
+    assert!(attempts.iter().copied().eq(1..=i32::try_from(failures)?), "{name}: {retries:#?}");
+    assert!(retries.iter().all(|retry| retry.operation == "createRepository"), "{name}: {retries:#?}");
+    let calls = world.sim.calls.of("github", create);
+    // An answer that was lost is looked up before anything is made again.
+    let expected = if name == "cut-after" { 1 } else { usize::try_from(failures)? + 1 };
+    assert_eq!(calls.len(), expected, "{name}");
+    for (at, pair) in calls.windows(2).enumerate() {
+        let waited = pair[1].real_at.duration_since(pair[0].real_at).as_secs();
+        assert!(waited >= 1 << at, "{name}: attempt {} came after {waited} s", at + 2);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn after_the_last_attempt_it_is_told_and_tried_slowly() -> Result<()> {
     let world = World::new("exhausted").await?;
     world.token().await?;

@@ -7,7 +7,7 @@ mod manifests;
 pub mod story;
 pub mod wait;
 
-use crate::controlplane::{ControlPlane, User, process::Process};
+use super::controlplane::{ControlPlane, User, process::Process};
 use anyhow::{Context as _, Result};
 use kube::{Api, Client, api::PostParams};
 use nix::sys::signal::Signal;
@@ -221,7 +221,7 @@ impl World {
     }
 
     /// What a route of the controller's health and metrics server says; `None` while there is no good answer.
-    async fn ops(&self, route: &str) -> Option<String> {
+    pub async fn ops(&self, route: &str) -> Option<String> {
         let url = format!("http://127.0.0.1:{}{route}", self.ops_port);
         let answer = reqwest::get(url).await.ok()?.error_for_status().ok()?;
         answer.text().await.ok()
