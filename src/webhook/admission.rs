@@ -5,8 +5,11 @@ use super::answer::Answer;
 use crate::domain::signature::Signature;
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
-use std::{pin::pin, time::Duration};
-use tokio::time::Instant;
+use std::{pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use warp::http::{
     HeaderMap,
     header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT},
@@ -16,6 +19,10 @@ use warp::http::{
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// GitHub sends nothing larger; what is larger is not read to its end.
 const GITHUB_MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
+
+/// Bytes of bodies that are held at a time, read whole or in part: what every connection together could send is more than
+/// the process may have.
+const HELD_BODIES: usize = 128 * 1024 * 1024;
 
 const EVENT: &str = "X-GitHub-Event";
 const DELIVERY: &str = "X-GitHub-Delivery";
@@ -29,6 +36,37 @@ pub(super) struct Signed {
     pub(super) body: Bytes,
     /// Where the hook says it is installed. Not signed: it may choose which secrets are tried, and nothing else.
     pub(super) target: Option<Target>,
+    /// Given back when the delivery is answered.
+    _held: Option<OwnedSemaphorePermit>,
+}
+
+/// Room for the bodies of all requests. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(HELD_BODIES)))
+    }
+}
+
+impl Room {
+    /// Room for `bytes` more beside what is `held`; false when there is none.
+    fn take(&self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> bool {
+        let more =
+            u32::try_from(bytes).ok().and_then(|bytes| self.0.clone().try_acquire_many_owned(bytes).ok());
+        match (more, held.as_mut()) {
+            (None, _) => false,
+            (Some(more), Some(held)) => {
+                held.merge(more);
+                true
+            }
+            (more, None) => {
+                *held = more;
+                true
+            }
+        }
+    }
 }
 
 /// Where a hook is installed.
@@ -72,16 +110,23 @@ impl Name {
     }
 }
 
-/// Checks a request and reads its body, at most `limit` bytes. With `name`, its headers must be there.
+/// How much is read.
+pub(super) struct Bounds {
+    /// Bytes of one body.
+    pub(super) body: usize,
+    pub(super) all: Room,
+}
+
+/// Checks a request and reads its body within `bounds`. With `name`, its headers must be there.
 pub(super) async fn admit<B: Buf>(
     headers: &HeaderMap,
     body: impl Stream<Item = Result<B, warp::Error>>,
-    limit: usize,
+    bounds: &Bounds,
     name: Option<&Name>,
 ) -> Result<Signed, Answer> {
     let mut body = pin!(body);
     let until = Instant::now() + BODY_DEADLINE;
-    let admitted = check(headers, body.as_mut(), limit, name, until).await;
+    let admitted = check(headers, body.as_mut(), bounds, name, until).await;
     if admitted.is_err() && !headers.contains_key(EXPECT) {
         discard(body, until).await;
     }
@@ -91,24 +136,24 @@ pub(super) async fn admit<B: Buf>(
 async fn check<B: Buf>(
     headers: &HeaderMap,
     mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin,
-    limit: usize,
+    bounds: &Bounds,
     name: Option<&Name>,
     until: Instant,
 ) -> Result<Signed, Answer> {
     // Only a body of unknown length has to be read to know that it is too large.
-    let early = match preflight(headers, limit)? {
-        None => Some(read(&mut body, limit, until).await?),
+    let early = match preflight(headers, bounds.body)? {
+        None => Some(read(&mut body, bounds, until).await?),
         Some(_) => None,
     };
     if let Some(header) = name.and_then(Name::missing) {
         return Err(Answer::MissingHeader(header));
     }
     let signature = only(headers, SIGNATURE).and_then(Signature::parse).ok_or(Answer::Unsigned)?;
-    let body = match early {
-        Some(body) => body,
-        None => read(&mut body, limit, until).await?,
+    let (body, held) = match early {
+        Some(read) => read,
+        None => read(&mut body, bounds, until).await?,
     };
-    Ok(Signed { signature, body, target: Target::of(headers) })
+    Ok(Signed { signature, body, target: Target::of(headers), _held: held })
 }
 
 /// The checks that need no body; gives its length, if it is told.
@@ -125,19 +170,22 @@ fn preflight(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Answer>
     }
 }
 
-/// The body, if it ends within `limit` bytes and the deadline.
+/// The body, if it ends within its bounds and the deadline, and the room it takes.
 async fn read<B: Buf>(
     mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin,
-    limit: usize,
+    bounds: &Bounds,
     until: Instant,
-) -> Result<Bytes, Answer> {
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Answer> {
     let whole = async {
-        let mut bytes = BytesMut::new();
+        let (mut bytes, mut held) = (BytesMut::new(), None);
         while let Some(chunk) = body.next().await {
             // Cut off: nobody is left to read the answer.
             let mut chunk = chunk.map_err(|_| Answer::Malformed("The body was cut off".to_owned()))?;
-            if bytes.len() + chunk.remaining() > limit {
-                return Err(Answer::TooLarge(limit));
+            if bytes.len() + chunk.remaining() > bounds.body {
+                return Err(Answer::TooLarge(bounds.body));
+            }
+            if !bounds.all.take(chunk.remaining(), &mut held) {
+                return Err(Answer::Unavailable("Too much is being received at once, try again later"));
             }
             while chunk.has_remaining() {
                 let length = chunk.chunk().len();
@@ -145,7 +193,7 @@ async fn read<B: Buf>(
                 chunk.advance(length);
             }
         }
-        Ok(bytes.freeze())
+        Ok((bytes.freeze(), held))
     };
     tokio::time::timeout_at(until, whole).await.unwrap_or(Err(Answer::Stalled))
 }

@@ -47,7 +47,7 @@ pub struct Receiver(Arc<Inner>);
 struct Inner {
     client: Client,
     namespace: Option<String>,
-    max_body_bytes: usize,
+    bounds: admission::Bounds,
     events: Events,
     keyring: Keyring,
     projection: Projection,
@@ -62,7 +62,7 @@ impl Receiver {
         Self(Arc::new(Inner {
             client,
             namespace: settings.namespace,
-            max_body_bytes: settings.max_body_bytes,
+            bounds: admission::Bounds { body: settings.max_body_bytes, all: admission::Room::default() },
             events,
             keyring,
             projection: Projection::default(),

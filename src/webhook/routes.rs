@@ -53,7 +53,7 @@ async fn deliver<B: Buf>(
     let (started, name, mut record) = (Instant::now(), Name::of(&headers), Record::default());
     let inner = &receiver.0;
     let answer = guarded(async {
-        match admit(&headers, body, inner.max_body_bytes, Some(&name)).await {
+        match admit(&headers, body, &inner.bounds, Some(&name)).await {
             Ok(signed) => inner.receive(&name, &signed, &mut record).await,
             Err(answer) => answer,
         }
@@ -74,7 +74,7 @@ async fn ping<B: Buf>(
     }
     let inner = &receiver.0;
     let answer = guarded(async {
-        match admit(&headers, body, inner.max_body_bytes, None).await {
+        match admit(&headers, body, &inner.bounds, None).await {
             Ok(signed) => inner.pong(&signed).await,
             Err(answer) => answer,
         }

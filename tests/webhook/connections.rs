@@ -85,6 +85,42 @@ async fn slow_clients_are_closed_in_time_and_hold_up_nobody() -> Result<()> {
     world.end().await
 }
 
+/// Before any signature is checked, everybody together can't make the receiver hold more than it has.
+#[tokio::test]
+async fn what_is_held_of_all_bodies_together_is_bounded() -> Result<()> {
+    const MIB: usize = 1 << 20;
+    let world = world("held").await?;
+    world.octo_app().await?;
+    let head = format!("{HEAD}Content-Length: {MIB}\r\n\r\n");
+    let nearly = vec![b' '; MIB - 1];
+    let mut half_sent = Vec::new();
+    let refused = loop {
+        ensure!(half_sent.len() < 200, "{} bodies of 1 MiB were taken at once", half_sent.len());
+        let mut stream = TcpStream::connect(world.address).await?;
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&nearly).await?;
+        half_sent.push(stream);
+        // One at a time: a delivery behind them tells whether there is room left.
+        let reply = world.send(&delivery("ping", vec![b' '; MIB], SECRET)).await?;
+        if reply.status == 503 {
+            break reply;
+        }
+        ensure!(reply.status == 200, "{reply:?}");
+    };
+    ensure!(
+        refused.body["error"].as_str().is_some_and(|error| error.contains("try again later")),
+        "{refused:?}"
+    );
+    ensure!(half_sent.len() >= 100, "only {} bodies of 1 MiB found room", half_sent.len());
+    drop(half_sent);
+    let started = Instant::now();
+    while ping(&world).await.is_err() {
+        ensure!(started.elapsed() < DEADLINE, "the room is not given back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    world.end().await
+}
+
 #[tokio::test]
 async fn large_headers_and_bodies_are_refused() -> Result<()> {
     let world = world("large").await?;
