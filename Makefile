@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 CARGO ?= cargo
 
-.PHONY: help demo test tools controlplane build fmt-check clippy unit integration sdk e2e docs crds chart fmt
+.PHONY: help demo test tools controlplane build fmt-check clippy unit integration sdk e2e docs crds chart fmt bench
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,11 @@ sdk: ## The stand-ins, checked by the official SDKs
 
 e2e: ## The chart on a whole cluster: kind where there is docker, else, as root, a node of this machine
 	@CARGO=$(CARGO) tests/e2e/run.sh
+
+bench: ## Throughput, deliveries and rest, measured (docs/benchmarks.md)
+	$(CARGO) bench --bench tasks
+	$(CARGO) bench --bench deliveries
+	$(CARGO) bench --bench rest
 
 crds: ## Regenerate crds/ from the Rust types
 	$(CARGO) run --quiet --bin slipway -- crds > crds/slipway.dev.yaml

@@ -10,13 +10,14 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher},
 };
 use slipway::api::State;
+use slipway_simulator::e2b::TEAM;
 use std::{
     collections::HashSet,
     time::{Duration, Instant},
 };
 use support::{
     Usage, controlplane, metric, options, table,
-    world::{World, repository, task},
+    world::{GITHUB_TOKEN, World, repository, task},
 };
 
 /// Longest a size may take.
@@ -28,6 +29,7 @@ async fn main() -> Result<()> {
     let (mut rates, mut times) = (Vec::new(), Vec::new());
     for size in support::sizes(&[100, 300, 1000]) {
         let (rate, time) = run(plane, size).await?;
+        println!("{size} Tasks: {} s", rate[1]);
         rates.push(rate);
         times.push(time);
     }
@@ -51,6 +53,12 @@ async fn main() -> Result<()> {
 
 async fn run(plane: &'static controlplane::ControlPlane, size: usize) -> Result<(Vec<String>, Vec<String>)> {
     let mut world = World::start(plane, support::operator(), options("tasks")).await?;
+    // The usual 100 sandboxes of a plan and 5,000 calls an hour of a token would measure the waiting for more of them.
+    let (calls, reset) = (u64::try_from(size)? * 20 + 1000, jiff::Timestamp::now() + Duration::from_hours(1));
+    let simulator = &world.simulator;
+    let raised = simulator.e2b.set_concurrency_limit(TEAM, size + 1)
+        && simulator.github.set_rate_limit(GITHUB_TOKEN, calls, reset);
+    anyhow::ensure!(raised, "the stand-ins know no such team or token");
     world.start_controller()?;
     world.synced().await?;
     world.apply(&repository("app")).await?;

@@ -12,7 +12,7 @@ use crate::{
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -23,7 +23,7 @@ pub(super) struct Complaints(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     keys: HashMap<SecretSource, Vec<String>>,
-    untold: Vec<SecretSource>,
+    untold: BTreeSet<SecretSource>,
 }
 
 impl Complaints {
@@ -34,7 +34,7 @@ impl Complaints {
             return;
         }
         if !keys.is_empty() {
-            known.untold.push(source.clone());
+            known.untold.insert(source.clone());
         }
         known.keys.insert(source.clone(), keys);
     }

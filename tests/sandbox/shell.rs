@@ -114,8 +114,11 @@ async fn one_bad_object_never_stops_the_others() {
         || misbehaving.counted("observe hangs") < 2
         || misbehaving.counted("perform standby") < 2
         || misbehaving.counted("record works") < 5
+        // One that panicked, one that hung, two that might not write: counted once their passes have ended.
+        || abandoned(&metrics) < 4
     {
-        assert!(started.elapsed() < Duration::from_mins(1), "{:?}", misbehaving.0.lock().unwrap());
+        let counts = misbehaving.0.lock().unwrap().clone();
+        assert!(started.elapsed() < Duration::from_mins(1), "{counts:?}, {} abandoned", abandoned(&metrics));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     running.abort();
@@ -123,12 +126,11 @@ async fn one_bad_object_never_stops_the_others() {
     assert_eq!(misbehaving.counted("record standby"), 0, "nothing has failed that could be recorded");
     let standby = world.sandboxes().get("standby").await.unwrap();
     assert_eq!(standby.status.unwrap_or_default().incarnation, None);
+}
+
+/// Passes that were given up, by the shell's own metric.
+fn abandoned(metrics: &Metrics) -> u32 {
     let text = metrics.encode().unwrap();
-    let abandoned = text
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix(r#"slipway_reconciles_total{controller="sandbox",result="abandoned"} "#)
-        })
-        .and_then(|count| count.parse::<u32>().ok());
-    assert!(abandoned.is_some_and(|count| count >= 4), "{text}");
+    let label = r#"slipway_reconciles_total{controller="sandbox",result="abandoned"} "#;
+    text.lines().find_map(|line| line.strip_prefix(label)?.parse().ok()).unwrap_or_default()
 }
