@@ -5,9 +5,13 @@ use crate::{
     story::{known_repository, reviewed, to_review},
     world,
     world::{
-        Manifest, World, sandbox, task,
+        Manifest, Options, PATIENCE, World,
+        gate::Gate,
+        repository, sandbox, task,
         wait::{message_of, reason_of, settled},
+        within,
     },
+    world_with,
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
@@ -146,6 +150,27 @@ async fn a_closed_pull_request_and_a_failed_command_are_followed_by_a_new_round(
         })
         .await?;
     expect(&world, "again", ("done", "done", "ready", true, "Merged")).await?;
+    within(PATIENCE, "the Warning that the rerun is refused", || async {
+        let events =
+            world.kubectl(&["get", "events", "--field-selector", "reason=RerunIgnored"]).await.ok()?;
+        (events.contains("Warning") && events.contains("task/again")).then_some(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_building_and_too_large_stand_where_they_belong() -> Result<()> {
+    let environment = vec![("SLIPWAY_MAX_FILE_BYTES".into(), "1KiB".into())];
+    let world = world_with(Options { namespace: "early", environment, ..Options::default() }).await?;
+    world.apply(&task("early", "app", &Gate::script(&world, "head -c 5000 /dev/zero > big"))).await?;
+    expect(&world, "early", ("todo", "research", "pending", false, "RepositoryNotFound")).await?;
+    world.apply(&repository("app")).await?;
+    let gate = Gate::reached(&world).await?;
+    expect(&world, "early", ("in-progress", "development", "building", false, "Generating")).await?;
+    gate.open()?;
+    let large = expect(&world, "early", ("in-progress", "development", "failed", false, "TooLarge")).await?;
+    let message = message_of(&large, "Stalled");
+    ensure!(message.contains("big") && message.contains("SLIPWAY_MAX_FILE_BYTES"), "{message}");
     Ok(())
 }
 
