@@ -68,11 +68,17 @@ async fn no_task(world: &World, size: usize) -> Result<Vec<String>> {
     let pids = [world.receiver.as_ref().context("a receiver")?.pid(), bare.0.id()];
     let urls = [world.webhook_url(), format!("http://127.0.0.1:{port}/")];
     let body = payload(world, 9, "closed").await?;
+    let repository = repository_id(world).await?;
+    support::world::within(Duration::from_secs(30), "the receiver's first list", || async {
+        let answer = reqwest::Client::new().execute(signed(&urls[0], &body, repository)).await.ok()?;
+        answer.status().is_success().then_some(())
+    })
+    .await?;
     let (mut count, mut cpu) = ([0, 0], [0.0, 0.0]);
     for _ in 0..TURNS {
         for (at, url) in urls.iter().enumerate() {
             let before = Usage::of(pids[at])?;
-            count[at] += load(url, &body).await?;
+            count[at] += load(url, &body, repository).await?;
             cpu[at] += Usage::of(pids[at])?.cpu_since(before);
         }
     }
@@ -90,17 +96,18 @@ async fn no_task(world: &World, size: usize) -> Result<Vec<String>> {
 }
 
 /// How many deliveries are answered well within a turn.
-async fn load(url: &str, body: &Bytes) -> Result<usize> {
+async fn load(url: &str, body: &Bytes, repository: i64) -> Result<usize> {
     let (http, answered, started) = (reqwest::Client::new(), Arc::new(AtomicUsize::new(0)), Instant::now());
     let mut connections = tokio::task::JoinSet::new();
     for _ in 0..CONNECTIONS {
-        let (http, answered, request) = (http.clone(), answered.clone(), signed(url, body));
+        let (http, answered, request) = (http.clone(), answered.clone(), signed(url, body, repository));
         connections.spawn(async move {
             while started.elapsed() < TURN {
                 let request = request.try_clone().context("a request of bytes")?;
                 let answer = http.execute(request).await?;
-                ensure!(answer.status().is_success(), "{}", answer.status());
-                answer.bytes().await?;
+                let status = answer.status();
+                let text = answer.text().await?;
+                ensure!(status.is_success(), "{status}: {text}");
                 answered.fetch_add(1, Ordering::Relaxed);
             }
             anyhow::Ok(())
@@ -115,11 +122,11 @@ async fn load(url: &str, body: &Bytes) -> Result<usize> {
 /// One delivery and one raw patch after the other, each of a Task of its own.
 async fn moving(world: &World, size: usize) -> Result<Vec<String>> {
     let pid = world.receiver.as_ref().context("a receiver")?.pid();
-    let (http, tasks) = (reqwest::Client::new(), world.tasks());
+    let (http, tasks, repository) = (reqwest::Client::new(), world.tasks(), repository_id(world).await?);
     let (mut deliveries, mut patches, mut cpu) = (Vec::new(), Vec::new(), 0.0);
     for at in 0..MOVES.min(size / 2) {
         let body = payload(world, 1000 + at, "closed").await?;
-        let request = signed(&world.webhook_url(), &body);
+        let request = signed(&world.webhook_url(), &body, repository);
         let (before, started) = (Usage::of(pid)?, Instant::now());
         let answer = http.execute(request).await?;
         deliveries.push(started.elapsed());
@@ -161,6 +168,11 @@ fn raw_patch(name: &str, version: Option<&str>, at: usize) -> Value {
     })
 }
 
+async fn repository_id(world: &World) -> Result<i64> {
+    let status = world.repositories().get("app").await?.status;
+    status.and_then(|status| status.repository_id).context("a repository that GitHub knows")
+}
+
 /// A payload of [`BODY`] bytes about the pull request.
 async fn payload(world: &World, number: usize, action: &str) -> Result<Bytes> {
     let repository = world.repositories().get("app").await?.status.context("a status")?;
@@ -185,7 +197,8 @@ fn signature(body: &[u8]) -> String {
     format!("sha256={}", hex::encode(mac.chain_update(body).finalize().into_bytes()))
 }
 
-fn signed(url: &str, body: &Bytes) -> reqwest::Request {
+/// From the hook of the repository: those of an unknown hook are limited to 20 a second.
+fn signed(url: &str, body: &Bytes, repository: i64) -> reqwest::Request {
     let mut request = reqwest::Request::new(reqwest::Method::POST, url.parse().expect("our own URL"));
     let mut header = |name: &'static str, value: &str| {
         request.headers_mut().insert(name, value.parse().expect("visible ASCII"));
@@ -193,6 +206,8 @@ fn signed(url: &str, body: &Bytes) -> reqwest::Request {
     header("content-type", "application/json");
     header("x-github-event", "pull_request");
     header("x-github-delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958");
+    header("x-github-hook-installation-target-type", "repository");
+    header("x-github-hook-installation-target-id", &repository.to_string());
     header("x-hub-signature-256", &signature(body));
     *request.body_mut() = Some(body.clone().into());
     request
