@@ -5,7 +5,9 @@ use slipway::domain::failure::Class;
 use slipway::e2b::{Command, EntryType, Event, Signal, reason};
 use slipway_simulator::core::{Action, Rule};
 use slipway_simulator::e2b::Unreachable;
+use std::pin::pin;
 use std::time::Duration;
+use tokio::time;
 
 const START: &str = "POST /process.Process/Start";
 
@@ -148,4 +150,31 @@ async fn a_stream_broken_half_way_is_lost() {
     world.sim.e2b.set_unreachable(sandbox.id(), Some(Unreachable::NotFound));
     let error = process.next().await.unwrap_err();
     assert!(error.is_unreachable() && !error.answered(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_stream_may_be_silent_for_30_seconds_each_time() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let script = "while [ ! -e /tmp/go ]; do sleep 0.05; done; echo up; sleep 60";
+    let mut process = sandbox.envd.open(Command::sh("test", script, [])).await.unwrap();
+    assert!(matches!(process.next().await.unwrap(), Some(Event::Started { .. })));
+    {
+        let mut next = pin!(process.next());
+        assert!(futures::poll!(&mut next).is_pending());
+        time::pause();
+        time::advance(Duration::from_secs(20)).await;
+        assert!(futures::poll!(&mut next).is_pending());
+        time::resume();
+        std::fs::write(sandbox.host("/tmp/go"), "").unwrap();
+        assert_eq!(next.await.unwrap(), Some(Event::Stdout("up\n".into())));
+    }
+
+    // The paused clock jumps to the next timer, which is the limit: no keep-alive comes in between.
+    time::pause();
+    let silent = time::Instant::now();
+    let error = process.next().await.unwrap_err();
+    assert_eq!(silent.elapsed().as_secs(), 30);
+    assert_eq!((error.class, error.reason), (Class::Transient, reason::SANDBOX_UNREACHABLE));
+    assert!(error.message.contains("silent for 30 s"), "{error}");
 }
