@@ -1,13 +1,19 @@
 //! How often and when a failed call is made again, from its class alone; the state lives in `status.retry`.
 //! Used by the decisions of every kind (the policy: design of GitHub calls; E2B uses the same).
 
-use super::{conditions::Standing, failure::Class, failure::Failure};
+use super::{
+    conditions::Standing,
+    failure::{Class, Failure, NOT_VISIBLE_YET},
+};
 use crate::api::{bounds, common::Retry, conditions::reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Attempts before a call counts as failed: the first and three more, after 1 s, 2 s and 4 s.
 pub const ATTEMPTS: i32 = 4;
+/// The same where what we created is not visible yet: the waits go on doubling past the minute for which that is believed,
+/// so that the last look says what is really the matter.
+const LOOKS: i32 = 7;
 /// How often a stalled object and an exhausted call are looked at again.
 pub const SLOW: SignedDuration = SignedDuration::from_secs(300);
 
@@ -25,6 +31,7 @@ pub struct Verdict {
 /// What follows from `failure`, given what `status.retry` held before. `uid` spreads the slow retries.
 pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timestamp) -> Verdict {
     let failed = previous.map_or(0, |retry| retry.attempt);
+    let attempts = if failure.reason == NOT_VISIBLE_YET { LOOKS } else { ATTEMPTS };
     let message = format!("{}: {}", failure.operation, failure.message);
     let verdict = |attempt, wait, limited, standing, reason, message| Verdict {
         retry: Retry {
@@ -47,23 +54,23 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
             let wait = SignedDuration::from_secs(wait.as_secs() + i64::from(wait.subsec_nanos() > 0));
             verdict(failed, wait, true, Standing::Reconciling, failure.reason, message)
         }
-        Class::Transient if failed + 1 < ATTEMPTS => {
+        Class::Transient if failed + 1 < attempts => {
             // `now` is cut to the second: one more keeps the wait from being short.
             let wait = SignedDuration::from_secs((1 << failed) + 1);
-            let message = format!("{message} (attempt {} of {ATTEMPTS})", failed + 1);
+            let message = format!("{message} (attempt {} of {attempts})", failed + 1);
             verdict(failed + 1, wait, false, Standing::Reconciling, reason::RETRYING, message)
         }
         Class::Transient => {
-            let message = format!("{message}; tried {ATTEMPTS} times, trying again every 5 minutes");
+            let message = format!("{message}; tried {attempts} times, trying again every 5 minutes");
             let mut verdict = verdict(
-                ATTEMPTS,
+                attempts,
                 slow(uid, failed),
                 false,
                 Standing::Reconciling,
                 reason::RETRIES_EXHAUSTED,
                 message,
             );
-            verdict.exhausted_now = failed + 1 == ATTEMPTS;
+            verdict.exhausted_now = failed + 1 == attempts;
             verdict
         }
         Class::NotFound | Class::Denied | Class::Invalid => {

@@ -2,7 +2,7 @@
 //! `client` asks it about every answer that is not a plain success.
 
 use super::{error::Error, operation::Operation};
-use crate::domain::failure::Class;
+use crate::domain::failure::{Class, NOT_VISIBLE_YET};
 use std::time::Duration;
 
 /// Reason: the repository has no commit.
@@ -180,7 +180,7 @@ impl Case<'_> {
     fn lagging(&self) -> Verdict {
         self.failed(
             Class::Transient,
-            "NotVisibleYet",
+            NOT_VISIBLE_YET,
             "it was created less than a minute ago and is not visible everywhere yet",
         )
     }

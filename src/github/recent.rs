@@ -41,6 +41,14 @@ fn key(repository: &RepositoryName, reference: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        api::conditions::reason,
+        domain::{
+            failure::{Class, Failure, NOT_VISIBLE_YET},
+            retry,
+        },
+    };
+    use jiff::Timestamp;
 
     #[test]
     fn a_creation_is_known_for_a_minute_and_for_its_own_names_only() {
@@ -52,6 +60,28 @@ mod tests {
         assert!(!recent.knows(&ours, Some("heads/a"), late));
         assert!(!recent.knows(&ours, Some("heads/A"), soon));
         assert!(!recent.knows(&ours, None, soon));
+    }
+
+    #[test]
+    fn what_is_missing_is_told_soon_after_the_minute() {
+        let (recent, created) = (Recent::default(), Instant::now());
+        let ours = RepositoryName::new("acme", "app");
+        recent.created(&ours, None, created);
+        let lag = Failure {
+            operation: "getRef",
+            class: Class::Transient,
+            reason: NOT_VISIBLE_YET,
+            message: "not visible".into(),
+        };
+        let (mut retry, mut passed) = (None, Duration::ZERO);
+        while recent.knows(&ours, Some("heads/nope"), created + passed) {
+            let now = Timestamp::UNIX_EPOCH + passed;
+            let verdict = retry::after(retry.as_ref(), &lag, "uid", now);
+            assert_eq!(verdict.reason, reason::RETRYING, "after {passed:?}");
+            passed += verdict.retry.next_attempt_at.0.duration_since(now).unsigned_abs();
+            retry = Some(verdict.retry);
+        }
+        assert!(passed <= Duration::from_secs(75), "{passed:?}");
     }
 
     #[test]
