@@ -69,6 +69,7 @@ pub mod reason {
     pub const SUCCEEDED: &str = "Succeeded";
     pub const SUSPENDED: &str = "Suspended";
     pub const SYNCED: &str = "Synced";
+    pub const TEMPLATE_CHANGED: &str = "TemplateChanged";
     pub const TEMPLATE_NOT_FOUND: &str = "TemplateNotFound";
     pub const TOO_LARGE: &str = "TooLarge";
     pub const WAITING_FOR_SANDBOX: &str = "WaitingForSandbox";

@@ -80,8 +80,9 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_ref: Option<LocalRef>,
 
-    /// A Sandbox of this Task's own, created for it and deleted after the merge. Set this or `sandboxRef`. The Sandbox
-    /// follows a change of the template: where a field can't change in place, another Sandbox is made before the next round.
+    /// A Sandbox of this Task's own, created for it and deleted after the merge. Set this or `sandboxRef`. Until the
+    /// files of a round are committed the Sandbox is kept as this template says: change it here, not there. What can't
+    /// change in place is given to another Sandbox, made before the next round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_template: Option<TemplatedSandbox>,
 

@@ -20,7 +20,7 @@ pub enum Need {
 /// generation failed, its pull request closed or merged, or it is being deleted.
 pub fn of(task: &Task) -> Need {
     let Some(status) = &task.status else { return Need::None };
-    let asked = find(&status.conditions, names::SANDBOX_READY).is_some();
+    let asked = has_asked(status);
     // A Task that is stalled by the sandbox itself still wants it: to drop the need would make the sandbox look idle.
     let stalled = is_true(&status.conditions, names::STALLED)
         && reason_of(status, names::STALLED) != Some(reason::SANDBOX_NOT_READY);
@@ -31,6 +31,12 @@ pub fn of(task: &Task) -> Need {
     } else {
         Need::Work
     }
+}
+
+/// Whether the Task has asked for its sandbox. One that gives way to another template is not the one asked for:
+/// nothing may be made from the old template meanwhile.
+pub fn has_asked(status: &TaskStatus) -> bool {
+    reason_of(status, names::SANDBOX_READY).is_some_and(|reason| reason != reason::TEMPLATE_CHANGED)
 }
 
 fn reason_of<'a>(status: &'a TaskStatus, type_: &str) -> Option<&'a str> {
@@ -116,8 +122,7 @@ fn claim(task: &Task) -> Option<Claim> {
     if waits_for_a_person {
         return None;
     }
-    let asked = find(&status.conditions, names::SANDBOX_READY).is_some();
-    Some(if asked { Claim::Asked } else { Claim::Coming })
+    Some(if has_asked(&status) { Claim::Asked } else { Claim::Coming })
 }
 
 fn precedence(task: &Task, claim: Claim) -> (Claim, Option<jiff::Timestamp>, Option<String>) {

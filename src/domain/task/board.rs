@@ -114,10 +114,16 @@ impl<'a> Draft<'a> {
         self.stand(Standing::Stalled, reason, message);
     }
 
-    /// Waits as `status.retry` says. The conditions that came with it stand, unless they speak of another spec or of a
-    /// time when nothing was to be done.
+    /// Waits as `status.retry` says; the conditions that came with it stand.
     pub(super) fn hold(&mut self) {
-        let Some(retry) = self.status.retry.clone() else { return };
+        let Some(retry) = &self.status.retry else { return };
+        let message = format!("{}: {}", retry.operation, retry.last_error);
+        self.stay(reason::RETRYING, &message);
+    }
+
+    /// What was said last stands, for this spec too. `reason` and `message` are for a Task of which it was said that
+    /// nothing is to be done, or nothing at all.
+    pub(super) fn stay(&mut self, reason: &str, message: &str) {
         let ready = conditions::find(&self.status.conditions, names::READY).cloned();
         match ready.filter(|ready| ready.status == "False") {
             Some(_) if self.status.observed_generation == self.generation() => {}
@@ -125,10 +131,7 @@ impl<'a> Draft<'a> {
                 self.stand(Standing::Stalled, &ready.reason, &ready.message);
             }
             Some(ready) => self.stand(Standing::Reconciling, &ready.reason, &ready.message),
-            None => {
-                let message = format!("{}: {}", retry.operation, retry.last_error);
-                self.working(reason::RETRYING, &message);
-            }
+            None => self.working(reason, message),
         }
     }
 

@@ -37,7 +37,8 @@ pub fn decide(task: &Task, observed: &Observed, now: Timestamp) -> Plan {
         Stage::LeaveBranch { branch, sha } => leave_branch(draft, branch, &sha, &observed.seen),
         Stage::CreateSandbox => create_sandbox(draft),
         Stage::PatchSandbox => Plan::act(draft.status, Step::PatchSandbox),
-        Stage::ReplaceSandbox => Plan::act(draft.status, Step::DeleteSandbox),
+        // Written first: the Sandbox must not go while the status still says that a round works in it.
+        Stage::ReplaceSandbox => Plan::intend(draft.status, Step::DeleteSandbox),
         Stage::Start { plan, sandbox } => generation::start(draft, plan.as_ref(), &sandbox, &observed.seen),
         Stage::Generating { .. } => generation::look(draft, &observed.context, &observed.seen),
         Stage::Collect { id } => publish::collect(draft, id, &observed.seen),

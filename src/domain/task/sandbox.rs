@@ -18,6 +18,7 @@ use kube::ResourceExt;
 const TURN: SignedDuration = SignedDuration::from_secs(30);
 /// Why an own Sandbox is not ready while it gives way to the next.
 const REPLACED: &str = "another one is made, because sandboxTemplate has changed";
+const PATCHED: &str = "its Sandbox is patched, because sandboxTemplate has changed";
 
 /// The sandbox that a Task may work in now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,23 +61,26 @@ pub(super) fn running(draft: &mut Draft<'_>, context: &Context) -> Result<Runnin
 }
 
 /// The own Sandbox follows its template; where that takes another Sandbox, only before the round has begun in this one.
+/// The patch comes first: what becomes of the old sandbox is for the new `deletionPolicy` to say.
 fn follow_template(draft: &mut Draft<'_>, sandbox: &SandboxView) -> Result<(), Stage> {
     let Drift { mutable, frozen } = sandbox.drift;
+    if mutable && !sandbox.deleting {
+        gate(draft)?;
+        draft.stay(reason::SANDBOX_NOT_READY, PATCHED);
+        return Err(Stage::PatchSandbox);
+    }
     if frozen && draft.status.sandbox_id.is_none() {
         gate(draft)?;
         draft.waits_for_sandbox(&Health::NotReady(REPLACED.into()));
+        draft.condition(names::SANDBOX_READY, false, reason::TEMPLATE_CHANGED, REPLACED);
         return Err(if sandbox.deleting { Stage::Wait(Next::AwaitChange) } else { Stage::ReplaceSandbox });
-    }
-    if mutable && !sandbox.deleting {
-        gate(draft)?;
-        return Err(Stage::PatchSandbox);
     }
     Ok(())
 }
 
 /// The turn in a shared Sandbox is taken by asking for it, in a write of its own: who looks later sees that.
 fn ask(draft: &mut Draft<'_>, name: &str) -> Result<(), Stage> {
-    if find(&draft.status.conditions, names::SANDBOX_READY).is_some() {
+    if need::has_asked(&draft.status) {
         return Ok(());
     }
     draft.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, "the sandbox is asked for");

@@ -2,12 +2,12 @@
 //! abandoned before and after every write and every effect.
 
 use super::{
-    github::{BASE, Pull},
+    github::BASE,
     world::{E2bSandbox, Process, UID, failure},
     *,
 };
 use crate::{
-    api::{PullRequestState, TASK_FINALIZER, conditions::reason},
+    api::{TASK_FINALIZER, conditions::reason},
     domain::{failure::Class, patch, plan::Next},
 };
 use jiff::SignedDuration;
@@ -29,11 +29,17 @@ impl World {
         let run = self.status().code_generations.last().map(|run| run.id.clone());
         Context {
             repository: self.repository.clone(),
-            sandbox: self.sandbox.clone(),
+            sandbox: self.sandbox.clone().map(|view| SandboxView { drift: self.drift(), ..view }),
             holder: self.holder.clone(),
             dead_since: run.and_then(|run| self.dead_since.get(&run).copied()),
             pull_read: self.pull_read,
         }
+    }
+
+    /// How the Sandbox differs from its template.
+    pub(super) fn drift(&self) -> Drift {
+        let template = self.task.spec.sandbox_template.as_ref();
+        template.map_or_else(Drift::default, |template| Drift::between(&self.sandbox_spec, &template.spec))
     }
 
     fn point(&mut self) -> Result<(), Crash> {
@@ -244,7 +250,9 @@ impl World {
 
     fn perform(&mut self, step: &Step) -> Outcome {
         let (operation, fault) = match step {
-            Step::CreateSandbox | Step::PatchSandbox | Step::DeleteSandbox => ("kubernetes", None),
+            Step::CreateSandbox | Step::PatchSandbox | Step::DeleteSandbox => {
+                ("kubernetes", self.faults.kubernetes)
+            }
             Step::Start { .. } => ("startGeneration", self.faults.e2b),
             Step::Signal { .. } => ("signalGeneration", self.faults.e2b),
             Step::CreateBranch { .. } => ("createBranch", self.faults.github),
@@ -270,6 +278,7 @@ impl World {
         match step {
             Step::CreateSandbox if self.sandbox.is_none() => {
                 self.effects.push("CreateSandbox".into());
+                self.sandbox_spec = self.template();
                 self.sandbox = Some(SandboxView {
                     id: None,
                     incarnation: 0,
@@ -282,16 +291,17 @@ impl World {
             }
             Step::PatchSandbox => {
                 self.effects.push("PatchSandbox".into());
+                self.sandbox_spec = followed(&self.sandbox_spec, &self.template());
+            }
+            Step::DeleteSandbox => {
+                self.effects.push("DeleteSandbox".into());
+                let free = self.status().sandbox_id.is_none() || self.holds(names::MERGED);
+                assert!(free, "the Sandbox of a round goes: {:?}", self.status());
                 if let Some(sandbox) = &mut self.sandbox {
-                    sandbox.drift.mutable = false;
+                    sandbox.deleting = true;
                 }
             }
-            Step::DeleteSandbox if self.sandbox.is_some() => {
-                self.effects.push("DeleteSandbox".into());
-                self.sandbox = None;
-                self.boxes.iter_mut().for_each(|e2b| e2b.alive = false);
-            }
-            Step::CreateSandbox | Step::DeleteSandbox => {}
+            Step::CreateSandbox => {}
             Step::Start { generation } => self.start(generation),
             Step::Signal { generation, .. } => {
                 self.effects.push(format!("Signal {generation}"));
@@ -325,57 +335,6 @@ impl World {
             dead: false,
             signalled: false,
         });
-    }
-
-    fn create_branch(&mut self, branch: &str, sha: &str) -> Outcome {
-        if self.github.refuses_branches || self.github.branches.contains_key(branch) {
-            return Outcome::BranchExists { ours: !self.github.foreign.iter().any(|name| name == branch) };
-        }
-        self.effects.push(format!("CreateBranch {}/{branch}", self.status().round.unwrap_or(0)));
-        self.github.branches.insert(branch.into(), sha.into());
-        Outcome::Done
-    }
-
-    fn create_pull(&mut self, branch: &str) -> Outcome {
-        let Some(head) = self.github.branches.get(branch).cloned() else {
-            return Outcome::Failed(failure("createPullRequest", Class::Invalid, "Refused"));
-        };
-        let open = |pull: &Pull| pull.branch == branch && pull.state == PullRequestState::Open;
-        if self.github.pulls.iter().any(open) {
-            return Outcome::PullRequestExists;
-        }
-        self.effects.push(format!("CreatePullRequest {}", self.status().round.unwrap_or(0)));
-        let number = 1 + i64::try_from(self.github.pulls.len()).expect("few");
-        self.github.pulls.push(Pull {
-            number,
-            branch: branch.into(),
-            body: pull_request_text(&self.task, &self.status()).1,
-            state: PullRequestState::Open,
-            draft: self.task.spec.pull_request.draft,
-            head,
-            updated_at: self.now,
-            merged_at: None,
-        });
-        Outcome::PullRequest(self.github.observed(number).expect("just made"))
-    }
-
-    fn merge(&mut self, number: i64, sha: &str) -> Outcome {
-        if let Some(answer) = self.github.merge_answer.clone() {
-            return answer;
-        }
-        let now = self.now;
-        let Some(pull) = self.github.pulls.iter_mut().find(|pull| pull.number == number) else {
-            return Outcome::NotMergeable("no such pull request".into());
-        };
-        if pull.head != sha {
-            return Outcome::HeadChanged;
-        }
-        if pull.state != PullRequestState::Open || pull.draft {
-            return Outcome::NotMergeable("it is closed or a draft".into());
-        }
-        (pull.state, pull.updated_at, pull.merged_at) = (PullRequestState::Merged, now, Some(now));
-        self.effects.push(format!("Merge {number}"));
-        Outcome::Merged { sha: Some("merged".into()) }
     }
 
     /// The sandbox that the Task works in now.

@@ -1,9 +1,12 @@
 //! GitHub as data: branches, commits by content, pull requests, and what people do with them.
 
-use super::*;
+use super::{world::failure, *};
 use crate::{
     api::PullRequestState,
-    domain::pull_request::{ObservedPullRequest, Source, transition},
+    domain::{
+        failure::Class,
+        pull_request::{ObservedPullRequest, Source, transition},
+    },
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -137,5 +140,59 @@ impl World {
         self.person_sets(state);
         self.news(Source::Delivery);
         self.rest();
+    }
+}
+
+/// What GitHub makes of a step.
+impl World {
+    pub(super) fn create_branch(&mut self, branch: &str, sha: &str) -> Outcome {
+        if self.github.refuses_branches || self.github.branches.contains_key(branch) {
+            return Outcome::BranchExists { ours: !self.github.foreign.iter().any(|name| name == branch) };
+        }
+        self.effects.push(format!("CreateBranch {}/{branch}", self.status().round.unwrap_or(0)));
+        self.github.branches.insert(branch.into(), sha.into());
+        Outcome::Done
+    }
+
+    pub(super) fn create_pull(&mut self, branch: &str) -> Outcome {
+        let Some(head) = self.github.branches.get(branch).cloned() else {
+            return Outcome::Failed(failure("createPullRequest", Class::Invalid, "Refused"));
+        };
+        let open = |pull: &Pull| pull.branch == branch && pull.state == PullRequestState::Open;
+        if self.github.pulls.iter().any(open) {
+            return Outcome::PullRequestExists;
+        }
+        self.effects.push(format!("CreatePullRequest {}", self.status().round.unwrap_or(0)));
+        let number = 1 + i64::try_from(self.github.pulls.len()).expect("few");
+        self.github.pulls.push(Pull {
+            number,
+            branch: branch.into(),
+            body: pull_request_text(&self.task, &self.status()).1,
+            state: PullRequestState::Open,
+            draft: self.task.spec.pull_request.draft,
+            head,
+            updated_at: self.now,
+            merged_at: None,
+        });
+        Outcome::PullRequest(self.github.observed(number).expect("just made"))
+    }
+
+    pub(super) fn merge(&mut self, number: i64, sha: &str) -> Outcome {
+        if let Some(answer) = self.github.merge_answer.clone() {
+            return answer;
+        }
+        let now = self.now;
+        let Some(pull) = self.github.pulls.iter_mut().find(|pull| pull.number == number) else {
+            return Outcome::NotMergeable("no such pull request".into());
+        };
+        if pull.head != sha {
+            return Outcome::HeadChanged;
+        }
+        if pull.state != PullRequestState::Open || pull.draft {
+            return Outcome::NotMergeable("it is closed or a draft".into());
+        }
+        (pull.state, pull.updated_at, pull.merged_at) = (PullRequestState::Merged, now, Some(now));
+        self.effects.push(format!("Merge {number}"));
+        Outcome::Merged { sha: Some("merged".into()) }
     }
 }

@@ -52,7 +52,7 @@ fn start(dice: &mut Dice) -> World {
 
 /// Something happens.
 fn event(world: &mut World, dice: &mut Dice) {
-    match dice.roll(25) {
+    match dice.roll(28) {
         0 => world.faults.github = Some(dice.class(world)),
         1 => world.faults.e2b = Some(dice.class(world)),
         2 | 3 => world.faults = world::Faults::default(),
@@ -73,6 +73,9 @@ fn event(world: &mut World, dice: &mut Dice) {
         18 => push(world),
         19 if !world.github.branches.contains_key("task/t/do-it") => world.github.take_name("task/t/do-it"),
         20 => stall_sandbox(world),
+        21 => world.faults.kubernetes = Some(dice.class(world)),
+        22 => world.edit_template(|spec| spec.template = dice.roll(3).to_string()),
+        23 => world.edit_template(|spec| spec.timeout_seconds = 300 + i32::from(dice.roll(2) == 0)),
         _ => person(world, dice),
     }
 }

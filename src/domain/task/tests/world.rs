@@ -3,7 +3,7 @@
 
 use super::{github::GitHub, *};
 use crate::{
-    api::{RERUN_ANNOTATION, TaskSpec},
+    api::{RERUN_ANNOTATION, SandboxSpec, TaskSpec},
     domain::failure::{Class, Failure},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +21,8 @@ pub(super) struct E2bSandbox {
     pub id: String,
     pub alive: bool,
     pub files: Option<String>,
+    /// What it was made from.
+    pub template: String,
 }
 
 /// A started command: its directory in one sandbox.
@@ -39,6 +41,7 @@ pub(super) struct Process {
 /// What is broken at present.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Faults {
+    pub kubernetes: Option<Class>,
     pub github: Option<Class>,
     pub e2b: Option<Class>,
     /// Only steps fail, looking works.
@@ -56,6 +59,8 @@ pub(super) struct World {
     pub released: bool,
     pub repository: Option<RepositoryView>,
     pub sandbox: Option<SandboxView>,
+    /// Spec of that Sandbox.
+    pub sandbox_spec: SandboxSpec,
     pub holder: Option<String>,
     pub boxes: Vec<E2bSandbox>,
     pub processes: Vec<Process>,
@@ -84,7 +89,7 @@ impl World {
     /// A Task in the shared Sandbox `box`, which runs.
     pub(super) fn shared() -> Self {
         let mut world = Self::of(&json!({"sandboxRef": {"name": "box"}, "generate": {"command": ["make"]}}));
-        world.boxes.push(E2bSandbox { id: "sb1".into(), alive: true, files: None });
+        world.boxes.push(E2bSandbox { id: "sb1".into(), alive: true, ..E2bSandbox::default() });
         world.sandbox = Some(SandboxView {
             id: Some("sb1".into()),
             incarnation: 1,
@@ -118,6 +123,7 @@ impl World {
             released: false,
             repository: Some(repository()),
             sandbox: None,
+            sandbox_spec: SandboxSpec::default(),
             holder: None,
             boxes: Vec::new(),
             processes: Vec::new(),
@@ -164,6 +170,20 @@ impl World {
         if self.task.spec != before {
             *self.task.metadata.generation.get_or_insert(0) += 1;
         }
+    }
+
+    /// The template of its own Sandbox; the default one where it has none.
+    pub(super) fn template(&self) -> SandboxSpec {
+        self.task.spec.sandbox_template.as_ref().map(|template| template.spec.clone()).unwrap_or_default()
+    }
+
+    /// Somebody edits the template.
+    pub(super) fn edit_template(&mut self, change: impl FnOnce(&mut SandboxSpec)) {
+        self.edit(|spec| {
+            if let Some(template) = &mut spec.sandbox_template {
+                change(&mut template.spec);
+            }
+        });
     }
 
     pub(super) fn annotate(&mut self, name: &str, value: &str) {
@@ -214,8 +234,14 @@ impl World {
 
     /// What the Sandbox controller does meanwhile: one thing at a time, and only for a Task that needs it.
     pub(super) fn sandbox_controller(&mut self) {
+        if self.sandbox.as_ref().is_some_and(|view| view.deleting) {
+            self.sandbox = None;
+            self.boxes.iter_mut().for_each(|e2b| e2b.alive = false);
+            return;
+        }
+        let outdated = self.drift().frozen;
         let needed = crate::domain::need::of(&self.task) == crate::domain::need::Need::Work;
-        let Some(view) = self.sandbox.as_mut().filter(|view| !view.running && !view.deleting) else { return };
+        let Some(view) = self.sandbox.as_mut().filter(|view| !view.running) else { return };
         if !needed || matches!(view.health, Health::Stalled(_)) {
             return;
         }
@@ -226,7 +252,16 @@ impl World {
         }
         if !known {
             let id = format!("sb{}", self.boxes.len() + 1);
-            self.boxes.push(E2bSandbox { id: id.clone(), alive: true, files: None });
+            let template = self.sandbox_spec.template.clone();
+            let (status, generation) =
+                (self.task.status.clone().unwrap_or_default(), self.task.metadata.generation);
+            let told = status.sandbox_id.is_none() && Some(status.observed_generation) == generation;
+            assert!(
+                !(told && outdated),
+                "a sandbox of a template that was given up: {:?}",
+                status.conditions
+            );
+            self.boxes.push(E2bSandbox { id: id.clone(), alive: true, files: None, template });
             view.id = Some(id);
             view.incarnation += 1;
         }
