@@ -70,7 +70,7 @@ async fn writes(world: &World) -> Result<Vec<String>> {
 }
 
 /// Reads of a sync that a start spreads over the interval.
-fn is_sync(call: &Call) -> bool {
+pub fn is_sync(call: &Call) -> bool {
     call.api == "github"
         && call.method == "GET"
         && [
