@@ -91,12 +91,17 @@ impl Inner {
             "ping" => return Ok(Answer::Pong),
             _ => return Ok(Answer::Ignored("This event moves no Task")),
         }
-        let head = Head::parse(&signed.body).map_err(Answer::Malformed)?;
-        record.action = head.action.as_deref().map(|action| bounds::cut(action, bounds::ID));
-        let Some(action) = head.action.as_deref().and_then(Action::parse) else {
+        let payload = Payload::parse(&signed.body);
+        let told = match &payload {
+            Ok(payload) => payload.action.clone(),
+            // Of an action that moves no Task nothing else matters.
+            Err(_) => Head::parse(&signed.body).map_err(Answer::Malformed)?.action,
+        };
+        record.action = told.as_deref().map(|action| bounds::cut(action, bounds::ID));
+        let Some(action) = told.as_deref().and_then(Action::parse) else {
             return Ok(Answer::Ignored("This action moves no Task"));
         };
-        let payload = Payload::parse(&signed.body).map_err(Answer::Malformed)?;
+        let payload = payload.map_err(Answer::Malformed)?;
         let number = payload
             .number()
             .ok_or_else(|| Answer::Malformed("pull_request.number must be there, from 1".to_owned()))?;
@@ -107,7 +112,7 @@ impl Inner {
         let repositories = addressed(&mut check, named, repositories).await?;
         let repository_id = named.and_then(|named| named.id);
         let wanted = Wanted { repository_id, number, own_branch: payload.own_branch() };
-        let label = format!("{event}.{}", head.action.unwrap_or_default());
+        let label = format!("{event}.{}", told.unwrap_or_default());
         let delivery = Delivery {
             id: bounds::cut(name.delivery.as_deref().unwrap_or_default(), bounds::ID),
             event: bounds::cut(&label, bounds::ID),

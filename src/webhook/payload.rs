@@ -8,7 +8,7 @@ use crate::{
 use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 
-/// The action of any delivery that has one.
+/// The action of a delivery that is otherwise not what GitHub sends.
 #[derive(Debug, Deserialize)]
 pub(super) struct Head {
     #[serde(default)]
@@ -66,6 +66,8 @@ impl Action {
 /// (<https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request>).
 #[derive(Debug, Deserialize)]
 pub(super) struct Payload {
+    #[serde(default)]
+    pub(super) action: Option<String>,
     #[serde(default)]
     number: Option<i64>,
     #[serde(default)]
