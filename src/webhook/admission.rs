@@ -24,6 +24,10 @@ const GITHUB_MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
 /// the process may have.
 const HELD_BODIES: usize = 128 * 1024 * 1024;
 
+/// A body up to this many bytes, as nearly all are, is put together in one piece of memory; what is told of a larger one
+/// is not believed before it comes.
+const USUAL_BODY: usize = 64 * 1024;
+
 const EVENT: &str = "X-GitHub-Event";
 const DELIVERY: &str = "X-GitHub-Delivery";
 const SIGNATURE: &str = "X-Hub-Signature-256";
@@ -140,9 +144,10 @@ async fn check<B: Buf>(
     name: Option<&Name>,
     until: Instant,
 ) -> Result<Signed, Answer> {
+    let length = preflight(headers, bounds.body)?;
     // Only a body of unknown length has to be read to know that it is too large.
-    let early = match preflight(headers, bounds.body)? {
-        None => Some(read(&mut body, bounds, until).await?),
+    let early = match length {
+        None => Some(read(&mut body, length, bounds, until).await?),
         Some(_) => None,
     };
     if let Some(header) = name.and_then(Name::missing) {
@@ -151,7 +156,7 @@ async fn check<B: Buf>(
     let signature = only(headers, SIGNATURE).and_then(Signature::parse).ok_or(Answer::Unsigned)?;
     let (body, held) = match early {
         Some(read) => read,
-        None => read(&mut body, bounds, until).await?,
+        None => read(&mut body, length, bounds, until).await?,
     };
     Ok(Signed { signature, body, target: Target::of(headers), _held: held })
 }
@@ -170,14 +175,15 @@ fn preflight(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Answer>
     }
 }
 
-/// The body, if it ends within its bounds and the deadline, and the room it takes.
+/// The body, if it ends within its bounds and the deadline, and the room it takes. `length` is what was told of it.
 async fn read<B: Buf>(
     mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin,
+    length: Option<usize>,
     bounds: &Bounds,
     until: Instant,
 ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Answer> {
     let whole = async {
-        let (mut bytes, mut held) = (BytesMut::new(), None);
+        let (mut bytes, mut held) = (BytesMut::with_capacity(length.unwrap_or(0).min(USUAL_BODY)), None);
         while let Some(chunk) = body.next().await {
             // Cut off: nobody is left to read the answer.
             let mut chunk = chunk.map_err(|_| Answer::Malformed("The body was cut off".to_owned()))?;
