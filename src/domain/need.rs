@@ -58,6 +58,16 @@ pub fn sandbox_name(task: &Task) -> String {
     }
 }
 
+/// Whether the Task works in the Sandbox of this name. Every event of a Sandbox asks it of every Task: a name is made
+/// only where it can be the one.
+pub fn works_in(task: &Task, sandbox: &str) -> bool {
+    if let Some(reference) = &task.spec.sandbox_ref {
+        return reference.name == sandbox;
+    }
+    let uid = task.metadata.uid.as_deref().unwrap_or_default();
+    sandbox.ends_with(uid.get(..8).unwrap_or(uid)) && sandbox_name(task) == sandbox
+}
+
 /// Name of the Sandbox that a Task owns: `<task, cut to 200>-<first 8 of uid>`.
 pub fn owned_sandbox_name(task: &str, uid: &str) -> String {
     let task: String = task.chars().take(200).collect();
@@ -136,4 +146,82 @@ pub fn reports_unreachable(task: &Task) -> bool {
             find(&status.conditions, names::SANDBOX_READY)
                 .is_some_and(|ready| ready.status == "False" && ready.reason == reason::SANDBOX_UNREACHABLE)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::{OnTimeout, TaskSpec},
+        domain::conditions,
+    };
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    fn task(spec: serde_json::Value) -> Task {
+        let mut task = Task::new("t", serde_json::from_value::<TaskSpec>(spec).expect("a spec"));
+        task.metadata.uid = Some("0123abcd-0000-4000-8000-000000000000".into());
+        task
+    }
+
+    #[test]
+    fn a_task_works_in_the_sandbox_it_names_or_in_one_named_after_it() {
+        let spec = json!({"title": "T", "repositoryRef": {"name": "r"}, "source": {"path": "/app"}});
+        let mut shared = spec.clone();
+        shared["sandboxRef"] = json!({"name": "box"});
+        for (task, name) in [(task(shared), "box"), (task(spec), "t-0123abcd")] {
+            assert_eq!(sandbox_name(&task), name);
+            assert!(
+                works_in(&task, name) && !works_in(&task, "u-0123abcd") && !works_in(&task, "t"),
+                "{name}"
+            );
+        }
+        assert_eq!(
+            owned_sandbox_name(&"x".repeat(253), "0123abcd-1"),
+            format!("{}-0123abcd", "x".repeat(200))
+        );
+    }
+
+    #[test]
+    fn a_task_at_rest_keeps_up_only_what_would_be_killed() {
+        for (on_timeout, at_rest) in [(OnTimeout::Kill, true), (OnTimeout::Pause, false)] {
+            let sandbox = SandboxSpec { on_timeout, ..SandboxSpec::default() };
+            let kept = [Need::None, Need::AgainstKill, Need::Work].map(|need| keeps_up(need, &sandbox));
+            assert_eq!(kept, [false, at_rest, true], "{on_timeout:?}");
+        }
+    }
+
+    fn with_condition(type_: &str, holds: bool, reason: &str) -> Task {
+        let mut task =
+            task(json!({"title": "T", "repositoryRef": {"name": "r"}, "source": {"path": "/app"}}));
+        let mut status = TaskStatus { sandbox_id: Some("sb1".into()), ..TaskStatus::default() };
+        let asked = [(names::SANDBOX_READY, true, reason::RUNNING), (type_, holds, reason)];
+        for (type_, holds, reason) in asked {
+            conditions::set(&mut status.conditions, 1, Timestamp::UNIX_EPOCH, type_, holds, reason, "");
+        }
+        task.status = Some(status);
+        task
+    }
+
+    #[test]
+    fn whose_files_are_lost_has_no_use_for_the_sandbox_until_a_person_says_so() {
+        for (type_, reason, claims) in [
+            (names::COMMITTED, reason::SANDBOX_FILES_LOST, None),
+            (names::GENERATED, reason::GENERATION_KEEPS_DYING, None),
+            (names::GENERATED, reason::RUNNING, Some(Claim::Begun)),
+        ] {
+            assert_eq!(claim(&with_condition(type_, false, reason)), claims, "{reason}");
+        }
+    }
+
+    #[test]
+    fn only_a_task_that_needs_its_sandbox_reports_it_unreachable() {
+        let says = |holds, reason| with_condition(names::SANDBOX_READY, holds, reason);
+        assert!(reports_unreachable(&says(false, reason::SANDBOX_UNREACHABLE)));
+        assert!(!reports_unreachable(&says(true, reason::SANDBOX_UNREACHABLE)));
+        assert!(!reports_unreachable(&says(false, reason::SANDBOX_REQUESTED)));
+        let mut over = says(false, reason::SANDBOX_UNREACHABLE);
+        over.status.as_mut().expect("a status").commit_sha = Some("c".into());
+        assert!(!reports_unreachable(&over));
+    }
 }

@@ -51,7 +51,7 @@ impl Related {
     pub(super) fn of_sandbox(&self, event: &Event<Sandbox>) {
         if let Some(sandbox) = self.concerned(event) {
             let name = sandbox.name_any();
-            self.tell(&namespace(sandbox), |task| need::sandbox_name(task) == name);
+            self.tell(&namespace(sandbox), |task| need::works_in(task, &name));
         }
     }
 
@@ -72,7 +72,7 @@ impl Related {
 
     fn tell(&self, namespace: &str, concerns: impl Fn(&Task) -> bool) {
         for task in self.work.state() {
-            if task.namespace().as_deref() == Some(namespace) && concerns(&task) {
+            if task.metadata.namespace.as_deref() == Some(namespace) && concerns(&task) {
                 send(&self.tasks, ObjectRef::from_obj(&*task));
             }
         }

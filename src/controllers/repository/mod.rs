@@ -123,10 +123,12 @@ impl RepositoryController {
 
     /// The Tasks of this Repository that a pull request can still move.
     fn open_tasks(&self, object: &Repository) -> Vec<Arc<Task>> {
-        let (namespace, name) = (object.namespace(), object.name_any());
+        let name = object.name_any();
         let mut tasks = self.tasks.state();
         tasks.retain(|task| {
-            task.namespace() == namespace && task.spec.repository_ref.name == name && sync::is_open(task)
+            task.metadata.namespace == object.metadata.namespace
+                && task.spec.repository_ref.name == name
+                && sync::is_open(task)
         });
         tasks
     }

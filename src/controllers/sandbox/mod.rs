@@ -54,14 +54,14 @@ impl SandboxController {
 
     /// What the Tasks in the Sandbox's namespace ask of it.
     fn asked(&self, object: &Sandbox) -> Asked {
-        let (namespace, name) = (object.namespace(), object.name_any());
+        let name = object.name_any();
         let mut asked = Asked {
             needed: object.spec.operating_mode == OperatingMode::Running,
             unreachable: false,
             last_look: self.memory.last_look(&uid(object)),
         };
         for task in self.tasks.state() {
-            if task.namespace() == namespace && need::sandbox_name(&task) == name {
+            if task.metadata.namespace == object.metadata.namespace && need::works_in(&task, &name) {
                 asked.needed |= need::keeps_up(need::of(&task), &object.spec);
                 asked.unreachable |= need::reports_unreachable(&task);
             }

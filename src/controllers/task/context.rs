@@ -47,7 +47,8 @@ impl TaskController {
         task.spec.sandbox_ref.as_ref()?;
         let all = self.stores.tasks.state();
         let others = all.iter().map(Arc::as_ref).filter(|other| {
-            other.namespace() == task.namespace() && other.spec.sandbox_ref == task.spec.sandbox_ref
+            other.metadata.namespace == task.metadata.namespace
+                && other.spec.sandbox_ref == task.spec.sandbox_ref
         });
         need::holder(task, others).map(ResourceExt::name_any)
     }
