@@ -30,13 +30,8 @@ pub fn mask(text: &str, secrets: &[&str]) -> String {
 pub fn last_lines(text: &str, lines: usize, bytes: usize) -> String {
     let text = text.trim_end();
     let start = text.rmatch_indices('\n').nth(lines.saturating_sub(1)).map_or(0, |(at, _)| at + 1);
-    let mut tail = &text[start..];
-    if tail.len() > bytes {
-        let cut =
-            (tail.len() - bytes..=tail.len()).find(|at| tail.is_char_boundary(*at)).unwrap_or(tail.len());
-        tail = &tail[cut..];
-    }
-    tail.to_owned()
+    let tail = &text[start..];
+    tail[tail.ceil_char_boundary(tail.len().saturating_sub(bytes))..].to_owned()
 }
 
 #[cfg(test)]

@@ -93,3 +93,26 @@ impl Note {
         Self { warning: true, reason, message: message.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earlier_of_two_is_taken() {
+        let at = |second| Timestamp::from_second(second).expect("in range");
+        let (now, soon) = (at(100), SignedDuration::from_secs(10));
+        for (next, other, expected) in [
+            (Next::Now, Some(at(105)), Next::Now),
+            (Next::AwaitChange, Some(at(105)), Next::At(at(105))),
+            (Next::AwaitChange, None, Next::AwaitChange),
+            (Next::At(at(103)), Some(at(105)), Next::At(at(103))),
+            (Next::At(at(107)), Some(at(105)), Next::At(at(105))),
+            (Next::After(soon), Some(at(105)), Next::At(at(105))),
+            (Next::After(soon), Some(at(115)), Next::At(at(110))),
+            (Next::After(soon), None, Next::After(soon)),
+        ] {
+            assert_eq!(next.or_at(other, now), expected, "{next:?} or {other:?}");
+        }
+    }
+}

@@ -66,8 +66,6 @@ pub struct Stored {
 pub struct Change {
     pub board: Board,
     pub pull_request: PullRequest,
-    /// Whether the Task moved on the board.
-    pub moved: bool,
     /// GitHub says that a merge which a delivery reported has not happened: worth a Warning.
     pub merge_undone: bool,
 }
@@ -186,8 +184,7 @@ impl Stored {
         };
         report(&mut new, observed);
         let board = Board::row(Phase::of(&new), completed(&new, observed, None, now));
-        let moved = board != self.board;
-        Some(Change { board, pull_request: new, moved, merge_undone: false })
+        Some(Change { board, pull_request: new, merge_undone: false })
     }
 
     /// News of a merge that GitHub has confirmed: they change nothing, and a confirmation has nothing left to confirm.
@@ -195,7 +192,7 @@ impl Stored {
         let asked = source == Source::Confirmation && stored.unconfirmed;
         let pull_request = PullRequest { unconfirmed: false, ..stored.clone() };
         let board = self.board.clone();
-        asked.then_some(Change { board, pull_request, moved: false, merge_undone: false })
+        asked.then_some(Change { board, pull_request, merge_undone: false })
     }
 
     fn change(
@@ -207,12 +204,10 @@ impl Stored {
         now: Timestamp,
     ) -> Option<Change> {
         let phase = Phase::of(&new);
-        let turned = phase != Phase::of(stored);
-        let completed_at = completed(&new, observed, self.board.completed_at.as_ref(), now);
-        let board = match phase {
-            _ if turned => Board::row(phase, completed_at),
-            Phase::Merged if self.board.state == State::Done => Board { completed_at, ..self.board.clone() },
-            _ => self.board.clone(),
+        let board = if phase == Phase::of(stored) && phase != Phase::Merged {
+            self.board.clone()
+        } else {
+            Board::row(phase, completed(&new, observed, self.board.completed_at.as_ref(), now))
         };
         if source == Source::Confirmation {
             new.unconfirmed = false;
@@ -224,7 +219,7 @@ impl Stored {
             return None;
         }
         let merge_undone = stored.state == PullRequestState::Merged && new.state != PullRequestState::Merged;
-        Some(Change { moved: board != self.board, board, pull_request: new, merge_undone })
+        Some(Change { board, pull_request: new, merge_undone })
     }
 }
 

@@ -138,7 +138,6 @@ fn older_news_change_nothing_newer_news_without_effect_are_remembered() {
     assert!(!deliver(&mut status, &seen(PullRequestState::Closed, false, 9)));
     let change = transition(&status, &seen(PullRequestState::Open, false, 11), Source::Delivery, at(NOW))
         .expect("a newer time");
-    assert!(!change.moved);
     change.apply(&mut status);
     assert_eq!(row(&status), REVIEW);
     assert_eq!(pull_request(&status).updated_at, Some(Time(at(11))));
@@ -226,7 +225,7 @@ fn github_may_undo_a_merge_it_has_not_confirmed() {
     deliver(&mut status, &typed(PullRequestState::Merged));
     let change = transition(&status, &seen(PullRequestState::Open, false, 10), Source::Confirmation, at(NOW))
         .expect("undone");
-    assert!(change.merge_undone && change.moved);
+    assert!(change.merge_undone);
     change.apply(&mut status);
     assert_eq!(row(&status), REVIEW);
     assert_eq!((pull_request(&status).unconfirmed, &pull_request(&status).merge_sha), (false, &None));
@@ -310,6 +309,42 @@ fn oversized_values_are_cut_to_the_schema() {
     let stored = pull_request(&status);
     assert_eq!(stored.url.as_ref().map(|url| url.chars().count()), Some(bounds::URL as usize));
     assert_eq!(stored.branch.as_ref().map(|name| name.chars().count()), Some(bounds::BRANCH as usize));
+}
+
+#[test]
+fn a_confirmed_merge_has_nothing_left_to_confirm_and_nothing_moves_it() {
+    let mut status = in_review(1);
+    deliver(&mut status, &seen(PullRequestState::Merged, false, 10));
+    conditions::set(&mut status.conditions, 1, at(NOW), names::MERGED, true, reason::MERGED, "merged");
+    for (source, changes) in [(Source::Delivery, false), (Source::Sync, false), (Source::Confirmation, true)]
+    {
+        let mut told = status.clone();
+        assert_eq!(
+            report_to(&mut told, &seen(PullRequestState::Closed, false, 20), source),
+            changes,
+            "{source:?}"
+        );
+        assert_eq!(pull_request(&told).unconfirmed, !changes, "{source:?}");
+        assert_eq!(
+            (row(&told), pull_request(&told).state),
+            (done(10), PullRequestState::Merged),
+            "{source:?}"
+        );
+    }
+    pull_request_mut(&mut status).unconfirmed = false;
+    assert!(!report_to(&mut status, &seen(PullRequestState::Merged, false, 20), Source::Confirmation));
+}
+
+fn pull_request_mut(status: &mut TaskStatus) -> &mut PullRequest {
+    status.pull_request.as_mut().expect("known")
+}
+
+#[test]
+fn a_merged_pull_request_is_done_whatever_the_board_says() {
+    let mut status = in_review(1);
+    pull_request_mut(&mut status).state = PullRequestState::Merged;
+    assert!(deliver(&mut status, &seen(PullRequestState::Merged, false, 10)));
+    assert_eq!(row(&status), done(10));
 }
 
 /// All orders of `items`.
