@@ -60,7 +60,8 @@ pub struct RepositorySpec {
     )]
     pub name: String,
 
-    /// Secret with the key `token`: a GitHub token that may read and write contents and pull requests.
+    /// Secret with the key `token`: a GitHub token that may read and write contents and pull requests. To create the
+    /// repository (`createPolicy`) it also needs Administration: write, for files below `.github/workflows` Workflows: write.
     /// The Secret is read by name when it is needed; it may arrive after the Repository.
     pub credentials_secret_ref: LocalRef,
 
@@ -70,7 +71,7 @@ pub struct RepositorySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_secret_ref: Option<LocalRef>,
 
-    /// What to do while the repository has never been seen: `Never` waits for it, `IfMissing` creates it.
+    /// What to do while the repository has never been seen: `Never` waits for it, `IfMissing` creates it. Default: `Never`.
     /// Once it has been seen, a missing repository is reported (reason `RepositoryGone`) and never created again.
     #[serde(default)]
     pub create_policy: CreatePolicy,
@@ -85,7 +86,7 @@ pub struct RepositorySpec {
     #[x_kube(validation = Rule::new(super::task::BRANCH_RULE).message("baseBranch must be a valid git branch name"))]
     pub base_branch: Option<String>,
 
-    /// How often pull requests are read again, in seconds, so that a lost webhook only delays.
+    /// How often pull requests are read again, in seconds, so that a lost webhook only delays. Default: 300.
     #[serde(default = "default_sync_interval")]
     #[schemars(range(min = 30, max = 86400))]
     pub sync_interval_seconds: i32,

@@ -47,7 +47,7 @@ const FROZEN: &str = "!has(oldSelf.status) || !((has(oldSelf.status.state) && ol
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxSpec {
-    /// E2B template the sandbox is made from.
+    /// E2B template the sandbox is made from. Default: `base`. Can't be changed while a sandbox is up or being created.
     #[serde(default = "base_template")]
     #[schemars(length(min = 1, max = bounds::ID), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$"))]
     pub template: String,
@@ -57,27 +57,29 @@ pub struct SandboxSpec {
     pub credentials_secret_ref: Option<LocalRef>,
 
     /// `OnDemand`: brought up when applied and whenever a Task needs it, kept alive while one does, otherwise left to
-    /// its time-out (`Ready=True`, reason `Idle`). `Running`: always kept up.
+    /// its time-out (`Ready=True`, reason `Idle`). `Running`: always kept up. Default: `OnDemand`.
     #[serde(default)]
     pub operating_mode: OperatingMode,
 
     /// The sandbox's time to live at E2B, in seconds. The operator renews it while the sandbox is needed;
-    /// a change applies at the next renewal.
+    /// a change applies at the next renewal. Default: 300.
     #[serde(default = "default_timeout")]
     #[schemars(range(min = 120, max = 86400))]
     pub timeout_seconds: i32,
 
-    /// What E2B does when the time to live is over: `Pause` keeps memory and files, `Kill` loses them.
+    /// What E2B does when the time to live is over: `Pause` keeps memory and files, `Kill` loses them. Default: `Pause`.
+    /// Can't be changed while a sandbox is up or being created.
     #[serde(default)]
     pub on_timeout: OnTimeout,
 
-    /// Environment variables of every process in the sandbox.
+    /// Environment variables of every process in the sandbox. Can't be changed while a sandbox is up or being created.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = bounds::ENV))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvVar>,
 
     /// Metadata passed to E2B, beside the operator's own. Keys must not start with `slipway/`.
+    /// Can't be changed while a sandbox is up or being created.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::string_map::<32, 1024>")]
     #[x_kube(

@@ -76,13 +76,15 @@ pub struct TaskSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("repositoryRef must not change: create another Task"))]
     pub repository_ref: LocalRef,
 
-    /// A Sandbox that exists, to work in. Set this or `sandboxTemplate`.
+    /// A Sandbox that exists, to work in. Set this or `sandboxTemplate`. Can't be changed while the Task has a branch with
+    /// its commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_ref: Option<LocalRef>,
 
     /// A Sandbox of this Task's own, created for it and deleted after the merge. Set this or `sandboxRef`. Until the
     /// files of a round are committed the Sandbox is kept as this template says: change it here, not there. What can't
-    /// change in place is given to another Sandbox, made before the next round.
+    /// change in place is given to another Sandbox, made before the next round. Can't be changed while the Task has a branch
+    /// with its commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_template: Option<TemplatedSandbox>,
 
@@ -93,13 +95,14 @@ pub struct TaskSpec {
     /// Which files of the sandbox are the result.
     pub source: Source,
 
-    /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`.
+    /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`. Can't be changed while it has the Task's commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = bounds::BRANCH), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
     #[x_kube(validation = Rule::new(BRANCH_RULE).message("branch must be a valid git branch name"))]
     pub branch: Option<String>,
 
-    /// Branch the pull request goes to. Default: the Repository's `baseBranch`.
+    /// Branch the pull request goes to. Default: the Repository's `baseBranch`. Can't be changed while the Task has a branch
+    /// with its commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = bounds::BRANCH), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
     #[x_kube(validation = Rule::new(BRANCH_RULE).message("baseBranch must be a valid git branch name"))]
@@ -139,11 +142,12 @@ pub struct Generate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = bounds::PATH), regex(pattern = r"^/[^\x00\n]*$"))]
     pub working_dir: Option<String>,
-    /// How long the command may run, in seconds; then it is ended and the Task fails.
+    /// How long the command may run, in seconds; then it is ended and the Task fails. Default: 3600.
     #[serde(default = "default_timeout")]
     #[schemars(range(min = 1, max = 86400))]
     pub timeout_seconds: i32,
-    /// How often the command is started again because its sandbox was lost. A command that fails is never repeated by itself.
+    /// How often the command is started in all when its sandbox or its process is lost; 1: never again. Default: 3. A command
+    /// that fails is never repeated by itself.
     #[serde(default = "default_attempts")]
     #[schemars(range(min = 1, max = 10))]
     pub max_attempts: i32,
@@ -225,9 +229,10 @@ pub struct PullRequestSpec {
 #[serde(rename_all = "camelCase")]
 pub struct MergeSpec {
     /// `Manual`: a person merges. `WhenReady`: the operator merges as soon as GitHub says that nothing stands in the way.
+    /// Default: `Manual`.
     #[serde(default)]
     pub policy: MergePolicy,
-    /// `merge`, `squash` or `rebase`, as GitHub does them.
+    /// `merge`, `squash` or `rebase`, as GitHub does them. Default: `merge`.
     #[serde(default)]
     pub method: MergeMethod,
 }

@@ -24,11 +24,11 @@ const KUBE_MARGIN_SECONDS: u32 = 5;
 /// What the watched things come as.
 pub type Watched<K> = Result<Event<K>, watcher::Error>;
 
-/// The watcher settings of every watch, also of those a `Controller` makes itself.
+/// The settings of every watch.
 ///
 /// Lists are paged and consistent. Streaming lists would save memory, but kube asks for them from version 0, and an API
 /// server whose cache of a freshly installed CRD has seen no write yet then holds back the bookmark that ends the list.
-pub fn config() -> watcher::Config {
+fn config() -> watcher::Config {
     watcher::Config::default().timeout(IDLE_SECONDS - KUBE_MARGIN_SECONDS)
 }
 

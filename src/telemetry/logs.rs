@@ -1,5 +1,5 @@
 //! Log output: one subscriber per process, text for people or JSON for collectors.
-//! Called by `main` once, before anything logs.
+//! Called by `app` once, before anything logs.
 
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 

@@ -16,7 +16,7 @@ use crate::{
 use kube::ResourceExt;
 use secrecy::SecretString;
 
-/// A branch of GitHub's is this Task's to write to.
+/// GitHub under the Repository's token, and the repository's name there.
 pub(super) struct AtGitHub {
     pub client: Client,
     pub name: RepositoryName,
@@ -26,14 +26,19 @@ impl TaskController {
     /// GitHub as the Task's Repository sees it.
     pub(super) async fn at_github(&self, task: &Task) -> Result<AtGitHub, Failure> {
         let repository = self.repository(task).ok_or_else(|| {
-            let message = format!("Repository {} does not exist", task.spec.repository_ref.name);
+            let message = format!(
+                "Repository {} does not exist in this namespace: create it",
+                task.spec.repository_ref.name
+            );
             gone("findRepository", reason::REPOSITORY_NOT_FOUND, message)
         })?;
         let namespace = task.namespace().unwrap_or_default();
         let secret = &repository.spec.credentials_secret_ref.name;
         let values = self.secrets.get(&namespace, secret).await?;
         let token = values.and_then(|values| values.text("token")).ok_or_else(|| {
-            let message = format!("Secret {secret} has no key token: put a GitHub token there");
+            let message = format!(
+                "Secret {secret} is missing or has no text under the key token: create it with a GitHub token there"
+            );
             gone("getSecret", reason::SECRET_NOT_FOUND, message)
         })?;
         Ok(AtGitHub { client: self.github.client(&token), name: name_of(&repository) })
@@ -79,7 +84,10 @@ impl TaskController {
         let namespace = task.namespace().unwrap_or_default();
         let values = self.secrets.get(&namespace, &reference.name).await?;
         values.and_then(|values| values.text("apiKey")).ok_or_else(|| {
-            let message = format!("Secret {} has no key apiKey: put an E2B API key there", reference.name);
+            let message = format!(
+                "Secret {} is missing or has no text under the key apiKey: create it with an E2B API key there",
+                reference.name
+            );
             gone("getSecret", reason::SECRET_NOT_FOUND, message)
         })
     }
@@ -112,7 +120,7 @@ impl TaskController {
         let values = self.secrets.get(&namespace, name).await?;
         Ok(values.and_then(|values| values.text(key)).ok_or_else(|| {
             format!(
-                "Secret {name} with key {key} does not exist: it is the value of {} in generate.env",
+                "Secret {name} with key {key} does not exist: create it, or correct {} in generate.env",
                 variable.name
             )
         }))

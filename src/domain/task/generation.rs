@@ -221,7 +221,7 @@ pub(super) fn keeps_dying(draft: &mut Draft<'_>) {
     let attempts = round::attempts(draft.task, &draft.status);
     let message = format!(
         "the command was lost {attempts} times with its sandbox or process: \
-         look for what ends it (memory, the sandbox's life time), then set {}",
+         look for what ends it (memory, the sandbox's life time), then set the annotation {} to a new value",
         crate::api::RERUN_ANNOTATION
     );
     finish(draft, None);

@@ -147,11 +147,23 @@ fn merge(draft: Draft<'_>, context: &Context, pull: &SeenPull) -> Plan {
             plan
         }
         Some(state) => {
-            let message = format!("merged as soon as GitHub allows it; now it says: {state}");
+            let message = format!("merged as soon as GitHub allows it; now it says {state}{}", cure(state));
             let mut plan = settle_with(draft, Some(&message));
             plan.next = Next::After(interval);
             plan
         }
+    }
+}
+
+/// What helps against GitHub's `mergeable_state`
+/// (<https://docs.github.com/en/graphql/reference/enums#mergestatestatus>).
+fn cure(state: &str) -> &'static str {
+    match state {
+        "dirty" => ": resolve the conflicts with the base branch",
+        "behind" => ": update the branch from the base branch",
+        "blocked" => ": a review or a check that the base branch asks for is missing",
+        "unstable" => ": a check fails or still runs",
+        _ => "",
     }
 }
 
@@ -184,7 +196,7 @@ pub(super) fn settle_with(mut draft: Draft<'_>, message: Option<&str>) -> Plan {
                 (reason::DRAFT, format!("pull request {number} is a draft: mark it ready for review"))
             } else if moved {
                 let text = format!(
-                    "somebody pushed to the branch of pull request {number}: it is not merged by itself"
+                    "somebody pushed to the branch of pull request {number}: it is not merged by itself any more, a person merges it"
                 );
                 (reason::HEAD_MOVED, text)
             } else {
@@ -209,7 +221,7 @@ pub(super) fn closed(mut draft: Draft<'_>) -> Plan {
         "the pull request was closed without merging",
     );
     let message = format!(
-        "pull request {number} was closed without merging: set {} for a new round, or reopen it",
+        "pull request {number} was closed without merging: set the annotation {} to a new value for a new round, or reopen it",
         crate::api::RERUN_ANNOTATION
     );
     draft.ready(reason::CLOSED, &message);

@@ -122,7 +122,7 @@ pub(super) fn replaced(draft: &mut Draft<'_>, sandbox: &RunningSandbox) -> Resul
     let Some(generate) = &draft.task.spec.generate else {
         let message = format!(
             "sandbox {lost} was lost with files that were not committed, and there is no command to make them again: \
-             put them into the new sandbox and set {}",
+             put them into the new sandbox and set the annotation {} to a new value",
             crate::api::RERUN_ANNOTATION
         );
         draft.condition(names::COMMITTED, false, reason::SANDBOX_FILES_LOST, &message);
