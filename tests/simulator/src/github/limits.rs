@@ -96,7 +96,9 @@ impl Limits {
         reset: Timestamp,
     ) {
         let bucket = self.bucket(caller, resource, now);
-        bucket.used = bucket.limit.saturating_sub(remaining);
+        // More than the usual hour is what GitHub gives to apps of large organizations.
+        bucket.limit = bucket.limit.max(remaining);
+        bucket.used = bucket.limit - remaining;
         bucket.reset = reset;
     }
 }

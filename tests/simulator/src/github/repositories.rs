@@ -1,6 +1,7 @@
 //! Users, organizations and repositories: look up, create, change, rename, delete.
 //! Each repository gets a bare git directory of its own, named by its id so that a rename does not move it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use git2::RepositoryInitOptions;
@@ -112,6 +113,7 @@ fn create(state: &mut State, request: &Request, owner: &str) -> Outcome {
         hooks: Vec::new(),
         protected: BTreeSet::new(),
         checks: BTreeMap::new(),
+        extents: RefCell::default(),
     });
     state.counts.repositories_created += 1;
     let at = state.repositories.len() - 1;

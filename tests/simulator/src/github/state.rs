@@ -1,6 +1,7 @@
 //! Everything the GitHub stand-in remembers, apart from the git objects, which are in bare repositories on disk.
 //! Handlers change it under one lock; what it queues in `outbox` is delivered by `deliveries`.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
@@ -90,6 +91,8 @@ pub(super) struct Repository {
     /// Branches that only change through pull requests.
     pub(super) protected: BTreeSet<String>,
     pub(super) checks: BTreeMap<String, Vec<Check>>,
+    /// Additions, deletions and changed files between two commits, as far as they have been counted.
+    pub(super) extents: RefCell<HashMap<(git2::Oid, git2::Oid), (usize, usize, usize)>>,
 }
 
 /// A pull request between two branches of the same repository.

@@ -220,7 +220,7 @@ fn collect(
             "sha": entry.id().to_string(),
         });
         if kind == ObjectType::Blob {
-            shown["size"] = git.find_blob(entry.id())?.size().into();
+            shown["size"] = git.odb()?.read_header(entry.id())?.0.into();
         }
         if kind != ObjectType::Commit {
             shown["url"] = format!("{base}/{}s/{}", kind.str(), entry.id()).into();

@@ -215,9 +215,16 @@ impl State {
             let head = git2::Oid::from_str(&pull.head_sha)?;
             let base = git.merge_base(head, git2::Oid::from_str(&pull.base_sha)?)?;
             let (ahead, _) = git.graph_ahead_behind(head, base)?;
+            // Every line is compared: of a large change that takes seconds, so it is done once.
+            let mut known = self.repositories[at].extents.borrow_mut();
+            if let Some(extent) = known.get(&(base, head)) {
+                return Ok((ahead, *extent));
+            }
             let (old, new) = (git.find_commit(base)?.tree()?, git.find_commit(head)?.tree()?);
             let stats = git.diff_tree_to_tree(Some(&old), Some(&new), None)?.stats()?;
-            Ok((ahead, (stats.insertions(), stats.deletions(), stats.files_changed())))
+            let extent = (stats.insertions(), stats.deletions(), stats.files_changed());
+            known.insert((base, head), extent);
+            Ok((ahead, extent))
         };
         measure().unwrap_or_default()
     }
