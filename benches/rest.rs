@@ -3,9 +3,14 @@
 
 mod support;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use std::time::{Duration, Instant};
-use support::{Usage, controlplane::process::Process, metric, options, settled_tasks, table, world::World};
+use support::{
+    Usage,
+    controlplane::process::Process,
+    metric, options, settled_tasks, table,
+    world::{WEBHOOK_SECRET, World, within},
+};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -21,16 +26,15 @@ async fn main() -> Result<()> {
         let controller = started.elapsed();
         let started = Instant::now();
         world.start_receiver().await?;
+        pinged(&world).await?;
         let receiver = started.elapsed();
-        // The first passes over all Tasks are not rest.
-        tokio::time::sleep(Duration::from_secs(20)).await;
+        quiet(&world).await?;
         let pid = |process: &Option<Process>| process.as_ref().map(Process::pid).context("it runs");
         let (pids, ready) = ([pid(&world.controller)?, pid(&world.receiver)?], [controller, receiver]);
         let before = [Usage::of(pids[0])?, Usage::of(pids[1])?];
         let text = world.ops("/metrics").await.context("metrics")?;
         tokio::time::sleep(Duration::from_secs(seconds.into())).await;
         let later = world.ops("/metrics").await.context("metrics")?;
-        let calls = |text: &str, labels: &str| metric(text, "slipway_external_calls_total", labels);
         for (at, name) in ["controller", "receiver"].into_iter().enumerate() {
             let usage = Usage::of(pids[at])?;
             let per_second = |labels: &str| {
@@ -57,4 +61,35 @@ async fn main() -> Result<()> {
         ["Tasks", "process", "ready after ms", "RSS MiB", "CPU ms/s", "kube calls/s", "of these Lease/s"];
     table("At rest", &head, &rows);
     Ok(())
+}
+
+/// Until the receiver takes signed requests: before it has listed all Tasks it refuses them.
+async fn pinged(world: &World) -> Result<()> {
+    let url = world.webhook_url();
+    let base = url.strip_suffix("/api/webhooks/github").context("the receiver's URL")?;
+    let ping = || async {
+        let mut ping = tokio::process::Command::new(support::operator());
+        ping.args(["ping", "--url", base]).env("GITHUB_WEBHOOK_SECRET", WEBHOOK_SECRET);
+        ping.output().await.is_ok_and(|output| output.status.success()).then_some(())
+    };
+    within(Duration::from_mins(1), "an accepted ping", ping).await
+}
+
+fn calls(text: &str, labels: &str) -> f64 {
+    metric(text, "slipway_external_calls_total", labels)
+}
+
+/// Waits for the end of the first passes over all Tasks, which are not rest: until the API server hears of nothing but
+/// the Lease and a watch now and then.
+async fn quiet(world: &World) -> Result<()> {
+    let (deadline, window) = (Instant::now() + Duration::from_mins(10), Duration::from_secs(10));
+    loop {
+        let before = world.ops("/metrics").await.context("metrics")?;
+        tokio::time::sleep(window).await;
+        let after = world.ops("/metrics").await.context("metrics")?;
+        if calls(&after, "api=\"kubernetes\"") - calls(&before, "api=\"kubernetes\"") <= 10.0 {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "never at rest");
+    }
 }

@@ -43,9 +43,14 @@ pub async fn settled_tasks(world: &mut World, count: usize) -> Result<()> {
 
 /// The model's status with a pull request and a branch of its own.
 fn numbered(mut status: Value, at: usize) -> Value {
-    let branch = format!("task/settled-{at}/model");
+    let (branch, number) = (format!("task/settled-{at}/model"), 1000 + at);
+    let model = format!("pull request {}", status["pullRequest"]["number"]);
+    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+        let message = condition["message"].as_str().unwrap_or_default();
+        condition["message"] = json!(message.replace(&model, &format!("pull request {number}")));
+    }
     status["branch"] = json!(branch);
-    status["pullRequest"]["number"] = json!(1000 + at);
+    status["pullRequest"]["number"] = json!(number);
     status["pullRequest"]["branch"] = json!(branch);
     status
 }

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result};
 
-/// CPU seconds (user and system) since the process started, and resident memory in MiB.
+/// CPU seconds (user and system) of the threads that live, and resident memory in MiB.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
     pub cpu: f64,
@@ -12,13 +12,14 @@ pub struct Usage {
 
 impl Usage {
     pub fn of(pid: u32) -> Result<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The second field, in parentheses, may hold anything; utime and stime are the 14th and 15th.
-        let rest = stat.rsplit_once(')').context("a command in parentheses")?.1;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
-        // Linux counts in 1/100 s on every platform we know (`getconf CLK_TCK`).
-        Ok(Self { cpu: ticks / 100.0, rss: kib(pid, "VmRSS:")? / 1024.0 })
+        let mut nanoseconds = 0;
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            // A thread may end between the listing and the look.
+            let spent = std::fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+            nanoseconds += spent.split_whitespace().next().unwrap_or("0").parse::<u64>()?;
+        }
+        let cpu = std::time::Duration::from_nanos(nanoseconds).as_secs_f64();
+        Ok(Self { cpu, rss: kib(pid, "VmRSS:")? / 1024.0 })
     }
 
     /// CPU seconds between two looks.
