@@ -16,4 +16,5 @@ pub mod retry;
 pub mod sandbox;
 pub mod selection;
 pub mod signature;
+pub mod spread;
 pub mod task;

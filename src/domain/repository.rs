@@ -7,7 +7,7 @@ pub mod sync;
 
 pub use credentials::{Credentials, TOKEN, credentials};
 
-use super::{conditions, failure::Failure, plan::Next, plan::Plan, retry};
+use super::{conditions, failure::Failure, plan::Next, plan::Plan, retry, spread};
 use crate::api::{
     CreateRepository, RECONCILE_ANNOTATION, Repository, RepositoryStatus, bounds, common::Retry,
     conditions as names, conditions::reason,
@@ -108,9 +108,8 @@ pub enum Outcome {
 
 /// When a sync of this Repository is due first: anywhere in its interval, so that a start does not ask for all at once.
 pub fn first_sync(uid: &str, interval: SignedDuration, now: Timestamp) -> Timestamp {
-    let seconds = interval.as_secs().max(1);
-    let hash = uid.bytes().fold(11_i64, |hash, byte| (hash * 31 + i64::from(byte)) % 1_000_003);
-    now + SignedDuration::from_secs(hash % seconds)
+    let seconds = u32::try_from(interval.as_secs()).unwrap_or_default();
+    now + SignedDuration::from_secs(spread::below(seconds, uid, 0).into())
 }
 
 /// The Repository's sync interval.

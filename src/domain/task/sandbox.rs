@@ -9,7 +9,12 @@ use super::{
 };
 use crate::{
     api::{conditions as names, conditions::reason},
-    domain::{conditions::find, need, plan::Next, retry},
+    domain::{
+        conditions::{find, is_true},
+        need,
+        plan::Next,
+        retry,
+    },
 };
 use jiff::SignedDuration;
 use kube::ResourceExt;
@@ -33,6 +38,10 @@ pub(super) fn running(draft: &mut Draft<'_>, context: &Context) -> Result<Runnin
     let task = draft.task;
     let name = need::sandbox_name(task);
     if let Some(holder) = &context.holder {
+        if is_true(&draft.status.conditions, names::STALLED) {
+            // Who waits for a person stays so: to stand in line again would take the turn from whoever is next.
+            gate(draft)?;
+        }
         draft.row(PENDING);
         draft.working(reason::WAITING_FOR_SANDBOX, &format!("Task {holder} works in Sandbox {name}"));
         return Err(Stage::Wait(Next::After(TURN)));

@@ -109,7 +109,7 @@ fn the_turn_ends_with_the_need() {
             both(&mut a, &mut b);
             assert!(!(working(&a) && working(&b) && a.alive() + b.alive() > 1), "{name}");
         }
-        assert_eq!(b.row(), REVIEW, "{name}");
+        assert_eq!(b.row(), REVIEW, "{name}: {}", b.message());
     }
 }
 
