@@ -79,6 +79,22 @@ async fn every_sample_applies_strictly() -> Result<()> {
     Ok(())
 }
 
+/// Cargo refuses a manifest whose targets are not there: what docker leaves out must not be one of them.
+#[test]
+fn the_image_is_built_from_all_that_cargo_asks_for() -> Result<()> {
+    let (root, context) = (root(), tempfile::tempdir()?);
+    let ignore = fs::read_to_string(root.join("deploy/Dockerfile.dockerignore"))?;
+    for kept in ignore.lines().filter_map(|line| line.strip_prefix('!')) {
+        std::os::unix::fs::symlink(root.join(kept), context.path().join(kept))?;
+    }
+    let metadata = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(context.path())
+        .output()?;
+    ensure!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
+    Ok(())
+}
+
 /// The image runs as the chart's Pods must: by number, as somebody else than root.
 #[test]
 fn the_image_is_of_the_user_that_the_pods_have() -> Result<()> {
