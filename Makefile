@@ -27,19 +27,19 @@ build:
 fmt: ## Format the code
 	$(CARGO) fmt --all
 
-fmt-check:
+fmt-check: ## Formatting
 	$(CARGO) fmt --all --check
 
-clippy:
+clippy: ## Lints, without warnings
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-docs:
+docs: ## The documentation, without warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 
-unit:
+unit: ## Unit tests
 	$(CARGO) test --workspace --lib --bins
 
-integration:
+integration: ## Flows on the real API server
 	@tests/controlplane/build.sh helm
 	CARGO=$(CARGO) tests/integration.sh
 
