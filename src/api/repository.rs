@@ -113,14 +113,14 @@ pub enum CreatePolicy {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateRepository {
-    /// Whether the repository is private.
+    /// Whether the repository is private. Default: true.
     #[serde(default = "enabled")]
     pub private: bool,
     /// Description shown at GitHub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 350))]
     pub description: Option<String>,
-    /// Whether GitHub makes a first commit, so that there is a branch to open pull requests against.
+    /// Whether GitHub makes a first commit, so that there is a branch to open pull requests against. Default: true.
     #[serde(default = "enabled")]
     pub auto_init: bool,
 }

@@ -148,7 +148,7 @@ pub enum OnTimeout {
 #[serde(rename_all = "camelCase")]
 pub struct Recovery {
     /// `Recreate`: a sandbox that is definitely gone (E2B answers 404 to a key that has seen it) is replaced when it is
-    /// needed. `Hold`: it is reported (reason `SandboxGone`) and nothing is created.
+    /// needed. `Hold`: it is reported (reason `SandboxGone`) and nothing is created. Default: `Recreate`.
     #[serde(default)]
     pub policy: RecoveryPolicy,
 }

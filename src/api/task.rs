@@ -88,7 +88,8 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_template: Option<TemplatedSandbox>,
 
-    /// The agent or script that makes the code. Absent: the files are already in the sandbox.
+    /// The agent or script that makes the code. The sandbox does not hold the repository's files: a command that needs them
+    /// clones them itself, with a token from `env`. Absent: the files are already in the sandbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generate: Option<Generate>,
 
@@ -229,7 +230,7 @@ pub struct PullRequestSpec {
 #[serde(rename_all = "camelCase")]
 pub struct MergeSpec {
     /// `Manual`: a person merges. `WhenReady`: the operator merges as soon as GitHub says that nothing stands in the way.
-    /// Default: `Manual`.
+    /// Where the base branch asks for no review and no check, that is at once. Default: `Manual`.
     #[serde(default)]
     pub policy: MergePolicy,
     /// `merge`, `squash` or `rebase`, as GitHub does them. Default: `merge`.

@@ -4,6 +4,7 @@
 mod time;
 
 use crate::{
+    api::common::whole_seconds,
     cluster::{self, Events, Written, finalizer, status},
     domain::{
         conditions,
@@ -30,7 +31,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use time::{action, postpone, whole_seconds};
+use time::{action, postpone};
 
 /// Field manager of everything the controllers write.
 pub const MANAGER: &str = "slipway-controller";

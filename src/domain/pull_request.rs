@@ -6,7 +6,9 @@ mod tests;
 
 pub use crate::api::PullRequestState;
 
-use crate::api::{BuildStatus, Column, PullRequest, State, TaskStatus, bounds, conditions as names};
+use crate::api::{
+    BuildStatus, Column, PullRequest, State, TaskStatus, bounds, common::whole_seconds, conditions as names,
+};
 use crate::domain::conditions;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -292,9 +294,4 @@ fn completed(
     }
     let merged_at = observed.merged_at.map(|at| Time(whole_seconds(at)));
     Some(merged_at.or_else(|| known.cloned()).unwrap_or_else(|| Time(whole_seconds(now))))
-}
-
-/// Kubernetes' `Time` has no fractions: a kept one would differ from its stored self for ever.
-fn whole_seconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }

@@ -5,6 +5,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
 
+/// A shorter webhook secret, in bytes, can be guessed.
+pub const SHORTEST_SECRET: usize = 16;
 /// Bytes of a SHA-256 digest.
 const LENGTH: usize = 32;
 

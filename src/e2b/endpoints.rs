@@ -90,12 +90,7 @@ mod tests {
     use super::*;
 
     fn access(domain: Option<&str>) -> Access {
-        Access {
-            sandbox_id: "iabc".into(),
-            envd_version: "0.6.13".into(),
-            token: None,
-            domain: domain.map(str::to_owned),
-        }
+        Access { sandbox_id: "iabc".into(), token: None, domain: domain.map(str::to_owned) }
     }
 
     #[test]

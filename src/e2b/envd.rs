@@ -61,10 +61,6 @@ impl Envd {
         Self { e2b, access }
     }
 
-    pub fn sandbox_id(&self) -> &str {
-        &self.access.sandbox_id
-    }
-
     /// The file's bytes as they come; links are followed. `None`: no such file.
     pub async fn read_file(&self, path: &str) -> Result<Option<Download>> {
         let call = envd("readFile", false);

@@ -17,8 +17,6 @@ pub struct Error {
     pub message: String,
     /// The HTTP status, where one was received.
     pub status: Option<u16>,
-    /// E2B's `error_code` or Connect's `code`.
-    pub error_code: Option<String>,
     /// See [`Error::answered`].
     pub(super) complete: bool,
 }
@@ -169,7 +167,8 @@ fn retry_at(value: &str, now: Timestamp) -> Option<Timestamp> {
 pub(super) fn cure(reason: &str) -> Option<&'static str> {
     Some(match reason {
         reason::UNAUTHORIZED => {
-            "put a valid key into the Secret of credentialsSecretRef (key apiKey) or into E2B_API_KEY"
+            "put a valid key into the Secret of credentialsSecretRef (key apiKey) or into E2B_API_KEY, \
+             then set the annotation slipway.dev/reconcile to any new value"
         }
         reason::FORBIDDEN => "check that the team of the API key is not blocked and may use the template",
         reason::TEMPLATE_NOT_FOUND => "set spec.template to a template that the team of the API key can see",

@@ -156,24 +156,11 @@ impl Call {
             message.push_str(if message.contains(": ") { "; " } else { ": " });
             message.push_str(part);
         }
-        Error {
-            status: Some(answer.status),
-            error_code: answer.error_code.map(str::to_owned),
-            complete: true,
-            ..self.error(class, reason, message)
-        }
+        Error { status: Some(answer.status), complete: true, ..self.error(class, reason, message) }
     }
 
     fn error(self, class: Class, reason: &'static str, message: String) -> Error {
-        Error {
-            operation: self.operation,
-            class,
-            reason,
-            message,
-            status: None,
-            error_code: None,
-            complete: false,
-        }
+        Error { operation: self.operation, class, reason, message, status: None, complete: false }
     }
 }
 

@@ -27,33 +27,15 @@ pub struct Account {
     fingerprint: String,
 }
 
-/// What happens to a sandbox when its time is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnTimeout {
-    Pause,
-    Kill,
-}
-
 /// A sandbox to be made. Maps are sorted so that the same request gives the same bytes under one idempotency key.
 #[derive(Debug, Clone)]
 pub struct CreateRequest {
     pub template: String,
     pub timeout_seconds: u32,
-    pub on_timeout: OnTimeout,
+    /// Pause it when its time is over; otherwise it is killed.
+    pub auto_pause: bool,
     pub env: BTreeMap<String, SecretString>,
     pub metadata: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Created {
-    pub access: Access,
-}
-
-#[derive(Debug, Clone)]
-pub struct Connected {
-    pub access: Access,
-    /// It was paused and runs again (201); otherwise it ran already (200).
-    pub resumed: bool,
 }
 
 /// The two states E2B shows.
@@ -111,7 +93,7 @@ impl Account {
 
     /// `POST /v2/sandboxes`. Sent once: whether and with which key to repeat it is the caller's decision, by
     /// [`super::Error::answered`] and the reason. `idempotency_key` must match `[a-z0-9]{1,255}`.
-    pub async fn create(&self, request: &CreateRequest, idempotency_key: &str) -> Result<Created> {
+    pub async fn create(&self, request: &CreateRequest, idempotency_key: &str) -> Result<Access> {
         let call = lifecycle("createSandbox", true);
         let http = self
             .request(Method::POST, &self.url(&["v2", "sandboxes"]))
@@ -123,7 +105,7 @@ impl Account {
         // A 201 that can't be read is a sandbox whose id is lost.
         let sandbox: WireSandbox =
             serde_json::from_slice(&reply.body).map_err(|_| call.lost("the answer can't be read"))?;
-        Ok(Created { access: sandbox.into() })
+        Ok(sandbox.into())
     }
 
     /// `GET /sandboxes/{id}`: `None` is E2B's definite 404.
@@ -163,17 +145,15 @@ impl Account {
     }
 
     /// `POST /v2/sandboxes/{id}/connect`: resumes a paused sandbox, and only ever extends the time of a running
-    /// one. `None` is E2B's definite 404.
-    pub async fn connect(&self, id: &str, timeout_seconds: u32) -> Result<Option<Connected>> {
+    /// one. Whether it was paused; `None` is E2B's definite 404.
+    pub async fn connect(&self, id: &str, timeout_seconds: u32) -> Result<Option<bool>> {
         let call = lifecycle("connectSandbox", true);
         let url = self.url(&["v2", "sandboxes", checked_id(call, id)?, "connect"]);
         let http = self.request(Method::POST, &url);
         let reply = self.exchange(call, http, Some(json!({ "timeout": timeout_seconds }))).await?;
         match reply.status {
-            StatusCode::OK | StatusCode::CREATED => Ok(Some(Connected {
-                access: decode::<WireSandbox>(call, &reply)?.into(),
-                resumed: reply.status == StatusCode::CREATED,
-            })),
+            StatusCode::OK => Ok(Some(false)),
+            StatusCode::CREATED => Ok(Some(true)),
             _ => self.gone_or_error(call, &reply).map(|()| None),
         }
     }
@@ -291,7 +271,7 @@ impl CreateRequest {
         json!({
             "templateID": self.template,
             "timeout": self.timeout_seconds,
-            "autoPause": self.on_timeout == OnTimeout::Pause,
+            "autoPause": self.auto_pause,
             // Otherwise any request to a paused sandbox would wake it, a look of ours included.
             "autoResume": { "enabled": false },
             "metadata": self.metadata,
@@ -299,9 +279,10 @@ impl CreateRequest {
         })
     }
 
-    fn mask(&self, error: Error) -> Error {
+    fn mask(&self, mut error: Error) -> Error {
         let values: Vec<_> = self.env.values().map(ExposeSecret::expose_secret).collect();
-        Error { message: mask(&error.message, &values), ..error }
+        error.message = mask(&error.message, &values);
+        error
     }
 }
 

@@ -15,7 +15,7 @@ pub use body::Download;
 pub use endpoints::{EndpointError, Endpoints};
 pub use envd::{Entry, EntryType, Envd, Signal};
 pub use error::{Error, reason};
-pub use lifecycle::{Account, Connected, CreateRequest, Created, Detail, Listed, OnTimeout, Pause, State};
+pub use lifecycle::{Account, CreateRequest, Detail, Listed, Pause, State};
 pub use process::{Command, Event, Output, Process};
 
 use crate::telemetry::HttpService;
@@ -43,17 +43,12 @@ impl E2b {
     pub fn account(&self, api_key: SecretString) -> Account {
         Account::new(self.clone(), api_key)
     }
-
-    pub fn endpoints(&self) -> &Endpoints {
-        &self.endpoints
-    }
 }
 
 /// What it takes to reach the envd of one sandbox. The token lives in memory only.
 #[derive(Debug, Clone)]
 pub struct Access {
     pub sandbox_id: String,
-    pub envd_version: String,
     /// `X-Access-Token` of every envd call; the same for the life of the sandbox.
     pub token: Option<SecretString>,
     /// The domain the answer named; private clusters only.

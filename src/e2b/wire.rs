@@ -41,7 +41,6 @@ impl ErrorBody {
 pub(super) struct WireSandbox {
     #[serde(rename = "sandboxID")]
     sandbox_id: String,
-    envd_version: String,
     #[serde(default)]
     envd_access_token: Option<String>,
     #[serde(default)]
@@ -52,7 +51,6 @@ impl From<WireSandbox> for Access {
     fn from(wire: WireSandbox) -> Self {
         Self {
             sandbox_id: wire.sandbox_id,
-            envd_version: wire.envd_version,
             token: wire.envd_access_token.map(SecretString::from),
             domain: wire.domain.filter(|d| !d.is_empty()),
         }

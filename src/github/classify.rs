@@ -127,7 +127,8 @@ pub(super) fn classify(operation: Operation, refusal: &Refusal, about: &str, rec
         401 => case.failed(
             Class::Denied,
             "BadCredentials",
-            "the token is wrong, expired or revoked: put a valid one into the Secret that credentialsSecretRef names",
+            "the token is wrong, expired or revoked: put a valid one into the Secret that credentialsSecretRef names, \
+             then set the annotation slipway.dev/reconcile to any new value",
         ),
         403 => case.forbidden(),
         404 => case.not_found(),

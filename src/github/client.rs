@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::failure::Class,
-    telemetry::{Api, BoxError, CallError, CallMeta, HttpService, retries},
+    telemetry::{BoxError, CallError, CallMeta, HttpService, retries},
 };
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
@@ -132,9 +132,9 @@ impl Client {
         let operation = call.operation;
         let reply = self.exchange(call).await;
         match &reply {
-            Ok(_) => retries::call_succeeded(Api::Github, operation.name()),
+            Ok(_) => retries::call_succeeded(operation.name()),
             Err(error) if error.reason == NOT_LEADING => {}
-            Err(error) => retries::call_failed(Api::Github, error.operation, error.status, &error.message),
+            Err(error) => retries::call_failed(error.operation, error.status, &error.message),
         }
         reply
     }

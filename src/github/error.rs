@@ -18,26 +18,6 @@ pub struct Error {
     pub status: Option<u16>,
 }
 
-impl Error {
-    pub fn class(&self) -> Class {
-        self.class
-    }
-
-    pub fn reason(&self) -> &'static str {
-        self.reason
-    }
-
-    /// The same failure as the decisions see it.
-    pub fn failure(&self) -> Failure {
-        Failure {
-            operation: self.operation,
-            class: self.class,
-            reason: self.reason,
-            message: self.message.clone(),
-        }
-    }
-}
-
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { operation: error.operation, class: error.class, reason: error.reason, message: error.message }

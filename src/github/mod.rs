@@ -21,6 +21,6 @@ pub use git::{
     UpdatedRef,
 };
 pub use pulls::{
-    CreatedPull, MergeMethod, Merged, NewPull, Pull, PullBase, PullHead, PullState, PullsPage, UpdatedPulls,
+    CreatedPull, MergeMethod, Merged, NewPull, Pull, PullHead, PullState, PullsPage, UpdatedPulls,
 };
 pub use repositories::{CreateRepository, Repository, RepositoryName};

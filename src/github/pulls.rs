@@ -26,13 +26,10 @@ pub struct Pull {
     /// The merge's commit once merged; before that GitHub's test merge.
     pub merge_commit_sha: Option<String>,
     pub head: PullHead,
-    pub base: PullBase,
     pub body: String,
     pub updated_at: Timestamp,
     /// `clean`, `blocked`, `behind`, `dirty`, `unstable`, `draft`, `unknown`; only a single GET has it.
     pub mergeable_state: Option<String>,
-    /// Only a single GET has it, and `None` there means GitHub is still working it out.
-    pub mergeable: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -51,12 +48,6 @@ pub struct PullHead {
     pub repository_id: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PullBase {
-    /// The branch's name.
-    pub branch: String,
-}
-
 #[derive(Deserialize)]
 struct PullAnswer {
     number: u64,
@@ -70,11 +61,9 @@ struct PullAnswer {
     merged_at: Option<Timestamp>,
     merge_commit_sha: Option<String>,
     head: SideAnswer,
-    base: SideAnswer,
     body: Option<String>,
     updated_at: Timestamp,
     mergeable_state: Option<String>,
-    mergeable: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -107,11 +96,9 @@ impl From<PullAnswer> for Pull {
                 sha: answer.head.sha,
                 repository_id: answer.head.repo.map(|repo| repo.id),
             },
-            base: PullBase { branch: answer.base.branch },
             body: answer.body.unwrap_or_default(),
             updated_at: answer.updated_at,
             mergeable_state: answer.mergeable_state,
-            mergeable: answer.mergeable,
         }
     }
 }

@@ -54,7 +54,6 @@ pub struct Repository {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Owner {
     pub id: u64,
-    pub login: String,
 }
 
 /// How a missing repository is created.

@@ -284,17 +284,8 @@ fn describe<B>(api: Api, request: &Request<B>) -> Call {
 }
 
 /// The resources this operator touches. A closed list, because it becomes a metric label.
-const RESOURCES: [&str; 9] = [
-    "tasks",
-    "sandboxes",
-    "repositories",
-    "secrets",
-    "leases",
-    "events",
-    "namespaces",
-    "customresourcedefinitions",
-    "pods",
-];
+const RESOURCES: [&str; 7] =
+    ["tasks", "sandboxes", "repositories", "secrets", "leases", "events", "namespaces"];
 
 /// `…/tasks/name/status` → `tasks`. The namespace's own segment counts only where nothing follows it.
 fn resource(path: &str) -> &'static str {

@@ -1,31 +1,23 @@
-//! The log lines of a retry, the same for every API that is called.
-//! The adapters report what a call came to; the controllers, who own the waits, report that one begins.
+//! The log lines of a retry.
+//! The adapter of GitHub reports what a call came to; the controllers, who own the waits, report that one begins.
 
-use super::{calls::Api, context};
+use super::context;
 use std::time::Duration;
 
 /// A call failed: one warning with the attempt it was. Not for states that are answers (a lookup's 404) and not
 /// for what was never sent.
-pub fn call_failed(api: Api, operation: &'static str, status: Option<u16>, error: &str) {
+pub fn call_failed(operation: &'static str, status: Option<u16>, error: &str) {
     let (attempt, of) = context::attempt().map_or((1, 1), |a| (a.number, a.of));
-    match api {
-        Api::Github => tracing::warn!(operation, attempt, of, status, error, "github call failed"),
-        Api::E2b | Api::Envd => tracing::warn!(operation, attempt, of, status, error, "e2b call failed"),
-        Api::Kubernetes => tracing::warn!(operation, attempt, of, status, error, "kubernetes call failed"),
-    }
+    tracing::warn!(operation, attempt, of, status, error, "github call failed");
 }
 
 /// A call succeeded; worth a line only if it is the one that failed before.
-pub fn call_succeeded(api: Api, operation: &'static str) {
+pub fn call_succeeded(operation: &'static str) {
     let Some(attempt) = context::attempt().filter(|a| a.number > 1 && a.operation == operation) else {
         return;
     };
     let (attempt, of) = (attempt.number, attempt.of);
-    match api {
-        Api::Github => tracing::info!(operation, attempt, of, "github call succeeded after retry"),
-        Api::E2b | Api::Envd => tracing::info!(operation, attempt, of, "e2b call succeeded after retry"),
-        Api::Kubernetes => tracing::info!(operation, attempt, of, "kubernetes call succeeded after retry"),
-    }
+    tracing::info!(operation, attempt, of, "github call succeeded after retry");
 }
 
 /// The next attempt comes after `wait`. Logged when the wait is written to the object, not when it is over.

@@ -59,7 +59,7 @@ impl Inner {
                 "Secret {secret} has webhook secrets that are too short, so they are ignored: {}. Use at least {} bytes, \
                  for example from `openssl rand -hex 32`, here and in the webhook's settings at GitHub",
                 keys.join(", "),
-                super::keyring::SHORTEST
+                crate::domain::signature::SHORTEST_SECRET
             );
             for repository in repositories.iter().filter(|repository| repository.secret == source) {
                 let (events, object, note) = (self.events.clone(), reference(repository), note.clone());

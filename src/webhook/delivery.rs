@@ -11,7 +11,7 @@ use super::{
     tasks::{TrackedTask, Wanted},
 };
 use crate::{
-    api::{Delivery, Task, bounds, conditions::reason},
+    api::{Delivery, Task, bounds, common::whole_seconds, conditions::reason},
     cluster::{Error, Written, events::Kind, status},
     domain::pull_request::{ObservedPullRequest, Source},
 };
@@ -226,9 +226,4 @@ async fn addressed(
     check.spend()?;
     let signed = check.verified(repositories).await?;
     if signed.len() > 1 { Err(Answer::Ambiguous) } else { Ok(signed) }
-}
-
-/// Kubernetes' `Time` has no fractions: a kept one would differ from its stored self for ever.
-fn whole_seconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }

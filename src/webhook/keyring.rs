@@ -8,7 +8,10 @@ use super::{
     complaints::Complaints,
     repositories::{SecretSource, TrackedRepository},
 };
-use crate::cluster::{Error, SecretValues, Secrets};
+use crate::{
+    cluster::{Error, SecretValues, Secrets},
+    domain::signature::SHORTEST_SECRET,
+};
 use futures::{StreamExt, stream};
 use secrecy::{ExposeSecret, SecretString};
 use std::{
@@ -20,8 +23,6 @@ use tokio::time::Instant;
 
 /// Keys of a Secret that hold credentials of another kind, whatever Secret they are in.
 const NOT_WEBHOOK_SECRETS: [&str; 5] = ["token", "appID", "installationID", "privateKey", "apiKey"];
-/// Shorter values, in bytes, can be guessed.
-pub(super) const SHORTEST: usize = 16;
 /// Deliveries per second that may try every secret, because they name no hook that we know.
 const TRIES_PER_SECOND: u32 = 20;
 /// A Secret is read past the cache because a signature failed, or asked for again after a refusal, at most this often.
@@ -129,7 +130,7 @@ impl Keyring {
 
     fn note_short(&self, source: &SecretSource, values: Option<&SecretValues>) {
         let short = values.into_iter().flat_map(SecretValues::iter).filter(|(key, value)| {
-            !NOT_WEBHOOK_SECRETS.contains(key) && value.expose_secret().len() < SHORTEST
+            !NOT_WEBHOOK_SECRETS.contains(key) && value.expose_secret().len() < SHORTEST_SECRET
         });
         self.complaints.note(source, short.map(|(key, _)| key.to_owned()).collect());
     }
@@ -139,7 +140,9 @@ impl Keyring {
 fn usable(values: &SecretValues) -> impl Iterator<Item = &[u8]> {
     values
         .iter()
-        .filter(|(key, value)| !NOT_WEBHOOK_SECRETS.contains(key) && value.expose_secret().len() >= SHORTEST)
+        .filter(|(key, value)| {
+            !NOT_WEBHOOK_SECRETS.contains(key) && value.expose_secret().len() >= SHORTEST_SECRET
+        })
         .map(|(_, value)| value.expose_secret())
 }
 

@@ -20,8 +20,8 @@ async fn a_life_from_create_to_kill() {
     let account = &world.account;
     let request = request("base");
     let created = account.create(&request, &key()).await.unwrap();
-    let id = created.access.sandbox_id.as_str();
-    assert!(created.access.token.is_some(), "v2 sandboxes are always secured");
+    let id = created.sandbox_id.as_str();
+    assert!(created.token.is_some(), "v2 sandboxes are always secured");
 
     let detail = account.get(id).await.unwrap().unwrap();
     assert_eq!((detail.state, &detail.metadata), (State::Running, &request.metadata));
@@ -37,8 +37,8 @@ async fn a_life_from_create_to_kill() {
     assert_eq!(account.get(id).await.unwrap().unwrap().state, State::Paused);
     assert!(!account.set_timeout(id, 900).await.unwrap(), "a paused one has no time to set");
 
-    assert!(account.connect(id, 600).await.unwrap().unwrap().resumed);
-    assert!(!account.connect(id, 600).await.unwrap().unwrap().resumed);
+    assert!(account.connect(id, 600).await.unwrap().unwrap());
+    assert!(!account.connect(id, 600).await.unwrap().unwrap());
 
     assert!(account.kill(id).await.unwrap());
     assert!(!account.kill(id).await.unwrap());
@@ -57,14 +57,11 @@ async fn lists_by_metadata_over_all_pages() {
     for _ in 0..3 {
         world.account.create(&request("base"), &key()).await.unwrap();
     }
-    world.account.pause(&created.access.sandbox_id).await.unwrap();
+    world.account.pause(&created.sandbox_id).await.unwrap();
 
     let found = world.account.list(&odd.metadata).await.unwrap();
     assert_eq!(found.len(), 1);
-    assert_eq!(
-        (found[0].sandbox_id.as_str(), found[0].state),
-        (created.access.sandbox_id.as_str(), State::Paused)
-    );
+    assert_eq!((found[0].sandbox_id.as_str(), found[0].state), (created.sandbox_id.as_str(), State::Paused));
     assert_eq!(found[0].metadata, odd.metadata);
 
     let token = "bmV4dA==";
@@ -159,7 +156,7 @@ async fn a_lost_answer_is_not_an_answer() {
     assert_eq!(world.sim.e2b.counters().creates, 1);
     let calls = world.sim.calls.all();
     assert!(calls.iter().all(|call| call.idempotency_key.as_deref() == Some(key.as_str())));
-    assert_eq!(world.account.list(&request.metadata).await.unwrap()[0].sandbox_id, created.access.sandbox_id);
+    assert_eq!(world.account.list(&request.metadata).await.unwrap()[0].sandbox_id, created.sandbox_id);
 
     let nobody = e2b("http://127.0.0.1:9", "http://127.0.0.1:9").account(API_KEY.into());
     let error = nobody.create(&request, &key).await.unwrap_err();

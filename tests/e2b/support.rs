@@ -1,7 +1,7 @@
 //! One stand-in per test, an account at it, and sandboxes in it.
 
 use secrecy::SecretString;
-use slipway::e2b::{Access, Account, CreateRequest, E2b, Endpoints, Envd, OnTimeout};
+use slipway::e2b::{Access, Account, CreateRequest, E2b, Endpoints, Envd};
 use slipway::telemetry::{Api, CallLayer, Metrics, calls::Leading, http_service};
 use slipway_simulator::{Options, Simulator};
 use std::collections::BTreeMap;
@@ -26,9 +26,9 @@ impl World {
     }
 
     pub async fn sandbox(&self, template: &str) -> Sandbox<'_> {
-        let created = self.account.create(&request(template), &key()).await.unwrap();
-        let envd = self.account.envd(&created.access);
-        Sandbox { world: self, access: created.access, envd }
+        let access = self.account.create(&request(template), &key()).await.unwrap();
+        let envd = self.account.envd(&access);
+        Sandbox { world: self, access, envd }
     }
 }
 
@@ -86,7 +86,7 @@ pub fn request(template: &str) -> CreateRequest {
     CreateRequest {
         template: template.to_owned(),
         timeout_seconds: 300,
-        on_timeout: OnTimeout::Pause,
+        auto_pause: true,
         env: BTreeMap::from([("SECRET".to_owned(), SecretString::from("s3cret-value"))]),
         metadata: BTreeMap::from([("slipway/uid".to_owned(), uuid::Uuid::new_v4().to_string())]),
     }

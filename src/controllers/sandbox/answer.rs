@@ -7,7 +7,7 @@ use crate::{
         failure::{Class, Failure},
         sandbox::{Ended, Life, PauseEnd, Seen, Step},
     },
-    e2b::{self, Detail, Error, Listed, Pause, State, reason},
+    e2b::{Detail, Error, Listed, Pause, State, reason},
 };
 
 /// A failed call. A refused key has one reason, whatever API it is for.
@@ -100,13 +100,5 @@ impl From<Listed> for Seen {
             end_at: listed.end_at,
             metadata: listed.metadata,
         }
-    }
-}
-
-/// `spec.onTimeout` as E2B's adapter takes it.
-pub(super) fn on_timeout(on_timeout: crate::api::OnTimeout) -> e2b::OnTimeout {
-    match on_timeout {
-        crate::api::OnTimeout::Pause => e2b::OnTimeout::Pause,
-        crate::api::OnTimeout::Kill => e2b::OnTimeout::Kill,
     }
 }

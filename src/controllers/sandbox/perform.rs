@@ -3,7 +3,7 @@
 
 use super::{SandboxController, answer, memory::Prepared};
 use crate::{
-    api::Sandbox,
+    api::{OnTimeout, Sandbox},
     domain::sandbox::{self, Ended, PauseEnd, Seen, Step},
     e2b::{Account, CreateRequest, Error},
 };
@@ -17,20 +17,17 @@ impl SandboxController {
                 let request = CreateRequest {
                     template: object.spec.template.clone(),
                     timeout_seconds: seconds,
-                    on_timeout: answer::on_timeout(object.spec.on_timeout),
+                    auto_pause: object.spec.on_timeout == OnTimeout::Pause,
                     env: prepared.env.clone(),
                     metadata: sandbox::metadata(object, &self.installation, *incarnation),
                 };
                 match account.create(&request, key).await {
-                    Ok(created) => Ended::Created { id: created.access.sandbox_id },
+                    Ok(access) => Ended::Created { id: access.sandbox_id },
                     Err(error) => answer::not_created(error),
                 }
             }
             Step::Connect { id } => {
-                let connected = account.connect(id, seconds).await;
-                Ended::Connected(
-                    connected.map(|connected| connected.map(|it| it.resumed)).map_err(answer::failure),
-                )
+                Ended::Connected(account.connect(id, seconds).await.map_err(answer::failure))
             }
             Step::Renew { id } => Ended::Renewed(renew(account, id, seconds).await.map_err(answer::failure)),
             Step::Kill { id } => {

@@ -7,11 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
 use std::time::Duration;
 
-/// Kubernetes stores times without fractions: a kept fraction would differ from its stored self for ever.
-pub(super) fn whole_seconds(now: Timestamp) -> Timestamp {
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
-}
-
 /// A wait counts from the failure, which came up to `took` after the time the decision went by: a call that ran into
 /// its deadline would otherwise be made again at once.
 pub(super) fn postpone<S: Conditioned, T>(plan: &mut Plan<S, T>, read: Option<&S>, took: SignedDuration) {

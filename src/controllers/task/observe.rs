@@ -15,11 +15,13 @@ use crate::{
         task::{Context, Files, Look, Looking, PlannedBranch, PullRead, Seen},
     },
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The longest interval between two looks is a day: what was last seen before this belongs to nobody any more.
+const FORGET: SignedDuration = SignedDuration::from_hours(72);
 /// A pass with files left to upload ends after this; the next goes on.
 const UPLOAD: Duration = Duration::from_secs(90);
 
@@ -76,6 +78,8 @@ impl TaskController {
         let mut memory = self.memory();
         match &look {
             generate::Look::PidDead { .. } => {
+                // Tasks may go while their process looks dead: nobody takes their entries away.
+                memory.dead.retain(|_, since| now.duration_since(*since) < FORGET);
                 memory.dead.entry(id.to_owned()).or_insert(now);
             }
             _ => {
@@ -176,6 +180,9 @@ impl TaskController {
         let pull = pull.as_ref().map(seen_pull);
         let (uid, mut memory) = (task.uid().unwrap_or_default(), self.memory());
         let read = PullRead::after(memory.pulls.get(&uid).copied(), pull.as_ref(), now);
+        if !memory.pulls.contains_key(&uid) {
+            memory.pulls.retain(|_, read| now.duration_since(read.at) < FORGET);
+        }
         memory.pulls.insert(uid, read);
         Ok(Seen::Pull(pull))
     }

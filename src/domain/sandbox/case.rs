@@ -3,10 +3,9 @@
 
 use super::{Lack, Life, Observed, Seen, Step};
 use crate::{
-    api::PastSandbox,
     api::{
-        RECONCILE_ANNOTATION, Sandbox, SandboxState, SandboxStatus, bounds, conditions as names,
-        conditions::reason,
+        PastSandbox, RECONCILE_ANNOTATION, Sandbox, SandboxState, SandboxStatus, bounds,
+        common::whole_seconds, conditions as names, conditions::reason,
     },
     domain::{
         conditions::{self, Standing},
@@ -194,11 +193,11 @@ impl<'a> Case<'a> {
         let ran = status.state == Some(SandboxState::Running);
         status.retry = None;
         status.credential = Some(bounds::cut(credential, bounds::SHA));
-        status.started_at = Some(whole_seconds(seen.started_at));
+        status.started_at = Some(Time(whole_seconds(seen.started_at)));
         match seen.life {
             Life::Running => {
                 status.state = Some(SandboxState::Running);
-                status.expires_at = Some(whole_seconds(seen.end_at));
+                status.expires_at = Some(Time(whole_seconds(seen.end_at)));
                 status.lifetime_limited &= ran;
             }
             Life::Paused => {
@@ -260,9 +259,4 @@ impl<'a> Case<'a> {
         let known = self.status.orphan_check_at.as_ref().map(|at| at.0);
         self.status.orphan_check_at = Some(Time(known.map_or(over, |at| at.max(over))));
     }
-}
-
-/// Kubernetes stores times without fractions. An end is cut to the earlier second.
-pub(super) fn whole_seconds(at: Timestamp) -> Time {
-    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
 }

@@ -9,13 +9,14 @@ use super::{
     seen::Asked,
 };
 use crate::{
-    api::{SandboxState, SandboxStatus, bounds, conditions::reason},
+    api::{SandboxState, SandboxStatus, bounds, common::whole_seconds, conditions::reason},
     domain::{
         conditions::Standing,
         plan::{Next, Plan},
     },
 };
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Whether the sandbox has to be looked at now. While it is known to be alive nothing is asked.
 pub(super) fn look_is_due(case: &Case<'_>, asked: &Asked) -> bool {
@@ -199,5 +200,5 @@ pub(super) fn orphan_is_killed(case: &mut Case<'_>) {
 }
 
 fn check_orphans_in(case: &mut Case<'_>, wait: SignedDuration) {
-    case.status.orphan_check_at = Some(super::case::whole_seconds(case.now + wait));
+    case.status.orphan_check_at = Some(Time(whole_seconds(case.now + wait)));
 }

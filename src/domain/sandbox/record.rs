@@ -1,9 +1,12 @@
 //! What the status becomes once the outcome of a step is known.
 //! Called by the shell through `controllers::sandbox`, after `decide` and the step.
 
-use super::{Ended, LEAST_GAIN, Life, Outcome, Seen, Step, case::Case, case::whole_seconds, delete, known};
+use super::{Ended, LEAST_GAIN, Life, Outcome, Seen, Step, case::Case, delete, known};
 use crate::{
-    api::{CreateAnswer, OnTimeout, Sandbox, SandboxState, SandboxStatus, bounds, conditions::reason},
+    api::{
+        CreateAnswer, OnTimeout, Sandbox, SandboxState, SandboxStatus, bounds, common::whole_seconds,
+        conditions::reason,
+    },
     domain::{
         conditions::Standing,
         failure::Failure,
@@ -55,12 +58,12 @@ fn created(mut case: Case<'_>, id: &str, credential: &str, sent: Timestamp) -> P
 /// The answers of create and connect don't say when the sandbox ends: the time to live runs from their arrival, so
 /// from the sending it is never over-estimated.
 fn run_begins(case: &mut Case<'_>, credential: &str, sent: Timestamp) {
-    let expires = whole_seconds(sent + case.time_to_live());
+    let expires = Time(whole_seconds(sent + case.time_to_live()));
     let id = case.id();
     let status = &mut case.status;
     status.state = Some(SandboxState::Running);
     status.credential = Some(bounds::cut(credential, bounds::SHA));
-    status.started_at = Some(whole_seconds(sent));
+    status.started_at = Some(Time(whole_seconds(sent)));
     status.expires_at = Some(expires);
     status.lifetime_limited = false;
     status.retry = None;
@@ -106,7 +109,7 @@ fn renewed(mut case: Case<'_>, seen: &Seen, credential: &str) -> Plan<SandboxSta
                 format!(
                     "E2B does not extend the run of sandbox {id} beyond {}: it is killed then, with all files that are not \
                      committed; set onTimeout to Pause on the next Sandbox to keep them",
-                    whole_seconds(seen.end_at).0
+                    whole_seconds(seen.end_at)
                 ),
             ));
         }

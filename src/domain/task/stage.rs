@@ -257,7 +257,10 @@ fn repository<'c>(draft: &mut Draft<'_>, context: &'c Context) -> Result<&'c Rep
     };
     draft.found(FIND_REPOSITORY);
     if repository.suspended {
-        draft.working(reason::REPOSITORY_SUSPENDED, &format!("Repository {name} is suspended"));
+        draft.working(
+            reason::REPOSITORY_SUSPENDED,
+            &format!("Repository {name} is suspended: set its spec.suspend to false"),
+        );
         return Err(Stage::Wait(Next::AwaitChange));
     }
     if let (Some(known), Some(id)) = (draft.status.repository_id, repository.id)

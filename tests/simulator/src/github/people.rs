@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::auth::{Caller, Token};
-use super::objects::{git_time, node_id, noreply};
+use super::objects::{git_time, noreply};
 use super::request::{Request, parse_query};
 use super::state::{Account, AccountKind, Check, Counts, State};
 use super::{GitHub, Refused, refs, routes};
@@ -294,14 +294,6 @@ impl GitHub {
         let mut state = self.inner.state();
         let at = state.find(owner, name).ok_or_else(Answer::not_found)?;
         Ok(change(&mut state, at))
-    }
-
-    /// The GraphQL id of a pull request.
-    pub fn pull_node_id(&self, full_name: &str, number: u64) -> Option<String> {
-        let (owner, name) = full_name.split_once('/')?;
-        let state = self.inner.state();
-        let pulls = &state.repositories[state.find(owner, name)?].pulls;
-        pulls.iter().find(|pull| pull.number == number).map(|pull| node_id("PR", pull.id))
     }
 }
 
