@@ -340,6 +340,17 @@ fn pull_request_mut(status: &mut TaskStatus) -> &mut PullRequest {
 }
 
 #[test]
+fn the_commit_of_a_test_merge_is_not_that_of_a_merge() {
+    let mut status = in_review(1);
+    let open =
+        ObservedPullRequest { merge_sha: Some("e".repeat(40)), ..seen(PullRequestState::Open, false, 10) };
+    deliver(&mut status, &open);
+    assert_eq!(pull_request(&status).merge_sha, None);
+    deliver(&mut status, &seen(PullRequestState::Merged, false, 20));
+    assert_eq!(pull_request(&status).merge_sha, Some("f".repeat(40)));
+}
+
+#[test]
 fn a_merged_pull_request_is_done_whatever_the_board_says() {
     let mut status = in_review(1);
     pull_request_mut(&mut status).state = PullRequestState::Merged;

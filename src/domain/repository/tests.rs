@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::{api::CreatePolicy, domain::failure::Class};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::ObjectMeta;
 use std::collections::BTreeMap;
 
@@ -76,6 +77,25 @@ fn a_found_repository_is_settled_and_asked_again_only_when_a_sync_is_due() {
     assert_eq!((Some(&plan.status), plan.next), (object.status.as_ref(), Next::At(at(100))));
     let plan = see(&object, Seen::Synced { moves: Vec::new(), renamed: None }, 100);
     assert_eq!((Some(&plan.status), plan.step), (object.status.as_ref(), None), "no write");
+}
+
+fn ready_mut(status: &mut RepositoryStatus) -> &mut Condition {
+    status.conditions.iter_mut().find(|condition| condition.type_ == names::READY).expect("always set")
+}
+
+#[test]
+fn what_is_not_known_or_not_in_order_is_looked_up_and_not_synced() {
+    let change = |change: fn(&mut RepositoryStatus)| {
+        let mut object = settled();
+        change(object.status.as_mut().expect("set"));
+        wanted(&object, at(100), at(100))
+    };
+    assert_eq!(change(|_| ()), Wanted::Sync);
+    assert_eq!(change(|status| status.repository_id = None), Wanted::LookUp);
+    assert_eq!(change(|status| ready_mut(status).reason = "Creating".into()), Wanted::LookUp);
+    assert_eq!(change(|status| ready_mut(status).status = "False".into()), Wanted::LookUp);
+    assert_eq!(change(|status| status.conditions.clear()), Wanted::LookUp);
+    assert_eq!(interval(&settled()), SignedDuration::from_secs(300));
 }
 
 #[test]
