@@ -114,6 +114,24 @@ fn the_turn_ends_with_the_need() {
 }
 
 #[test]
+fn tasks_of_a_stalled_sandbox_say_so_and_then_say_nothing_more() {
+    let (mut a, mut b) = two();
+    for world in [&mut a, &mut b] {
+        let view = world.sandbox.as_mut().expect("shared");
+        (view.running, view.health) = (false, Health::Stalled("the key is refused".into()));
+    }
+    for _ in 0..20 {
+        both(&mut a, &mut b);
+    }
+    let said = [a.status_writes.len(), b.status_writes.len()];
+    for _ in 0..60 {
+        both(&mut a, &mut b);
+    }
+    assert_eq!([a.status_writes.len(), b.status_writes.len()], said, "{} {}", a.message(), b.message());
+    assert!(a.message().contains("the key is refused"), "{}", a.message());
+}
+
+#[test]
 fn a_task_that_is_deleted_keeps_the_turn_until_its_process_has_ended() {
     let (mut a, mut b) = two();
     a.command.0 = 1000;
