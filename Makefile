@@ -5,7 +5,7 @@ CARGO ?= cargo
 .PHONY: help demo test tools controlplane build fmt-check clippy unit integration sdk e2e docs crds chart fmt bench
 
 help: ## What there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: tools controlplane ## The whole story on loopback, told as it happens (KEEP=1 leaves it running)
 	@echo "Building the operator and the stand-ins (some minutes the first time, seconds later)"
