@@ -191,7 +191,7 @@ impl ControlPlane {
 
     /// Freezes kube-apiserver (SIGSTOP): connections stay open and nothing answers. Watches and leases go stale.
     pub fn pause(&self) -> Result<()> {
-        self.apiserver.signal(nix::sys::signal::Signal::SIGSTOP)
+        self.apiserver.freeze()
     }
 
     /// Undoes [`ControlPlane::pause`] (SIGCONT).

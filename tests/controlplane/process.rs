@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use anyhow::{Context as _, Result};
@@ -77,6 +78,24 @@ impl Process {
         anyhow::ensure!(child.try_wait()?.is_none(), "{} has ended\n{}", self.name, self.log_tail());
         kill(Pid::from_raw(i32::try_from(child.id())?), signal)?;
         Ok(())
+    }
+
+    /// Sends SIGSTOP and waits until every thread has taken it: one that has not may still answer.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)?;
+        let (threads, end) = (format!("/proc/{}/task", self.pid()), Instant::now() + Duration::from_secs(10));
+        loop {
+            let moving = std::fs::read_dir(&threads)?.flatten().any(|thread| {
+                let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+                // The state follows the name, which is in parentheses and may hold anything (proc(5)).
+                stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('T'))
+            });
+            if !moving {
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < end, "{} does not stop", self.name);
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// None while it runs.

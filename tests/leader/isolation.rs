@@ -130,7 +130,7 @@ async fn the_leaders_process_stands_still_for_25_seconds() -> Result<()> {
     let world = world(controlplane::shared().await, "paused").await?;
     let flight = InFlight::start(&world, None, false).await?;
 
-    flight.a.process.signal(Signal::SIGSTOP)?;
+    flight.a.process.freeze()?;
     let stopped = now();
     flight.b.leads(&world).await?;
     flight.did_no_harm(&world).await?;
