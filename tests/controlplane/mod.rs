@@ -33,6 +33,7 @@ use tokio::sync::OnceCell;
 
 pub use audit::AuditEvent;
 pub use binaries::{Binaries, VERSION_FILE, of_node, version};
+pub use servers::free_ports;
 pub use users::User;
 
 use authority::Authority;

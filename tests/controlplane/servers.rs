@@ -32,23 +32,31 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Three free ports below the kernel's ephemeral range (32768 and up). Outgoing connections and binds to port 0 never
-    /// get one of those, so the API server finds its own port free again after a restart.
     pub fn choose() -> Result<Self> {
-        const FIRST: u16 = 20_000;
-        const COUNT: u16 = 12_768;
-        let random = uuid::Uuid::new_v4().as_u128() % u128::from(COUNT);
-        let offset = u16::try_from(random)?;
-        let mut held = Vec::new();
-        for step in 0..COUNT {
-            let port = FIRST + (offset + step) % COUNT;
-            held.extend(TcpListener::bind(("127.0.0.1", port)).map(|listener| (port, listener)));
-            if let [(apiserver, _), (etcd_client, _), (etcd_peer, _)] = held[..] {
-                return Ok(Self { apiserver, etcd_client, etcd_peer });
-            }
-        }
-        bail!("no three free ports on 127.0.0.1 from {FIRST} to {}", FIRST + COUNT - 1)
+        let [apiserver, etcd_client, etcd_peer] = free_ports()?;
+        Ok(Self { apiserver, etcd_client, etcd_peer })
     }
+}
+
+/// Free ports below the kernel's ephemeral range (32768 and up). Outgoing connections and binds to port 0 never get one of
+/// those: it is free still when its server starts, and again after a restart.
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_768;
+    let random = uuid::Uuid::new_v4().as_u128() % u128::from(COUNT);
+    let offset = u16::try_from(random)?;
+    let (mut ports, mut held) = (Vec::new(), Vec::new());
+    for step in 0..COUNT {
+        let port = FIRST + (offset + step) % COUNT;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            ports.push(port);
+            held.push(listener);
+        }
+        if let Ok(ports) = <[u16; N]>::try_from(ports.as_slice()) {
+            return Ok(ports);
+        }
+    }
+    bail!("no {N} free ports on 127.0.0.1 from {FIRST} to {}", FIRST + COUNT - 1)
 }
 
 /// Writes the certificates, keys and the audit policy that the arguments below name.

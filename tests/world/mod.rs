@@ -7,7 +7,7 @@ mod manifests;
 pub mod story;
 pub mod wait;
 
-use super::controlplane::{ControlPlane, User, process::Process};
+use super::controlplane::{ControlPlane, User, free_ports, process::Process};
 use anyhow::{Context as _, Result};
 use kube::{Api, Client, api::PostParams};
 use nix::sys::signal::Signal;
@@ -15,7 +15,6 @@ use serde::de::DeserializeOwned;
 use slipway::api::{Repository, Sandbox, Task};
 use slipway_simulator::{Simulator, core::Outcome};
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -298,7 +297,8 @@ where
     Ok(api.create(&PostParams::default(), object).await?)
 }
 
-/// A port that is free now. Somebody else may take it before it is used: then the start fails and says so.
+/// A port that is free now. Another test may take it before it is used: then the start fails and says so.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    let [port] = free_ports()?;
+    Ok(port)
 }
