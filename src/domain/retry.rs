@@ -187,6 +187,13 @@ mod tests {
     }
 
     #[test]
+    fn slow_retries_are_spread_by_a_minute_either_way() {
+        let waits: Vec<_> = (0..500).map(|salt| slow("uid", salt).as_secs()).collect();
+        let (least, most) = (waits.iter().min().copied(), waits.iter().max().copied());
+        assert_eq!((least, most), (Some(240), Some(360)));
+    }
+
+    #[test]
     fn what_a_retry_cannot_cure_stalls_at_once() {
         for class in [Class::Denied, Class::Invalid, Class::NotFound] {
             let verdict = after(None, &failure(class), "uid", now());

@@ -242,6 +242,13 @@ fn a_connect_that_fails_never_creates() {
 }
 
 #[test]
+fn only_what_may_be_created_again_has_its_secrets_read() {
+    let wanted = wants(&creating(1, None), &NEEDED, at(1));
+    assert_eq!((wanted.read, wanted.env), (Read::List, true));
+    assert!(!wants(&running(), &NEEDED, at(200)).env);
+}
+
+#[test]
 fn suspended_only_renews() {
     let suspended = |sandbox| spec(sandbox, |s: &mut SandboxSpec| s.suspend = true);
     for sandbox in [fresh(), creating(1, None), paused(), gone(), running()] {
@@ -251,6 +258,17 @@ fn suspended_only_renews() {
         assert_eq!(plan.step, None);
         assert_eq!(stands(&plan.status), standing(Standing::Ready, reason::SUSPENDED));
         assert!(plan.next != Next::Now);
+    }
+    // It comes back only for what it would renew.
+    let limited = with(running(), |s| s.lifetime_limited = true);
+    for (sandbox, asked, next) in [
+        (running(), NEEDED, Next::At(at(200))),
+        (running(), UNNEEDED, Next::AwaitChange),
+        (limited, NEEDED, Next::AwaitChange),
+        (paused(), NEEDED, Next::AwaitChange),
+    ] {
+        let plan = decide(&suspended(sandbox), &Observed { asked, ..Observed::default() }, at(100));
+        assert_eq!((plan.step, plan.next), (None, next), "{asked:?}");
     }
     let sandbox = suspended(running());
     assert_eq!(wants(&sandbox, &NEEDED, at(200)).read, Read::Get);
