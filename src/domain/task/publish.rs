@@ -89,7 +89,7 @@ pub(super) fn open(mut draft: Draft<'_>, branch: String, context: &Context, seen
 /// A pull request is this round's if its head is our commit or its body carries our line. An open one is in any case:
 /// the branch stands, is ours and only moves forward, so its head contains our commit. An old one that was moved to
 /// history is not, whatever its body says.
-fn is_ours(task: &Task, status: &TaskStatus, pull: &SeenPull) -> bool {
+pub(super) fn is_ours(task: &Task, status: &TaskStatus, pull: &SeenPull) -> bool {
     let past = status.pull_request_history.iter().any(|old| old.number == pull.observed.number);
     let marked = pull.body.lines().any(|line| line.trim() == marker(task, status));
     let head = pull.observed.head_sha.is_some() && pull.observed.head_sha == status.commit_sha;

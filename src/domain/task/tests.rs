@@ -9,6 +9,7 @@ mod generation;
 mod github;
 mod invariants;
 mod merge;
+mod publish;
 mod rounds;
 mod template;
 mod turns;
