@@ -1,5 +1,5 @@
 //! What a process has used, from `/proc`: CPU time, memory now, memory at its peak.
-//! Source: <https://man7.org/linux/man-pages/man5/proc.5.html>.
+//! Sources: <https://man7.org/linux/man-pages/man5/proc.5.html>, <https://docs.kernel.org/scheduler/sched-stats.html>.
 
 use anyhow::{Context as _, Result};
 

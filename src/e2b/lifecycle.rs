@@ -152,8 +152,10 @@ impl Account {
         let http = self.request(Method::POST, &url);
         let reply = self.exchange(call, http, Some(json!({ "timeout": timeout_seconds }))).await?;
         match reply.status {
-            StatusCode::OK => Ok(Some(false)),
-            StatusCode::CREATED => Ok(Some(true)),
+            // What is not a sandbox is not E2B's answer, whatever its status.
+            StatusCode::OK | StatusCode::CREATED => {
+                decode::<WireSandbox>(call, &reply).map(|_| Some(reply.status == StatusCode::CREATED))
+            }
             _ => self.gone_or_error(call, &reply).map(|()| None),
         }
     }

@@ -48,6 +48,22 @@ async fn a_life_from_create_to_kill() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_no_sandbox_is_no_connection() {
+    let world = World::new();
+    let access = world.account.create(&request("base"), &key()).await.unwrap();
+    let page = Action::Status {
+        status: 200,
+        headers: BTreeMap::new(),
+        body: "<html>".to_owned(),
+        after_effect: false,
+    };
+    let connect = Rule::on("e2b", "POST /v2/sandboxes/{sandboxID}/connect");
+    let rule = world.sim.faults.set(connect.action(page));
+    assert!(world.account.connect(&access.sandbox_id, 600).await.is_err());
+    assert_eq!(world.sim.faults.hits(rule), Some(1));
+}
+
+#[tokio::test]
 async fn lists_by_metadata_over_all_pages() {
     let world = World::new();
     world.sim.e2b.set_concurrency_limit(TEAM, 1000);
