@@ -73,7 +73,7 @@ impl<K> Kind for K where
 }
 
 /// What the shell reads of every status.
-pub trait Conditioned: Serialize + Clone + Debug + Send + Sync {
+pub trait Conditioned: Serialize + Clone + Default + Debug + Send + Sync {
     fn conditions(&self) -> &[Condition];
     fn retry(&self) -> Option<&crate::api::common::Retry>;
     fn retry_mut(&mut self) -> Option<&mut crate::api::common::Retry>;
@@ -220,7 +220,11 @@ impl<R: Reconciler> Shell<R> {
             }
             tracing::debug!(?step, "performing");
             let outcome = self.reconciler.perform(&seen, &step).await;
-            if telemetry::refused() {
+            let writes = telemetry::writes();
+            if writes.refused {
+                if plan.intent && !writes.sent {
+                    self.withdraw(seen, &plan.status, read).await;
+                }
                 return Err(Cut::NotLeading);
             }
             plan = self.reconciler.record(&seen, plan, outcome, whole_seconds(Timestamp::now()));
@@ -246,6 +250,15 @@ impl<R: Reconciler> Shell<R> {
         }
         self.publish(&seen, read.as_ref(), &plan.status, &plan.notes).await;
         Ok(Passed { next: plan.next, changed })
+    }
+
+    /// Takes an intent back whose step was not sent at all. The next leader would take it for a crash, whose effect it
+    /// has to look for and wait for. Nobody needs it done: whoever has written since has seen the intent.
+    async fn withdraw(&self, seen: R::Kind, intent: &StatusOf<R>, read: Option<StatusOf<R>>) {
+        let before = read.unwrap_or_default();
+        if self.write(seen, Some(intent.clone()), &before).await.is_err() {
+            tracing::debug!("the intent of a step that was not sent stays");
+        }
     }
 
     /// Writes a status against the version of `seen`; the object and status as they stand then.

@@ -248,9 +248,11 @@ impl Shared {
         }
         // The last thing before sending: whatever waited above may have cost the lease.
         let leave = self.leading.as_ref().filter(|_| call.write).map(|leading| leading());
-        if matches!(leave, Some(None)) {
-            context::refuse();
-            return Err(CallError::NotLeading.into());
+        if let Some(leave) = &leave {
+            context::note_write(leave.is_some());
+            if leave.is_none() {
+                return Err(CallError::NotLeading.into());
+            }
         }
         let answer = answer.await.map_err(Into::into)?;
         drop(leave);

@@ -28,27 +28,38 @@ pub struct Attempt {
     pub of: u32,
 }
 
+/// What became of the external writes of a pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Writes {
+    /// One was sent, whatever its answer.
+    pub sent: bool,
+    /// One was not sent, because this process does not lead or is told to end. What came of the pass then says nothing
+    /// about the world.
+    pub refused: bool,
+}
+
 tokio::task_local! {
     static OBJECT: ObjectLabel;
-    static REFUSED: Cell<bool>;
+    static WRITES: Cell<Writes>;
     static ATTEMPT: Attempt;
 }
 
-/// Runs a future with `object` attached to every outbound call it makes, and knowing whether one was [`refused`].
+/// Runs a future with `object` attached to every outbound call it makes, and counting its external [`writes`].
 pub async fn with_object<F: Future>(object: ObjectLabel, future: F) -> F::Output {
-    OBJECT.scope(object, REFUSED.scope(Cell::new(false), future)).await
+    OBJECT.scope(object, WRITES.scope(Cell::default(), future)).await
 }
 
-/// A write of the running task was not sent, because this process does not lead.
-pub(super) fn refuse() {
-    // Outside a pass nobody asks.
-    let _ = REFUSED.try_with(|refused| refused.set(true));
+/// Takes note of a write of the running pass. Outside a pass nobody asks.
+pub(super) fn note_write(sent: bool) {
+    let _ = WRITES.try_with(|writes| {
+        let before = writes.get();
+        writes.set(Writes { sent: before.sent || sent, refused: before.refused || !sent });
+    });
 }
 
-/// Whether a write of the running pass was not sent, because this process does not lead. What came of the pass then
-/// says nothing about the world.
-pub fn refused() -> bool {
-    REFUSED.try_with(Cell::get).unwrap_or(false)
+/// The external writes of the running pass so far.
+pub fn writes() -> Writes {
+    WRITES.try_with(Cell::get).unwrap_or_default()
 }
 
 /// Runs a future with the attempt that its failed and recovered calls are logged under.

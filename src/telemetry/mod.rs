@@ -9,7 +9,7 @@ pub mod metrics;
 pub mod retries;
 
 pub use calls::{Api, Call, CallError, CallLayer, Fault, Hook};
-pub use context::{Attempt, ObjectLabel, refused, with_attempt, with_object};
+pub use context::{Attempt, ObjectLabel, Writes, with_attempt, with_object, writes};
 pub use http::http_service;
 pub use metrics::{Controller, Metrics, Outcome};
 

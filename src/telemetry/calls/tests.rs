@@ -1,5 +1,5 @@
 use super::*;
-use crate::telemetry::{HttpService, http_service, with_object};
+use crate::telemetry::{HttpService, Writes, http_service, with_object};
 use std::sync::{Mutex, atomic::AtomicBool};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -90,13 +90,16 @@ async fn a_write_is_sent_only_while_leading_and_a_read_always() {
     let layer = layer(Api::Github).leading(leading(&leads, &in_flight));
     let inner = Inner::default();
     let write = || request(Method::POST, "/things");
-    let refused = async { (send(&layer, &inner, write()).await, context::refused()) };
-    let object = ObjectLabel { kind: "task", namespace: "n".into(), name: "t".into() };
-    assert_eq!(with_object(object, refused).await, (Err(CallError::NotLeading), true));
-    assert_eq!(inner.sent.load(Ordering::Relaxed), 0, "nothing may leave the process");
-    assert!(send(&layer, &inner, request(Method::GET, "/things")).await.is_ok());
-    leads.store(true, Ordering::Relaxed);
-    assert!(send(&layer, &inner, write()).await.is_ok());
+    let pass = async {
+        assert_eq!(send(&layer, &inner, write()).await, Err(CallError::NotLeading));
+        assert_eq!(inner.sent.load(Ordering::Relaxed), 0, "nothing may leave the process");
+        assert!(send(&layer, &inner, request(Method::GET, "/things")).await.is_ok());
+        assert_eq!(context::writes(), Writes { sent: false, refused: true }, "a read is none");
+        leads.store(true, Ordering::Relaxed);
+        assert!(send(&layer, &inner, write()).await.is_ok());
+        assert_eq!(context::writes(), Writes { sent: true, refused: true });
+    };
+    with_object(ObjectLabel { kind: "task", namespace: "n".into(), name: "t".into() }, pass).await;
 }
 
 #[tokio::test]
