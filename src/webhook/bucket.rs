@@ -35,8 +35,9 @@ mod tests {
     #[test]
     fn a_full_bucket_gives_its_rate_and_then_refuses() {
         let bucket = Bucket::new(20);
+        let started = Instant::now();
         let taken = (0..1_000).filter(|_| bucket.take()).count();
-        // 1,000 calls take well under a second, but not no time at all.
-        assert!((20..40).contains(&taken), "{taken}");
+        let most = 20.0 + 20.0 * started.elapsed().as_secs_f64() + 1.0;
+        assert!(taken >= 20 && (taken as f64) < most, "{taken}, {most}");
     }
 }

@@ -1,8 +1,10 @@
 //! How etcd, kube-apiserver and kube-controller-manager are run: ports, files, arguments.
 //! Neighbours: `process` runs them; `authority` makes the certificates; flags are those of Kubernetes' own reference pages.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 
@@ -23,6 +25,9 @@ const SERVICE_RANGE: &str = "10.96.0.0/24";
 /// Every request at level Metadata (no bodies, so no secret values), at every stage.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n";
 
+/// The locks of the ports this process has: released by its end, whatever ends it.
+static LOCKS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
 /// Loopback ports of one control plane.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
@@ -38,19 +43,23 @@ impl Ports {
     }
 }
 
-/// Free ports below the kernel's ephemeral range (32768 and up). Outgoing connections and binds to port 0 never get one of
-/// those: it is free still when its server starts, and again after a restart.
+/// Ports that are this process's until it ends, so that a server finds its port free when it starts, and again after a
+/// restart: below the kernel's ephemeral range (32768 and up), where outgoing connections and binds to port 0 never get
+/// one, and locked against the other test processes of this user.
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_768;
     let random = uuid::Uuid::new_v4().as_u128() % u128::from(COUNT);
     let offset = u16::try_from(random)?;
-    let (mut ports, mut held) = (Vec::new(), Vec::new());
+    let directory = std::env::temp_dir().join(format!("slipway-ports-{}", nix::unistd::getuid()));
+    std::fs::create_dir_all(&directory)?;
+    let mut ports = Vec::new();
     for step in 0..COUNT {
         let port = FIRST + (offset + step) % COUNT;
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+        let lock = File::create(directory.join(port.to_string()))?;
+        if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
             ports.push(port);
-            held.push(listener);
+            LOCKS.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
         }
         if let Ok(ports) = <[u16; N]>::try_from(ports.as_slice()) {
             return Ok(ports);

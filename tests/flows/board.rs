@@ -106,9 +106,7 @@ async fn failures_and_nothing_to_do_have_rows_of_their_own() -> Result<()> {
     ensure!(!world.controller_log().contains("s3cr3t-value"), "a secret value is in the log");
     expect(&world, "same", ("todo", "research", "ready", false, "NothingToCommit")).await?;
     expect(&world, "nowhere", ("in-progress", "development", "failed", false, "NoFiles")).await?;
-    let events = world.kubectl(&["describe", "swtask", "fails"]).await?;
-    ensure!(events.contains("Warning") && events.contains("GenerationFailed"), "{events}");
-    Ok(())
+    world.described("fails", "Warning  GenerationFailed").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

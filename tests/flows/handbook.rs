@@ -42,8 +42,7 @@ async fn a_merge_that_github_does_not_know_is_undone_and_a_real_one_stays() -> R
     });
     let status = back.await?.status.context("status")?;
     ensure!(status.completed_at.is_none() && status.pull_request.is_some_and(|pull| !pull.unconfirmed));
-    let events = world.kubectl(&["describe", "swtask", "told"]).await?;
-    ensure!(events.contains("MergeNotConfirmed"), "{events}");
+    world.described("told", "MergeNotConfirmed").await?;
 
     // GitHub's own deliveries are lost from here on: the line tells what has really happened.
     world.simulator.github.deliveries.set_mode(slipway_simulator::github::Mode::Lose);

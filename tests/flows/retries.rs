@@ -61,7 +61,8 @@ fn cases() -> Vec<Case> {
 async fn every_step_is_tried_again_and_made_once() -> Result<()> {
     let world = world("retries").await?;
     for case in cases() {
-        world.apply(&repository(case.name)).await?;
+        // A sync lists pull requests too: it would use up a failure that is meant for the Task.
+        world.apply(&repository(case.name).with("/spec/syncIntervalSeconds", json!(86_400))).await?;
     }
     for case in cases() {
         let ready = world.repository(case.name, "ready", |repository| {

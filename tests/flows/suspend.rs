@@ -44,7 +44,9 @@ fn is_done(task: &Task, unconfirmed: bool) -> bool {
 
 async fn no_call_since(world: &World, seq: u64) -> Result<()> {
     tokio::time::sleep(QUIET).await;
-    let calls = world.simulator.calls.since(seq);
+    let mut calls = world.simulator.calls.since(seq);
+    // The first sync comes anywhere in the interval.
+    calls.retain(|call| !is_sync(call));
     let calls: Vec<_> = calls.iter().map(|call| format!("{} {}", call.api, call.endpoint)).collect();
     ensure!(calls.is_empty(), "called while suspended: {calls:?}");
     Ok(())
@@ -53,7 +55,8 @@ async fn no_call_since(world: &World, seq: u64) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_suspended_task_calls_nobody_and_follows_its_pull_request() -> Result<()> {
     let world = world("hold-task").await?;
-    world.apply(&repository("app")).await?;
+    // A sync is a call that suspends with its Repository, not with the Task.
+    world.apply(&repository("app").with("/spec/syncIntervalSeconds", json!(86_400))).await?;
     world.apply(&task("held", "app", &Gate::script(&world, "echo made > made"))).await?;
     let gate = Gate::reached(&world).await?;
     suspend_task(&world, "held", true).await?;

@@ -12,7 +12,7 @@ use crate::{
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
-use slipway_simulator::core::{Action, Rule, When};
+use slipway_simulator::core::{Action, Call, Rule, When};
 use std::{path::Path, time::Duration};
 
 /// A leader knows its Lease for this long after its last renewal; one second for clocks and schedulers.
@@ -55,12 +55,9 @@ impl InFlight {
     }
 
     /// Writes that `replica` sent after `since`.
-    fn writes(world: &World, replica: &Replica, since: Timestamp) -> Vec<String> {
-        let calls = world
-            .simulator
-            .calls
-            .matching(|call| is_write(call) && replica.made(call) && call.real_at > since);
-        calls.iter().map(|call| format!("{} {}", call.real_at, call.endpoint)).collect()
+    fn writes(world: &World, replica: &Replica, since: Timestamp) -> Vec<Call> {
+        let sent = |call: &Call| is_write(call) && replica.made(call) && call.real_at > since;
+        world.simulator.calls.matching(sent)
     }
 
     fn logs(&self) -> String {
@@ -82,15 +79,13 @@ async fn the_api_server_stands_still_for_30_seconds() -> Result<()> {
     tokio::time::sleep(KNOWN).await;
     flight.land(&world);
     tokio::time::sleep(Duration::from_secs(30).saturating_sub(KNOWN)).await;
-    plane.resume()?;
     let resumed = now();
+    plane.resume()?;
 
     flight.did_no_harm(&world).await?;
     for replica in [&flight.a, &flight.b] {
-        let early: Vec<_> = InFlight::writes(&world, replica, paused + KNOWN)
-            .into_iter()
-            .filter(|call| *call < resumed.to_string())
-            .collect();
+        let mut early = InFlight::writes(&world, replica, paused + KNOWN);
+        early.retain(|call| call.real_at < resumed);
         ensure!(early.is_empty(), "written without leadership: {early:?}\n{}", flight.logs());
     }
     Ok(())

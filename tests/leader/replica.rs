@@ -6,7 +6,7 @@ use crate::{
     world::{PATIENCE, World, free_port, within},
 };
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::Api;
 use slipway_simulator::core::Call;
 use std::{net::SocketAddr, path::Path, time::Duration};
@@ -77,12 +77,21 @@ fn as_localhost(world: &World) -> Vec<(String, String)> {
     .into()
 }
 
-/// Who holds the Lease; empty: nobody.
-pub async fn holder(world: &World) -> Result<String> {
+async fn lease(world: &World) -> Result<LeaseSpec> {
     // In the operator's own namespace, which outside a cluster is the kubeconfig's.
     let leases: Api<Lease> = Api::default_namespaced(world.client.clone());
     let lease = leases.get(&format!("slipway-controller-{}", world.namespace)).await?;
-    Ok(lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default())
+    lease.spec.context("a Lease has a spec")
+}
+
+/// Who holds the Lease; empty: nobody.
+pub async fn holder(world: &World) -> Result<String> {
+    Ok(lease(world).await?.holder_identity.unwrap_or_default())
+}
+
+/// When its holder took the Lease, by the holder's word.
+pub async fn taken(world: &World) -> Result<jiff::Timestamp> {
+    Ok(lease(world).await?.acquire_time.context("a Lease that was taken")?.0)
 }
 
 /// Calls that change something at GitHub or E2B.

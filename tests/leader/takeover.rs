@@ -3,7 +3,7 @@
 
 use crate::{
     controlplane,
-    replica::{Replica, first_write, holder, is_write, now},
+    replica::{Replica, first_write, holder, is_write, now, taken},
     world,
     world::{PATIENCE, World, repository, sandbox, task, wait::ready, within},
 };
@@ -12,10 +12,15 @@ use nix::sys::signal::Signal;
 use slipway::api::{Sandbox, SandboxState, State};
 use slipway_simulator::core::{Action, Rule};
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::{sync::Mutex, task::JoinSet};
 
 /// Leaders killed; one world each, at the same time.
 const KILLS: usize = 10;
+/// Leaders told to end.
+const ENDS: usize = 3;
+
+/// One at a time: what is measured is the operator, not how busy the machine is with other tests.
+static MEASURING: Mutex<()> = Mutex::const_new(());
 
 /// Kills the leader right before new work arrives; how long it took until the other acted on it.
 async fn killed() -> Result<Duration> {
@@ -39,12 +44,8 @@ async fn killed() -> Result<Duration> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_the_leader_is_killed_the_other_acts_within_17_seconds() -> Result<()> {
-    let mut kills: JoinSet<Result<Duration>> = (0..KILLS).map(|_| killed()).collect();
-    let mut took = Vec::new();
-    while let Some(kill) = kills.join_next().await {
-        took.push(kill??);
-    }
-    took.sort();
+    let _alone = MEASURING.lock().await;
+    let took = sorted((0..KILLS).map(|_| killed()).collect()).await?;
     println!("SIGKILL to the first write of the other: {took:.1?}");
     let median = took[took.len() / 2];
     ensure!(median <= Duration::from_secs(17), "median {median:?} of {took:?}");
@@ -52,8 +53,8 @@ async fn when_the_leader_is_killed_the_other_acts_within_17_seconds() -> Result<
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_the_leader_is_told_to_end_the_other_acts_within_3_seconds() -> Result<()> {
+/// Tells the leader to end right before new work arrives; how long it took until the other acted on it.
+async fn ended() -> Result<Duration> {
     let world = world(controlplane::shared().await, "told").await?;
     let leader = Replica::start(&world, "a").await?;
     leader.leads(&world).await?;
@@ -62,16 +63,44 @@ async fn when_the_leader_is_told_to_end_the_other_acts_within_3_seconds() -> Res
 
     leader.process.signal(Signal::SIGTERM)?;
     let told = now();
+    // Until the signal has reached it, it may rightly do the work itself.
+    within(PATIENCE, "the leader's word", || async {
+        leader.process.log().contains("stopping: no new external write is sent").then_some(())
+    })
+    .await?;
     world.apply(&sandbox("box")).await?;
     let took = first_write(&world, &standby, told).await?;
+    running(&world, "box").await?;
+    let creates = world.simulator.e2b.counters().creates;
+    ensure!(creates == 1, "{creates} sandboxes were created for one");
+    Ok(took)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_leader_is_told_to_end_the_other_acts_within_3_seconds() -> Result<()> {
+    let _alone = MEASURING.lock().await;
+    let took = sorted((0..ENDS).map(|_| ended()).collect()).await?;
     println!("SIGTERM to the first write of the other: {took:.1?}");
-    ensure!(took <= Duration::from_secs(3), "{took:?}");
+    let median = took[took.len() / 2];
+    ensure!(median <= Duration::from_secs(3), "median {median:?} of {took:?}");
+    // A Lease that is not released runs out after 15 s.
+    ensure!(took.iter().all(|took| *took <= Duration::from_secs(10)), "{took:?}");
     Ok(())
+}
+
+async fn sorted(mut measured: JoinSet<Result<Duration>>) -> Result<Vec<Duration>> {
+    let mut all = Vec::new();
+    while let Some(took) = measured.join_next().await {
+        all.push(took??);
+    }
+    all.sort();
+    Ok(all)
 }
 
 /// The leader may not wait for ever for what it has sent; what lands after the handover changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_is_in_flight_at_the_end_lands_late_and_does_no_harm() -> Result<()> {
+    let _alone = MEASURING.lock().await;
     let world = world(controlplane::shared().await, "late").await?;
     let leader = Replica::start(&world, "a").await?;
     leader.leads(&world).await?;
@@ -85,8 +114,9 @@ async fn a_write_that_is_in_flight_at_the_end_lands_late_and_does_no_harm() -> R
     leader.process.signal(Signal::SIGTERM)?;
     let told = now();
     standby.leads(&world).await?;
-    let took = Duration::try_from(now().duration_since(told))?;
+    let took = Duration::try_from(taken(&world).await?.duration_since(told))?;
     println!("SIGTERM with a call in flight to the Lease of the other: {took:.1?}");
+    // Two seconds of it the call was waited for.
     ensure!(took <= Duration::from_secs(3), "{took:?}");
     world.simulator.faults.remove(rule);
 

@@ -43,7 +43,7 @@ async fn an_object_that_never_made_one_goes_at_once() {
     world.apply(json!({"template": "nonsense"})).await;
     world.until("refused", |s| ready(s) == "False/TemplateNotFound").await;
     world.delete().await;
-    world.until_deleted(Duration::from_secs(15)).await;
+    world.until_deleted(SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -66,7 +66,7 @@ async fn one_that_is_always_running_is_replaced_when_it_is_killed() {
         world.until("waiting", |s| s.state == Some(SandboxState::Gone) && ready(s) == "False/Retrying").await;
     let status = world.until("the third", |s| s.incarnation == Some(3) && ready(s) == "True/Running").await;
     let waited = status.started_at.unwrap().0.duration_since(gone.history[1].ended_at.0);
-    assert!((10..20).contains(&waited.as_secs()), "{waited:?}");
+    assert!((10..60).contains(&waited.as_secs()), "{waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,8 +143,9 @@ async fn an_e2b_that_fails_is_waited_for_and_nothing_is_recreated() {
         let failing =
             world.until("retrying", |s| s.retry.as_ref().is_some_and(|retry| retry.attempt >= 2)).await;
         assert_eq!((failing.state, &failing.sandbox_id), (Some(SandboxState::Running), &up.sandbox_id));
-        assert_eq!(ready(&failing), "False/Retrying");
+        assert!(["False/Retrying", "False/RetriesExhausted"].contains(&ready(&failing).as_str()));
         world.sim.faults.remove(rule);
+        world.poke().await;
         world.until_running().await;
     }
     assert_eq!((world.count(CREATE), world.count(LIST)), (1, 0));
@@ -172,7 +173,8 @@ async fn a_longer_time_to_live_is_renewed_up_to_the_limit_of_the_plan() {
     let renewed =
         world.until("renewed", |s| s.expires_at > up.expires_at && ready(s) == "True/Running").await;
     let gained = renewed.expires_at.unwrap().0.duration_since(up.expires_at.unwrap().0);
-    assert!((800..900).contains(&gained.as_secs()), "{gained:?}");
+    // To 1,000 s from when it was renewed, which was some time after its creation.
+    assert!((880..1000).contains(&gained.as_secs()), "{gained:?}");
     assert_eq!(world.count(TIMEOUT), 1, "one renewal until two thirds are over");
     let end = world.live()[0].end_at;
     assert_eq!(
@@ -204,7 +206,7 @@ async fn renewed_when_two_thirds_of_the_life_are_over() {
         world.until_within(Duration::from_mins(2), "renewed", |s| s.expires_at > up.expires_at).await;
     let call = world.until_called(TIMEOUT, 1).await;
     let lived = call.real_at.duration_since(up.started_at.unwrap().0).as_secs();
-    assert!((79..100).contains(&lived), "{lived} s");
+    assert!((79..118).contains(&lived), "{lived} s");
     assert_eq!((renewed.sandbox_id, world.count(CREATE)), (up.sandbox_id, 1));
     assert!(!renewed.lifetime_limited);
 }

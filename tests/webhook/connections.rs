@@ -3,7 +3,7 @@
 use crate::{
     delivery::delivery,
     payload::payload,
-    world::{DEADLINE, REPOSITORY_ID, SECRET, World, world},
+    world::{DEADLINE, REPOSITORY_ID, SECRET, World, eventually, world},
 };
 use anyhow::{Context as _, Result, ensure};
 use std::{
@@ -76,10 +76,10 @@ async fn slow_clients_are_closed_in_time_and_hold_up_nobody() -> Result<()> {
     let (silent, half, stalled, hopeless, kept, ()) =
         tokio::try_join!(silent, half, stalled, hopeless, kept, others)?;
     for (name, (seconds, _)) in [("silent", &silent), ("half a header", &half), ("kept alive", &kept)] {
-        ensure!((9.0..14.0).contains(seconds), "{name}: {seconds} s");
+        ensure!((9.0..30.0).contains(seconds), "{name}: {seconds} s");
     }
     for (name, (seconds, answer), status) in [("body", &stalled, "408"), ("refused body", &hopeless, "415")] {
-        ensure!((28.0..40.0).contains(seconds), "{name}: {seconds} s");
+        ensure!((28.0..58.0).contains(seconds), "{name}: {seconds} s");
         ensure!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {answer}");
     }
     world.end().await
@@ -93,25 +93,26 @@ async fn what_is_held_of_all_bodies_together_is_bounded() -> Result<()> {
     world.octo_app().await?;
     let head = format!("{HEAD}Content-Length: {MIB}\r\n\r\n");
     let nearly = vec![b' '; MIB - 1];
+    let another = delivery("ping", vec![b' '; MIB], SECRET).from("repository", REPOSITORY_ID);
     let mut half_sent = Vec::new();
-    let refused = loop {
-        ensure!(half_sent.len() < 200, "{} bodies of 1 MiB were taken at once", half_sent.len());
-        let mut stream = TcpStream::connect(world.address).await?;
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(&nearly).await?;
-        half_sent.push(stream);
-        // One at a time: a delivery behind them tells whether there is room left.
-        let reply = world.send(&delivery("ping", vec![b' '; MIB], SECRET)).await?;
-        if reply.status == 503 {
-            break reply;
+    // Room for 128 of them; a delivery behind them tells whether there is some left.
+    for (bodies, status) in [(100, 200), (130, 503)] {
+        while half_sent.len() < bodies {
+            let mut stream = TcpStream::connect(world.address).await?;
+            stream.write_all(head.as_bytes()).await?;
+            // Those that come too late are refused, perhaps in the middle.
+            let _ = stream.write_all(&nearly).await;
+            half_sent.push(stream);
         }
-        ensure!(reply.status == 200, "{reply:?}");
-    };
-    ensure!(
-        refused.body["error"].as_str().is_some_and(|error| error.contains("try again later")),
-        "{refused:?}"
-    );
-    ensure!(half_sent.len() >= 100, "only {} bodies of 1 MiB found room", half_sent.len());
+        let reply = eventually(&format!("{status} behind {bodies} bodies"), || async {
+            world.send(&another).await.ok().filter(|reply| reply.status == status)
+        })
+        .await?;
+        ensure!(
+            status == 200 || reply.body["error"].as_str().is_some_and(|e| e.contains("try again later")),
+            "{reply:?}"
+        );
+    }
     drop(half_sent);
     let started = Instant::now();
     while ping(&world).await.is_err() {

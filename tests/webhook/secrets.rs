@@ -30,7 +30,7 @@ async fn a_secret_is_rotated_without_a_gap_and_without_a_restart() -> Result<()>
     let started = Instant::now();
     eventually("the new secret", || async { (ping(&world, NEW).await.ok()? == 200).then_some(()) }).await?;
     ensure!(
-        started.elapsed() < Duration::from_secs(15),
+        started.elapsed() < Duration::from_secs(25),
         "a failed signature re-reads: {:?}",
         started.elapsed()
     );
@@ -126,18 +126,18 @@ async fn unknown_hooks_share_twenty_tries_a_second_known_ones_are_not_limited() 
     let unknown = delivery("ping", "{}", "not a secret that anybody has");
     let known = delivery("ping", "{}", SECRET).from("repository", REPOSITORY_ID);
     let started = Instant::now();
-    let replies = try_join_all((0..200).map(|_| world.send(&unknown))).await?;
+    let replies = try_join_all((0..1_000).map(|_| world.send(&unknown))).await?;
     let seconds = started.elapsed().as_secs_f64();
     let refused = replies.iter().filter(|reply| reply.status.as_u16() == 503).count();
     let tried = replies.iter().filter(|reply| reply.status.as_u16() == 401).count();
-    ensure!(refused + tried == 200);
+    ensure!(refused + tried == 1_000);
     ensure!(tried >= 20, "{tried}");
     #[allow(clippy::cast_precision_loss, reason = "small numbers")]
     let most = 20.0 + 20.0 * seconds + 1.0;
     #[allow(clippy::cast_precision_loss, reason = "small numbers")]
     let within = (tried as f64) <= most;
     ensure!(within, "{tried} in {seconds} s");
-    ensure!(refused > 0, "the bucket has a bottom: {seconds} s for 200");
+    ensure!(refused > 0, "the bucket has a bottom: {seconds} s for 1,000");
     let replies = try_join_all((0..100).map(|_| world.send(&known))).await?;
     ensure!(replies.iter().all(|reply| reply.status.as_u16() == 200));
     world.end().await

@@ -279,6 +279,14 @@ impl World {
         self.plane.kubectl_output(&all).await
     }
 
+    /// Waits until `kubectl describe` shows `text` of a Task: events come after the status they are about.
+    pub async fn described(&self, task: &str, text: &str) -> Result<()> {
+        within(PATIENCE, text, || async {
+            self.kubectl(&["describe", "swtask", task]).await.ok()?.contains(text).then_some(())
+        })
+        .await
+    }
+
     /// The ends of both logs, for a failure.
     pub fn logs(&self) -> String {
         [&self.controller, &self.receiver].into_iter().flatten().map(Process::log_tail).collect()
@@ -297,7 +305,7 @@ where
     Ok(api.create(&PostParams::default(), object).await?)
 }
 
-/// A port that is free now. Another test may take it before it is used: then the start fails and says so.
+/// A port that no other test gets while this process runs.
 pub fn free_port() -> Result<u16> {
     let [port] = free_ports()?;
     Ok(port)

@@ -40,9 +40,9 @@ async function commands(sandbox) {
 }
 
 async function background(sandbox) {
-  const handle = await sandbox.commands.run('sleep 1; echo late; exit 5', { background: true })
+  const handle = await sandbox.commands.run('sleep 4; echo late; exit 5', { background: true })
   const listed = (await sandbox.commands.list()).find((process) => process.pid === handle.pid)
-  assert.deepEqual(listed.args, ['-l', '-c', 'sleep 1; echo late; exit 5'])
+  assert.deepEqual(listed.args, ['-l', '-c', 'sleep 4; echo late; exit 5'])
   await handle.disconnect()
   const again = await sandbox.commands.connect(handle.pid)
   const end = await fails(CommandExitError, () => again.wait())

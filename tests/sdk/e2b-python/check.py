@@ -60,9 +60,9 @@ def commands(sandbox):
 
 
 def background(sandbox):
-    handle = sandbox.commands.run("sleep 1; echo late; exit 5", background=True)
+    handle = sandbox.commands.run("sleep 4; echo late; exit 5", background=True)
     listed = {process.pid: process for process in sandbox.commands.list()}
-    equal(listed[handle.pid].args, ["-l", "-c", "sleep 1; echo late; exit 5"])
+    equal(listed[handle.pid].args, ["-l", "-c", "sleep 4; echo late; exit 5"])
     handle.disconnect()
     again = sandbox.commands.connect(handle.pid)
     error = raises(CommandExitException, again.wait)

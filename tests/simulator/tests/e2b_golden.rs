@@ -197,7 +197,7 @@ fn process(name: &str) -> Option<(Value, Vec<(&'static str, &'static str)>)> {
         "timeout 500ms" => (shell("sleep 30"), vec![("Connect-Timeout-Ms", "500")]),
         "unknown user" => (shell("true"), vec![("Authorization", "Basic bm9zdWNoOg==")]),
         "as nobody" => (shell("true"), vec![("Authorization", "Basic bm9ib2R5Og==")]),
-        "keepalive 1s" => (shell("sleep 2.5"), vec![("Keepalive-Ping-Interval", "1")]),
+        "keepalive 1s" => (shell("sleep 5"), vec![("Keepalive-Ping-Interval", "2")]),
         "unary content type" => (shell("true"), vec![("Content-Type", "application/json")]),
         "no protocol header" => (shell("echo hi"), none),
         "big output" => (shell("seq 100000 | tail -n 1; sleep .05; seq 3"), none),

@@ -162,8 +162,8 @@ async fn a_kill_leaves_nothing_behind() {
     let sandbox = world.create(json!({})).await;
     // A daemon of its own session, with a name to look for.
     let marker = format!("1000.{}", std::process::id());
-    world.sh(&sandbox, &format!("setsid sleep {marker} >/dev/null 2>&1 </dev/null & sleep .1")).await;
-    assert_eq!(sleeping(&marker), 1);
+    world.sh(&sandbox, &format!("setsid sleep {marker} >/dev/null 2>&1 </dev/null &")).await;
+    asleep(&marker).await;
     let files = world.simulator.e2b.host_path(&sandbox.id, "/home/user").expect("a directory");
     assert_eq!(world.delete(&format!("/sandboxes/{}", sandbox.id)).await.0, 204);
     assert_eq!((sleeping(&marker), files.exists()), (0, false));
@@ -180,7 +180,8 @@ async fn dropping_the_simulator_ends_every_process() {
     let world = world();
     let sandbox = world.create(json!({})).await;
     let marker = format!("2000.{}", std::process::id());
-    world.sh(&sandbox, &format!("setsid sleep {marker} >/dev/null 2>&1 </dev/null & sleep .1")).await;
+    world.sh(&sandbox, &format!("setsid sleep {marker} >/dev/null 2>&1 </dev/null &")).await;
+    asleep(&marker).await;
     assert_eq!(world.post(&format!("/sandboxes/{}/pause", sandbox.id), json!({})).await.0, 204);
     drop(world);
     assert_eq!(sleeping(&marker), 0);
@@ -223,7 +224,7 @@ async fn killing_the_simulator_ends_every_process_of_its_sandboxes() {
     let created: Value = created.json().await.expect("a sandbox");
     let text = |name: &str| created[name].as_str().expect("a text").to_owned();
     let marker = format!("3000.{}", std::process::id());
-    let script = format!("setsid sleep {marker} >/dev/null 2>&1 </dev/null & sleep .1");
+    let script = format!("setsid sleep {marker} >/dev/null 2>&1 </dev/null &");
     let started = http
         .post(url("e2bSandbox", "/process.Process/Start"))
         .header("E2b-Sandbox-Id", text("sandboxID"))
@@ -233,12 +234,17 @@ async fn killing_the_simulator_ends_every_process_of_its_sandboxes() {
         .body(e2b_support::envelope(&e2b_support::shell(&script)))
         .send();
     started.await.expect("an answer").bytes().await.expect("a stream");
+    asleep(&marker).await;
     // Paused processes cannot end by themselves.
     let paused = api(&format!("/sandboxes/{}/pause", text("sandboxID")), json!({})).await.expect("an answer");
     assert_eq!((paused.status().as_u16(), sleeping(&marker)), (204, 1));
     simulator.kill().expect("SIGKILL");
     simulator.wait().expect("its end");
     eventually("all processes are gone", async || sleeping(&marker) == 0).await;
+}
+
+async fn asleep(marker: &str) {
+    eventually("the daemon sleeps", async || sleeping(marker) == 1).await;
 }
 
 /// How many processes of this machine are `sleep` with this argument.

@@ -88,7 +88,7 @@ async fn every_act_of_a_person_is_told() {
 #[tokio::test]
 async fn failures_are_recorded_and_never_repeated_by_themselves() {
     let mut options = Options::default();
-    options.github.settings.webhook_timeout = Duration::from_millis(300);
+    options.github.settings.webhook_timeout = Duration::from_secs(3);
     let (simulator, receiver) = hooked(options).await;
     receiver.answer(Some(503));
     let number = open_pull(&simulator, "task/one");
