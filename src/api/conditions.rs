@@ -19,9 +19,10 @@ pub const PULL_REQUEST_OPEN: &str = "PullRequestOpen";
 /// Task: GitHub confirms the merge.
 pub const MERGED: &str = "Merged";
 
-/// Reasons, alphabetically. Messages explain; reasons are stable.
+/// Reasons, alphabetically. Messages explain; reasons are stable. Those of failed calls stand in the adapters.
 pub mod reason {
     pub const BASE_BRANCH_MISSING: &str = "BaseBranchMissing";
+    pub const BRANCH_TAKEN: &str = "BranchTaken";
     pub const CLOSED: &str = "Closed";
     pub const COMMITTING: &str = "Committing";
     pub const CREATE_REFUSED: &str = "CreateRefused";
@@ -38,14 +39,19 @@ pub mod reason {
     pub const HEAD_MOVED: &str = "HeadMoved";
     pub const IDLE: &str = "Idle";
     pub const IN_REVIEW: &str = "InReview";
+    pub const INVALID_FILES: &str = "InvalidFiles";
+    pub const LEFT_BEHIND: &str = "LeftBehind";
     pub const MERGED: &str = "Merged";
+    pub const MERGE_NOT_CONFIRMED: &str = "MergeNotConfirmed";
     pub const NOTHING_TO_COMMIT: &str = "NothingToCommit";
     pub const NO_COMMAND: &str = "NoCommand";
     pub const NO_FILES: &str = "NoFiles";
     pub const OLD_PULL_REQUEST_MOVED: &str = "OldPullRequestMoved";
+    pub const OPEN: &str = "Open";
     pub const OPENING_PULL_REQUEST: &str = "OpeningPullRequest";
     pub const PENDING: &str = "Pending";
     pub const PROGRESSING: &str = "Progressing";
+    pub const PULL_REQUEST_NOT_FOUND: &str = "PullRequestNotFound";
     pub const REPOSITORY_ARCHIVED: &str = "RepositoryArchived";
     pub const REPOSITORY_CHANGED: &str = "RepositoryChanged";
     pub const REPOSITORY_GONE: &str = "RepositoryGone";
@@ -55,6 +61,7 @@ pub mod reason {
     pub const RERUN_IGNORED: &str = "RerunIgnored";
     pub const RETRIES_EXHAUSTED: &str = "RetriesExhausted";
     pub const RETRYING: &str = "Retrying";
+    pub const ROUND_ABANDONED: &str = "RoundAbandoned";
     pub const RUNNING: &str = "Running";
     pub const SANDBOX_FILES_LOST: &str = "SandboxFilesLost";
     pub const SANDBOX_GONE: &str = "SandboxGone";
@@ -66,12 +73,15 @@ pub mod reason {
     pub const SANDBOX_REQUESTED: &str = "SandboxRequested";
     pub const SANDBOX_UNREACHABLE: &str = "SandboxUnreachable";
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
+    pub const SPOOL_FAILED: &str = "SpoolFailed";
     pub const SUCCEEDED: &str = "Succeeded";
     pub const SUSPENDED: &str = "Suspended";
     pub const SYNCED: &str = "Synced";
     pub const TEMPLATE_CHANGED: &str = "TemplateChanged";
     pub const TEMPLATE_NOT_FOUND: &str = "TemplateNotFound";
     pub const TOO_LARGE: &str = "TooLarge";
+    pub const TRANSFER_INTERRUPTED: &str = "TransferInterrupted";
+    pub const TREE_TOO_LARGE: &str = "TreeTooLarge";
     pub const WAITING_FOR_SANDBOX: &str = "WaitingForSandbox";
     pub const WAITING_FOR_SPOOL: &str = "WaitingForSpool";
     pub const WEBHOOK_SECRET_TOO_SHORT: &str = "WebhookSecretTooShort";

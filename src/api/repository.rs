@@ -1,5 +1,5 @@
 //! The kind Repository: one GitHub repository, its credentials and its webhook secret.
-//! Imports `bounds`, `common` and `schema` of this folder.
+//! Imports `bounds`, `common` and the rule for branch names of this folder.
 
 use super::{
     bounds,

@@ -169,7 +169,7 @@ pub enum DeletionPolicy {
     Retain,
 }
 
-/// What was last seen of the E2B sandbox.
+/// What was last seen of the E2B sandbox: `Running`, `Paused` or `Gone`.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SandboxState {
     Running,
@@ -209,7 +209,7 @@ pub struct SandboxStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creating: Option<Creating>,
 
-    /// What was last seen: `Running`, `Paused` or `Gone`.
+    // Its documentation is the type's: a reference has no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<SandboxState>,
 
@@ -276,12 +276,14 @@ pub struct Creating {
     pub attempt: i64,
     /// When the intent was written.
     pub requested_at: Time,
-    /// How the attempt ended, where that is known; it decides when and under which key the next one is made.
+    // Its documentation is the type's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<CreateAnswer>,
 }
 
-/// How an attempt to create ended, if it did not give a sandbox.
+/// How the attempt ended, if it is known and gave no sandbox; it decides when and under which key the next one is made.
+/// `Lost`: no whole answer came, so the same key is used again. `Failed`: the server failed, and a sandbox may still come
+/// of it. `Refused`: nothing came of it.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CreateAnswer {
     /// No whole answer came, or the first request is still at work: the same key is used again.

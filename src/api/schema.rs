@@ -1,5 +1,5 @@
 //! What the derived schema needs before an API server should see it, and the schemas that derive can't express.
-//! Used by the kinds of this folder only.
+//! Used by the kinds of this folder and by `crds`.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};

@@ -21,8 +21,11 @@ pub(super) const BRANCH_RULE: &str = "!self.contains('..') && !self.contains('@{
     && !self.startsWith('-') && !self.endsWith('/') && !self.endsWith('.') && self != '@' && self != 'HEAD' \
     && self.split('/').all(p, !p.startsWith('.') && !p.endsWith('.lock'))";
 
-/// From the intent to make the branch until it is given up, what it was made from stands.
+/// From the intent to make the branch until it is given up, what it was made from stands. A Task that is stuck without a
+/// pull request may need another branch: then the next round begins.
 const FROZEN: &str = "!has(oldSelf.status) || !has(oldSelf.status.commitSHA) || !has(oldSelf.status.branch) \
+    || (!has(oldSelf.status.pullRequest) && has(oldSelf.status.conditions) \
+    && oldSelf.status.conditions.exists(c, c.type == 'Stalled' && c.status == 'True')) \
     || (has(self.spec.branch) == has(oldSelf.spec.branch) && (!has(self.spec.branch) || self.spec.branch == oldSelf.spec.branch) \
     && has(self.spec.baseBranch) == has(oldSelf.spec.baseBranch) && (!has(self.spec.baseBranch) || self.spec.baseBranch == oldSelf.spec.baseBranch) \
     && has(self.spec.sandboxRef) == has(oldSelf.spec.sandboxRef) && (!has(self.spec.sandboxRef) || self.spec.sandboxRef == oldSelf.spec.sandboxRef) \
@@ -44,7 +47,7 @@ const FROZEN: &str = "!has(oldSelf.status) || !has(oldSelf.status.commitSHA) || 
     selectable = ".status.pullRequest.number",
     selectable = ".status.branch",
     validation = Rule::new(FROZEN)
-        .message("branch, baseBranch, sandboxRef and sandboxTemplate must not change while the Task has a branch with its commit"),
+        .message("branch, baseBranch, sandboxRef and sandboxTemplate must not change while the Task has a branch with its commit, unless it is Stalled without a pull request"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Column", type_ = "string", json_path = ".status.column"),
     printcolumn(name = "Build", type_ = "string", json_path = ".status.buildStatus"),
@@ -96,7 +99,8 @@ pub struct TaskSpec {
     /// Which files of the sandbox are the result.
     pub source: Source,
 
-    /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`. Can't be changed while it has the Task's commit.
+    /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`. Can't be changed while it has the Task's
+    /// commit, unless the Task is stalled without a pull request: another branch begins another round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = bounds::BRANCH), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
     #[x_kube(validation = Rule::new(BRANCH_RULE).message("branch must be a valid git branch name"))]

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// From the signal to the end of the process at the latest; Kubernetes kills after 30 s.
+/// From the signal to the end of the process at the latest; Kubernetes kills after 30 s unless told otherwise.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// A token that SIGTERM or SIGINT cancels. A second signal ends the process at once.

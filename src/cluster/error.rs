@@ -26,7 +26,7 @@ pub enum Error {
     #[error("the API server's answer can't be read: {0}")]
     Undecodable(String),
     /// No answer, or one that says try later.
-    #[error("the Kubernetes API server can't be reached: {0}")]
+    #[error("the Kubernetes API server gives no usable answer: {0}")]
     Unavailable(String),
 }
 
@@ -39,6 +39,11 @@ impl Error {
             Self::Invalid(_) | Self::Undecodable(_) => Class::Invalid,
             Self::Conflict(_) | Self::Unavailable(_) => Class::Transient,
         }
+    }
+
+    /// The failure of an operation, for status and retries.
+    pub fn during(&self, operation: &'static str) -> Failure {
+        Failure { operation, class: self.class(), reason: self.reason(), message: self.to_string() }
     }
 
     /// A stable name, fit for a condition or a metric label.
@@ -62,13 +67,6 @@ impl From<kube::Error> for Error {
             kube::Error::BuildRequest(error) => Self::Invalid(short(&error.to_string())),
             other => Self::Unavailable(short(&other.to_string())),
         }
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let message = error.to_string();
-        Self { operation: "kubernetes", class: error.class(), reason: error.reason(), message }
     }
 }
 

@@ -3,6 +3,16 @@
 
 use jiff::Timestamp;
 
+/// Operations that look for what others have to make, as `status.retry` names them. They use up no attempt of a call.
+pub mod operation {
+    /// Reading a Secret that the object refers to.
+    pub const GET_SECRET: &str = "getSecret";
+    /// Looking for a Repository, or for its repository at GitHub.
+    pub const FIND_REPOSITORY: &str = "findRepository";
+    /// Looking for a Task's Sandbox.
+    pub const FIND_SANDBOX: &str = "findSandbox";
+}
+
 /// Reason of a failure that is [`Class::Transient`] for a minute: what we created ourselves is not visible everywhere yet.
 pub const NOT_VISIBLE_YET: &str = "NotVisibleYet";
 

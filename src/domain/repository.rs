@@ -17,14 +17,6 @@ use kube::ResourceExt;
 use pass::Pass;
 use sync::Move;
 
-/// Operations that `status.retry` may name beside GitHub's own.
-pub mod operation {
-    /// Reading the Secret with the credentials.
-    pub const GET_SECRET: &str = "getSecret";
-    /// Looking for a repository that is not there.
-    pub const FIND_REPOSITORY: &str = "findRepository";
-}
-
 /// How long after a failed write to a Task the sync is made again.
 const MOVE_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 

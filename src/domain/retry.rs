@@ -1,5 +1,5 @@
 //! How often and when a failed call is made again, from its class alone; the state lives in `status.retry`.
-//! Used by the decisions of every kind (the policy: design of GitHub calls; E2B uses the same).
+//! Used by the decisions of every kind, for GitHub and E2B alike (README, "Limits" and reasons).
 
 use super::{
     conditions::Standing,

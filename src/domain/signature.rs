@@ -1,5 +1,5 @@
 //! GitHub's signature of a webhook delivery: HMAC-SHA256 over the raw body, compared in constant time.
-//! Used by the receiver; pure. Source: <https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>.
+//! Used by the receiver, and by `slipway ping` to sign. Source: <https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

@@ -1,5 +1,5 @@
 //! What a failed E2B call means: one table from answers to classes and reasons.
-//! Filled by `e2b::lifecycle` and `e2b::envd`, read by the Sandbox and Task controllers.
+//! Filled by `e2b::http`, read by the Sandbox and Task controllers.
 
 use crate::domain::failure::{Class, Failure};
 use jiff::{SignedDuration, Timestamp};
@@ -174,6 +174,7 @@ pub(super) fn cure(reason: &str) -> Option<&'static str> {
         reason::TEMPLATE_NOT_FOUND => "set spec.template to a template that the team of the API key can see",
         reason::SANDBOX_QUOTA => "wait until other sandboxes end, kill some, or raise the plan's limit",
         reason::SNAPSHOT_UNRESPONSIVE => "kill the sandbox if it stays so: it is replaced then",
+        reason::INVALID_REQUEST | reason::CREATE_REFUSED => "correct the Sandbox's spec",
         reason::UNEXPECTED_ANSWER => "check E2B_API_URL and E2B_SANDBOX_URL",
         _ => return None,
     })

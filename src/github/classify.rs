@@ -232,7 +232,7 @@ impl Case<'_> {
                  correct spec.owner, or give the token the organisation permission \"Administration: write\"",
             ),
             Operation::GetTree => {
-                self.failed(Class::NotFound, "TreeMissing", "the commit this work starts from is not in the repository any more")
+                self.failed(Class::NotFound, "TreeMissing", "the commit this work starts from is not in the repository any more: set the annotation slipway.dev/rerun to begin again from the base branch")
             }
             // GitHub hides with 404 what a token may not do.
             operation if operation.writes() => self.permission_missing(),
@@ -302,7 +302,7 @@ impl Case<'_> {
         } else if refusal.says(&["reference does not exist"]) {
             if self.recent { self.lagging() } else { Verdict::State(State::Absent) }
         } else if refusal.says(&["object does not exist", "no commit found"]) {
-            self.failed(Class::NotFound, "CommitMissing", "the commit has to be made again")
+            self.failed(Class::NotFound, "CommitMissing", "the commit is not in the repository any more: set the annotation slipway.dev/rerun to have it made again")
         } else {
             let cure = "a rule of the repository forbids this branch, or another branch is in its way (a and a/b can't both be): choose another spec.branch";
             self.failed(Class::Invalid, "BranchRefused", cure)
@@ -317,7 +317,7 @@ impl Case<'_> {
             self.failed(
                 Class::Invalid,
                 "NothingToMerge",
-                "the branch has nothing that the base branch has not",
+                "the branch has nothing that the base branch has not: somebody has merged the same change, so delete the Task, or change its input",
             )
         } else if refusal.says(&["base invalid", "base is invalid"]) {
             self.failed(Class::Invalid, "BaseBranchMissing", "create the base branch or correct baseBranch")
@@ -325,7 +325,7 @@ impl Case<'_> {
             if self.recent {
                 return self.lagging();
             }
-            self.failed(Class::NotFound, "BranchMissing", "the branch is not in the repository any more")
+            self.failed(Class::NotFound, "BranchMissing", "the branch is not in the repository any more: restore it, or set the annotation slipway.dev/rerun to begin again")
         } else if refusal.says(&["draft pull requests are not supported"]) {
             self.failed(
                 Class::Invalid,

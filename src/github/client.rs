@@ -247,6 +247,8 @@ impl Client {
 }
 
 const NOT_LEADING: &str = "NotLeading";
+/// Reason of a write that waits for its turn among this credential's others.
+pub const WAITING_FOR_WRITE_SLOT: &str = "WaitingForWriteSlot";
 
 fn limited(operation: Operation, until: Timestamp, status: Option<StatusCode>) -> Error {
     Error {
@@ -263,7 +265,7 @@ fn waiting_for_turn(operation: Operation, until: Timestamp) -> Error {
     Error {
         operation: operation.name(),
         class: Class::Throttled { until },
-        reason: "WaitingForWriteSlot",
+        reason: WAITING_FOR_WRITE_SLOT,
         message: "other writes with the same token come first; GitHub asks for one write at a time"
             .to_owned(),
         status: None,

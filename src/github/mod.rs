@@ -14,7 +14,7 @@ mod recent;
 mod repositories;
 
 pub use classify::{OBJECT_MISSING, REPOSITORY_EMPTY, REPOSITORY_MOVED};
-pub use client::{Client, GitHub};
+pub use client::{Client, GitHub, WAITING_FOR_WRITE_SLOT};
 pub use error::Error;
 pub use git::{
     Author, Commit, CreatedRef, DeletedRef, NewCommit, Tree, TreeContent, TreeEntry, TreeItem, TreeItemKind,

@@ -77,7 +77,7 @@ pub enum Outcome {
     Skipped,
     /// The pass failed; it is repeated later.
     Failed,
-    /// The pass ran into its deadline, panicked, or was cut off by the shutdown.
+    /// The pass ran into its deadline, panicked, or had a write refused because this process does not lead.
     Abandoned,
 }
 

@@ -80,7 +80,19 @@ async fn a_task_is_frozen_while_its_branch_carries_its_commit() -> Result<()> {
     refused(&world, task("t", "app", "true").with("/spec/branch", json!("c")), words).await?;
     let (taken, said) = apply(&world, &task("t", "app", "true").with("/spec/suspend", json!(true)).0).await?;
     ensure!(taken, "{said}");
-    Ok(())
+
+    // One that is stuck may need another branch, unless a pull request carries the one it has.
+    let stalled = json!({
+        "type": "Stalled", "status": "True", "reason": "BranchProtected", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    let status = json!({"status": {"conditions": [stalled]}}).to_string();
+    world.kubectl(&["patch", "swtask", "t", "--subresource=status", "--type=merge", "-p", &status]).await?;
+    let (taken, said) = apply(&world, &task("t", "app", "true").with("/spec/branch", json!("c")).0).await?;
+    ensure!(taken, "{said}");
+    let status = json!({"status": {"pullRequest": {"number": 1, "state": "open"}}}).to_string();
+    world.kubectl(&["patch", "swtask", "t", "--subresource=status", "--type=merge", "-p", &status]).await?;
+    refused(&world, task("t", "app", "true").with("/spec/branch", json!("d")), words).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! `spec.suspend` on each kind: no further call, nothing lost, and the board still follows people.
 
 use crate::{
+    restart::is_sync,
     story::{reviewed, to_review},
     world,
     world::{PATIENCE, World, gate::Gate, repository, sandbox, task, within},

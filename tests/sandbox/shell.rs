@@ -73,7 +73,11 @@ impl Reconciler for Misbehaving {
     async fn perform(&self, object: &Sandbox, (): &()) {
         self.count("perform", object);
         if object.name_any() == "standby" {
-            assert_eq!(object.status.as_ref().map(|status| status.recreations), Some(1), "the intent is written");
+            assert_eq!(
+                object.status.as_ref().map(|status| status.recreations),
+                Some(1),
+                "the intent is written"
+            );
             let layer = CallLayer::new(Api::Github, Metrics::new()).leading(Arc::new(|| None));
             let github = telemetry::http_service(reqwest::Client::new(), &layer);
             let write = http::Request::post("http://127.0.0.1:9/things").body(reqwest::Body::default());

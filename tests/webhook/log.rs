@@ -70,7 +70,7 @@ async fn every_delivery_leaves_one_line_and_no_secret() -> Result<()> {
     ensure!(lines.len() == requests.len(), "{lines:#?}");
     let outcomes: Vec<_> = lines.iter().filter_map(|line| line["outcome"].as_str()).collect();
     let expected =
-        ["moved", "ignored", "invalid-signature", "unsupported-media-type", "missing-header", "ignored"];
+        ["moved", "ignored", "invalid_signature", "unsupported_media_type", "missing_header", "ignored"];
     ensure!(outcomes == expected, "{outcomes:?}");
     let first = lines.first().context("a line")?;
     ensure!(

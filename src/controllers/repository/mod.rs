@@ -10,10 +10,8 @@ use crate::{
     api::{Repository, RepositoryStatus, Task, common::Retry},
     cluster::Secrets,
     domain::{
-        failure::Failure,
-        repository::{
-            self, Base, Credentials, Found, Observed, Outcome, Seen, Step, Wanted, operation, sync,
-        },
+        failure::{Class, Failure, operation},
+        repository::{self, Base, Credentials, Found, Observed, Outcome, Seen, Step, Wanted, sync},
     },
     github::{self, GitHub, RepositoryName},
     telemetry,
@@ -52,14 +50,7 @@ impl RepositoryController {
             Wanted::LookUp => self.secrets.fresh(&namespace, name).await,
             Wanted::Sync | Wanted::Nothing => self.secrets.get(&namespace, name).await,
         };
-        let secret = secret.map_err(|error| {
-            Seen::Failed(Failure {
-                operation: operation::GET_SECRET,
-                class: error.class(),
-                reason: error.reason(),
-                message: error.to_string(),
-            })
-        })?;
+        let secret = secret.map_err(|error| Seen::Failed(error.during(operation::GET_SECRET)))?;
         let Some(secret) = secret else { return Err(Seen::NoSecret) };
         let keys = secret.iter().filter(|(_, value)| !value.expose_secret().is_empty()).map(|(key, _)| key);
         match repository::credentials(keys) {
@@ -143,7 +134,7 @@ impl RepositoryController {
             // The Secret was there when the pass began: the next one says what has become of it.
             _ => Failure {
                 operation: operation::GET_SECRET,
-                class: crate::domain::failure::Class::Transient,
+                class: Class::Transient,
                 reason: crate::api::conditions::reason::SECRET_NOT_FOUND,
                 message: "the Secret with the credentials has just changed".to_owned(),
             },

@@ -4,7 +4,7 @@
 use crate::{
     api::{CreateAnswer, conditions::reason as ours},
     domain::{
-        failure::{Class, Failure},
+        failure::{Class, Failure, operation},
         sandbox::{Ended, Life, PauseEnd, Seen, Step},
     },
     e2b::{Detail, Error, Listed, Pause, State, reason},
@@ -46,7 +46,7 @@ fn create_answer(error: &Error) -> CreateAnswer {
 /// A step that nothing was prepared for: the process has forgotten what the pass resolved.
 pub(super) fn without_key(step: &Step) -> Ended {
     let failure = Failure {
-        operation: "getSecret",
+        operation: operation::GET_SECRET,
         class: Class::Transient,
         reason: ours::RETRYING,
         message: "the API key is not at hand".into(),

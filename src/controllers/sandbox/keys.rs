@@ -4,8 +4,7 @@
 use super::{SandboxController, uid};
 use crate::{
     api::{Sandbox, common::EnvVar},
-    cluster,
-    domain::{failure::Failure, sandbox::Lack},
+    domain::{failure::operation, sandbox::Lack},
     e2b::Account,
 };
 use kube::ResourceExt;
@@ -80,7 +79,11 @@ impl SandboxController {
         purpose: &str,
     ) -> Result<SecretString, Lack> {
         let namespace = object.namespace().unwrap_or_default();
-        let values = self.secrets.fresh(&namespace, secret).await.map_err(|error| unread(&error))?;
+        let values = self
+            .secrets
+            .fresh(&namespace, secret)
+            .await
+            .map_err(|error| Lack::Unread(error.during(operation::GET_SECRET)))?;
         let values = values.ok_or_else(|| {
             Lack::Missing(format!("Secret {secret} does not exist: create it with the key {key}, {purpose}"))
         })?;
@@ -91,13 +94,4 @@ impl SandboxController {
             Lack::Invalid(format!("key {key} of Secret {secret} is not UTF-8 text; it must be {purpose}"))
         })
     }
-}
-
-fn unread(error: &cluster::Error) -> Lack {
-    Lack::Unread(Failure {
-        operation: "getSecret",
-        class: error.class(),
-        reason: error.reason(),
-        message: error.to_string(),
-    })
 }

@@ -12,7 +12,7 @@ use crate::{
         files::{File, Snapshot},
         git::{Changes, blob_id},
     },
-    github::{Author, Client, NewCommit, OBJECT_MISSING, RepositoryName},
+    github::{Author, Client, NewCommit, OBJECT_MISSING, RepositoryName, WAITING_FOR_WRITE_SLOT},
 };
 use base::Base;
 use jiff::Timestamp;
@@ -151,7 +151,7 @@ impl<'a> Pass<'a> {
                 Err(failure)
             }
             End::Failed(failure) if self.progressed && failure.class.is_retryable() => {
-                let waits_for_its_turn = failure.reason == "WaitingForWriteSlot";
+                let waits_for_its_turn = failure.reason == WAITING_FOR_WRITE_SLOT;
                 Ok(Prepared::Progress { uploaded, of, failure: (!waits_for_its_turn).then_some(failure) })
             }
             End::Failed(failure) => Err(failure),

@@ -94,11 +94,11 @@ impl FilesError {
         match self {
             Self::NoFiles(_) => reason::NO_FILES,
             Self::TooLarge(_) => reason::TOO_LARGE,
-            Self::Invalid(_) => "InvalidFiles",
+            Self::Invalid(_) => reason::INVALID_FILES,
             Self::WaitingForSpool { .. } => reason::WAITING_FOR_SPOOL,
-            Self::Interrupted(_) => "TransferInterrupted",
+            Self::Interrupted(_) => reason::TRANSFER_INTERRUPTED,
             Self::Sandbox(error) => error.reason,
-            Self::Spool(_) => "SpoolFailed",
+            Self::Spool(_) => reason::SPOOL_FAILED,
             Self::Unreached(failure) => failure.reason,
         }
     }

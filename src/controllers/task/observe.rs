@@ -40,7 +40,6 @@ impl TaskController {
             Looking::Files { id } => self.look_at_files(task, context, &id).await,
             Looking::Pulls { branch } => self.look_at_pulls(task, &branch).await,
             Looking::Pull { number } => self.look_at_pull(task, number, now).await,
-            Looking::Tip { branch } => self.look_at_tip(task, &branch).await,
             Looking::Leftover { branch } => self.look_at_leftover(task, &branch).await,
         };
         if let Err(Failure { reason: crate::api::conditions::reason::SANDBOX_UNREACHABLE, .. }) = &seen
@@ -195,11 +194,6 @@ impl TaskController {
             None => Vec::new(),
         };
         Ok(Seen::Leftover { tip, pulls: pulls.iter().map(seen_pull).collect() })
-    }
-
-    async fn look_at_tip(&self, task: &Task, branch: &str) -> Result<Seen, Failure> {
-        let at = self.at_github(task).await?;
-        Ok(Seen::Tip(at.client.get_branch_sha(&at.name, branch).await?))
     }
 }
 

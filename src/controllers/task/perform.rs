@@ -65,7 +65,7 @@ impl TaskController {
         match self.sandboxes(task).create(&params, &sandbox).await.map_err(cluster::Error::from) {
             // The name is the Task's own: one that exists is it, which the next look shows.
             Ok(_) | Err(cluster::Error::Conflict(_)) => Ok(Outcome::Done),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error.during("createSandbox")),
         }
     }
 
@@ -82,7 +82,7 @@ impl TaskController {
             .await
             {
                 Ok(_) | Err(cluster::Error::NotFound(_)) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error.during("patchSandbox")),
             }
         }
         Ok(Outcome::Done)
@@ -99,7 +99,7 @@ impl TaskController {
             .map_err(cluster::Error::from)
         {
             Ok(_) | Err(cluster::Error::NotFound(_) | cluster::Error::Conflict(_)) => Ok(Outcome::Done),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error.during("deleteSandbox")),
         }
     }
 

@@ -5,7 +5,7 @@ use super::TaskController;
 use crate::{
     api::{Repository, Task, common::EnvVar, conditions::reason},
     domain::{
-        failure::{Class, Failure},
+        failure::{Class, Failure, operation},
         git,
         pull_request::ObservedPullRequest,
         task::SeenPull,
@@ -30,16 +30,17 @@ impl TaskController {
                 "Repository {} does not exist in this namespace: create it",
                 task.spec.repository_ref.name
             );
-            gone("findRepository", reason::REPOSITORY_NOT_FOUND, message)
+            gone(operation::FIND_REPOSITORY, reason::REPOSITORY_NOT_FOUND, message)
         })?;
         let namespace = task.namespace().unwrap_or_default();
         let secret = &repository.spec.credentials_secret_ref.name;
-        let values = self.secrets.get(&namespace, secret).await?;
+        let values =
+            self.secrets.get(&namespace, secret).await.map_err(|e| e.during(operation::GET_SECRET))?;
         let token = values.and_then(|values| values.text("token")).ok_or_else(|| {
             let message = format!(
                 "Secret {secret} is missing or has no text under the key token: create it with a GitHub token there"
             );
-            gone("getSecret", reason::SECRET_NOT_FOUND, message)
+            gone(operation::GET_SECRET, reason::SECRET_NOT_FOUND, message)
         })?;
         Ok(AtGitHub { client: self.github.client(&token), name: name_of(&repository) })
     }
@@ -78,17 +79,21 @@ impl TaskController {
             return self.operator_key.clone().ok_or_else(|| {
                 let message =
                     "the operator has no E2B_API_KEY: set credentialsSecretRef on the Sandbox".to_owned();
-                gone("getSecret", reason::SECRET_NOT_FOUND, message)
+                gone(operation::GET_SECRET, reason::SECRET_NOT_FOUND, message)
             });
         };
         let namespace = task.namespace().unwrap_or_default();
-        let values = self.secrets.get(&namespace, &reference.name).await?;
+        let values = self
+            .secrets
+            .get(&namespace, &reference.name)
+            .await
+            .map_err(|e| e.during(operation::GET_SECRET))?;
         values.and_then(|values| values.text("apiKey")).ok_or_else(|| {
             let message = format!(
                 "Secret {} is missing or has no text under the key apiKey: create it with an E2B API key there",
                 reference.name
             );
-            gone("getSecret", reason::SECRET_NOT_FOUND, message)
+            gone(operation::GET_SECRET, reason::SECRET_NOT_FOUND, message)
         })
     }
 
@@ -117,7 +122,7 @@ impl TaskController {
         };
         let (name, key) = (&source.secret_key_ref.name, &source.secret_key_ref.key);
         let namespace = task.namespace().unwrap_or_default();
-        let values = self.secrets.get(&namespace, name).await?;
+        let values = self.secrets.get(&namespace, name).await.map_err(|e| e.during(operation::GET_SECRET))?;
         Ok(values.and_then(|values| values.text(key)).ok_or_else(|| {
             format!(
                 "Secret {name} with key {key} does not exist: create it, or correct {} in generate.env",

@@ -1,5 +1,5 @@
 //! What a credentials Secret offers, from the names of its keys. Beside `repository`; values never come here.
-//! Also asked by whoever calls GitHub for a Task.
+//! Asked by the Repository controller before it calls GitHub.
 
 use crate::api::conditions::reason;
 

@@ -1,12 +1,12 @@
 //! One decision about a Repository: what each thing that can be seen makes of its status.
 //! Beside `repository`, which says what was seen and whether the Repository is settled.
 
-use super::{Base, Credentials, Found, Step, asked_again, is_settled, operation, standing_retry, sync::Move};
+use super::{Base, Credentials, Found, Step, asked_again, is_settled, standing_retry, sync::Move};
 use crate::{
     api::{CreatePolicy, Repository, RepositoryStatus, bounds, common::Retry, conditions::reason},
     domain::{
         conditions::{self, Standing},
-        failure::{Class, Failure},
+        failure::{Class, Failure, operation},
         plan::{Next, Note, Plan},
         retry::{self, Verdict},
     },

@@ -9,7 +9,7 @@ use crate::{
     },
     domain::{
         conditions::{self, Standing},
-        failure::{Class, Failure},
+        failure::{Class, Failure, operation},
         plan::{Next, Plan},
         retry::{self, Verdict},
     },
@@ -23,9 +23,6 @@ pub(super) const EXPIRED: &str = "Expired";
 pub(super) const NOT_FOUND: &str = "NotFound";
 pub(super) const NOT_OURS: &str = "NotOurs";
 pub(super) const KILLED: &str = "Killed";
-
-/// The operation under which a wait for a Secret is kept in `status.retry`.
-const GET_SECRET: &str = "getSecret";
 
 pub(super) struct Case<'a> {
     pub sandbox: &'a Sandbox,
@@ -143,8 +140,9 @@ impl<'a> Case<'a> {
     /// What a failed call means. Waiting for a Secret used up none of its attempts.
     pub fn verdict(&self, failure: &Failure) -> Verdict {
         let previous = self.status.retry.as_ref();
-        let previous =
-            previous.filter(|retry| (retry.operation == GET_SECRET) == (failure.operation == GET_SECRET));
+        let previous = previous.filter(|retry| {
+            (retry.operation == operation::GET_SECRET) == (failure.operation == operation::GET_SECRET)
+        });
         retry::after(previous, failure, self.uid(), self.now)
     }
 
@@ -160,7 +158,7 @@ impl<'a> Case<'a> {
                 let previous = self.status.retry.as_ref();
                 retry::not_found(
                     previous,
-                    GET_SECRET,
+                    operation::GET_SECRET,
                     reason::SECRET_NOT_FOUND,
                     message,
                     self.uid(),
@@ -169,7 +167,7 @@ impl<'a> Case<'a> {
             }
             Lack::Invalid(message) => {
                 let failure = Failure {
-                    operation: GET_SECRET,
+                    operation: operation::GET_SECRET,
                     class: Class::Invalid,
                     reason: reason::CREDENTIALS_INVALID,
                     message: message.clone(),

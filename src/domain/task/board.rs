@@ -1,5 +1,5 @@
 //! The board's rows and the shorthand for writing them, with conditions, into a status.
-//! The contract with task boards: values exactly so (design of the Task, "The board").
+//! The contract with task boards: values exactly so. Used by every part of the decision.
 
 use super::Health;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     },
     domain::{
         conditions::{self, Standing},
-        failure::{Class, Failure},
+        failure::{Class, Failure, operation},
         need,
         retry::{self, Verdict},
     },
@@ -29,9 +29,6 @@ pub(super) const NOTHING_CHANGED: Row = (State::Todo, Column::Research, BuildSta
 /// Objects that may arrive after the Task: looked for on a schedule of their own.
 const ARRIVES_LATER: [&str; 3] =
     [reason::SECRET_NOT_FOUND, reason::REPOSITORY_NOT_FOUND, reason::SANDBOX_NOT_FOUND];
-pub(super) const FIND_REPOSITORY: &str = "findRepository";
-pub(super) const FIND_SANDBOX: &str = "findSandbox";
-pub(super) const GET_SECRET: &str = "getSecret";
 
 /// A status in the making.
 #[derive(Debug, Clone)]
@@ -90,7 +87,7 @@ impl<'a> Draft<'a> {
             return;
         }
         // Looking for an object has its own schedule: it uses up no attempt of a call.
-        let looked_for = [FIND_REPOSITORY, FIND_SANDBOX, GET_SECRET];
+        let looked_for = [operation::FIND_REPOSITORY, operation::FIND_SANDBOX, operation::GET_SECRET];
         let previous =
             self.status.retry.as_ref().filter(|retry| !looked_for.contains(&retry.operation.as_str()));
         let verdict = retry::after(previous, failure, &self.uid(), self.now);

@@ -72,18 +72,21 @@ fn create_sandbox(mut draft: Draft<'_>) -> Plan {
     Plan::act(draft.status, Step::CreateSandbox)
 }
 
-/// The branch of the round before goes if it still stands where we left it.
+/// The branch of the round before goes if it still stands where we left it. A round that was stuck may have its pull
+/// request all the same, when nobody has told us of it.
 fn leave_branch(mut draft: Draft<'_>, branch: String, sha: &str, seen: &Seen) -> Plan {
-    match seen {
-        Seen::Tip(Some(tip)) if tip == sha => {
-            draft.working(reason::PENDING, "deleting the branch of the round before");
-            Plan::act(draft.status, Step::DeleteBranch { branch, why: super::DeleteBranch::NewRound })
-        }
-        _ => {
-            round::begin(&mut draft);
-            Plan::settle(draft.status, Next::Now)
-        }
+    let Seen::Leftover { tip, pulls } = seen else { return again(draft) };
+    if draft.status.pull_request.is_none()
+        && let Some(pull) = pulls.iter().find(|pull| publish::is_ours(draft.task, &draft.status, pull))
+    {
+        return publish::adopt(draft, pull);
     }
+    if release::may_delete(tip.as_deref(), sha, pulls) {
+        draft.working(reason::PENDING, "deleting the branch of the round before");
+        return Plan::act(draft.status, Step::DeleteBranch { branch, why: super::DeleteBranch::NewRound });
+    }
+    round::begin(&mut draft);
+    Plan::settle(draft.status, Next::Now)
 }
 
 /// The round is over without a pull request.

@@ -3,15 +3,18 @@
 
 use super::{
     Context, Look, Plan, Seen, Step,
-    board::{self, BUILDING, Draft, GET_SECRET},
+    board::{self, BUILDING, Draft},
     decide::{again, ended},
     round,
     sandbox::RunningSandbox,
     stage::PlannedBranch,
 };
 use crate::{
-    api::{CodeGeneration, bounds, conditions as names, conditions::reason},
-    domain::{failure::Failure, plan::Next},
+    api::{CodeGeneration, RERUN_ANNOTATION, bounds, conditions as names, conditions::reason},
+    domain::{
+        failure::{Failure, operation},
+        plan::Next,
+    },
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -27,7 +30,7 @@ pub(super) fn start(
     seen: &Seen,
 ) -> Plan {
     if let Seen::SecretMissing(message) = seen {
-        draft.missing(GET_SECRET, reason::SECRET_NOT_FOUND, message);
+        draft.missing(operation::GET_SECRET, reason::SECRET_NOT_FOUND, message);
         return again(draft);
     }
     if let Some(plan) = plan {
@@ -121,8 +124,7 @@ pub(super) fn look(mut draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan
     match look {
         Look::NotStarted => start_again(draft, run.id),
         Look::DirectoryFailed(message) => {
-            let message = format!("the directory for the command can't be made in the sandbox: {message}");
-            fail(draft, None, &message)
+            fail(draft, None, &format!("can't have its directory in the sandbox ({message})"), "")
         }
         Look::Running if !over.is_negative() => {
             draft.working(
@@ -138,15 +140,14 @@ pub(super) fn look(mut draft: Draft<'_>, context: &Context, seen: &Seen) -> Plan
             let next = Next::After(poll(draft.now.duration_since(run.started_at.0)));
             Plan::settle(draft.status, next)
         }
-        Look::PidDead if !over.is_negative() => fail(draft, None, &timed_out(timeout, "")),
+        Look::PidDead if !over.is_negative() => fail(draft, None, &timed_out(timeout), ""),
         Look::PidDead => dead(draft, context.dead_since),
         Look::Exited { code: 0, tail } => exited(draft, tail),
         Look::Exited { code, tail } if !over.is_negative() => {
-            fail(draft, Some(*code), &timed_out(timeout, tail))
+            fail(draft, Some(*code), &timed_out(timeout), tail)
         }
         Look::Exited { code, tail } => {
-            let message = format!("the command ended with exit code {code}{}", said(tail));
-            fail(draft, Some(*code), &message)
+            fail(draft, Some(*code), &format!("ended with exit code {code}"), tail)
         }
     }
 }
@@ -162,8 +163,8 @@ fn start_again(mut draft: Draft<'_>, generation: String) -> Plan {
     Plan::intend(draft.status, Step::Start { generation })
 }
 
-fn timed_out(timeout: i32, tail: &str) -> String {
-    format!("the command did not end within {timeout} s and was ended{}", said(tail))
+fn timed_out(timeout: i32) -> String {
+    format!("did not end within {timeout} s (generate.timeoutSeconds) and was ended")
 }
 
 fn said(tail: &str) -> String {
@@ -210,9 +211,11 @@ fn dead(mut draft: Draft<'_>, since: Option<Timestamp>) -> Plan {
 }
 
 /// The command has failed: the round is over until somebody changes the input or asks again.
-fn fail(mut draft: Draft<'_>, code: Option<i32>, message: &str) -> Plan {
+fn fail(mut draft: Draft<'_>, code: Option<i32>, what: &str, tail: &str) -> Plan {
     finish(&mut draft, code);
-    draft.condition(names::GENERATED, false, reason::GENERATION_FAILED, message);
+    let cure = format!("change the Task or set the annotation {RERUN_ANNOTATION} to run it again");
+    let message = format!("the command {what}: {cure}{}", said(tail));
+    draft.condition(names::GENERATED, false, reason::GENERATION_FAILED, &message);
     ended(draft)
 }
 
@@ -221,8 +224,7 @@ pub(super) fn keeps_dying(draft: &mut Draft<'_>) {
     let attempts = round::attempts(draft.task, &draft.status);
     let message = format!(
         "the command was lost {attempts} times with its sandbox or process: \
-         look for what ends it (memory, the sandbox's life time), then set the annotation {} to a new value",
-        crate::api::RERUN_ANNOTATION
+         look for what ends it (memory, the sandbox's life time), then set the annotation {RERUN_ANNOTATION} to a new value"
     );
     finish(draft, None);
     draft.condition(names::GENERATED, false, reason::GENERATION_KEEPS_DYING, &message);

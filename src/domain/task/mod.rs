@@ -130,8 +130,6 @@ pub enum Seen {
     Pulls(Vec<SeenPull>),
     /// One pull request; `None` when GitHub has it no more.
     Pull(Option<SeenPull>),
-    /// The tip of a branch.
-    Tip(Option<String>),
     /// A branch that is to go: its tip, and the pull requests from it.
     Leftover {
         tip: Option<String>,

@@ -51,7 +51,7 @@ pub(super) fn collect(mut draft: Draft<'_>, spool: String, seen: &Seen) -> Plan 
             Plan::settle(draft.status, Next::Now)
         }
         Files::WaitingForSpool => {
-            draft.working(reason::WAITING_FOR_SPOOL, "waiting for room in the operator's spool");
+            draft.working(reason::WAITING_FOR_SPOOL, "waiting for room in the operator's spool: if this lasts, raise SLIPWAY_SPOOL_BYTES (in the chart files.spoolSize)");
             Plan::settle(draft.status, Next::After(SignedDuration::from_secs(10)))
         }
     }

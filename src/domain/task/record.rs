@@ -111,7 +111,7 @@ fn branch_taken(mut draft: Draft<'_>) -> Plan {
         draft.failed(&Failure {
             operation: "createBranch",
             class: Class::Invalid,
-            reason: "BranchTaken",
+            reason: reason::BRANCH_TAKEN,
             message,
         });
         return again(draft);

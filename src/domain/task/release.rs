@@ -124,9 +124,8 @@ pub(super) fn decide(mut draft: Draft<'_>, undo: Undo, seen: &Seen) -> Plan {
             let finalizer = must_undo(draft.task, &draft.status);
             Plan::settle(draft.status, Next::Now).with_finalizer(finalizer)
         }
-        // Without its branch GitHub would close a pull request: one may stand that nobody has recorded yet.
-        (Undo::Branch { branch, sha }, Seen::Leftover { tip: Some(tip), pulls })
-            if *tip == sha && !pulls.iter().any(is_open) =>
+        (Undo::Branch { branch, sha }, Seen::Leftover { tip, pulls })
+            if may_delete(tip.as_deref(), &sha, pulls) =>
         {
             Plan::act(draft.status, Step::DeleteBranch { branch, why: DeleteBranch::Deletion })
                 .with_finalizer(true)
@@ -135,8 +134,10 @@ pub(super) fn decide(mut draft: Draft<'_>, undo: Undo, seen: &Seen) -> Plan {
     }
 }
 
-fn is_open(pull: &SeenPull) -> bool {
-    pull.observed.state == PullRequestState::Open
+/// Whether a branch is as we left it, and nobody's. Without its branch GitHub would close a pull request: one may stand
+/// that is not recorded.
+pub(super) fn may_delete(tip: Option<&str>, ours: &str, pulls: &[SeenPull]) -> bool {
+    tip == Some(ours) && pulls.iter().all(|pull| pull.observed.state != PullRequestState::Open)
 }
 
 /// The branch is gone, carries a pull request, or stands where somebody else has put it.
@@ -156,7 +157,7 @@ pub(super) fn failed(mut draft: Draft<'_>, failure: &Failure) -> Plan {
 
 fn give_up(draft: Draft<'_>, message: &str) -> Plan {
     let message = format!("deleted with something left behind: {message}");
-    Plan::settle(draft.status, Next::AwaitChange).with_note(Note::warning("LeftBehind", message))
+    Plan::settle(draft.status, Next::AwaitChange).with_note(Note::warning(reason::LEFT_BEHIND, message))
 }
 
 fn waited(draft: &Draft<'_>) -> SignedDuration {

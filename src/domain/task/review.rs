@@ -34,7 +34,7 @@ pub(super) fn confirm(mut draft: Draft<'_>, context: &Context, seen: &Seen) -> P
     let plan = with_pull(draft, context, pull);
     if undone {
         let message = "a delivery said merged, GitHub says it is not: the board follows GitHub";
-        return plan.with_note(Note::warning("MergeNotConfirmed", message));
+        return plan.with_note(Note::warning(reason::MERGE_NOT_CONFIRMED, message));
     }
     plan
 }
@@ -44,7 +44,7 @@ fn gone(mut draft: Draft<'_>) -> Plan {
     let failure = crate::domain::failure::Failure {
         operation: "getPullRequest",
         class: crate::domain::failure::Class::NotFound,
-        reason: "PullRequestNotFound",
+        reason: reason::PULL_REQUEST_NOT_FOUND,
         message: format!(
             "GitHub has no pull request {number} in this repository: check the token's access to it"
         ),
@@ -187,7 +187,7 @@ pub(super) fn settle_with(mut draft: Draft<'_>, message: Option<&str>) -> Plan {
             draft.condition(
                 names::PULL_REQUEST_OPEN,
                 true,
-                "Open",
+                reason::OPEN,
                 &format!("pull request {number} is open"),
             );
             let moved = merge_wanted(draft.task, &pull) && pull.head_sha != draft.status.commit_sha;

@@ -76,10 +76,10 @@ pub(super) fn over(task: &Task, status: &TaskStatus) -> bool {
     }
 }
 
-/// Stuck before the commit, with no command that may still run.
+/// Stuck, with no command that may still run.
 fn given_up(task: &Task, status: &TaskStatus) -> bool {
     let runs = generation(task, status).is_some_and(|run| run.finished_at.is_none());
-    is_true(&status.conditions, names::STALLED) && status.commit_sha.is_none() && !runs
+    is_true(&status.conditions, names::STALLED) && !runs
 }
 
 /// Whether the round has come to an end that only a new round leaves.
@@ -92,12 +92,23 @@ pub(super) fn end_reason(status: &TaskStatus) -> Option<(&str, &str)> {
     let ends = [
         (names::GENERATED, [reason::GENERATION_FAILED, reason::GENERATION_KEEPS_DYING].as_slice()),
         (names::COMMITTED, [reason::NOTHING_TO_COMMIT, reason::SANDBOX_FILES_LOST].as_slice()),
+        (names::PULL_REQUEST_OPEN, [reason::ROUND_ABANDONED].as_slice()),
     ];
     ends.into_iter().find_map(|(type_, reasons)| {
         find(&status.conditions, type_)
             .filter(|condition| condition.status == "False" && reasons.contains(&condition.reason.as_str()))
             .map(|condition| (condition.reason.as_str(), condition.message.as_str()))
     })
+}
+
+/// Ends a round that is stuck after its commit: from now on nothing of it is tried again, and what it was to be tried
+/// again for does not hold up the next.
+pub(super) fn abandon(draft: &mut Draft<'_>) {
+    if draft.status.pull_request.is_none() && !ended(&draft.status) {
+        let message = "the round was stuck when a new one was asked for";
+        draft.condition(names::PULL_REQUEST_OPEN, false, reason::ROUND_ABANDONED, message);
+        draft.status.retry = retry::hurry(draft.status.retry.take(), draft.now);
+    }
 }
 
 /// The branch the round that ends has left behind: its name and the commit it stood at when it was ours.

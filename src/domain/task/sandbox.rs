@@ -3,7 +3,7 @@
 
 use super::{
     Context, Drift, Health, SandboxView,
-    board::{BUILDING, Draft, FIND_SANDBOX, PENDING},
+    board::{BUILDING, Draft, PENDING},
     round,
     stage::{Stage, gate},
 };
@@ -11,6 +11,7 @@ use crate::{
     api::{conditions as names, conditions::reason},
     domain::{
         conditions::{find, is_true},
+        failure::operation,
         need,
         plan::Next,
         retry,
@@ -52,10 +53,10 @@ pub(super) fn running(draft: &mut Draft<'_>, context: &Context) -> Result<Runnin
             return Err(Stage::CreateSandbox);
         }
         let message = format!("Sandbox {name} does not exist in this namespace: create it");
-        let at = draft.missing(FIND_SANDBOX, reason::SANDBOX_NOT_FOUND, &message);
+        let at = draft.missing(operation::FIND_SANDBOX, reason::SANDBOX_NOT_FOUND, &message);
         return Err(Stage::Wait(Next::At(at)));
     };
-    draft.found(FIND_SANDBOX);
+    draft.found(operation::FIND_SANDBOX);
     if task.spec.sandbox_template.is_some() && sandbox.owner != task.uid() {
         let message = format!("Sandbox {name} is not this Task's: delete it, or set sandboxRef to use it");
         draft.stalled(reason::SANDBOX_NOT_READY, &message);

@@ -3,7 +3,7 @@
 
 use super::{
     Context, Health, RepositoryView,
-    board::{BUILDING, Draft, FIND_REPOSITORY},
+    board::{BUILDING, Draft},
     release, round,
     sandbox::{self, RunningSandbox},
 };
@@ -11,6 +11,7 @@ use crate::{
     api::{PullRequestState, Task, conditions as names, conditions::reason},
     domain::{
         conditions::{find, is_true},
+        failure::operation,
         plan::Next,
         retry,
     },
@@ -37,9 +38,6 @@ pub enum Looking {
     },
     Pull {
         number: i64,
-    },
-    Tip {
-        branch: String,
     },
     /// The tip of a branch that is to go, and the pull requests from it.
     Leftover {
@@ -106,7 +104,7 @@ pub fn wants(task: &Task, context: &Context, now: Timestamp) -> Looking {
     let mut draft = Draft::new(task, task.status.clone().unwrap_or_default(), now);
     match position(&mut draft, context) {
         Stage::Release(undo) => undo.looking(),
-        Stage::LeaveBranch { branch, .. } => Looking::Tip { branch },
+        Stage::LeaveBranch { branch, .. } => Looking::Leftover { branch },
         Stage::Start { plan, .. } => Looking::Start { plan },
         Stage::Generating { id } => Looking::Generation { id },
         Stage::Collect { id } => Looking::Files { id },
@@ -214,6 +212,7 @@ fn rounds(draft: &mut Draft<'_>, context: &Context) -> Result<(), Stage> {
         draft.status.retry = retry::hurry(draft.status.retry.take(), draft.now);
     } else if round::over(task, &draft.status) {
         if let Some((branch, sha)) = round::left_behind(&draft.status) {
+            round::abandon(draft);
             github(draft, context)?;
             return Err(Stage::LeaveBranch { branch, sha });
         }
@@ -252,10 +251,10 @@ fn repository<'c>(draft: &mut Draft<'_>, context: &'c Context) -> Result<&'c Rep
     let name = &draft.task.spec.repository_ref.name;
     let Some(repository) = &context.repository else {
         let message = format!("Repository {name} does not exist in this namespace: create it");
-        let at = draft.missing(FIND_REPOSITORY, reason::REPOSITORY_NOT_FOUND, &message);
+        let at = draft.missing(operation::FIND_REPOSITORY, reason::REPOSITORY_NOT_FOUND, &message);
         return Err(Stage::Wait(Next::At(at)));
     };
-    draft.found(FIND_REPOSITORY);
+    draft.found(operation::FIND_REPOSITORY);
     if repository.suspended {
         draft.working(
             reason::REPOSITORY_SUSPENDED,

@@ -3,6 +3,7 @@
 
 use super::{Request, mismatch};
 use crate::{
+    api::conditions::reason,
     domain::{
         failure::{Class, Failure},
         git::{BaseEntry, BaseTree, Changes, EntryKind},
@@ -66,7 +67,7 @@ fn whole(listed: Result<Tree, Error>) -> Result<Tree, Failure> {
         return Err(Failure {
             operation: "getTree",
             class: Class::Invalid,
-            reason: "TreeTooLarge",
+            reason: reason::TREE_TOO_LARGE,
             message:
                 "a directory of the base branch has more entries than GitHub lists in one answer (100,000): \
                       put the result below another directory"

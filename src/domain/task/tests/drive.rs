@@ -167,9 +167,7 @@ impl World {
         let (operation, fault) = match &looking {
             Looking::Nothing => return Seen::Nothing,
             Looking::Start { plan: None } => ("getSecret", None),
-            Looking::Start { .. } | Looking::Tip { .. } | Looking::Leftover { .. } => {
-                ("getBranch", self.faults.github)
-            }
+            Looking::Start { .. } | Looking::Leftover { .. } => ("getBranch", self.faults.github),
             Looking::Generation { .. } => ("lookAtGeneration", self.faults.e2b),
             Looking::Files { .. } => ("collectFiles", self.faults.e2b.or(self.faults.github)),
             Looking::Pulls { .. } => ("listPullRequests", self.faults.github),
@@ -196,7 +194,6 @@ impl World {
                 self.pull_read = Some(PullRead::after(self.pull_read, pull.as_ref(), self.now));
                 Seen::Pull(pull)
             }
-            Looking::Tip { branch } => Seen::Tip(self.github.branches.get(&branch).cloned()),
             Looking::Leftover { branch } => Seen::Leftover {
                 tip: self.github.branches.get(&branch).cloned(),
                 pulls: self.github.pulls_of(&branch),

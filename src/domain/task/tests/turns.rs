@@ -155,7 +155,7 @@ fn other_sandboxes_do_not_matter() {
     assert_eq!(holder(&b, &a), None);
 }
 
-/// From the request until the first of the ends that the design names.
+/// From the request until the first of the ends.
 #[test]
 fn a_sandbox_is_needed_from_the_request_until_the_commit() {
     let mut world = World::new();
