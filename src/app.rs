@@ -100,8 +100,7 @@ async fn webhook(config: Webhook) -> anyhow::Result<()> {
         max_body_bytes: usize::try_from(config.max_body_bytes).unwrap_or(usize::MAX),
     };
     let events = Events::new(kubernetes.clone(), receiver::MANAGER, &clients::instance());
-    let count = Box::new(move |outcome, event| metrics.delivery(outcome, event));
-    let receiver = receiver::Receiver::new(kubernetes, settings, events, count);
+    let receiver = receiver::Receiver::new(kubernetes, settings, events, metrics);
     tracing::info!(listen = %listener.local_addr()?, namespace = config.cluster.namespace, "receiver starts");
     tasks.spawn("the readiness of the receiver", receiver_readiness(receiver.clone(), ready, stop.clone()));
     tasks.spawn("the receiver", async move { Ok(Box::pin(receiver.serve(listener, stop)).await?) });

@@ -16,9 +16,11 @@ pub use status::{
     BuildStatus, CodeGeneration, Column, Delivery, PullRequest, PullRequestState, State, TaskStatus,
 };
 
-/// git check-ref-format's rules beyond the characters, which the pattern covers.
+/// git check-ref-format's rules beyond the characters, which the pattern covers, and what GitHub does not take beside: a
+/// full reference, and what looks like an object id ("Dealing with special characters in branch and tag names").
 pub(super) const BRANCH_RULE: &str = "!self.contains('..') && !self.contains('@{') && !self.contains('//') && !self.startsWith('/') \
     && !self.startsWith('-') && !self.endsWith('/') && !self.endsWith('.') && self != '@' && self != 'HEAD' \
+    && !self.startsWith('refs/') && !self.matches('^[0-9a-fA-F]{40}$') \
     && self.split('/').all(p, !p.startsWith('.') && !p.endsWith('.lock'))";
 
 /// From the intent to make the branch until it is given up, what it was made from stands. A Task that is stuck without a

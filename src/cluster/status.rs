@@ -22,21 +22,6 @@ pub enum Written<K> {
     Conflict,
 }
 
-impl<K> Written<K> {
-    /// The object after the write, if there was one.
-    pub fn patched(self) -> Option<K> {
-        match self {
-            Self::Patched(object) => Some(object),
-            Self::Unchanged | Self::Conflict => None,
-        }
-    }
-
-    /// Whether the caller has to read and decide again.
-    pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Conflict)
-    }
-}
-
 /// Writes the difference between `old` and `new` to the status of `seen`, if `seen` is still the newest version.
 ///
 /// `seen` is the object the decision was made from, `old` its status as it was read, and `manager` the field manager

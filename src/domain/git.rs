@@ -6,7 +6,7 @@ mod ids;
 mod message;
 mod tree;
 
-pub use branch::{MAX_BRANCH, default_branch_name, is_valid_branch};
+pub use branch::default_branch_name;
 pub use ids::{BlobHasher, blob_id};
 pub use message::{TRAILER, commit_message, task_of, with_trailer};
 pub use tree::{BaseEntry, BaseTree, Changes, EntryKind, Put};

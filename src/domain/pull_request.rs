@@ -225,16 +225,6 @@ impl Stored {
     }
 }
 
-/// [`Stored::transition`] of a whole status.
-pub fn transition(
-    stored: &TaskStatus,
-    observed: &ObservedPullRequest,
-    source: Source,
-    now: Timestamp,
-) -> Option<Change> {
-    Stored::of(stored).transition(observed, source, now)
-}
-
 /// What of a pull request the board shows: draft counts only while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {

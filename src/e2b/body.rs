@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(super) const IDLE: Duration = Duration::from_secs(30);
 
 /// The pieces of one body.
-pub(super) struct Chunks {
+pub struct Chunks {
     call: Call,
     body: reqwest::Body,
     length: Option<u64>,
@@ -31,8 +31,13 @@ impl Chunks {
         self.call
     }
 
+    /// The announced length in bytes.
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
     /// The next piece; `None` after the last. A body that is cut, stalls or is shorter than announced is lost.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             let frame = tokio::time::timeout(IDLE, self.body.frame())
                 .await
@@ -69,22 +74,5 @@ impl Chunks {
             all.extend_from_slice(&piece);
         }
         Ok(all)
-    }
-}
-
-/// A file on its way out of the sandbox.
-pub struct Download {
-    pub(super) chunks: Chunks,
-}
-
-impl Download {
-    /// The announced length in bytes.
-    pub fn length(&self) -> Option<u64> {
-        self.chunks.length
-    }
-
-    /// The next piece; `None` after the last. A body that ends early is an error.
-    pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        self.chunks.next().await
     }
 }

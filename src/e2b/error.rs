@@ -27,12 +27,6 @@ impl Error {
     pub fn answered(&self) -> bool {
         self.complete
     }
-
-    /// envd can't be reached: the sandbox may be paused, gone or cut off. Whoever sees it asks for a look at the
-    /// sandbox; it is never taken as a proof that it is gone.
-    pub fn is_unreachable(&self) -> bool {
-        self.reason == reason::SANDBOX_UNREACHABLE
-    }
 }
 
 impl From<Error> for Failure {

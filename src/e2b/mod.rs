@@ -11,9 +11,9 @@ mod lifecycle;
 mod process;
 mod wire;
 
-pub use body::Download;
+pub use body::Chunks;
 pub use endpoints::{EndpointError, Endpoints};
-pub use envd::{Entry, EntryType, Envd, Signal};
+pub use envd::Envd;
 pub use error::{Error, reason};
 pub use lifecycle::{Account, CreateRequest, Detail, Listed, Pause, State};
 pub use process::{Command, Event, Output, Process};

@@ -1,7 +1,7 @@
 //! The bodies of both APIs as they travel; shapes as recorded from the official SDKs and a real envd.
 //! Turned into the types of `e2b::lifecycle`, `e2b::envd` and `e2b::process` there.
 
-use super::{Access, Detail, Entry, EntryType, Listed, State};
+use super::{Access, Detail, Listed, State};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -123,53 +123,6 @@ impl From<WireListed> for Listed {
     }
 }
 
-/// Protobuf's JSON: zero values are left out, 64-bit integers are strings.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct WireEntry {
-    path: String,
-    #[serde(default, rename = "type")]
-    entry_type: String,
-    #[serde(default)]
-    size: Option<Value>,
-    #[serde(default)]
-    mode: u32,
-    #[serde(default)]
-    symlink_target: Option<String>,
-}
-
-impl From<WireEntry> for Entry {
-    fn from(wire: WireEntry) -> Self {
-        let size = match &wire.size {
-            Some(Value::String(text)) => text.parse().unwrap_or_default(),
-            Some(Value::Number(number)) => number.as_u64().unwrap_or_default(),
-            _ => 0,
-        };
-        Self {
-            path: wire.path,
-            entry_type: match wire.entry_type.as_str() {
-                "FILE_TYPE_FILE" => EntryType::File,
-                "FILE_TYPE_DIRECTORY" => EntryType::Directory,
-                _ => EntryType::Other,
-            },
-            is_symlink: wire.symlink_target.is_some(),
-            size,
-            mode: wire.mode,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-pub(super) struct WireEntries {
-    #[serde(default)]
-    pub entries: Vec<WireEntry>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct WireStat {
-    pub entry: WireEntry,
-}
-
 #[derive(Deserialize)]
 pub(super) struct EndOfStream {
     #[serde(default)]
@@ -213,7 +166,7 @@ pub(super) struct ProcessData<'a> {
     pub stderr: Option<Cow<'a, str>>,
 }
 
-/// Exit code 0 is left out; after a signal it is -1, `exited` is left out and `status` names the signal.
+/// Protobuf's JSON leaves zero values out, so exit code 0 too; after a signal it is -1, `exited` is left out and `status` names the signal.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ProcessEnd {

@@ -4,7 +4,7 @@
 use super::{
     Error,
     call::{Call, Reply, Success, refusal, reset_in},
-    classify::{Limit, Verdict, classify},
+    classify::{Limit, State, Verdict, classify},
     limits::{Credential, Credentials},
     operation::Operation,
     recent::Recent,
@@ -20,6 +20,7 @@ use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -112,9 +113,23 @@ impl Client {
         cache.insert((self.credential.fingerprint, path), (etag, repository));
     }
 
-    /// Until when this credential may not call at all, if GitHub has named a limit.
-    pub fn limited_until(&self, now: Timestamp) -> Option<Timestamp> {
-        self.credential.limited(now)
+    /// A call that has one good answer.
+    pub(super) async fn read<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Error> {
+        let operation = call.operation;
+        match self.send(call).await? {
+            Reply::Success(success) => success.json(operation),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// The same of something that may not be there.
+    pub(super) async fn find<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<Option<T>, Error> {
+        let operation = call.operation;
+        match self.send(call).await? {
+            Reply::Success(success) => success.json(operation).map(Some),
+            Reply::State(State::Absent) => Ok(None),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
     }
 
     /// One call. A limit in force or a turn that is too far off is refused here, unsent and unlogged.

@@ -124,13 +124,6 @@ pub enum UpdatedRef {
     Missing,
 }
 
-/// What became of a reference that was to be deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeletedRef {
-    Deleted,
-    Missing,
-}
-
 #[derive(Deserialize)]
 struct Sha {
     sha: String,
@@ -172,14 +165,10 @@ impl Client {
         repository: &RepositoryName,
         branch: &str,
     ) -> Result<Option<String>, Error> {
-        let operation = Operation::GetRef;
         let reference = format!("heads/{branch}");
         let path = format!("/repos/{repository}/git/ref/{}", encode(&reference));
-        match self.send(Call::get(operation, path).about(repository).reference(&reference)).await? {
-            Reply::Success(success) => Ok(Some(success.json::<RefAnswer>(operation)?.object.sha)),
-            Reply::State(State::Absent) => Ok(None),
-            Reply::State(other) => Err(other.unexpected(operation)),
-        }
+        let call = Call::get(Operation::GetRef, path).about(repository).reference(&reference);
+        Ok(self.find::<RefAnswer>(call).await?.map(|found| found.object.sha))
     }
 
     /// Branches whose name begins with `prefix`, as (name, commit); empty when there are none.
@@ -213,13 +202,9 @@ impl Client {
 
     /// The commit with this id; `None` when GitHub does not have it.
     pub async fn get_commit(&self, repository: &RepositoryName, sha: &str) -> Result<Option<Commit>, Error> {
-        let operation = Operation::GetCommit;
         let path = format!("/repos/{repository}/git/commits/{sha}");
-        match self.send(Call::get(operation, path).about(repository)).await? {
-            Reply::Success(success) => Ok(Some(success.json::<CommitAnswer>(operation)?.into())),
-            Reply::State(State::Absent) => Ok(None),
-            Reply::State(other) => Err(other.unexpected(operation)),
-        }
+        let found = self.find::<CommitAnswer>(Call::get(Operation::GetCommit, path).about(repository));
+        Ok(found.await?.map(Commit::from))
     }
 
     /// Whether `head` (a commit or a branch) contains `commit`; false also when either is gone.
@@ -233,16 +218,9 @@ impl Client {
         struct Comparison {
             status: String,
         }
-        let operation = Operation::Compare;
         let path = format!("/repos/{repository}/compare/{commit}...{}?per_page=1", encode(head));
-        match self.send(Call::get(operation, path).about(repository)).await? {
-            Reply::Success(success) => {
-                let comparison: Comparison = success.json(operation)?;
-                Ok(matches!(comparison.status.as_str(), "identical" | "ahead"))
-            }
-            Reply::State(State::Absent) => Ok(false),
-            Reply::State(other) => Err(other.unexpected(operation)),
-        }
+        let found = self.find::<Comparison>(Call::get(Operation::Compare, path).about(repository)).await?;
+        Ok(found.is_some_and(|found| matches!(found.status.as_str(), "identical" | "ahead")))
     }
 
     /// The entries of a tree (or of a commit's tree). Recursive: with paths from its root, possibly truncated.
@@ -252,25 +230,17 @@ impl Client {
         sha: &str,
         recursive: bool,
     ) -> Result<Tree, Error> {
-        let operation = Operation::GetTree;
         let path =
             format!("/repos/{repository}/git/trees/{sha}{}", if recursive { "?recursive=1" } else { "" });
-        match self.send(Call::get(operation, path).about(repository)).await? {
-            Reply::Success(success) => success.json(operation),
-            Reply::State(other) => Err(other.unexpected(operation)),
-        }
+        self.read(Call::get(Operation::GetTree, path).about(repository)).await
     }
 
     /// Uploads a blob and returns the id GitHub gave it.
     pub async fn create_blob(&self, repository: &RepositoryName, content: &[u8]) -> Result<String, Error> {
-        let operation = Operation::CreateBlob;
         let body = format!(r#"{{"encoding":"base64","content":"{}"}}"#, BASE64_STANDARD.encode(content));
-        let call =
-            Call::post_text(operation, format!("/repos/{repository}/git/blobs"), body).about(repository);
-        match self.send(call).await? {
-            Reply::Success(success) => Ok(success.json::<Sha>(operation)?.sha),
-            Reply::State(other) => Err(other.unexpected(operation)),
-        }
+        let path = format!("/repos/{repository}/git/blobs");
+        let call = Call::post_text(Operation::CreateBlob, path, body).about(repository);
+        Ok(self.read::<Sha>(call).await?.sha)
     }
 
     /// Whether GitHub has the blob. Asks for the head of the answer only, never for the content.
@@ -299,15 +269,10 @@ impl Client {
             base_tree: Option<&'a str>,
             tree: &'a [TreeEntry],
         }
-        let operation = Operation::CreateTree;
         let body = Body { base_tree, tree: entries };
-        match self
-            .send(Call::post(operation, format!("/repos/{repository}/git/trees"), &body).about(repository))
-            .await?
-        {
-            Reply::Success(success) => Ok(success.json::<Sha>(operation)?.sha),
-            Reply::State(other) => Err(other.unexpected(operation)),
-        }
+        let path = format!("/repos/{repository}/git/trees");
+        let call = Call::post(Operation::CreateTree, path, &body).about(repository);
+        Ok(self.read::<Sha>(call).await?.sha)
     }
 
     /// Creates a commit and returns it as GitHub has it.
@@ -316,7 +281,6 @@ impl Client {
         repository: &RepositoryName,
         commit: &NewCommit,
     ) -> Result<Commit, Error> {
-        let operation = Operation::CreateCommit;
         let date = commit.date.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let person =
             serde_json::json!({ "name": commit.author.name, "email": commit.author.email, "date": date });
@@ -327,13 +291,9 @@ impl Client {
             "author": person,
             "committer": person,
         });
-        match self
-            .send(Call::post(operation, format!("/repos/{repository}/git/commits"), &body).about(repository))
-            .await?
-        {
-            Reply::Success(success) => Ok(success.json::<CommitAnswer>(operation)?.into()),
-            Reply::State(other) => Err(other.unexpected(operation)),
-        }
+        let path = format!("/repos/{repository}/git/commits");
+        let call = Call::post(Operation::CreateCommit, path, &body).about(repository);
+        Ok(self.read::<CommitAnswer>(call).await?.into())
     }
 
     /// Creates a branch at a commit GitHub has.
@@ -377,18 +337,18 @@ impl Client {
         }
     }
 
-    /// Deletes a branch.
-    pub async fn delete_ref(&self, repository: &RepositoryName, branch: &str) -> Result<DeletedRef, Error> {
+    /// Deletes a branch; whether it was there.
+    pub async fn delete_ref(&self, repository: &RepositoryName, branch: &str) -> Result<bool, Error> {
         let operation = Operation::DeleteRef;
         let reference = format!("heads/{branch}");
         let path = format!("/repos/{repository}/git/refs/{}", encode(&reference));
-        let outcome =
+        let was_there =
             match self.send(Call::delete(operation, path).about(repository).reference(&reference)).await? {
-                Reply::Success(_) => DeletedRef::Deleted,
-                Reply::State(State::Absent) => DeletedRef::Missing,
+                Reply::Success(_) => true,
+                Reply::State(State::Absent) => false,
                 Reply::State(other) => return Err(other.unexpected(operation)),
             };
         self.recent().deleted(repository, &reference);
-        Ok(outcome)
+        Ok(was_there)
     }
 }

@@ -17,8 +17,7 @@ pub use classify::{OBJECT_MISSING, REPOSITORY_EMPTY, REPOSITORY_MOVED};
 pub use client::{Client, GitHub, WAITING_FOR_WRITE_SLOT};
 pub use error::Error;
 pub use git::{
-    Author, Commit, CreatedRef, DeletedRef, NewCommit, Tree, TreeContent, TreeEntry, TreeItem, TreeItemKind,
-    UpdatedRef,
+    Author, Commit, CreatedRef, NewCommit, Tree, TreeContent, TreeEntry, TreeItem, TreeItemKind, UpdatedRef,
 };
 pub use pulls::{
     CreatedPull, MergeMethod, Merged, NewPull, Pull, PullHead, PullState, PullsPage, UpdatedPulls,

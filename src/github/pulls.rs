@@ -167,26 +167,15 @@ impl Client {
         repository: &RepositoryName,
         branch: &str,
     ) -> Result<Vec<Pull>, Error> {
-        let operation = Operation::ListPulls;
         let head = encode_query(&format!("{}:{branch}", repository.owner));
         let path = format!("/repos/{repository}/pulls?head={head}&state=all&per_page=100");
-        match self.send(Call::get(operation, path).about(repository)).await? {
-            Reply::Success(success) => success.json(operation),
-            Reply::State(other) => Err(other.unexpected(operation)),
-        }
+        self.read(Call::get(Operation::ListPulls, path).about(repository)).await
     }
 
     /// The pull request with this number; `None` when there is none that the token may see.
     pub async fn get_pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<Pull>, Error> {
-        let operation = Operation::GetPull;
-        match self
-            .send(Call::get(operation, format!("/repos/{repository}/pulls/{number}")).about(repository))
-            .await?
-        {
-            Reply::Success(success) => Ok(Some(success.json(operation)?)),
-            Reply::State(State::Absent) => Ok(None),
-            Reply::State(other) => Err(other.unexpected(operation)),
-        }
+        let path = format!("/repos/{repository}/pulls/{number}");
+        self.find(Call::get(Operation::GetPull, path).about(repository)).await
     }
 
     /// Opens a pull request.

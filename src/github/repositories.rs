@@ -117,10 +117,7 @@ impl Client {
         create: &CreateRepository,
     ) -> Result<Repository, Error> {
         let operation = Operation::CreateRepository;
-        let user: User = match self.send(Call::get(Operation::GetUser, "/user".to_owned())).await? {
-            Reply::Success(success) => success.json(Operation::GetUser)?,
-            Reply::State(other) => return Err(other.unexpected(Operation::GetUser)),
-        };
+        let user: User = self.read(Call::get(Operation::GetUser, "/user".to_owned())).await?;
         let path = if user.login.eq_ignore_ascii_case(&repository.owner) {
             "/user/repos".to_owned()
         } else {

@@ -15,7 +15,10 @@ mod routes;
 mod server;
 mod tasks;
 
-use crate::cluster::{Events, Secrets};
+use crate::{
+    cluster::{Events, Secrets},
+    telemetry::Metrics,
+};
 use keyring::Keyring;
 use kube::Client;
 use projection::Projection;
@@ -37,9 +40,6 @@ pub struct Settings {
     pub max_body_bytes: usize,
 }
 
-/// Counts one answered delivery: outcome and event, both from closed lists.
-pub type Count = dyn Fn(&'static str, &'static str) + Send + Sync;
-
 /// The receiver. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Receiver(Arc<Inner>);
@@ -52,12 +52,12 @@ struct Inner {
     keyring: Keyring,
     projection: Projection,
     health: health::Health,
-    count: Box<Count>,
+    metrics: Metrics,
 }
 
 impl Receiver {
-    /// `events` publishes as [`MANAGER`]; `count` is called once per delivery.
-    pub fn new(client: Client, settings: Settings, events: Events, count: Box<Count>) -> Self {
+    /// `events` publishes as [`MANAGER`]; `metrics` counts every delivery.
+    pub fn new(client: Client, settings: Settings, events: Events, metrics: Metrics) -> Self {
         let keyring = Keyring::new(Secrets::new(client.clone()), settings.webhook_secret);
         Self(Arc::new(Inner {
             client,
@@ -67,7 +67,7 @@ impl Receiver {
             keyring,
             projection: Projection::default(),
             health: health::Health::default(),
-            count,
+            metrics,
         }))
     }
 

@@ -105,7 +105,7 @@ fn account(receiver: &Receiver, answer: &Answer, name: &Name, record: &Record, s
         Some(_) => "other",
         None => "none",
     };
-    (receiver.0.count)(answer.outcome(), event);
+    receiver.0.metrics.delivery(answer.outcome(), event);
     tracing::info!(
         delivery = name.delivery.as_deref().map(short),
         event = name.event.as_deref().map(short),

@@ -2,8 +2,9 @@
 
 use crate::support::{Sandbox, World, eventually};
 use secrecy::SecretString;
-use slipway::controllers::task::generate::{GenerationSpec, Look, Signalled, look, signal, start};
-use slipway::e2b::Signal;
+use slipway::controllers::task::generate::{GenerationSpec, look, signal, start};
+use slipway::domain::task::Look;
+use slipway::e2b::reason;
 use slipway_simulator::core::{Action, Rule, When};
 use slipway_simulator::e2b::Template;
 
@@ -27,12 +28,11 @@ async fn ended(sandbox: &Sandbox<'_>, id: &str) -> Look {
     .await
 }
 
-async fn running(sandbox: &Sandbox<'_>, id: &str) -> u32 {
-    eventually("the generation runs", async || match seen(sandbox, id).await {
-        Look::Running { pid } => Some(pid),
-        _ => None,
-    })
-    .await
+/// The process, once it runs.
+async fn running(sandbox: &Sandbox<'_>, id: &str) -> String {
+    let runs = async || (seen(sandbox, id).await == Look::Running).then_some(());
+    eventually("the generation runs", runs).await;
+    sandbox.sh(&format!("cat /var/tmp/slipway/{id}/pid")).await
 }
 
 #[tokio::test]
@@ -44,8 +44,8 @@ async fn runs_an_argument_vector_and_keeps_what_it_said() {
     start(&sandbox.envd, &spec("u-1-1", &["sh", "-c", script, "x", "it's $HOME\n*"])).await.unwrap();
     let tail = "/home/user/work dir/new\nit's $HOME\n*\ntoken ***\nbad".to_owned();
     assert_eq!(ended(&sandbox, "u-1-1").await, Look::Exited { code: 7, tail });
-    assert_eq!(signal(&sandbox.envd, "u-1-1", Signal::Term).await.unwrap(), Signalled::NotRunning);
-    assert_eq!(signal(&sandbox.envd, "u-0-0", Signal::Term).await.unwrap(), Signalled::NotRunning);
+    assert!(!signal(&sandbox.envd, "u-1-1", false).await.unwrap());
+    assert!(!signal(&sandbox.envd, "u-0-0", false).await.unwrap());
 }
 
 #[tokio::test]
@@ -71,12 +71,13 @@ async fn starting_twice_starts_once() {
     // The first start takes effect, but nobody hears of it.
     let cut = Rule::on("envd", "POST /process.Process/Start").when(When::Nth(1)).action(Action::CutAfter);
     world.sim.faults.set(cut);
-    assert!(start(&sandbox.envd, &spec).await.unwrap_err().is_unreachable());
+    assert!(start(&sandbox.envd, &spec).await.unwrap_err().reason == reason::SANDBOX_UNREACHABLE);
     let pid = running(&sandbox, "u-1-1").await;
     let (a, b) = tokio::join!(start(&sandbox.envd, &spec), start(&sandbox.envd, &spec));
     a.unwrap();
     b.unwrap();
-    eventually("the command has begun", async || sandbox.envd.stat("/tmp/runs").await.unwrap()).await;
+    eventually("the command has begun", async || sandbox.envd.read_small("/tmp/runs", 100).await.unwrap())
+        .await;
     assert_eq!(running(&sandbox, "u-1-1").await, pid);
     assert_eq!(sandbox.sh("cat /tmp/runs").await, "run\n");
 }
@@ -93,7 +94,7 @@ async fn a_signal_reaches_the_whole_group() {
     })
     .await;
     running(&sandbox, "u-1-1").await;
-    assert_eq!(signal(&sandbox.envd, "u-1-1", Signal::Term).await.unwrap(), Signalled::Sent);
+    assert!(signal(&sandbox.envd, "u-1-1", false).await.unwrap());
     assert_eq!(ended(&sandbox, "u-1-1").await, Look::Exited { code: 143, tail: String::new() });
     for pid in pids.lines() {
         let state = format!("sed 's/.*) //' /proc/{pid}/stat 2>/dev/null | cut -c1 | grep -v Z || true");
@@ -107,15 +108,12 @@ async fn a_stubborn_one_is_killed() {
     let sandbox = world.sandbox("base").await;
     let script = "trap '' TERM; : >/tmp/up; while :; do sleep 0.1; done";
     start(&sandbox.envd, &spec("u-1-1", &["sh", "-c", script])).await.unwrap();
-    eventually("it ignores", async || sandbox.envd.stat("/tmp/up").await.unwrap()).await;
-    let pid = running(&sandbox, "u-1-1").await;
-    assert_eq!(signal(&sandbox.envd, "u-1-1", Signal::Term).await.unwrap(), Signalled::Sent);
-    assert_eq!(seen(&sandbox, "u-1-1").await, Look::Running { pid });
-    assert_eq!(signal(&sandbox.envd, "u-1-1", Signal::Kill).await.unwrap(), Signalled::Sent);
-    eventually("it is dead", async || {
-        (seen(&sandbox, "u-1-1").await == Look::PidDead { tail: String::new() }).then_some(())
-    })
-    .await;
+    eventually("it ignores", async || sandbox.envd.read_small("/tmp/up", 100).await.unwrap()).await;
+    running(&sandbox, "u-1-1").await;
+    assert!(signal(&sandbox.envd, "u-1-1", false).await.unwrap());
+    assert_eq!(seen(&sandbox, "u-1-1").await, Look::Running);
+    assert!(signal(&sandbox.envd, "u-1-1", true).await.unwrap());
+    eventually("it is dead", async || (seen(&sandbox, "u-1-1").await == Look::PidDead).then_some(())).await;
 }
 
 #[tokio::test]
@@ -130,12 +128,8 @@ async fn another_process_of_the_same_pid_is_not_ours() {
     let other = sandbox.sh("setsid sleep 60 >/dev/null 2>&1 & echo $!").await;
     for pid in [&format!("{} 1", other.trim()), "1 0", "0 0", "", "-1", "x y"] {
         sandbox.sh(&forge(pid)).await;
-        assert_eq!(seen(&sandbox, "u-1-1").await, Look::PidDead { tail: String::new() }, "{pid:?}");
-        assert_eq!(
-            signal(&sandbox.envd, "u-1-1", Signal::Kill).await.unwrap(),
-            Signalled::NotRunning,
-            "{pid:?}"
-        );
+        assert_eq!(seen(&sandbox, "u-1-1").await, Look::PidDead, "{pid:?}");
+        assert!(!signal(&sandbox.envd, "u-1-1", true).await.unwrap(), "{pid:?}");
     }
     sandbox.sh(&format!("kill -0 {other}")).await;
 }
@@ -146,7 +140,7 @@ async fn a_directory_that_can_not_be_made_says_why() {
     let sandbox = world.sandbox("base").await;
     sandbox.sh("touch /var/tmp/slipway").await;
     start(&sandbox.envd, &spec("u-1-1", &["true"])).await.unwrap();
-    let Look::DirectoryFailed { message } = seen(&sandbox, "u-1-1").await else { panic!("it failed") };
+    let Look::DirectoryFailed(message) = seen(&sandbox, "u-1-1").await else { panic!("it failed") };
     assert!(message.contains("/var/tmp/slipway") && message.contains("File exists"), "{message}");
 }
 
@@ -174,7 +168,7 @@ async fn without_setsid_it_says_what_is_missing() {
     match ended(&sandbox, "u-1-1").await {
         Look::Exited { code: 126, tail } => {
             assert!(tail.contains("no setsid: install util-linux or busybox"), "{tail}");
-            assert!(sandbox.envd.stat("/tmp/ran").await.unwrap().is_none());
+            assert!(sandbox.envd.read_small("/tmp/ran", 100).await.unwrap().is_none());
         }
         other => assert_eq!(other, Look::Exited { code: 0, tail: String::new() }),
     }

@@ -6,8 +6,12 @@ use crate::{
     world_with,
 };
 use anyhow::{Context as _, Result, ensure};
+use kube::api::PostParams;
 use serde_json::{Value, json};
-use std::{path::Path, process::Stdio};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 use tokio::io::AsyncWriteExt as _;
 
 async fn quiet(namespace: &'static str) -> Result<World> {
@@ -68,6 +72,39 @@ async fn a_wrong_manifest_is_refused_with_what_must_be() -> Result<()> {
     ensure!(taken, "{said}");
     let moved = work().with("/spec/repositoryRef/name", json!("other"));
     refused(&world, moved, "repositoryRef must not change").await
+}
+
+/// What git and GitHub take as a branch, git asked itself.
+fn is_branch(name: &str) -> Result<bool> {
+    let object = name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let known = ["HEAD", "@"].contains(&name) || name.starts_with("refs/") || object;
+    let git = Command::new("git").args(["check-ref-format", "--branch", name]).output()?;
+    Ok(git.status.success() && !known)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_branch_is_taken_when_git_and_github_take_it() -> Result<()> {
+    let world = quiet("branches").await?;
+    let mut names =
+        ["HEAD", "@", "a@b", "refs/heads/a", "a/b", "ä/ö", "a#b%c", "a.lockb"].map(str::to_owned).to_vec();
+    names.extend(["0".repeat(40), "0".repeat(41), "a".repeat(244), "a".repeat(245)]);
+    let odd = [".", "..", ".lock", "@{", "-", "~", "^", ":", "?", "*", "[", "\\", " ", "\u{7f}", "/", "\n"];
+    for odd in odd {
+        names.extend(
+            ["", "x", "x/"].iter().flat_map(|head| ["", "y", "/y"].map(|tail| format!("{head}{odd}{tail}"))),
+        );
+    }
+    let (mut taken, mut refused) = (0, 0);
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    for name in names {
+        let manifest = task("t", "app", "true").with("/spec/branch", json!(name));
+        let answer = world.tasks().create(&dry, &serde_json::from_value(manifest.0)?).await;
+        let expected = is_branch(&name)? && name.len() <= 244;
+        ensure!(answer.is_ok() == expected, "{name:?}: {answer:?}");
+        if expected { taken += 1 } else { refused += 1 }
+    }
+    ensure!(taken > 10 && refused > 50, "both kinds were tried: {taken} and {refused}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! Our rules of git's names and ids, held against git itself.
 
 use crate::support::git;
-use slipway::domain::git::{blob_id, default_branch_name, is_valid_branch};
+use slipway::domain::git::{blob_id, default_branch_name};
 use std::{io::Write as _, process::Command, process::Stdio};
 
 /// A small generator, so that a failure is repeatable.
@@ -25,40 +25,14 @@ fn git_takes(name: &str) -> bool {
 }
 
 #[test]
-fn a_branch_is_valid_when_git_takes_it() {
-    let plain = ["a", "B-", "0.1", "ö", "lock", "x_y"];
-    let odd = [
-        ".", "..", ".lock", "@", "@{", "-", "~", "^", ":", "?", "*", "[", "\\", " ", "\u{7f}", "HEAD", "//",
-        "\n",
-    ];
-    let mut dice = Dice(11);
-    let (mut valid, mut invalid) = (0, 0);
-    for _ in 0..400 {
-        let mut name = String::new();
-        for part in 0..=dice.roll(3) {
-            let separator = if part > 0 { "/" } else { "" };
-            let odd = if dice.roll(3) == 0 { odd[usize::try_from(dice.roll(18)).unwrap()] } else { "" };
-            let plain = if dice.roll(8) == 0 { "" } else { plain[usize::try_from(dice.roll(6)).unwrap()] };
-            name += &if dice.roll(2) == 0 {
-                [separator, plain, odd].concat()
-            } else {
-                [separator, odd, plain].concat()
-            };
-        }
-        // GitHub has no use for a branch of these two names.
-        assert_eq!(is_valid_branch(&name), git_takes(&name) && name != "HEAD" && name != "@", "{name:?}");
-        if is_valid_branch(&name) { valid += 1 } else { invalid += 1 }
-    }
-    assert!(valid > 40 && invalid > 40, "both kinds were tried: {valid} and {invalid}");
-}
-
-#[test]
 fn a_default_branch_is_one_git_takes() {
-    let titles = ["Add a login page", "...", "-x.lock", "数据", "a/b\\c", &"long ".repeat(60)];
-    for task in ["t", "my.lock", "a.lock.lock", &"n".repeat(253), &format!("{}.b", "n".repeat(98))] {
+    let titles = ["Add a login page", "...", "-x.lock", "数据", "a/b\\c", "@{", "HEAD", &"long ".repeat(60)];
+    // The cut may be unlucky.
+    let cuts = (96..=101).flat_map(|cut| ["a.lock", ".a", "-a.b"].map(|tail| "n".repeat(cut) + tail));
+    for task in ["t", "my.lock", "a.lock.lock"].map(str::to_owned).into_iter().chain(cuts) {
         for title in titles {
-            let name = default_branch_name(task, title);
-            assert!(git_takes(&name) && is_valid_branch(&name), "{name}");
+            let name = default_branch_name(&task, title);
+            assert!(git_takes(&name), "{name}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     controlplane::{self, User},
-    world::{SECRET, in_review, world},
+    world::{SECRET, in_review, patched, world},
 };
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::{core::v1::ObjectReference, events::v1::Event};
@@ -22,17 +22,16 @@ async fn finalizers_come_and_go_once_and_never_over_somebody_elses_write() -> Re
     world.octo_app().await?;
     let stale = world.task("task", in_review(42)).await?;
     let tasks = world.tasks();
-    let held = finalizer::add(&tasks, &stale, TASK_FINALIZER, "test").await?.patched().context("added")?;
+    let held = patched(finalizer::add(&tasks, &stale, TASK_FINALIZER, "test").await?)?;
     ensure!(held.finalizers() == [TASK_FINALIZER]);
     ensure!(finalizer::add(&tasks, &held, TASK_FINALIZER, "test").await? == Written::Unchanged);
-    ensure!(finalizer::add(&tasks, &stale, "example.com/other", "test").await?.is_conflict(), "stale");
-    let two = finalizer::add(&tasks, &held, "example.com/other", "test").await?.patched().context("added")?;
+    ensure!(finalizer::add(&tasks, &stale, "example.com/other", "test").await? == Written::Conflict, "stale");
+    let two = patched(finalizer::add(&tasks, &held, "example.com/other", "test").await?)?;
     ensure!(two.finalizers() == [TASK_FINALIZER, "example.com/other"]);
     tasks.delete("task", &DeleteParams::default()).await?;
     let deleting = tasks.get("task").await?;
-    ensure!(finalizer::remove(&tasks, &two, TASK_FINALIZER, "test").await?.is_conflict(), "stale");
-    let one =
-        finalizer::remove(&tasks, &deleting, TASK_FINALIZER, "test").await?.patched().context("removed")?;
+    ensure!(finalizer::remove(&tasks, &two, TASK_FINALIZER, "test").await? == Written::Conflict, "stale");
+    let one = patched(finalizer::remove(&tasks, &deleting, TASK_FINALIZER, "test").await?)?;
     ensure!(one.finalizers() == ["example.com/other"], "others' finalizers stay");
     ensure!(finalizer::remove(&tasks, &one, TASK_FINALIZER, "test").await? == Written::Unchanged);
     finalizer::remove(&tasks, &one, "example.com/other", "test").await?;
@@ -57,10 +56,9 @@ async fn a_status_is_written_only_over_what_was_read() -> Result<()> {
     let mut new = old.clone().context("a status")?;
     new.branch = None;
     new.round = Some(2);
-    let written =
-        status::write(&tasks, &task, old.as_ref(), &new, "test").await?.patched().context("written")?;
+    let written = patched(status::write(&tasks, &task, old.as_ref(), &new, "test").await?)?;
     ensure!(written.status.as_ref() == Some(&new), "{:?}", written.status);
-    ensure!(status::write(&tasks, &task, old.as_ref(), &new, "test").await?.is_conflict(), "stale");
+    ensure!(status::write(&tasks, &task, old.as_ref(), &new, "test").await? == Written::Conflict, "stale");
     // A namesake that was created later is not the object that was read.
     tasks.delete("task", &DeleteParams::default()).await?;
     match status::write(&tasks, &written, Some(&new), &old.clone().context("a status")?, "test").await {
@@ -69,7 +67,8 @@ async fn a_status_is_written_only_over_what_was_read() -> Result<()> {
     }
     world.task("task", |_| {}).await?;
     ensure!(
-        status::write(&tasks, &written, Some(&new), &old.context("a status")?, "test").await?.is_conflict()
+        status::write(&tasks, &written, Some(&new), &old.context("a status")?, "test").await?
+            == Written::Conflict
     );
     world.end().await
 }

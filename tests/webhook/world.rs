@@ -13,14 +13,14 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use slipway::{
     api::{PullRequest, PullRequestState, Repository, RepositoryStatus, Task, TaskStatus},
-    cluster::{Events, status},
+    cluster::{Events, Written, status},
+    telemetry::Metrics,
     webhook::{MANAGER, Receiver, Settings},
 };
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -43,9 +43,6 @@ pub struct Setup {
     pub without_rights: bool,
 }
 
-/// Outcome and event of every delivery, as counted.
-type Counted = Arc<Mutex<Vec<(&'static str, &'static str)>>>;
-
 pub struct World<'a> {
     pub server: &'a ControlPlane,
     /// The administrator's.
@@ -58,7 +55,7 @@ pub struct World<'a> {
     pub http: reqwest::Client,
     pub stop: CancellationToken,
     pub serving: JoinHandle<std::io::Result<()>>,
-    counted: Counted,
+    metrics: Metrics,
 }
 
 /// A world on the shared API server.
@@ -95,29 +92,34 @@ impl<'a> World<'a> {
             webhook_secret: setup.operator_wide.map(SecretString::from),
             max_body_bytes: 1024 * 1024,
         };
-        let counted = Counted::default();
-        let shared = Arc::clone(&counted);
-        let count = move |outcome, event| {
-            shared.lock().unwrap_or_else(PoisonError::into_inner).push((outcome, event));
-        };
+        let metrics = Metrics::new();
         let events = Events::new(own.clone(), MANAGER, "test");
-        let receiver = Receiver::new(own, settings, events, Box::new(count));
+        let receiver = Receiver::new(own, settings, events, metrics.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let serving = tokio::spawn(receiver.clone().serve(listener, stop.clone()));
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build()?;
         let world =
-            World { server, client, user, namespace, receiver, address, http, stop, serving, counted };
+            World { server, client, user, namespace, receiver, address, http, stop, serving, metrics };
         if !setup.without_rights {
             eventually("the receiver's lists", || async { world.receiver.is_synced().then_some(()) }).await?;
         }
         Ok(world)
     }
 
-    /// Outcome and event of every delivery so far.
-    pub fn counted(&self) -> Vec<(&'static str, &'static str)> {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Deliveries so far by outcome and event, as the metric counts them.
+    pub fn counted(&self) -> BTreeMap<(String, String), u64> {
+        let text = self.metrics.encode().unwrap_or_default();
+        let lines =
+            text.lines().filter_map(|line| line.strip_prefix("slipway_webhook_deliveries_total{outcome=\""));
+        lines
+            .filter_map(|line| {
+                let (outcome, rest) = line.split_once("\",event=\"")?;
+                let (event, count) = rest.split_once("\"} ")?;
+                Some(((outcome.to_owned(), event.to_owned()), count.parse().ok()?))
+            })
+            .collect()
     }
 
     pub fn tasks(&self) -> Api<Task> {
@@ -173,7 +175,7 @@ impl<'a> World<'a> {
             synced.full_name = Some(full_name.to_owned());
             let written =
                 status::write(&repositories, &stored, stored.status.as_ref(), &synced, "test").await?;
-            stored = written.patched().context("the status was written")?;
+            stored = patched(written)?;
         }
         let version = stored.resource_version();
         eventually("the receiver's view of the Repository", || async {
@@ -210,10 +212,9 @@ impl<'a> World<'a> {
         let mut new = task.status.clone().unwrap_or_default();
         change(&mut new);
         let written = status::write(&tasks, task, task.status.as_ref(), &new, "slipway-controller").await?;
-        let written = if let status::Written::Unchanged = written {
-            task.clone()
-        } else {
-            written.patched().context("nobody else writes")?
+        let written = match written {
+            Written::Unchanged => task.clone(),
+            written => patched(written)?,
         };
         self.settle(&written).await?;
         Ok(written)
@@ -275,6 +276,14 @@ async fn grant(client: &Client, user: &User) -> Result<()> {
         .patch(user.name(), &apply, &Patch::Apply(&binding))
         .await?;
     Ok(())
+}
+
+/// The object as it was written.
+pub fn patched<K>(written: Written<K>) -> Result<K> {
+    match written {
+        Written::Patched(object) => Ok(object),
+        Written::Unchanged | Written::Conflict => bail!("nothing was written"),
+    }
 }
 
 /// Asks until there is an answer.

@@ -5,7 +5,8 @@
 //! process's start time), `stdout`, `stderr` and `exit`. The scripts need a POSIX shell, coreutils or busybox.
 
 use crate::domain::mask::{last_lines, mask};
-use crate::e2b::{Command, Envd, Result, Signal};
+use crate::domain::task::Look;
+use crate::e2b::{Command, Envd, Result};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
@@ -36,40 +37,6 @@ pub struct GenerationSpec {
     pub env: Vec<(String, SecretString)>,
 }
 
-/// What one look at a generation saw.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Look {
-    /// No directory of this id, and one could be made: not started, or a start that has not arrived. Starting
-    /// (again) is safe: only one start gets the directory.
-    NotStarted,
-    /// No directory of this id, and none can be made; mkdir's own words.
-    DirectoryFailed {
-        message: String,
-    },
-    Running {
-        pid: u32,
-    },
-    /// No live process and no exit code. Lost only if a second look, 10 s later, says the same: between making the
-    /// directory and writing `pid` a start looks like this too.
-    PidDead {
-        tail: String,
-    },
-    /// `code` as the shell counts: 128 + n after signal n. `tail`: the last 20 lines (≤ 1 KiB) of stdout, then
-    /// stderr, secrets masked.
-    Exited {
-        code: i32,
-        tail: String,
-    },
-}
-
-/// Whether a signal reached the process group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signalled {
-    Sent,
-    /// No directory, or its process lives no more.
-    NotRunning,
-}
-
 /// Starts the command in a session of its own. Doing it twice starts it once. Success says that the sandbox took
 /// the start; what became of it a [`look`] tells.
 pub async fn start(envd: &Envd, spec: &GenerationSpec) -> Result<()> {
@@ -91,18 +58,15 @@ pub async fn look(envd: &Envd, id: &str, secrets: &[SecretString]) -> Result<Loo
         .ok_or_else(|| command.unexpected_output(&output))
 }
 
-/// Signals the whole process group of the generation.
-pub async fn signal(envd: &Envd, id: &str, signal: Signal) -> Result<Signalled> {
-    let name = match signal {
-        Signal::Term => "TERM",
-        Signal::Kill => "KILL",
-    };
+/// Sends SIGTERM or SIGKILL to the whole process group of the generation; whether there was one.
+pub async fn signal(envd: &Envd, id: &str, kill: bool) -> Result<bool> {
+    let name = if kill { "KILL" } else { "TERM" };
     let mut command = script("signalGeneration", &format!("signal={name}\n{SIGNAL}"), id);
     command.write = true;
     let output = envd.run(command.clone(), MAX_OUTPUT).await?;
     match String::from_utf8_lossy(&output.stdout).lines().next() {
-        Some("sent") => Ok(Signalled::Sent),
-        Some("not-running" | "not-started" | "failed") => Ok(Signalled::NotRunning),
+        Some("sent") => Ok(true),
+        Some("not-running" | "not-started" | "failed") => Ok(false),
         _ => Err(command.unexpected_output(&output)),
     }
 }
@@ -115,13 +79,15 @@ fn script(operation: &'static str, script: &str, id: &str) -> Command {
 
 fn parse_look(text: &str, secrets: &[&str]) -> Option<Look> {
     let (verdict, rest) = text.split_once('\n')?;
-    let tail = || last_lines(&mask(rest, secrets), TAIL_LINES, TAIL_BYTES);
     Some(match verdict.split_once(' ').unwrap_or((verdict, "")) {
         ("not-started", "") => Look::NotStarted,
-        ("failed", "") => Look::DirectoryFailed { message: last_lines(rest, 1, TAIL_BYTES) },
-        ("running", pid) => Look::Running { pid: pid.parse().ok()? },
-        ("dead", "") => Look::PidDead { tail: tail() },
-        ("exited", code) => Look::Exited { code: code.parse().ok()?, tail: tail() },
+        ("failed", "") => Look::DirectoryFailed(last_lines(rest, 1, TAIL_BYTES)),
+        ("running", pid) if pid.parse::<u32>().is_ok() => Look::Running,
+        ("dead", "") => Look::PidDead,
+        ("exited", code) => {
+            let tail = last_lines(&mask(rest, secrets), TAIL_LINES, TAIL_BYTES);
+            Look::Exited { code: code.parse().ok()?, tail }
+        }
         _ => return None,
     })
 }
@@ -133,12 +99,10 @@ mod tests {
     #[test]
     fn reads_every_verdict() {
         assert_eq!(parse_look("not-started\n", &[]), Some(Look::NotStarted));
-        assert_eq!(parse_look("running 17\n", &[]), Some(Look::Running { pid: 17 }));
+        assert_eq!(parse_look("running 17\n", &[]), Some(Look::Running));
         assert_eq!(
             parse_look("failed\nmkdir: cannot create directory: Read-only file system", &[]),
-            Some(Look::DirectoryFailed {
-                message: "mkdir: cannot create directory: Read-only file system".into()
-            })
+            Some(Look::DirectoryFailed("mkdir: cannot create directory: Read-only file system".into()))
         );
         assert_eq!(
             parse_look("exited 3\nout\nkey=hunter2\n", &["hunter2"]),
@@ -151,8 +115,8 @@ mod tests {
 
     #[test]
     fn masks_before_it_cuts() {
-        let long = format!("dead\n{}secret-value{}", "x".repeat(2000), "y".repeat(1022));
-        let Some(Look::PidDead { tail }) = parse_look(&long, &["secret-value"]) else { panic!("a dead one") };
+        let long = format!("exited 1\n{}secret-value{}", "x".repeat(2000), "y".repeat(1022));
+        let Some(Look::Exited { tail, .. }) = parse_look(&long, &["secret-value"]) else { panic!("its end") };
         assert_eq!(tail, format!("**{}", "y".repeat(1022)), "a secret on the cut shows no part of itself");
     }
 }

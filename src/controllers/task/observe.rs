@@ -76,7 +76,7 @@ impl TaskController {
         let look = generate::look(&envd, id, &self.secrets_of(task).await?).await?;
         let mut memory = self.memory();
         match &look {
-            generate::Look::PidDead { .. } => {
+            Look::PidDead => {
                 // Tasks may go while their process looks dead: nobody takes their entries away.
                 memory.dead.retain(|_, since| now.duration_since(*since) < FORGET);
                 memory.dead.entry(id.to_owned()).or_insert(now);
@@ -85,13 +85,7 @@ impl TaskController {
                 memory.dead.remove(id);
             }
         }
-        Ok(Seen::Generation(match look {
-            generate::Look::NotStarted => Look::NotStarted,
-            generate::Look::DirectoryFailed { message } => Look::DirectoryFailed(message),
-            generate::Look::Running { .. } => Look::Running,
-            generate::Look::PidDead { .. } => Look::PidDead,
-            generate::Look::Exited { code, tail } => Look::Exited { code, tail },
-        }))
+        Ok(Seen::Generation(look))
     }
 
     /// Files, tree and commit: content-addressed, so that doing it again gives the same.

@@ -15,7 +15,6 @@ use crate::{
         git, need,
         task::{Outcome, Step, followed, pull_request_text},
     },
-    e2b::Signal,
     github::{self, CreatedPull, CreatedRef, Merged, NewPull},
 };
 use kube::{
@@ -131,7 +130,7 @@ impl TaskController {
     async fn signal(&self, task: &Task, id: &str, kill: bool) -> Result<Outcome, Failure> {
         let sandbox = task.status.as_ref().and_then(|status| status.sandbox_id.clone()).unwrap_or_default();
         let envd = self.envd(task, &sandbox).await?;
-        generate::signal(&envd, id, if kill { Signal::Kill } else { Signal::Term }).await?;
+        generate::signal(&envd, id, kill).await?;
         Ok(Outcome::Done)
     }
 

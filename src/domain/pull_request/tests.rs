@@ -83,6 +83,15 @@ fn done(at: i64) -> (State, Column, BuildStatus, Option<i64>) {
     (State::Done, Column::Done, BuildStatus::Ready, Some(at))
 }
 
+fn transition(
+    stored: &TaskStatus,
+    observed: &ObservedPullRequest,
+    source: Source,
+    now: Timestamp,
+) -> Option<Change> {
+    Stored::of(stored).transition(observed, source, now)
+}
+
 #[test]
 fn every_row_from_every_row() {
     use PullRequestState::{Closed, Merged, Open};

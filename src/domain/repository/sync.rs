@@ -3,7 +3,7 @@
 
 use crate::{
     api::{State, Task, TaskStatus},
-    domain::pull_request::{ObservedPullRequest, Source, transition},
+    domain::pull_request::{ObservedPullRequest, Source, Stored},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -61,7 +61,7 @@ pub fn moves<T: Borrow<Task>>(tasks: &[T], listed: &[Listed], now: Timestamp) ->
 /// The status of the Task once `listed` is known; `None` when that changes nothing.
 pub fn apply(task: &Task, listed: &Listed, now: Timestamp) -> Option<TaskStatus> {
     let status = task.status.as_ref().filter(|status| is_its(status, listed))?;
-    let change = transition(status, &listed.pull, Source::Sync, now)?;
+    let change = Stored::of(status).transition(&listed.pull, Source::Sync, now)?;
     let mut status = status.clone();
     change.apply(&mut status);
     Some(status)

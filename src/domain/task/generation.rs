@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Between SIGTERM and SIGKILL, and between the two looks that make a dead process lost.
-const GRACE: SignedDuration = SignedDuration::from_secs(10);
+pub(super) const GRACE: SignedDuration = SignedDuration::from_secs(10);
 
 /// The round's first sight of the sandbox, or a new attempt after the sandbox was lost.
 pub(super) fn start(

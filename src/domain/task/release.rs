@@ -2,7 +2,8 @@
 //! The finalizer is on the object only while there is something to undo.
 
 use super::{
-    Context, DeleteBranch, Look, Looking, Plan, Seen, SeenPull, Step, board::Draft, decide::again, round,
+    Context, DeleteBranch, Look, Looking, Plan, Seen, SeenPull, Step, board::Draft, decide::again,
+    generation::GRACE, round,
 };
 use crate::{
     api::{PullRequestState, Task, TaskStatus, conditions::reason},
@@ -17,8 +18,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// How long GitHub or E2B may fail before the Task goes anyway.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
-/// Between SIGTERM and SIGKILL.
-const GRACE: SignedDuration = SignedDuration::from_secs(10);
 
 /// The next thing to undo.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use crate::{
     api::PullRequestState,
     domain::{
         failure::Class,
-        pull_request::{ObservedPullRequest, Source, transition},
+        pull_request::{ObservedPullRequest, Source, Stored},
     },
 };
 use jiff::Timestamp;
@@ -129,7 +129,7 @@ impl World {
 
     pub(super) fn tell(&mut self, observed: &ObservedPullRequest, source: Source) {
         let mut status = self.status();
-        if let Some(change) = transition(&status, observed, source, self.now) {
+        if let Some(change) = Stored::of(&status).transition(observed, source, self.now) {
             change.apply(&mut status);
             self.task.status = Some(status);
         }
