@@ -36,7 +36,13 @@ use kube::{
 };
 use related::Related;
 use serde::de::DeserializeOwned;
-use std::{convert::Infallible, fmt::Debug, hash::Hash, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt::Debug,
+    hash::Hash,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::sync::watch as flag;
 use tokio_util::sync::CancellationToken;
 
@@ -157,7 +163,7 @@ fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps)
         stores: stores.clone(),
         spool,
         caps,
-        memory: Arc::default(),
+        memory: Mutex::default(),
     }
 }
 

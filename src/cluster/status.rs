@@ -40,8 +40,7 @@ where
     let old = old.map(serde_json::to_value).transpose()?.unwrap_or_else(|| json!({}));
     let Some(patch) = diff(&old, &serde_json::to_value(new)?) else { return Ok(Written::Unchanged) };
     let body = json!({ "metadata": { "resourceVersion": seen.resource_version() }, "status": patch });
-    let patched = api.patch_status(&seen.name_any(), &params(manager), &Patch::Merge(body)).await;
-    settle(patched, &seen.name_any())
+    settle(api.patch_status(&seen.name_any(), &params(manager), &Patch::Merge(body)).await, &seen.name_any())
 }
 
 /// Writes the difference between two specs of `seen` in the same way.

@@ -207,11 +207,7 @@ impl<R: Reconciler> Shell<R> {
         let mut seen = object;
         let mut changed = plan.step.is_some();
         if plan.finalizer && !deleting {
-            seen =
-                self.settle(seen, |api, seen| async move {
-                    finalizer::add(&api, &seen, R::FINALIZER, MANAGER).await
-                })
-                .await?;
+            seen = self.finalizer(seen, true).await?;
         }
         let mut stored = read.clone();
         if let Some(step) = plan.step.take() {
@@ -230,10 +226,7 @@ impl<R: Reconciler> Shell<R> {
             plan = self.reconciler.record(&seen, plan, outcome, whole_seconds(Timestamp::now()));
         }
         if deleting && !plan.finalizer {
-            self.settle(seen.clone(), |api, seen| async move {
-                finalizer::remove(&api, &seen, R::FINALIZER, MANAGER).await
-            })
-            .await?;
+            self.finalizer(seen.clone(), false).await?;
             self.publish(&seen, read.as_ref(), &plan.status, &plan.notes).await;
             self.forget(&seen);
             return Ok(Passed { next: Next::AwaitChange, changed: true });
@@ -242,11 +235,7 @@ impl<R: Reconciler> Shell<R> {
         (seen, _) = self.write(seen, stored, &plan.status).await?;
         changed |= before != seen.resource_version();
         if !plan.finalizer {
-            seen = self
-                .settle(seen, |api, seen| async move {
-                    finalizer::remove(&api, &seen, R::FINALIZER, MANAGER).await
-                })
-                .await?;
+            seen = self.finalizer(seen, false).await?;
         }
         self.publish(&seen, read.as_ref(), &plan.status, &plan.notes).await;
         Ok(Passed { next: plan.next, changed })
@@ -275,6 +264,18 @@ impl<R: Reconciler> Shell<R> {
             })
             .await?;
         Ok((seen, Some(wanted.clone())))
+    }
+
+    /// Puts our finalizer on, or takes it off.
+    async fn finalizer(&self, seen: R::Kind, wanted: bool) -> Result<R::Kind, Cut> {
+        self.settle(seen, |api, seen| async move {
+            if wanted {
+                finalizer::add(&api, &seen, R::FINALIZER, MANAGER).await
+            } else {
+                finalizer::remove(&api, &seen, R::FINALIZER, MANAGER).await
+            }
+        })
+        .await
     }
 
     /// Makes one write and remembers its version.

@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-pub use crate::api::PullRequestState;
+pub use crate::api::{MergeMethod, PullRequestState};
 
 use crate::api::{
     BuildStatus, Column, PullRequest, State, TaskStatus, bounds, common::whole_seconds, conditions as names,

@@ -3,11 +3,13 @@
 
 use super::endpoints::join;
 use super::http::{Api, Call, Reply};
-use super::wire::{WireDetail, WireListed, WireSandbox};
+use super::wire::{WireDetail, WireSandbox, WireSeen};
 use super::{Access, E2b, Envd, Error, Result};
-use crate::domain::mask::mask;
+use crate::domain::{
+    mask::mask,
+    sandbox::{PauseEnd, Seen},
+};
 use http::{HeaderValue, Method, StatusCode};
-use jiff::Timestamp;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -38,42 +40,11 @@ pub struct CreateRequest {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// The two states E2B shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Running,
-    Paused,
-}
-
-/// One sandbox as GET shows it; looking changes neither its state nor its time.
+/// One sandbox as GET shows it, and how to get to it; looking changes neither its state nor its time.
 #[derive(Debug, Clone)]
 pub struct Detail {
     pub access: Access,
-    pub state: State,
-    pub started_at: Timestamp,
-    /// When it ends; of a paused one: when it was paused.
-    pub end_at: Timestamp,
-    pub metadata: BTreeMap<String, String>,
-}
-
-/// One sandbox of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    pub sandbox_id: String,
-    pub state: State,
-    pub started_at: Timestamp,
-    pub end_at: Timestamp,
-    pub metadata: BTreeMap<String, String>,
-}
-
-/// How a pause ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pause {
-    Paused,
-    /// 409: paused already, or in a state that can't be paused now. A look tells which.
-    AlreadyPaused,
-    /// 404.
-    Gone,
+    pub seen: Seen,
 }
 
 impl Account {
@@ -121,9 +92,9 @@ impl Account {
 
     /// All running and paused sandboxes whose metadata has every given pair, all pages. An empty list is no proof
     /// of absence: a sandbox that is being snapshotted is missing from it.
-    pub async fn list(&self, metadata: &BTreeMap<String, String>) -> Result<Vec<Listed>> {
+    pub async fn list(&self, metadata: &BTreeMap<String, String>) -> Result<Vec<Seen>> {
         let call = lifecycle("listSandboxes", false);
-        let mut all: Vec<Listed> = Vec::new();
+        let mut all: Vec<Seen> = Vec::new();
         let mut token: Option<String> = None;
         loop {
             let url = self.list_url(metadata, token.as_deref());
@@ -131,7 +102,7 @@ impl Account {
             if reply.status != StatusCode::OK {
                 return Err(self.refused(call, &reply));
             }
-            all.extend(decode::<Vec<WireListed>>(call, &reply)?.into_iter().map(Listed::from));
+            all.extend(decode::<Vec<WireSeen>>(call, &reply)?.into_iter().map(Seen::from));
             let next = reply.headers.get("x-next-token").and_then(|v| v.to_str().ok()).map(str::to_owned);
             match next.filter(|t| !t.is_empty()) {
                 None => return Ok(all),
@@ -174,14 +145,14 @@ impl Account {
     }
 
     /// `POST /sandboxes/{id}/pause`.
-    pub async fn pause(&self, id: &str) -> Result<Pause> {
+    pub async fn pause(&self, id: &str) -> Result<PauseEnd> {
         let call = lifecycle("pauseSandbox", true);
         let url = self.sandbox_url(call, id, &["pause"])?;
         let reply = self.exchange(call, self.request(Method::POST, &url), Some(json!({}))).await?;
         match reply.status {
-            status if status.is_success() => Ok(Pause::Paused),
-            StatusCode::CONFLICT => Ok(Pause::AlreadyPaused),
-            _ => self.gone_or_error(call, &reply).map(|()| Pause::Gone),
+            status if status.is_success() => Ok(PauseEnd::Paused),
+            StatusCode::CONFLICT => Ok(PauseEnd::Unclear),
+            _ => self.gone_or_error(call, &reply).map(|()| PauseEnd::Gone),
         }
     }
 

@@ -15,7 +15,7 @@ pub use body::Chunks;
 pub use endpoints::{EndpointError, Endpoints};
 pub use envd::Envd;
 pub use error::{Error, reason};
-pub use lifecycle::{Account, CreateRequest, Detail, Listed, Pause, State};
+pub use lifecycle::{Account, CreateRequest, Detail};
 pub use process::{Command, Event, Output, Process};
 
 use crate::telemetry::HttpService;

@@ -1,7 +1,8 @@
 //! The bodies of both APIs as they travel; shapes as recorded from the official SDKs and a real envd.
 //! Turned into the types of `e2b::lifecycle`, `e2b::envd` and `e2b::process` there.
 
-use super::{Access, Detail, Listed, State};
+use super::{Access, Detail};
+use crate::domain::sandbox::{Life, Seen};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -64,9 +65,12 @@ enum WireState {
     Paused,
 }
 
+/// One sandbox of a list.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct WireLife {
+pub(super) struct WireSeen {
+    #[serde(rename = "sandboxID")]
+    sandbox_id: String,
     state: WireState,
     started_at: Timestamp,
     end_at: Timestamp,
@@ -74,52 +78,37 @@ struct WireLife {
     metadata: Option<BTreeMap<String, String>>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct WireDetail {
-    #[serde(flatten)]
-    sandbox: WireSandbox,
-    #[serde(flatten)]
-    life: WireLife,
-}
-
-#[derive(Deserialize)]
-pub(super) struct WireListed {
-    #[serde(rename = "sandboxID")]
-    sandbox_id: String,
-    #[serde(flatten)]
-    life: WireLife,
-}
-
-impl From<WireState> for State {
-    fn from(wire: WireState) -> Self {
-        match wire {
-            WireState::Running => Self::Running,
-            WireState::Paused => Self::Paused,
+impl From<WireSeen> for Seen {
+    fn from(wire: WireSeen) -> Self {
+        Self {
+            id: wire.sandbox_id,
+            life: match wire.state {
+                WireState::Running => Life::Running,
+                WireState::Paused => Life::Paused,
+            },
+            started_at: wire.started_at,
+            end_at: wire.end_at,
+            metadata: wire.metadata.unwrap_or_default(),
         }
     }
+}
+
+/// A single one: the same, with how to get to it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WireDetail {
+    #[serde(default)]
+    envd_access_token: Option<String>,
+    #[serde(default)]
+    domain: Option<String>,
+    #[serde(flatten)]
+    seen: WireSeen,
 }
 
 impl From<WireDetail> for Detail {
-    fn from(WireDetail { sandbox, life }: WireDetail) -> Self {
-        Self {
-            access: sandbox.into(),
-            state: life.state.into(),
-            started_at: life.started_at,
-            end_at: life.end_at,
-            metadata: life.metadata.unwrap_or_default(),
-        }
-    }
-}
-
-impl From<WireListed> for Listed {
-    fn from(WireListed { sandbox_id, life }: WireListed) -> Self {
-        Self {
-            sandbox_id,
-            state: life.state.into(),
-            started_at: life.started_at,
-            end_at: life.end_at,
-            metadata: life.metadata.unwrap_or_default(),
-        }
+    fn from(WireDetail { envd_access_token, domain, seen }: WireDetail) -> Self {
+        let sandbox_id = seen.sandbox_id.clone();
+        Self { access: WireSandbox { sandbox_id, envd_access_token, domain }.into(), seen: seen.into() }
     }
 }
 

@@ -77,10 +77,6 @@ impl<'a> Call<'a> {
     pub(super) fn etag(self, etag: Option<String>) -> Self {
         Self { etag, ..self }
     }
-
-    pub(super) fn writes(&self) -> bool {
-        !matches!(self.method, Method::GET | Method::HEAD)
-    }
 }
 
 /// What a call came to, when it did not fail.

@@ -135,7 +135,7 @@ impl Client {
     /// One call. A limit in force or a turn that is too far off is refused here, unsent and unlogged.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, Error> {
         self.check_limit(call.operation)?;
-        let _turn = if call.writes() {
+        let _turn = if call.operation.writes() {
             let turn =
                 self.credential.turn().await.map_err(|until| waiting_for_turn(call.operation, until))?;
             // The write before this one may have met the limit.
@@ -201,7 +201,7 @@ impl Client {
             .extension(CallMeta {
                 operation: operation.name(),
                 deadline: operation.deadline(),
-                write: call.writes(),
+                write: call.operation.writes(),
             });
         if let Some(etag) = &call.etag {
             request = request.header(header::IF_NONE_MATCH, etag);

@@ -8,6 +8,7 @@ use super::{
     operation::Operation,
     repositories::RepositoryName,
 };
+use crate::domain::git::BaseEntry;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,30 +29,10 @@ pub struct Tree {
     /// The id the tree was asked for or its own: good as `base_tree`.
     pub sha: String,
     #[serde(rename = "tree")]
-    pub entries: Vec<TreeItem>,
+    pub entries: Vec<BaseEntry>,
     /// GitHub left entries out (more than 100,000 or 7 MB): walk it directory by directory.
     #[serde(default)]
     pub truncated: bool,
-}
-
-/// One entry of a listed tree.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct TreeItem {
-    pub path: String,
-    /// Octal, six digits: `100644`, `040000`.
-    pub mode: String,
-    #[serde(rename = "type")]
-    pub kind: TreeItemKind,
-    pub sha: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TreeItemKind {
-    Blob,
-    Tree,
-    /// A submodule.
-    Commit,
 }
 
 /// One change of a tree that is created on top of another.

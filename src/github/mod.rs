@@ -16,10 +16,6 @@ mod repositories;
 pub use classify::{OBJECT_MISSING, REPOSITORY_EMPTY, REPOSITORY_MOVED};
 pub use client::{Client, GitHub, WAITING_FOR_WRITE_SLOT};
 pub use error::Error;
-pub use git::{
-    Author, Commit, CreatedRef, NewCommit, Tree, TreeContent, TreeEntry, TreeItem, TreeItemKind, UpdatedRef,
-};
-pub use pulls::{
-    CreatedPull, MergeMethod, Merged, NewPull, Pull, PullHead, PullState, PullsPage, UpdatedPulls,
-};
+pub use git::{Author, Commit, CreatedRef, NewCommit, Tree, TreeContent, TreeEntry, UpdatedRef};
+pub use pulls::{CreatedPull, Merged, NewPull, Pull, PullHead, PullState, PullsPage, UpdatedPulls};
 pub use repositories::{CreateRepository, Repository, RepositoryName};

@@ -28,33 +28,44 @@ pub(super) enum Operation {
     MergePull,
 }
 
+/// What a call does, and so what a 404 means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Asks whether something is there.
+    Look,
+    /// Reads what should be there.
+    Read,
+    Write,
+}
+
 const SHORT: Duration = Duration::from_secs(30);
 const LONG: Duration = Duration::from_mins(2);
 
 impl Operation {
-    /// Stable name, deadline of the whole call, and the right it needs in GitHub's words (fine-grained tokens).
-    fn row(self) -> (&'static str, Duration, &'static str) {
+    /// Stable name, deadline of the whole call, the right it needs in GitHub's words (fine-grained tokens), and its kind.
+    fn row(self) -> (&'static str, Duration, &'static str, Kind) {
+        use Kind::{Look, Read, Write};
         match self {
-            Self::GetUser => ("getUser", SHORT, "Metadata: read"),
-            Self::GetRepository => ("getRepository", SHORT, "Metadata: read"),
-            Self::CreateRepository => ("createRepository", SHORT, "Administration: write"),
-            Self::GetRef => ("getBranch", SHORT, "Contents: read"),
-            Self::MatchingRefs => ("listBranches", SHORT, "Contents: read"),
-            Self::GetCommit => ("getCommit", SHORT, "Contents: read"),
-            Self::Compare => ("compareCommits", SHORT, "Contents: read"),
-            Self::GetTree => ("getTree", LONG, "Contents: read"),
-            Self::BlobExists => ("getBlob", SHORT, "Contents: read"),
-            Self::CreateBlob => ("createBlob", LONG, "Contents: write"),
-            Self::CreateTree => ("createTree", LONG, "Contents: write"),
-            Self::CreateCommit => ("createCommit", SHORT, "Contents: write"),
-            Self::CreateRef => ("createBranch", SHORT, "Contents: write"),
-            Self::UpdateRef => ("updateBranch", SHORT, "Contents: write"),
-            Self::DeleteRef => ("deleteBranch", SHORT, "Contents: write"),
-            Self::ListPulls => ("listPullRequests", SHORT, "Pull requests: read"),
-            Self::SyncPulls => ("syncPullRequests", SHORT, "Pull requests: read"),
-            Self::GetPull => ("getPullRequest", SHORT, "Pull requests: read"),
-            Self::CreatePull => ("createPullRequest", SHORT, "Pull requests: write"),
-            Self::MergePull => ("mergePullRequest", SHORT, "Contents: write and Pull requests: write"),
+            Self::GetUser => ("getUser", SHORT, "Metadata: read", Read),
+            Self::GetRepository => ("getRepository", SHORT, "Metadata: read", Look),
+            Self::CreateRepository => ("createRepository", SHORT, "Administration: write", Write),
+            Self::GetRef => ("getBranch", SHORT, "Contents: read", Look),
+            Self::MatchingRefs => ("listBranches", SHORT, "Contents: read", Read),
+            Self::GetCommit => ("getCommit", SHORT, "Contents: read", Look),
+            Self::Compare => ("compareCommits", SHORT, "Contents: read", Look),
+            Self::GetTree => ("getTree", LONG, "Contents: read", Read),
+            Self::BlobExists => ("getBlob", SHORT, "Contents: read", Look),
+            Self::CreateBlob => ("createBlob", LONG, "Contents: write", Write),
+            Self::CreateTree => ("createTree", LONG, "Contents: write", Write),
+            Self::CreateCommit => ("createCommit", SHORT, "Contents: write", Write),
+            Self::CreateRef => ("createBranch", SHORT, "Contents: write", Write),
+            Self::UpdateRef => ("updateBranch", SHORT, "Contents: write", Write),
+            Self::DeleteRef => ("deleteBranch", SHORT, "Contents: write", Write),
+            Self::ListPulls => ("listPullRequests", SHORT, "Pull requests: read", Read),
+            Self::SyncPulls => ("syncPullRequests", SHORT, "Pull requests: read", Read),
+            Self::GetPull => ("getPullRequest", SHORT, "Pull requests: read", Look),
+            Self::CreatePull => ("createPullRequest", SHORT, "Pull requests: write", Write),
+            Self::MergePull => ("mergePullRequest", SHORT, "Contents: write and Pull requests: write", Write),
         }
     }
 
@@ -72,30 +83,10 @@ impl Operation {
 
     /// Whether a 404 answers the question that was asked.
     pub(super) fn looks_up(self) -> bool {
-        matches!(
-            self,
-            Self::GetRepository
-                | Self::GetRef
-                | Self::GetCommit
-                | Self::Compare
-                | Self::BlobExists
-                | Self::GetPull
-        )
+        self.row().3 == Kind::Look
     }
 
     pub(super) fn writes(self) -> bool {
-        use Operation as O;
-        matches!(
-            self,
-            O::CreateRepository
-                | O::CreateBlob
-                | O::CreateTree
-                | O::CreateCommit
-                | O::CreateRef
-                | O::UpdateRef
-                | O::DeleteRef
-                | O::CreatePull
-                | O::MergePull
-        )
+        self.row().3 == Kind::Write
     }
 }

@@ -8,6 +8,7 @@ use super::{
     operation::Operation,
     repositories::RepositoryName,
 };
+use crate::domain::pull_request::MergeMethod;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -119,15 +120,6 @@ pub enum CreatedPull {
     Created(Box<Pull>),
     /// There is an open one for this head and base: list it.
     AlreadyExists,
-}
-
-/// GitHub's three ways to merge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MergeMethod {
-    Merge,
-    Squash,
-    Rebase,
 }
 
 /// What became of a merge.

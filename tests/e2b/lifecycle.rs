@@ -1,8 +1,11 @@
 //! The lifecycle API: every answer the controllers tell apart.
 
 use crate::support::{API_KEY, World, e2b, key, request, standby};
-use slipway::domain::failure::Class;
-use slipway::e2b::{Error, Pause, State, reason};
+use slipway::domain::{
+    failure::Class,
+    sandbox::{Life, PauseEnd},
+};
+use slipway::e2b::{Error, reason};
 use slipway_simulator::core::{Action, Rule, When};
 use slipway_simulator::e2b::{Refusal, TEAM, Team};
 use std::collections::BTreeMap;
@@ -24,17 +27,17 @@ async fn a_life_from_create_to_kill() {
     assert!(created.token.is_some(), "v2 sandboxes are always secured");
 
     let detail = account.get(id).await.unwrap().unwrap();
-    assert_eq!((detail.state, &detail.metadata), (State::Running, &request.metadata));
-    let life = detail.end_at.duration_since(detail.started_at).as_secs();
+    assert_eq!((detail.seen.life, &detail.seen.metadata), (Life::Running, &request.metadata));
+    let life = detail.seen.end_at.duration_since(detail.seen.started_at).as_secs();
     assert!((298..=302).contains(&life), "{life} s");
 
     assert!(account.set_timeout(id, 900).await.unwrap());
     let renewed = account.get(id).await.unwrap().unwrap();
-    assert!(renewed.end_at > detail.end_at);
+    assert!(renewed.seen.end_at > detail.seen.end_at);
 
-    assert_eq!(account.pause(id).await.unwrap(), Pause::Paused);
-    assert_eq!(account.pause(id).await.unwrap(), Pause::AlreadyPaused);
-    assert_eq!(account.get(id).await.unwrap().unwrap().state, State::Paused);
+    assert_eq!(account.pause(id).await.unwrap(), PauseEnd::Paused);
+    assert_eq!(account.pause(id).await.unwrap(), PauseEnd::Unclear);
+    assert_eq!(account.get(id).await.unwrap().unwrap().seen.life, Life::Paused);
     assert!(!account.set_timeout(id, 900).await.unwrap(), "a paused one has no time to set");
 
     assert!(account.connect(id, 600).await.unwrap().unwrap());
@@ -44,7 +47,7 @@ async fn a_life_from_create_to_kill() {
     assert!(!account.kill(id).await.unwrap());
     assert!(account.get(id).await.unwrap().is_none());
     assert!(account.connect(id, 600).await.unwrap().is_none());
-    assert_eq!(account.pause(id).await.unwrap(), Pause::Gone);
+    assert_eq!(account.pause(id).await.unwrap(), PauseEnd::Gone);
 }
 
 #[tokio::test]
@@ -77,7 +80,7 @@ async fn lists_by_metadata_over_all_pages() {
 
     let found = world.account.list(&odd.metadata).await.unwrap();
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].sandbox_id.as_str(), found[0].state), (created.sandbox_id.as_str(), State::Paused));
+    assert_eq!((found[0].id.as_str(), found[0].life), (created.sandbox_id.as_str(), Life::Paused));
     assert_eq!(found[0].metadata, odd.metadata);
 
     let token = "bmV4dA==";
@@ -172,7 +175,7 @@ async fn a_lost_answer_is_not_an_answer() {
     assert_eq!(world.sim.e2b.counters().creates, 1);
     let calls = world.sim.calls.all();
     assert!(calls.iter().all(|call| call.idempotency_key.as_deref() == Some(key.as_str())));
-    assert_eq!(world.account.list(&request.metadata).await.unwrap()[0].sandbox_id, created.sandbox_id);
+    assert_eq!(world.account.list(&request.metadata).await.unwrap()[0].id, created.sandbox_id);
 
     let nobody = e2b("http://127.0.0.1:9", "http://127.0.0.1:9").account(API_KEY.into());
     let error = nobody.create(&request, &key).await.unwrap_err();

@@ -1,9 +1,9 @@
 //! Files out of a real sandbox: every kind and name survives, every bound holds, nothing partial stays.
 
 use crate::support::{Sandbox, World};
-use slipway::controllers::task::files::{Caps, Collected, FilesError, Source, Spool, collect};
-use slipway::domain::failure::Class;
-use slipway::domain::files::Mode;
+use slipway::api::Source;
+use slipway::controllers::task::files::{Caps, Collected, FilesError, Spool, collect};
+use slipway::domain::{failure::Class, files::Mode};
 use slipway_simulator::core::{Action, Rule, When};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -18,7 +18,7 @@ const START: &str = "POST /process.Process/Start";
 const ROOM: u64 = 64 << 20;
 
 fn source() -> Source {
-    Source { path: PATH.to_owned(), include: Vec::new(), exclude: Vec::new(), include_ignored: false }
+    Source { path: PATH.to_owned(), ..Source::default() }
 }
 
 fn caps() -> Caps {

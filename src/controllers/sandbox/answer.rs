@@ -5,9 +5,9 @@ use crate::{
     api::{CreateAnswer, conditions::reason as ours},
     domain::{
         failure::{Class, Failure, operation},
-        sandbox::{Ended, Life, PauseEnd, Seen, Step},
+        sandbox::{Ended, Step},
     },
-    e2b::{Detail, Error, Listed, Pause, State, reason},
+    e2b::{Error, reason},
 };
 
 /// A failed call. A refused key has one reason, whatever API it is for.
@@ -57,48 +57,5 @@ pub(super) fn without_key(step: &Step) -> Ended {
         Step::Renew { .. } => Ended::Renewed(Err(failure)),
         Step::Kill { id } => Ended::Killed { id: id.clone(), result: Err(failure) },
         Step::Pause { id } => Ended::Paused { id: id.clone(), result: Err(failure) },
-    }
-}
-
-impl From<Pause> for PauseEnd {
-    fn from(pause: Pause) -> Self {
-        match pause {
-            Pause::Paused => Self::Paused,
-            Pause::AlreadyPaused => Self::Unclear,
-            Pause::Gone => Self::Gone,
-        }
-    }
-}
-
-impl From<State> for Life {
-    fn from(state: State) -> Self {
-        match state {
-            State::Running => Self::Running,
-            State::Paused => Self::Paused,
-        }
-    }
-}
-
-impl From<Detail> for Seen {
-    fn from(detail: Detail) -> Self {
-        Self {
-            id: detail.access.sandbox_id,
-            life: detail.state.into(),
-            started_at: detail.started_at,
-            end_at: detail.end_at,
-            metadata: detail.metadata,
-        }
-    }
-}
-
-impl From<Listed> for Seen {
-    fn from(listed: Listed) -> Self {
-        Self {
-            id: listed.sandbox_id,
-            life: listed.state.into(),
-            started_at: listed.started_at,
-            end_at: listed.end_at,
-            metadata: listed.metadata,
-        }
     }
 }

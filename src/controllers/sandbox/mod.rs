@@ -12,7 +12,7 @@ use crate::{
     cluster::Secrets,
     domain::{
         need,
-        sandbox::{self, Asked, Looking, Observed, Outcome, Read, Seen, Step},
+        sandbox::{self, Asked, Looking, Observed, Outcome, Read, Step},
     },
     e2b::{Account, E2b},
     telemetry,
@@ -83,7 +83,7 @@ impl SandboxController {
             Read::Get => {
                 let id = object.status.as_ref().and_then(|status| status.sandbox_id.as_deref());
                 let look = account.get(id.unwrap_or_default()).await;
-                let look = look.map(|detail| detail.map(Seen::from)).map_err(answer::failure);
+                let look = look.map(|detail| detail.map(|detail| detail.seen)).map_err(answer::failure);
                 self.memory.looked(&uid, now);
                 match &look {
                     Ok(Some(_)) => self.memory.worked(&uid, account),
@@ -95,8 +95,7 @@ impl SandboxController {
             Read::List => {
                 let marks = sandbox::own_marks(object, &self.installation);
                 let listed = account.list(&marks).await;
-                let listed =
-                    listed.map(|all| all.into_iter().map(Seen::from).collect()).map_err(answer::failure);
+                let listed = listed.map_err(answer::failure);
                 if let Err(failure) = &listed {
                     self.memory.failed(&uid, account, failure.class);
                 }

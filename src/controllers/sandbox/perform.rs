@@ -4,7 +4,7 @@
 use super::{SandboxController, answer, memory::Prepared};
 use crate::{
     api::{OnTimeout, Sandbox},
-    domain::sandbox::{self, Ended, PauseEnd, Seen, Step},
+    domain::sandbox::{self, Ended, Seen, Step},
     e2b::{Account, CreateRequest, Error},
 };
 
@@ -36,7 +36,7 @@ impl SandboxController {
                 Ended::Killed { id: id.clone(), result }
             }
             Step::Pause { id } => {
-                let result = account.pause(id).await.map(PauseEnd::from).map_err(answer::failure);
+                let result = account.pause(id).await.map_err(answer::failure);
                 Ended::Paused { id: id.clone(), result }
             }
         }
@@ -46,5 +46,5 @@ impl SandboxController {
 /// The time-out's own 404 is a paused sandbox's too: the look tells.
 async fn renew(account: &Account, id: &str, seconds: u32) -> Result<Option<Seen>, Error> {
     account.set_timeout(id, seconds).await?;
-    Ok(account.get(id).await?.map(Seen::from))
+    Ok(account.get(id).await?.map(|detail| detail.seen))
 }

@@ -10,7 +10,7 @@ mod spool;
 
 pub use spool::{Reservation, Spool, SpoolError};
 
-use crate::api::conditions::reason;
+use crate::api::{Source, conditions::reason};
 use crate::domain::failure::{Class, Failure};
 use crate::domain::files::Snapshot;
 use crate::domain::selection::{PatternError, Selection, parent};
@@ -29,18 +29,6 @@ const IGNORE_FILES_AT_ONCE: usize = 8;
 
 /// Names in the arguments of one command (bytes): Linux allows 2 MiB with the environment, 128 KiB each.
 const BATCH_NAMES: usize = 64 << 10;
-
-/// Which files are the result (`spec.source`).
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// Absolute.
-    pub path: String,
-    /// gitignore patterns relative to `path`; empty: everything.
-    pub include: Vec<String>,
-    pub exclude: Vec<String>,
-    /// `.gitignore` files below `path` are not honoured.
-    pub include_ignored: bool,
-}
 
 /// The bounds of one transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

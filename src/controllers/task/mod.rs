@@ -25,7 +25,7 @@ use kube::{Client, runtime::reflector::Store};
 use secrecy::SecretString;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -52,7 +52,7 @@ pub struct TaskController {
     pub stores: Stores,
     pub spool: Spool,
     pub caps: Caps,
-    pub memory: Arc<Mutex<Memory>>,
+    pub memory: Mutex<Memory>,
 }
 
 /// What only this process knows; all of it can be found again.

@@ -4,7 +4,7 @@
 use super::{
     TaskController,
     commit::{self, Prepared},
-    files::{self, Collected, FilesError, Source},
+    files::{self, Collected, FilesError},
     generate,
     reach::{author, commit_message, seen_pull},
 };
@@ -134,13 +134,7 @@ impl TaskController {
     async fn collect(&self, task: &Task, context: &Context, id: &str) -> Result<Collected, FilesError> {
         let sandbox = context.sandbox.as_ref().and_then(|sandbox| sandbox.id.clone()).unwrap_or_default();
         let envd = self.envd(task, &sandbox).await.map_err(FilesError::Unreached)?;
-        let source = Source {
-            path: task.spec.source.path.clone(),
-            include: task.spec.source.include.clone(),
-            exclude: task.spec.source.exclude.clone(),
-            include_ignored: task.spec.source.include_ignored,
-        };
-        files::collect(&envd, &source, self.caps, &self.spool, id).await
+        files::collect(&envd, &task.spec.source, self.caps, &self.spool, id).await
     }
 
     /// The spool's disk may block: its calls run beside the reconciles.

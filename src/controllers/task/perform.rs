@@ -15,7 +15,7 @@ use crate::{
         git, need,
         task::{Outcome, Step, followed, pull_request_text},
     },
-    github::{self, CreatedPull, CreatedRef, Merged, NewPull},
+    github::{CreatedPull, CreatedRef, Merged, NewPull},
 };
 use kube::{
     Api, Resource, ResourceExt,
@@ -189,11 +189,6 @@ impl TaskController {
         method: MergeMethod,
     ) -> Result<Outcome, Failure> {
         let at = self.at_github(task).await?;
-        let method = match method {
-            MergeMethod::Merge => github::MergeMethod::Merge,
-            MergeMethod::Squash => github::MergeMethod::Squash,
-            MergeMethod::Rebase => github::MergeMethod::Rebase,
-        };
         let number = u64::try_from(number).unwrap_or_default();
         Ok(match at.client.merge_pull(&at.name, number, sha, method).await? {
             Merged::Merged { sha } => Outcome::Merged { sha: Some(sha) },

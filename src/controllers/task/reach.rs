@@ -8,9 +8,10 @@ use crate::{
         failure::{Class, Failure, operation},
         git,
         pull_request::ObservedPullRequest,
+        sandbox::Life,
         task::SeenPull,
     },
-    e2b::{Envd, State},
+    e2b::Envd,
     github::{Author, Client, Pull, RepositoryName},
 };
 use kube::ResourceExt;
@@ -54,7 +55,7 @@ impl TaskController {
             return Ok(account.envd(&access));
         }
         let detail = account.get(id).await?;
-        let Some(detail) = detail.filter(|detail| detail.state == State::Running) else {
+        let Some(detail) = detail.filter(|detail| detail.seen.life == Life::Running) else {
             return Err(Failure {
                 operation: "getSandbox",
                 class: Class::Transient,

@@ -3,23 +3,28 @@
 
 use super::ids::object_id;
 use crate::domain::files::{File, Snapshot};
+use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an entry is, by git's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EntryKind {
     /// A file or a symlink.
     Blob,
     Tree,
+    #[serde(rename = "commit")]
     Submodule,
 }
 
-/// One entry of a tree as it was listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One entry of a tree as it was listed, in the shape of GitHub's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct BaseEntry {
     /// Relative to the listed tree, `/`-separated.
     pub path: String,
     /// Octal: `100644`, `040000`.
     pub mode: String,
+    #[serde(rename = "type")]
     pub kind: EntryKind,
     pub sha: String,
 }

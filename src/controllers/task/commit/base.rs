@@ -6,9 +6,9 @@ use crate::{
     api::conditions::reason,
     domain::{
         failure::{Class, Failure},
-        git::{BaseEntry, BaseTree, Changes, EntryKind},
+        git::{BaseTree, Changes},
     },
-    github::{Client, Error, Tree, TreeItemKind},
+    github::{Client, Error, Tree},
 };
 
 pub(super) struct Base {
@@ -23,11 +23,11 @@ impl Base {
         let listed = github.get_tree(repository, parent, true).await?;
         if !listed.truncated {
             let id = listed.sha.clone();
-            return Ok(Self { tree: BaseTree::recursive(entries(listed)), id });
+            return Ok(Self { tree: BaseTree::recursive(listed.entries), id });
         }
         let root = whole(github.get_tree(repository, parent, false).await)?;
         let id = root.sha.clone();
-        let mut tree = BaseTree::shallow(entries(root));
+        let mut tree = BaseTree::shallow(root.entries);
         loop {
             let missing = tree.unlisted(request.snapshot);
             if missing.is_empty() {
@@ -35,7 +35,7 @@ impl Base {
             }
             for (path, sha) in missing {
                 let directory = whole(github.get_tree(repository, &sha, false).await)?;
-                tree.list(&path, entries(directory));
+                tree.list(&path, directory.entries);
             }
         }
     }
@@ -75,17 +75,4 @@ fn whole(listed: Result<Tree, Error>) -> Result<Tree, Failure> {
         });
     }
     Ok(listed)
-}
-
-fn entries(tree: Tree) -> impl Iterator<Item = BaseEntry> {
-    tree.entries.into_iter().map(|item| BaseEntry {
-        path: item.path,
-        mode: item.mode,
-        kind: match item.kind {
-            TreeItemKind::Blob => EntryKind::Blob,
-            TreeItemKind::Tree => EntryKind::Tree,
-            TreeItemKind::Commit => EntryKind::Submodule,
-        },
-        sha: item.sha,
-    })
 }
