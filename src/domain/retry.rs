@@ -181,7 +181,9 @@ mod tests {
         let verdict = after(None, &failure(Class::Throttled { until }), "uid", now());
         assert_eq!(verdict.retry.attempt, 0);
         assert_eq!(verdict.retry.next_attempt_at.0.as_second(), NOW + 62);
-        assert!(hurry(Some(verdict.retry), now()).is_some());
+        assert!(hurry(Some(verdict.retry.clone()), now()).is_some());
+        let over = verdict.retry.next_attempt_at.0;
+        assert_eq!(hurry(Some(verdict.retry), over), None);
         let transient = after(None, &failure(Class::Transient), "uid", now());
         assert_eq!(hurry(Some(transient.retry), now()), None);
     }

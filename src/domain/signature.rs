@@ -94,6 +94,7 @@ mod tests {
     fn any_secret_of_a_list_will_do() {
         let signature = header(DIGEST).expect("well-formed");
         assert!(signature.verifies_any(BODY, [b"other".as_slice(), SECRET, b"third"]));
+        assert!(signature.verifies_any(BODY, [SECRET, SECRET]), "two Repositories may share one");
         assert!(!signature.verifies_any(BODY, [b"other".as_slice(), b"third"]));
         assert!(!signature.verifies_any(BODY, []));
     }

@@ -43,8 +43,8 @@ fn due_at(case: &Case<'_>, asked: &Asked) -> Timestamp {
 
 /// Whether a running sandbox is to be renewed: needed, not at the plan's limit, a third of its life or less is left.
 pub(super) fn renewal_is_due(case: &Case<'_>, asked: &Asked) -> bool {
-    let expires = case.status.expires_at.as_ref().is_some_and(|at| case.now + case.time_to_live() > at.0);
-    asked.needed && !case.status.lifetime_limited && expires && due_at(case, asked) <= case.now
+    let ends = case.status.expires_at.is_some();
+    asked.needed && !case.status.lifetime_limited && ends && due_at(case, asked) <= case.now
 }
 
 /// What was seen is taken, then what it asks for is done.

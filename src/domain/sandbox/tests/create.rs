@@ -39,6 +39,7 @@ fn the_answer_ends_the_intent_and_the_object_is_ready() {
     assert_eq!(status.expires_at.clone(), Some(Time(at(305))), "from the sending: never over-estimated");
     assert_eq!((status.credential.as_deref(), status.recreations), (Some(KEY), 0));
     assert_eq!(stands(&status), standing(Standing::Ready, reason::RUNNING));
+    assert_eq!(message(&status), "E2B sandbox i1 is running");
     let settled = with(fresh(), |s| *s = status);
     assert_eq!(wants(&settled, &Asked { needed: true, ..Asked::default() }, at(8)), Looking::default());
 }
@@ -93,6 +94,7 @@ fn of_several_the_oldest_is_kept_and_the_others_are_killed_one_a_pass() {
     let status =
         record(&sandbox, plan, ended(Ended::Killed { id: "i6".into(), result: Ok(()) }), at(100)).status;
     let sandbox = with(fresh(), |s| *s = status);
+    assert_eq!(sandbox.status.as_ref().and_then(|s| s.orphan_check_at.clone()), Some(Time(at(110))));
     let plan = decide(&sandbox, &listed(vec![old]), at(110));
     assert_eq!((plan.step, plan.status.orphan_check_at), (None, None), "the own one is left");
 }
@@ -234,6 +236,8 @@ fn replacements_wait_longer_the_more_were_lost_within_an_hour() {
             assert_eq!(stands(&plan.status).0, Standing::Reconciling);
         }
     }
+    let hour_old = with(gone(), |s| s.history = vec![past(1, 1_410), past(2, 4_000), past(3, 5_000)]);
+    assert!(decide(&hour_old, &needed(), at(5_010)).step.is_some(), "what is an hour old counts no more");
 }
 
 #[test]

@@ -101,6 +101,38 @@ fn the_known_one_comes_before_the_search() {
     assert!(!decide(&left, &listed(vec![]), at(100)).finalizer);
 }
 
+#[test]
+fn a_found_one_is_followed_by_another_look_and_not_in_a_circle() {
+    let left = deleted(with(gone(), |s| s.orphan_check_at = Some(Time(at(100)))));
+    let plan = decide(&left, &listed(vec![seen("i3", Life::Running, 300)]), at(5));
+    let plan = record(&left, plan, ended(Ended::Killed { id: "i3".into(), result: Ok(()) }), at(5));
+    assert_eq!((plan.finalizer, plan.next), (true, Next::After(SignedDuration::from_secs(1))));
+}
+
+#[test]
+fn what_stays_is_named_only_if_there_is_something() {
+    for policy_of in [DeletionPolicy::Pause, DeletionPolicy::Retain] {
+        assert!(decide(&policy(fresh(), policy_of), &Observed::default(), at(1)).notes.is_empty());
+        let plan =
+            decide(&policy(paused(), policy_of), &looked(Ok(Some(seen("i1", Life::Paused, 300)))), at(1));
+        assert!(plan.notes[0].message.contains("i1"), "{policy_of:?}");
+    }
+}
+
+#[test]
+fn the_tries_of_a_deletion_have_the_waits_of_any_call_and_a_limit_outlasts_its_end() {
+    let away = looked(Err(failure(Class::Transient)));
+    assert_eq!(decide(&deleted(running()), &away, at(1)).next, Next::At(at(3)));
+    let limited = looked(Err(failure(Class::Throttled { until: at(4_000) })));
+    assert_eq!(decide(&deleted(running()), &limited, at(1)).next, Next::At(at(4_000)));
+    let denied = looked(Err(failure(Class::Denied)));
+    assert_eq!(
+        decide(&deleted(running()), &denied, at(590)).next,
+        Next::At(at(600)),
+        "no longer than ten minutes"
+    );
+}
+
 /// Runs the deletion with the same sighting until it is let go; the second of the release.
 fn let_go(mut sandbox: Sandbox, observed: &Observed) -> (i64, Plan<SandboxStatus, Step>) {
     let mut now = at(1);

@@ -62,6 +62,9 @@ fn a_person_and_a_task_make_it_look_at_once() {
     assert_eq!(wants(&running(), &report(None), at(1)).read, Read::Get);
     assert_eq!(wants(&running(), &report(Some(at(0))), at(29)).read, Read::Nothing);
     assert_eq!(wants(&running(), &report(Some(at(0))), at(30)).read, Read::Get);
+    let mut reported = looked(Ok(Some(seen("i1", Life::Running, 300))));
+    reported.asked = report(None);
+    assert_eq!(decide(&running(), &reported, at(1)).next, Next::At(at(31)), "and again while it is reported");
 }
 
 #[test]
@@ -97,7 +100,8 @@ fn renewed_at_two_thirds_if_needed() {
 
 #[test]
 fn a_renewal_records_the_real_end() {
-    let table = [(500, false, false), (329, true, false), (300, true, false), (329, true, true)];
+    let table =
+        [(500, false, false), (330, false, false), (329, true, false), (300, true, false), (329, true, true)];
     for (end, limited, kills) in table {
         let sandbox = spec(running(), |s| {
             s.on_timeout = if kills { OnTimeout::Kill } else { OnTimeout::Pause };

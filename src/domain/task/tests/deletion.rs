@@ -1,7 +1,10 @@
 //! Deletion: a finalizer only while there is something to undo, and never for longer than it helps.
 
 use super::*;
-use crate::{api::PullRequestState, domain::failure::Class};
+use crate::{
+    api::PullRequestState,
+    domain::{failure::Class, plan::Next},
+};
 use jiff::SignedDuration;
 
 fn generating() -> World {
@@ -88,7 +91,7 @@ fn a_process_that_does_not_end_is_killed_after_ten_seconds() {
             matches!(plan.step, Some(Step::Signal { kill: sent, .. }) if sent == kill),
             "after {after} s"
         );
-        assert!(plan.finalizer);
+        assert_eq!((plan.finalizer, plan.next), (true, Next::After(SignedDuration::from_secs(5))));
     }
 }
 

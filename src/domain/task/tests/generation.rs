@@ -30,6 +30,21 @@ fn it_is_polled_every_5_seconds_and_every_15_after_two_minutes() {
 }
 
 #[test]
+fn a_look_that_works_again_ends_the_retries() {
+    let mut world = World::new();
+    world.command.0 = 1000;
+    let mut world = generating(world);
+    world.faults.e2b = Some(crate::domain::failure::Class::Transient);
+    world.pass_time(5);
+    assert!(world.pass().is_ok());
+    assert!(world.status().retry.is_some());
+    world.faults.e2b = None;
+    world.pass_time(5);
+    assert!(world.pass().is_ok());
+    assert_eq!(world.status().retry, None);
+}
+
+#[test]
 fn its_end_and_its_last_words_are_recorded() {
     let mut world = generating(World::new());
     world.rest();

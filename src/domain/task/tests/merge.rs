@@ -111,6 +111,27 @@ fn what_stands_in_the_way_is_said_once_and_looked_at_once_per_interval() {
 }
 
 #[test]
+fn what_stands_in_the_way_is_said_with_its_cure() {
+    for (state, cure) in [
+        ("dirty", "resolve the conflicts"),
+        ("behind", "update the branch"),
+        ("blocked", "a review or a check"),
+        ("unstable", "a check fails or still runs"),
+    ] {
+        let mut world = when_ready();
+        world.github.mergeable = state;
+        world.rest();
+        world.idle(5);
+        assert!(world.message().contains(cure), "{state}: {}", world.message());
+    }
+    let mut world = when_ready();
+    world.github.mergeable = "has_hooks";
+    world.rest();
+    world.idle(5);
+    assert!(world.message().ends_with("now it says has_hooks"), "{}", world.message());
+}
+
+#[test]
 fn somebody_elses_push_stops_the_automatic_merge() {
     let mut world = when_ready();
     world.github.mergeable = "blocked";

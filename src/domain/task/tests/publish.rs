@@ -55,6 +55,7 @@ fn the_text_is_the_tasks_where_the_spec_has_none_and_ends_with_the_line() {
     let mut world = World::new();
     let status = world.status();
     let line = marker(&world.task, &status);
+    assert_eq!(line, format!("Slipway-Task: {}/1", world::UID));
     assert_eq!(pull_request_text(&world.task, &status), ("Do it".into(), line.clone()));
     world.edit(|spec| spec.description = Some("Why.\n".into()));
     assert_eq!(pull_request_text(&world.task, &status).1, format!("Why.\n\n{line}"));

@@ -182,6 +182,8 @@ fn done_refuses_another_round_with_one_warning() {
     let mut world = World::new();
     world.rest();
     world.delivered(PullRequestState::Merged);
+    world.rest();
+    assert!(world.notes.is_empty());
     world.rerun("1");
     world.edit(|spec| spec.title = "More".into());
     for _ in 0..5 {
@@ -191,6 +193,17 @@ fn done_refuses_another_round_with_one_warning() {
     }
     assert_eq!((world.row(), world.status().round), (DONE, Some(1)));
     assert_eq!(world.notes, [reason::RERUN_IGNORED]);
+}
+
+#[test]
+fn a_long_branch_keeps_its_suffix_and_its_length() {
+    assert_eq!(round::suffixed(&"a".repeat(244), "12"), "a".repeat(241) + "-12");
+    assert_eq!(round::suffixed("feature/x", "2"), "feature/x-2");
+    assert_eq!(
+        round::suffixed(&("a".repeat(240) + "/./b"), "12"),
+        "a".repeat(240) + "-12",
+        "no part ends with a dot"
+    );
 }
 
 #[test]

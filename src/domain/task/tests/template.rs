@@ -121,6 +121,16 @@ fn where_both_change_the_new_deletion_policy_says_what_becomes_of_the_old_sandbo
 }
 
 #[test]
+fn anothers_sandbox_of_the_name_stays_after_the_merge() {
+    let mut world = World::new();
+    world.rest();
+    world.sandbox.as_mut().expect("there").owner = Some("another".into());
+    world.delivered(PullRequestState::Merged);
+    world.rest();
+    assert_eq!((world.row(), world.made("DeleteSandbox")), (DONE, 0));
+}
+
+#[test]
 fn a_refused_step_is_told_and_made_again() {
     for change in [freeze as fn(&mut World), adjust] {
         let mut world = World::new();
