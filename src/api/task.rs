@@ -24,10 +24,12 @@ pub(super) const BRANCH_RULE: &str = "!self.contains('..') && !self.contains('@{
     && self.split('/').all(p, !p.startsWith('.') && !p.endsWith('.lock'))";
 
 /// From the intent to make the branch until it is given up, what it was made from stands. A Task that is stuck without a
-/// pull request may need another branch: then the next round begins.
+/// pull request may need another branch: then the next round begins. What heals without that is no reason
+/// (`domain::task::round` names the same).
 const FROZEN: &str = "!has(oldSelf.status) || !has(oldSelf.status.commitSHA) || !has(oldSelf.status.branch) \
     || (!has(oldSelf.status.pullRequest) && has(oldSelf.status.conditions) \
-    && oldSelf.status.conditions.exists(c, c.type == 'Stalled' && c.status == 'True')) \
+    && oldSelf.status.conditions.exists(c, c.type == 'Stalled' && c.status == 'True' \
+    && !(c.reason in ['RepositoryNotReady', 'RepositoryNotFound', 'SecretNotFound']))) \
     || (has(self.spec.branch) == has(oldSelf.spec.branch) && (!has(self.spec.branch) || self.spec.branch == oldSelf.spec.branch) \
     && has(self.spec.baseBranch) == has(oldSelf.spec.baseBranch) && (!has(self.spec.baseBranch) || self.spec.baseBranch == oldSelf.spec.baseBranch) \
     && has(self.spec.sandboxRef) == has(oldSelf.spec.sandboxRef) && (!has(self.spec.sandboxRef) || self.spec.sandboxRef == oldSelf.spec.sandboxRef) \
@@ -49,7 +51,7 @@ const FROZEN: &str = "!has(oldSelf.status) || !has(oldSelf.status.commitSHA) || 
     selectable = ".status.pullRequest.number",
     selectable = ".status.branch",
     validation = Rule::new(FROZEN)
-        .message("branch, baseBranch, sandboxRef and sandboxTemplate must not change while the Task has a branch with its commit, unless it is Stalled without a pull request"),
+        .message("branch, baseBranch, sandboxRef and sandboxTemplate must not change while the Task has a branch with its commit, unless GitHub has refused the branch or the pull request"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Column", type_ = "string", json_path = ".status.column"),
     printcolumn(name = "Build", type_ = "string", json_path = ".status.buildStatus"),
@@ -81,15 +83,13 @@ pub struct TaskSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("repositoryRef must not change: create another Task"))]
     pub repository_ref: LocalRef,
 
-    /// A Sandbox that exists, to work in. Set this or `sandboxTemplate`. Can't be changed while the Task has a branch with
-    /// its commit.
+    /// A Sandbox that exists, to work in. Set this or `sandboxTemplate`. Frozen like `branch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_ref: Option<LocalRef>,
 
     /// A Sandbox of this Task's own, created for it and deleted after the merge. Set this or `sandboxRef`. Until the
     /// files of a round are committed the Sandbox is kept as this template says: change it here, not there. What can't
-    /// change in place is given to another Sandbox, made before the next round. Can't be changed while the Task has a branch
-    /// with its commit.
+    /// change in place is given to another Sandbox, made before the next round. Frozen like `branch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_template: Option<TemplatedSandbox>,
 
@@ -101,18 +101,17 @@ pub struct TaskSpec {
     /// Which files of the sandbox are the result.
     pub source: Source,
 
-    /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`. Can't be changed while it has the Task's
-    /// commit, unless the Task is stalled without a pull request: another branch begins another round.
+    /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`. Frozen while it has the Task's commit,
+    /// unless GitHub has refused the branch or the pull request: another one then begins another round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = bounds::BRANCH), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
-    #[x_kube(validation = Rule::new(BRANCH_RULE).message("branch must be a valid git branch name"))]
+    #[x_kube(validation = Rule::new(BRANCH_RULE).message("branch must be a valid git branch name, without refs/heads/ and no commit id"))]
     pub branch: Option<String>,
 
-    /// Branch the pull request goes to. Default: the Repository's `baseBranch`. Can't be changed while the Task has a branch
-    /// with its commit.
+    /// Branch the pull request goes to. Default: the Repository's `baseBranch`. Frozen like `branch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = bounds::BRANCH), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
-    #[x_kube(validation = Rule::new(BRANCH_RULE).message("baseBranch must be a valid git branch name"))]
+    #[x_kube(validation = Rule::new(BRANCH_RULE).message("baseBranch must be a valid git branch name, without refs/heads/ and no commit id"))]
     pub base_branch: Option<String>,
 
     /// Message and author of the commit.

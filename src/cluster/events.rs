@@ -22,7 +22,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-pub use kube::runtime::events::EventType as Kind;
+pub use kube::runtime::events::EventType;
 
 /// How long equal events are counted in one object, from the last of them (as client-go does).
 const SERIES_TTL: Duration = Duration::from_mins(6);
@@ -34,7 +34,7 @@ const NOTE_BYTES: usize = 1024;
 /// What is said of an object. Two events are the same when all of it is.
 struct Said<'a> {
     object: &'a ObjectReference,
-    kind: Kind,
+    kind: EventType,
     reason: &'a str,
     action: &'a str,
     note: &'a str,
@@ -43,8 +43,8 @@ struct Said<'a> {
 impl Said<'_> {
     fn type_(&self) -> &'static str {
         match self.kind {
-            Kind::Normal => "Normal",
-            Kind::Warning => "Warning",
+            EventType::Normal => "Normal",
+            EventType::Warning => "Warning",
         }
     }
 
@@ -93,7 +93,7 @@ impl Events {
     pub async fn publish(
         &self,
         object: &ObjectReference,
-        kind: Kind,
+        kind: EventType,
         reason: &str,
         action: &str,
         note: &str,

@@ -1,7 +1,7 @@
 //! How every kind is watched: consistent lists, dead connections noticed, undecodable objects set aside.
 //! Serves the controllers' stores and the receiver's projection.
 
-use super::{Events, events::Kind};
+use super::{Events, events::EventType};
 use futures::{Stream, StreamExt};
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::ObjectReference};
 use kube::{
@@ -148,5 +148,7 @@ fn complain<K: Resource<DynamicType = ()>>(invalid: &InvalidObject, events: &Eve
         events.clone(),
         format!("This release can't read the object and leaves it alone: {}", invalid.error),
     );
-    tokio::spawn(async move { events.publish(&object, Kind::Warning, "Undecodable", "Watch", &note).await });
+    tokio::spawn(
+        async move { events.publish(&object, EventType::Warning, "Undecodable", "Watch", &note).await },
+    );
 }

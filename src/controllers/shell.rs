@@ -202,6 +202,9 @@ impl<R: Reconciler> Shell<R> {
         let read = object.status().cloned();
         let now = whole_seconds(Timestamp::now());
         let observed = self.reconciler.observe(&object, now).await;
+        if telemetry::writes().refused {
+            return Err(Cut::NotLeading);
+        }
         let mut plan = self.reconciler.decide(&object, &observed, now);
         postpone(&mut plan, read.as_ref(), whole_seconds(Timestamp::now()).duration_since(now));
         let mut seen = object;

@@ -1,8 +1,8 @@
 //! What to do about a Repository: look it up, create it where that is wanted and it was never seen, and re-read its
 //! pull requests once per interval. Pure; fed and carried out by `controllers::repository`.
 
+mod case;
 mod credentials;
-mod pass;
 pub mod sync;
 
 pub use credentials::{Credentials, TOKEN, credentials};
@@ -12,9 +12,9 @@ use crate::api::{
     CreateRepository, RECONCILE_ANNOTATION, Repository, RepositoryStatus, bounds, common::Retry,
     conditions as names, conditions::reason,
 };
+use case::Case;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use pass::Pass;
 use sync::Move;
 
 /// How long after a failed write to a Task the sync is made again.
@@ -46,7 +46,7 @@ pub enum Base {
 
 /// What a pass has to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Looking {
     /// Suspended, waiting for a retry, or nothing is due.
     Nothing,
     /// The repository itself.
@@ -110,33 +110,33 @@ pub fn interval(repository: &Repository) -> SignedDuration {
 }
 
 /// What to ask for now; nothing that `status.retry` still forbids.
-pub fn wanted(repository: &Repository, next_sync: Timestamp, now: Timestamp) -> Wanted {
+pub fn wants(repository: &Repository, next_sync: Timestamp, now: Timestamp) -> Looking {
     let retry = standing_retry(repository, now);
     if repository.spec.suspend || retry::wait_until(retry.as_ref(), now).is_some() {
-        Wanted::Nothing
+        Looking::Nothing
     } else if !is_settled(repository) {
-        Wanted::LookUp
+        Looking::LookUp
     } else if retry.is_some() || now >= next_sync {
-        Wanted::Sync
+        Looking::Sync
     } else {
-        Wanted::Nothing
+        Looking::Nothing
     }
 }
 
 /// Total: every state of the world has its plan.
 pub fn decide(repository: &Repository, observed: &Observed, now: Timestamp) -> Plan<RepositoryStatus, Step> {
-    let pass = Pass::new(repository, observed.next_sync, now);
+    let case = Case::new(repository, observed.next_sync, now);
     if repository.spec.suspend {
-        return pass.suspended();
+        return case.suspended();
     }
     match &observed.seen {
-        Seen::NotAsked => pass.waiting(),
-        Seen::NoSecret => pass.no_secret(),
-        Seen::NoToken(credentials) => pass.no_token(*credentials),
-        Seen::Failed(failure) => pass.failed(failure),
-        Seen::Absent => pass.absent(),
-        Seen::Found(found) => pass.found(found),
-        Seen::Synced { moves, renamed } => pass.synced(moves, renamed.as_ref()),
+        Seen::NotAsked => case.waiting(),
+        Seen::NoSecret => case.no_secret(),
+        Seen::NoToken(credentials) => case.no_token(*credentials),
+        Seen::Failed(failure) => case.failed(failure),
+        Seen::Absent => case.absent(),
+        Seen::Found(found) => case.found(found),
+        Seen::Synced { moves, renamed } => case.synced(moves, renamed.as_ref()),
     }
 }
 
@@ -149,8 +149,8 @@ pub fn record(
     now: Timestamp,
 ) -> Plan<RepositoryStatus, Step> {
     match outcome {
-        Outcome::Created(Ok(found)) => Pass::new(repository, next_sync, now).created(&found),
-        Outcome::Created(Err(failure)) => Pass::new(repository, next_sync, now).failed(&failure),
+        Outcome::Created(Ok(found)) => Case::new(repository, next_sync, now).created(&found),
+        Outcome::Created(Err(failure)) => Case::new(repository, next_sync, now).failed(&failure),
         Outcome::Moved { all: true } => plan,
         Outcome::Moved { all: false } => Plan { next: Next::After(MOVE_AGAIN), ..plan },
     }

@@ -1,5 +1,5 @@
 //! The bodies of both APIs as they travel; shapes as recorded from the official SDKs and a real envd.
-//! Turned into the types of `e2b::lifecycle`, `e2b::envd` and `e2b::process` there.
+//! Turned here into what `domain::sandbox` sees, and into the types of `e2b::process` there.
 
 use super::{Access, Detail};
 use crate::domain::sandbox::{Life, Seen};

@@ -1,4 +1,4 @@
-//! The calls this adapter makes: names, deadlines, and the rights they need. The same rows serve log lines, metrics and
+//! The calls this adapter makes: names, deadlines, the rights they need, and what a 404 means. The same rows serve log lines, metrics and
 //! messages.
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     api::{Repository, conditions::reason},
-    cluster::events::Kind,
+    cluster::events::EventType,
 };
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
@@ -64,9 +64,9 @@ impl Inner {
             for repository in repositories.iter().filter(|repository| repository.secret == source) {
                 let (events, object, note) = (self.events.clone(), reference(repository), note.clone());
                 let short = reason::WEBHOOK_SECRET_TOO_SHORT;
-                tokio::spawn(
-                    async move { events.publish(&object, Kind::Warning, short, "Receive", &note).await },
-                );
+                tokio::spawn(async move {
+                    events.publish(&object, EventType::Warning, short, "Receive", &note).await
+                });
             }
         }
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::{Delivery, Task, bounds, common::whole_seconds, conditions::reason},
-    cluster::{Error, Written, events::Kind, status},
+    cluster::{Error, Written, events::EventType, status},
     domain::pull_request::{ObservedPullRequest, Source},
 };
 use futures::future::join_all;
@@ -206,7 +206,7 @@ impl Inner {
                 news.delivery.event, news.wanted.number
             );
             let (object, old) = (task.reference(), reason::OLD_PULL_REQUEST_MOVED);
-            self.events.publish(&object, Kind::Warning, old, "Receive", &note).await;
+            self.events.publish(&object, EventType::Warning, old, "Receive", &note).await;
         }
     }
 }

@@ -23,8 +23,17 @@ pub struct Helm {
 impl Helm {
     /// Without a cluster: enough to render.
     pub fn alone() -> Result<Self> {
+        Self::called("helm")
+    }
+
+    /// The version before, which many still have.
+    pub fn version_3() -> Result<Self> {
+        Self::called("helm3")
+    }
+
+    fn called(name: &str) -> Result<Self> {
         let in_cache = Binaries::find()?.kube_controller_manager;
-        let program = in_cache.with_file_name("helm");
+        let program = in_cache.with_file_name(name);
         ensure!(
             program.exists(),
             "{} is missing: build it once with `tests/controlplane/build.sh helm`",

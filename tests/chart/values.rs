@@ -1,7 +1,7 @@
 //! Values: sets that must render, values that must be refused with words that help, and no value without an effect.
 //! Neighbours: `objects` shows the same sets to an API server.
 
-use crate::helm::{Helm, RELEASE, of_kind, only, root};
+use crate::helm::{Helm, RELEASE, of_kind, only, parse, root};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -60,6 +60,22 @@ pub fn sets() -> Vec<(&'static str, Value)> {
             "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}]}),
         ),
     ]
+}
+
+#[tokio::test]
+async fn helm_3_renders_the_same() -> Result<()> {
+    let (helm, before) = (Helm::alone()?, Helm::version_3()?);
+    ensure!(helm.run(&["version", "--short"], &json!({})).await?.starts_with("v4."));
+    ensure!(before.run(&["version", "--short"], &json!({})).await?.starts_with("v3."));
+    // The oldest Kubernetes that the chart takes; a helm 3 that is built from its module believes in 1.20.
+    let arguments =
+        ["template", RELEASE, "charts/slipway", "--namespace", "test", "--kube-version", "1.33.0"];
+    for (name, values) in sets() {
+        let objects = parse(&helm.run(&arguments, &values).await?)?;
+        let same = objects == parse(&before.run(&arguments, &values).await?)?;
+        ensure!(!objects.is_empty() && same, "{name}: helm 3 renders something else");
+    }
+    Ok(())
 }
 
 #[tokio::test]

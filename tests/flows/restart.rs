@@ -10,7 +10,7 @@ use slipway_simulator::core::{Action, Call, Rule, When};
 use std::time::Duration;
 
 /// Kubernetes kills after 30 s; the operator promises this.
-const END: Duration = Duration::from_secs(28);
+const END: Duration = Duration::from_secs(25);
 /// Long enough for whatever a start would set off at once to show.
 const QUIET: Duration = Duration::from_secs(3);
 

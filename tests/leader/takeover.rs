@@ -81,10 +81,7 @@ async fn when_the_leader_is_told_to_end_the_other_acts_within_3_seconds() -> Res
     let _alone = MEASURING.lock().await;
     let took = sorted((0..ENDS).map(|_| ended()).collect()).await?;
     println!("SIGTERM to the first write of the other: {took:.1?}");
-    let median = took[took.len() / 2];
-    ensure!(median <= Duration::from_secs(3), "median {median:?} of {took:?}");
-    // A Lease that is not released runs out after 15 s.
-    ensure!(took.iter().all(|took| *took <= Duration::from_secs(10)), "{took:?}");
+    ensure!(took.iter().all(|took| *took <= Duration::from_secs(3)), "{took:?}");
     Ok(())
 }
 

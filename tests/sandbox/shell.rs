@@ -16,9 +16,13 @@ use slipway::{
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 /// For the pass that hangs.
@@ -63,7 +67,7 @@ impl Reconciler for Misbehaving {
         self.count("decide", object);
         assert!(object.name_any() != "panics", "as its name says");
         let mut status = object.status.clone().unwrap_or_default();
-        if object.name_any() != "standby" {
+        if !["standby", "halfway"].contains(&object.name_any().as_str()) {
             return Plan::act(status, ());
         }
         status.recreations = 1;
@@ -72,17 +76,21 @@ impl Reconciler for Misbehaving {
 
     async fn perform(&self, object: &Sandbox, (): &()) {
         self.count("perform", object);
-        if object.name_any() == "standby" {
-            assert_eq!(
-                object.status.as_ref().map(|status| status.recreations),
-                Some(1),
-                "the intent is written"
-            );
-            let layer = CallLayer::new(Api::Github, Metrics::new()).leading(Arc::new(|| None));
-            let github = telemetry::http_service(reqwest::Client::new(), &layer);
+        let sent_before = match object.name_any().as_str() {
+            "standby" => 0,
+            "halfway" => 1,
+            _ => return,
+        };
+        let intent = object.status.as_ref().map(|status| status.recreations);
+        assert_eq!(intent, Some(1), "the intent is written");
+        let (asked, tracker) = (AtomicUsize::new(0), TaskTracker::new());
+        let leave = move || (asked.fetch_add(1, Ordering::Relaxed) < sent_before).then(|| tracker.token());
+        let layer = CallLayer::new(Api::Github, Metrics::new()).leading(Arc::new(leave));
+        let github = telemetry::http_service(reqwest::Client::new(), &layer);
+        for number in 0..=sent_before {
             let write = http::Request::post("http://127.0.0.1:9/things").body(reqwest::Body::default());
-            let refused = github.oneshot(write.unwrap()).await.unwrap_err();
-            assert_eq!(refused.downcast_ref(), Some(&CallError::NotLeading));
+            let error = github.clone().oneshot(write.unwrap()).await.unwrap_err();
+            assert_eq!(error.downcast_ref() == Some(&CallError::NotLeading), number == sent_before);
         }
     }
 
@@ -103,7 +111,7 @@ impl Reconciler for Misbehaving {
 #[tokio::test]
 async fn one_bad_object_never_stops_the_others() {
     let world = World::without_operator("shell").await;
-    for name in ["panics", "hangs", "standby", "works"] {
+    for name in ["panics", "hangs", "standby", "halfway", "works"] {
         let object = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "Sandbox", "metadata": {"name": name}, "spec": {},
         });
@@ -126,16 +134,21 @@ async fn one_bad_object_never_stops_the_others() {
     while misbehaving.counted("decide panics") != 1
         || misbehaving.counted("observe hangs") < 2
         || misbehaving.counted("perform standby") < 2
+        || misbehaving.counted("perform halfway") < 2
         || misbehaving.counted("record works") < 5
-        // One that panicked, one that hung, two that might not write: counted once their passes have ended.
-        || abandoned(&metrics) < 4
+        // One that panicked, one that hung, four that might not write: counted once their passes have ended.
+        || abandoned(&metrics) < 6
     {
         let counts = misbehaving.0.lock().unwrap().clone();
         assert!(started.elapsed() < Duration::from_mins(1), "{counts:?}, {} abandoned", abandoned(&metrics));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(misbehaving.counted("decide hangs"), 0);
-    assert_eq!(misbehaving.counted("record standby"), 0, "nothing has failed that could be recorded");
+    for name in ["standby", "halfway"] {
+        assert_eq!(misbehaving.counted(&format!("record {name}")), 0, "nothing has failed: {name}");
+    }
+    let halfway = world.sandboxes().get("halfway").await.unwrap().status.unwrap_or_default();
+    assert_eq!(halfway.recreations, 1, "the intent of a step that was sent in part stands");
     // Between two passes the intent of a step that was not sent is not there.
     let status = async || world.sandboxes().get("standby").await.unwrap().status.unwrap_or_default();
     while status().await.recreations != 0 {

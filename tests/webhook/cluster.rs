@@ -12,7 +12,7 @@ use kube::{
 };
 use slipway::{
     api::{TASK_FINALIZER, Task},
-    cluster::{Error, Events, Secrets, Written, events::Kind, finalizer, status},
+    cluster::{Error, Events, Secrets, Written, events::EventType, finalizer, status},
     domain::failure::Class,
 };
 
@@ -143,11 +143,11 @@ async fn equal_events_are_counted_other_notes_are_other_events() -> Result<()> {
     };
     let events = Events::new(world.client.clone(), "slipway-test", &"long".repeat(100));
     for note in ["first", "first", "second", "first", &"€".repeat(2_000)] {
-        events.publish(&object, Kind::Warning, "Reason", "Action", note).await;
+        events.publish(&object, EventType::Warning, "Reason", "Action", note).await;
     }
     let longest =
         ObjectReference { name: Some(format!("{}.{}", "a".repeat(126), "b".repeat(126))), ..object.clone() };
-    events.publish(&longest, Kind::Normal, "Reason", "Action", "a long name").await;
+    events.publish(&longest, EventType::Normal, "Reason", "Action", "a long name").await;
     let api: Api<Event> = Api::namespaced(world.client.clone(), &world.namespace);
     let stored = api.list(&ListParams::default()).await?.items;
     let count = |note: &str| {
@@ -163,7 +163,7 @@ async fn equal_events_are_counted_other_notes_are_other_events() -> Result<()> {
     // Nobody's pass fails because of an event that can't be published.
     let stranger = controlplane::shared().await.client(&User::named("stranger")).await?;
     Events::new(stranger, "slipway-test", "test")
-        .publish(&object, Kind::Normal, "Reason", "Action", "refused")
+        .publish(&object, EventType::Normal, "Reason", "Action", "refused")
         .await;
     ensure!(api.list(&ListParams::default()).await?.items.len() == 4);
     world.end().await

@@ -11,7 +11,7 @@ use crate::{
     cluster::Secrets,
     domain::{
         failure::{Class, Failure, operation},
-        repository::{self, Base, Credentials, Found, Observed, Outcome, Seen, Step, Wanted, sync},
+        repository::{self, Base, Credentials, Found, Looking, Observed, Outcome, Seen, Step, sync},
     },
     github::{self, GitHub, RepositoryName},
     telemetry,
@@ -42,13 +42,13 @@ impl RepositoryController {
     }
 
     /// GitHub under the Repository's credentials, or why that is impossible.
-    async fn github(&self, repository: &Repository, wanted: Wanted) -> Result<github::Client, Seen> {
+    async fn github(&self, repository: &Repository, looking: Looking) -> Result<github::Client, Seen> {
         let (namespace, name) =
             (repository.namespace().unwrap_or_default(), &repository.spec.credentials_secret_ref.name);
         // A look-up follows a change, often of the Secret itself: the cache may hold what was wrong with it.
-        let secret = match wanted {
-            Wanted::LookUp => self.secrets.fresh(&namespace, name).await,
-            Wanted::Sync | Wanted::Nothing => self.secrets.get(&namespace, name).await,
+        let secret = match looking {
+            Looking::LookUp => self.secrets.fresh(&namespace, name).await,
+            Looking::Sync | Looking::Nothing => self.secrets.get(&namespace, name).await,
         };
         let secret = secret.map_err(|error| Seen::Failed(error.during(operation::GET_SECRET)))?;
         let Some(secret) = secret else { return Err(Seen::NoSecret) };
@@ -82,14 +82,14 @@ impl RepositoryController {
     }
 
     /// The repository and whether its base branch is there; the branch is asked for until it has been seen.
-    async fn inspect(&self, github: &github::Client, object: &Repository, wanted: Wanted) -> Seen {
+    async fn inspect(&self, github: &github::Client, object: &Repository, looking: Looking) -> Seen {
         let mut found = match self.look_up(github, object).await {
             Ok(Some(found)) => found,
             Ok(None) => return Seen::Absent,
             Err(error) => return Seen::Failed(error.into()),
         };
         let uid = object.uid().unwrap_or_default();
-        if wanted == Wanted::LookUp || !self.memory.has_branch(&uid) {
+        if looking == Looking::LookUp || !self.memory.has_branch(&uid) {
             found.base = match base_of(github, object, &found).await {
                 Ok(base) => base,
                 Err(error) => return Seen::Failed(error.into()),
@@ -104,7 +104,7 @@ impl RepositoryController {
     async fn sync(&self, github: &github::Client, object: &Repository, now: Timestamp) -> Seen {
         let tasks = self.open_tasks(object);
         if tasks.is_empty() {
-            return self.inspect(github, object, Wanted::Sync).await;
+            return self.inspect(github, object, Looking::Sync).await;
         }
         match self.changes(github, object, &tasks).await {
             Ok((listed, renamed)) => Seen::Synced { moves: sync::moves(&tasks, &listed, now), renamed },
@@ -129,7 +129,7 @@ impl RepositoryController {
         object: &Repository,
         create: &crate::api::CreateRepository,
     ) -> Result<Found, Failure> {
-        let github = self.github(object, Wanted::Sync).await.map_err(|seen| match seen {
+        let github = self.github(object, Looking::Sync).await.map_err(|seen| match seen {
             Seen::Failed(failure) => failure,
             // The Secret was there when the pass began: the next one says what has become of it.
             _ => Failure {
@@ -168,16 +168,16 @@ impl Reconciler for RepositoryController {
         let uid = object.uid().unwrap_or_default();
         let interval = repository::interval(object);
         let due = self.memory.next_sync(&uid, interval, now);
-        let wanted = repository::wanted(object, due, now);
-        let seen = match wanted {
-            Wanted::Nothing => Seen::NotAsked,
-            _ => match self.github(object, wanted).await {
+        let looking = repository::wants(object, due, now);
+        let seen = match looking {
+            Looking::Nothing => Seen::NotAsked,
+            _ => match self.github(object, looking).await {
                 Err(seen) => seen,
-                Ok(github) if wanted == Wanted::LookUp => self.inspect(&github, object, wanted).await,
+                Ok(github) if looking == Looking::LookUp => self.inspect(&github, object, looking).await,
                 Ok(github) => self.sync(&github, object, now).await,
             },
         };
-        if wanted == Wanted::Sync && matches!(seen, Seen::Found(_) | Seen::Synced { .. }) {
+        if looking == Looking::Sync && matches!(seen, Seen::Found(_) | Seen::Synced { .. }) {
             self.memory.synced(&uid, now + interval);
         }
         Observed { seen, next_sync: self.memory.next_sync(&uid, interval, now) }

@@ -177,10 +177,8 @@ impl TaskController {
     async fn look_at_leftover(&self, task: &Task, branch: &str) -> Result<Seen, Failure> {
         let at = self.at_github(task).await?;
         let tip = at.client.get_branch_sha(&at.name, branch).await?;
-        let pulls = match tip {
-            Some(_) => at.client.list_pulls_by_head(&at.name, branch).await?,
-            None => Vec::new(),
-        };
+        // Also where the branch is gone: GitHub may delete it with the merge.
+        let pulls = at.client.list_pulls_by_head(&at.name, branch).await?;
         Ok(Seen::Leftover { tip, pulls: pulls.iter().map(seen_pull).collect() })
     }
 }

@@ -16,6 +16,7 @@ use crate::{
         task::{Outcome, Step, followed, pull_request_text},
     },
     github::{CreatedPull, CreatedRef, Merged, NewPull},
+    telemetry,
 };
 use kube::{
     Api, Resource, ResourceExt,
@@ -142,7 +143,12 @@ impl TaskController {
         id: &str,
     ) -> Result<Outcome, Failure> {
         let at = self.at_github(task).await?;
-        let outcome = match at.client.create_ref(&at.name, branch, sha).await? {
+        let created = at.client.create_ref(&at.name, branch, sha).await;
+        // The commit is in status, whatever becomes of the branch; unless the call was not sent, and status goes back.
+        if !telemetry::writes().refused {
+            self.unspool(id).await;
+        }
+        Ok(match created? {
             CreatedRef::Created => Outcome::Done,
             CreatedRef::AlreadyExists => {
                 let ours = match at.client.get_branch_sha(&at.name, branch).await? {
@@ -158,11 +164,7 @@ impl TaskController {
                 };
                 Outcome::BranchExists { ours }
             }
-        };
-        if !matches!(outcome, Outcome::BranchExists { ours: false }) {
-            self.unspool(id).await;
-        }
-        Ok(outcome)
+        })
     }
 
     async fn create_pull_request(&self, task: &Task, branch: &str, base: &str) -> Result<Outcome, Failure> {

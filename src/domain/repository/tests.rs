@@ -71,8 +71,8 @@ fn a_found_repository_is_settled_and_asked_again_only_when_a_sync_is_due() {
     let status = object.status.as_ref().expect("set");
     assert_eq!(ready(status), ("True", "Synced", "acme/app, pull requests go to main"));
     assert_eq!((status.repository_id, status.owner_id, status.observed_generation), (Some(7), Some(3), 1));
-    assert_eq!(wanted(&object, at(100), at(99)), Wanted::Nothing);
-    assert_eq!(wanted(&object, at(100), at(100)), Wanted::Sync);
+    assert_eq!(wants(&object, at(100), at(99)), Looking::Nothing);
+    assert_eq!(wants(&object, at(100), at(100)), Looking::Sync);
     let plan = see(&object, Seen::NotAsked, 50);
     assert_eq!((Some(&plan.status), plan.next), (object.status.as_ref(), Next::At(at(100))));
     let plan = see(&object, Seen::Synced { moves: Vec::new(), renamed: None }, 100);
@@ -88,13 +88,13 @@ fn what_is_not_known_or_not_in_order_is_looked_up_and_not_synced() {
     let change = |change: fn(&mut RepositoryStatus)| {
         let mut object = settled();
         change(object.status.as_mut().expect("set"));
-        wanted(&object, at(100), at(100))
+        wants(&object, at(100), at(100))
     };
-    assert_eq!(change(|_| ()), Wanted::Sync);
-    assert_eq!(change(|status| status.repository_id = None), Wanted::LookUp);
-    assert_eq!(change(|status| ready_mut(status).reason = "Creating".into()), Wanted::LookUp);
-    assert_eq!(change(|status| ready_mut(status).status = "False".into()), Wanted::LookUp);
-    assert_eq!(change(|status| status.conditions.clear()), Wanted::LookUp);
+    assert_eq!(change(|_| ()), Looking::Sync);
+    assert_eq!(change(|status| status.repository_id = None), Looking::LookUp);
+    assert_eq!(change(|status| ready_mut(status).reason = "Creating".into()), Looking::LookUp);
+    assert_eq!(change(|status| ready_mut(status).status = "False".into()), Looking::LookUp);
+    assert_eq!(change(|status| status.conditions.clear()), Looking::LookUp);
     assert_eq!(interval(&settled()), SignedDuration::from_secs(300));
 }
 
@@ -102,13 +102,13 @@ fn what_is_not_known_or_not_in_order_is_looked_up_and_not_synced() {
 fn a_new_spec_or_annotation_looks_again() {
     let mut object = settled();
     object.metadata.generation = Some(2);
-    assert_eq!(wanted(&object, at(100), at(0)), Wanted::LookUp);
+    assert_eq!(wants(&object, at(100), at(0)), Looking::LookUp);
     let mut object = settled();
     object.metadata.annotations = Some(BTreeMap::from([(RECONCILE_ANNOTATION.to_owned(), "x".to_owned())]));
-    assert_eq!(wanted(&object, at(100), at(0)), Wanted::LookUp);
+    assert_eq!(wants(&object, at(100), at(0)), Looking::LookUp);
     let plan = see(&object, Seen::Found(found()), 1);
     assert_eq!(plan.status.observed_reconcile.as_deref(), Some("x"));
-    assert_eq!(wanted(&with(object, plan.status), at(100), at(2)), Wanted::Nothing);
+    assert_eq!(wants(&with(object, plan.status), at(100), at(2)), Looking::Nothing);
 }
 
 #[test]
@@ -147,8 +147,8 @@ fn a_failed_sync_is_quiet_until_the_attempts_are_used_up() {
         assert_eq!(plan.status.retry.as_ref().map(|retry| retry.attempt), i32::try_from(attempt).ok());
         assert_eq!(plan.status.conditions, object.status.as_ref().expect("set").conditions);
         object = with(object, plan.status);
-        assert_eq!(wanted(&object, at(1000), at(attempt * 10)), Wanted::Nothing, "not before its time");
-        assert_eq!(wanted(&object, at(1000), at(attempt * 10 + 6)), Wanted::Sync);
+        assert_eq!(wants(&object, at(1000), at(attempt * 10)), Looking::Nothing, "not before its time");
+        assert_eq!(wants(&object, at(1000), at(attempt * 10 + 6)), Looking::Sync);
     }
     let plan = see(&object, Seen::Failed(failure(Class::Transient)), 40);
     assert_eq!(ready(&plan.status).1, "RetriesExhausted");
@@ -163,14 +163,14 @@ fn a_limit_outlasts_a_person_in_a_hurry_and_a_failure_does_not() {
     let limited = see(&object, Seen::Failed(failure(Class::Throttled { until: at(60) })), 0).status;
     let mut hurried = with(object.clone(), limited);
     hurried.metadata.annotations = Some(BTreeMap::from([(RECONCILE_ANNOTATION.to_owned(), "x".to_owned())]));
-    assert_eq!(wanted(&hurried, at(0), at(59)), Wanted::Nothing);
-    assert_eq!(wanted(&hurried, at(0), at(60)), Wanted::LookUp);
+    assert_eq!(wants(&hurried, at(0), at(59)), Looking::Nothing);
+    assert_eq!(wants(&hurried, at(0), at(60)), Looking::LookUp);
     let denied = see(&object, Seen::Failed(failure(Class::Denied)), 0).status;
     assert!(is(&denied, names::STALLED));
     let mut corrected = with(object, denied);
-    assert_eq!(wanted(&corrected, at(0), at(59)), Wanted::Nothing);
+    assert_eq!(wants(&corrected, at(0), at(59)), Looking::Nothing);
     corrected.metadata.generation = Some(2);
-    assert_eq!(wanted(&corrected, at(0), at(1)), Wanted::LookUp);
+    assert_eq!(wants(&corrected, at(0), at(1)), Looking::LookUp);
 }
 
 #[test]
@@ -202,13 +202,13 @@ fn suspended_asks_nothing_and_is_ready() {
     let mut object = settled();
     object.spec.suspend = true;
     object.metadata.generation = Some(2);
-    assert_eq!(wanted(&object, at(0), at(500)), Wanted::Nothing);
+    assert_eq!(wants(&object, at(0), at(500)), Looking::Nothing);
     let plan = see(&object, Seen::NotAsked, 1);
     assert_eq!((ready(&plan.status).0, ready(&plan.status).1), ("True", "Suspended"));
     object = with(object, plan.status);
     object.spec.suspend = false;
     object.metadata.generation = Some(3);
-    assert_eq!(wanted(&object, at(1000), at(2)), Wanted::LookUp);
+    assert_eq!(wants(&object, at(1000), at(2)), Looking::LookUp);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! `stage` says where a Task stands and what has to be looked at, `decide` what follows, `record` what a step has changed.
 
 mod board;
+mod case;
 mod decide;
 mod generation;
 mod publish;

@@ -2,7 +2,7 @@
 //! The finalizer is on the object only while there is something to undo.
 
 use super::{
-    Context, DeleteBranch, Look, Looking, Plan, Seen, SeenPull, Step, board::Draft, decide::again,
+    Context, DeleteBranch, Look, Looking, Plan, Seen, SeenPull, Step, case::Case, decide::again,
     generation::GRACE, round,
 };
 use crate::{
@@ -62,13 +62,13 @@ fn branch(status: &TaskStatus) -> Option<(String, String)> {
     Some((status.branch.clone().filter(|_| none)?, status.commit_sha.clone()?))
 }
 
-pub(super) fn undo(draft: &Draft<'_>, context: &Context) -> Undo {
-    let (task, status) = (draft.task, &draft.status);
-    let waiting = |undo| match (&status.retry, retry::wait_until(status.retry.as_ref(), draft.now)) {
-        (Some(retry), Some(_)) if waited(draft) >= PATIENCE => {
+pub(super) fn undo(case: &Case<'_>, context: &Context) -> Undo {
+    let (task, status) = (case.task, &case.status);
+    let waiting = |undo| match (&status.retry, retry::wait_until(status.retry.as_ref(), case.now)) {
+        (Some(retry), Some(_)) if waited(case) >= PATIENCE => {
             Undo::GiveUp(format!("{}: {}", retry.operation, retry.last_error))
         }
-        (_, Some(at)) => Undo::Wait(Next::At(at.min(draft.now + PATIENCE - waited(draft)))),
+        (_, Some(at)) => Undo::Wait(Next::At(at.min(case.now + PATIENCE - waited(case)))),
         (_, None) => undo,
     };
     if let Some(id) = process(task, status) {
@@ -97,39 +97,39 @@ pub(super) fn undo(draft: &Draft<'_>, context: &Context) -> Undo {
     }
 }
 
-pub(super) fn decide(mut draft: Draft<'_>, undo: Undo, seen: &Seen) -> Plan {
+pub(super) fn decide(mut case: Case<'_>, undo: Undo, seen: &Seen) -> Plan {
     if let Undo::Wait(next) = undo {
-        draft.hold();
-        return Plan::settle(draft.status, next).with_finalizer(true);
+        case.hold();
+        return Plan::settle(case.status, next).with_finalizer(true);
     }
-    draft.working(reason::DELETING, "undoing what the Task has left outside");
+    case.working(reason::DELETING, "undoing what the Task has left outside");
     if let Seen::Failed(failure) = seen {
-        return failed(draft, failure);
+        return failed(case, failure);
     }
     match (undo, seen) {
-        (Undo::Nothing | Undo::Wait(_), _) => Plan::settle(draft.status, Next::AwaitChange),
-        (Undo::GiveUp(message), _) => give_up(draft, &message),
+        (Undo::Nothing | Undo::Wait(_), _) => Plan::settle(case.status, Next::AwaitChange),
+        (Undo::GiveUp(message), _) => give_up(case, &message),
         (Undo::Process { id }, Seen::Generation(Look::Running)) => {
-            let kill = waited(&draft) >= GRACE;
-            let mut plan = Plan::act(draft.status, Step::Signal { generation: id, kill });
+            let kill = waited(&case) >= GRACE;
+            let mut plan = Plan::act(case.status, Step::Signal { generation: id, kill });
             plan.next = Next::After(GRACE / 2);
             plan.with_finalizer(true)
         }
         (Undo::Process { id }, _) => {
-            let now = draft.now;
-            if let Some(run) = draft.status.code_generations.iter_mut().find(|run| run.id == id) {
+            let now = case.now;
+            if let Some(run) = case.status.code_generations.iter_mut().find(|run| run.id == id) {
                 run.finished_at = Some(Time(now));
             }
-            let finalizer = must_undo(draft.task, &draft.status);
-            Plan::settle(draft.status, Next::Now).with_finalizer(finalizer)
+            let finalizer = must_undo(case.task, &case.status);
+            Plan::settle(case.status, Next::Now).with_finalizer(finalizer)
         }
         (Undo::Branch { branch, sha }, Seen::Leftover { tip, pulls })
             if may_delete(tip.as_deref(), &sha, pulls) =>
         {
-            Plan::act(draft.status, Step::DeleteBranch { branch, why: DeleteBranch::Deletion })
+            Plan::act(case.status, Step::DeleteBranch { branch, why: DeleteBranch::Deletion })
                 .with_finalizer(true)
         }
-        (Undo::Branch { .. }, _) => branch_gone(draft),
+        (Undo::Branch { .. }, _) => branch_gone(case),
     }
 }
 
@@ -140,26 +140,26 @@ pub(super) fn may_delete(tip: Option<&str>, ours: &str, pulls: &[SeenPull]) -> b
 }
 
 /// The branch is gone, carries a pull request, or stands where somebody else has put it.
-pub(super) fn branch_gone(mut draft: Draft<'_>) -> Plan {
-    draft.status.branch = None;
-    Plan::settle(draft.status, Next::AwaitChange)
+pub(super) fn branch_gone(mut case: Case<'_>) -> Plan {
+    case.status.branch = None;
+    Plan::settle(case.status, Next::AwaitChange)
 }
 
 /// GitHub or E2B fails: tried again, and given up after [`PATIENCE`]. What no retry can cure is given up at once.
-pub(super) fn failed(mut draft: Draft<'_>, failure: &Failure) -> Plan {
-    if waited(&draft) >= PATIENCE || !failure.class.is_retryable() {
-        return give_up(draft, &format!("{}: {}", failure.operation, failure.message));
+pub(super) fn failed(mut case: Case<'_>, failure: &Failure) -> Plan {
+    if waited(&case) >= PATIENCE || !failure.class.is_retryable() {
+        return give_up(case, &format!("{}: {}", failure.operation, failure.message));
     }
-    draft.failed(failure);
-    again(draft).with_finalizer(true)
+    case.failed(failure);
+    again(case).with_finalizer(true)
 }
 
-fn give_up(draft: Draft<'_>, message: &str) -> Plan {
+fn give_up(case: Case<'_>, message: &str) -> Plan {
     let message = format!("deleted with something left behind: {message}");
-    Plan::settle(draft.status, Next::AwaitChange).with_note(Note::warning(reason::LEFT_BEHIND, message))
+    Plan::settle(case.status, Next::AwaitChange).with_note(Note::warning(reason::LEFT_BEHIND, message))
 }
 
-fn waited(draft: &Draft<'_>) -> SignedDuration {
-    let since = draft.task.metadata.deletion_timestamp.as_ref().map_or(draft.now, |time| time.0);
-    draft.now.duration_since(since)
+fn waited(case: &Case<'_>) -> SignedDuration {
+    let since = case.task.metadata.deletion_timestamp.as_ref().map_or(case.now, |time| time.0);
+    case.now.duration_since(since)
 }

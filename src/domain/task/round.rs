@@ -1,14 +1,14 @@
 //! Rounds: one way from an input to a pull request. When one begins, what it takes over, what it leaves behind.
 //! Used by `stage` before anything else is asked.
 
-use super::board::{Draft, PENDING};
+use super::{board::PENDING, case::Case};
 use crate::{
     api::{
         CodeGeneration, PullRequestState, RECONCILE_ANNOTATION, RERUN_ANNOTATION, Task, TaskStatus, bounds,
         conditions as names, conditions::reason,
     },
     domain::{
-        conditions::{find, is_true, remove},
+        conditions::{find, remove},
         git, input, retry,
     },
 };
@@ -24,6 +24,11 @@ pub(super) enum Input {
     Same,
     Changed,
 }
+
+/// Why a Task with a commit may be stalled and still go on with it, once somebody mends another object. The rule for
+/// frozen fields in `api::task` names the same.
+const HEALS: [&str; 3] =
+    [reason::REPOSITORY_NOT_READY, reason::REPOSITORY_NOT_FOUND, reason::SECRET_NOT_FOUND];
 
 /// The value of an annotation, as status remembers it.
 fn annotation(task: &Task, name: &str) -> Option<String> {
@@ -76,10 +81,12 @@ pub(super) fn over(task: &Task, status: &TaskStatus) -> bool {
     }
 }
 
-/// Stuck, with no command that may still run.
+/// Stuck, with no command that may still run. A commit is not given up for want of a Repository or a token: that heals.
 fn given_up(task: &Task, status: &TaskStatus) -> bool {
     let runs = generation(task, status).is_some_and(|run| run.finished_at.is_none());
-    is_true(&status.conditions, names::STALLED) && !runs
+    let stalled = find(&status.conditions, names::STALLED).filter(|stalled| stalled.status == "True");
+    stalled.is_some_and(|stalled| status.commit_sha.is_none() || !HEALS.contains(&stalled.reason.as_str()))
+        && !runs
 }
 
 /// Whether the round has come to an end that only a new round leaves.
@@ -101,13 +108,21 @@ pub(super) fn end_reason(status: &TaskStatus) -> Option<(&str, &str)> {
     })
 }
 
-/// Ends a round that is stuck after its commit: from now on nothing of it is tried again, and what it was to be tried
-/// again for does not hold up the next.
-pub(super) fn abandon(draft: &mut Draft<'_>) {
-    if draft.status.pull_request.is_none() && !ended(&draft.status) {
-        let message = "the round was stuck when a new one was asked for";
-        draft.condition(names::PULL_REQUEST_OPEN, false, reason::ROUND_ABANDONED, message);
-        draft.status.retry = retry::hurry(draft.status.retry.take(), draft.now);
+/// Ends a round that is stuck after its commit when a new one is asked for, whatever may hold that one up: nothing of it
+/// is tried again. It goes on when the asking is taken back before the new one has begun.
+pub(super) fn abandon(case: &mut Case<'_>) {
+    if case.status.pull_request.is_some() || left_behind(&case.status).is_none() {
+        return;
+    }
+    let abandoned = end_reason(&case.status).is_some_and(|(reason, _)| reason == reason::ROUND_ABANDONED);
+    match input(case.task, &case.status) {
+        Input::Changed if !ended(&case.status) && over(case.task, &case.status) => {
+            let message = "the round was stuck when a new one was asked for";
+            case.condition(names::PULL_REQUEST_OPEN, false, reason::ROUND_ABANDONED, message);
+            case.status.retry = retry::hurry(case.status.retry.take(), case.now);
+        }
+        Input::Same if abandoned => remove(&mut case.status.conditions, names::PULL_REQUEST_OPEN),
+        _ => {}
     }
 }
 
@@ -121,9 +136,9 @@ pub(super) fn left_behind(status: &TaskStatus) -> Option<(String, String)> {
 
 /// Begins the first or the next round. One write raises `round` and moves the old pull request to history: a
 /// `reopened` that comes later finds it there.
-pub(super) fn begin(draft: &mut Draft<'_>) {
-    let now = draft.now;
-    let status = &mut draft.status;
+pub(super) fn begin(case: &mut Case<'_>) {
+    let now = case.now;
+    let status = &mut case.status;
     status.round = Some(status.round.unwrap_or(0) + 1);
     status.round_started_at = Some(Time(now));
     if let Some(pull) = status.pull_request.take() {
@@ -142,9 +157,9 @@ pub(super) fn begin(draft: &mut Draft<'_>) {
     {
         remove(&mut status.conditions, type_);
     }
-    record_input(draft.task, &mut draft.status);
-    draft.row(PENDING);
-    draft.working(reason::PENDING, "the round is about to begin");
+    record_input(case.task, &mut case.status);
+    case.row(PENDING);
+    case.working(reason::PENDING, "the round is about to begin");
 }
 
 /// The number of the round.

@@ -3,7 +3,8 @@
 
 use super::{
     Context, Drift, Health, SandboxView,
-    board::{BUILDING, Draft, PENDING},
+    board::{BUILDING, PENDING},
+    case::Case,
     round,
     stage::{Stage, gate},
 };
@@ -35,111 +36,111 @@ pub(super) struct RunningSandbox {
 }
 
 /// The sandbox is up and this Task's to use.
-pub(super) fn running(draft: &mut Draft<'_>, context: &Context) -> Result<RunningSandbox, Stage> {
-    let task = draft.task;
+pub(super) fn running(case: &mut Case<'_>, context: &Context) -> Result<RunningSandbox, Stage> {
+    let task = case.task;
     let name = need::sandbox_name(task);
     if let Some(holder) = &context.holder {
-        if is_true(&draft.status.conditions, names::STALLED) {
+        if is_true(&case.status.conditions, names::STALLED) {
             // Who waits for a person stays so: to stand in line again would take the turn from whoever is next.
-            gate(draft)?;
+            gate(case)?;
         }
-        draft.row(PENDING);
-        draft.working(reason::WAITING_FOR_SANDBOX, &format!("Task {holder} works in Sandbox {name}"));
+        case.row(PENDING);
+        case.working(reason::WAITING_FOR_SANDBOX, &format!("Task {holder} works in Sandbox {name}"));
         return Err(Stage::Wait(Next::After(TURN)));
     }
     let Some(sandbox) = &context.sandbox else {
         if task.spec.sandbox_template.is_some() {
-            gate(draft)?;
+            gate(case)?;
             return Err(Stage::CreateSandbox);
         }
         let message = format!("Sandbox {name} does not exist in this namespace: create it");
-        let at = draft.missing(operation::FIND_SANDBOX, reason::SANDBOX_NOT_FOUND, &message);
+        let at = case.missing(operation::FIND_SANDBOX, reason::SANDBOX_NOT_FOUND, &message);
         return Err(Stage::Wait(Next::At(at)));
     };
-    draft.found(operation::FIND_SANDBOX);
+    case.found(operation::FIND_SANDBOX);
     if task.spec.sandbox_template.is_some() && sandbox.owner != task.uid() {
         let message = format!("Sandbox {name} is not this Task's: delete it, or set sandboxRef to use it");
-        draft.stalled(reason::SANDBOX_NOT_READY, &message);
+        case.stalled(reason::SANDBOX_NOT_READY, &message);
         return Err(Stage::Wait(Next::AwaitChange));
     }
-    follow_template(draft, sandbox)?;
+    follow_template(case, sandbox)?;
     if let Some(id) = sandbox.id.clone().filter(|_| sandbox.running && !sandbox.deleting) {
-        ask(draft, &name)?;
+        ask(case, &name)?;
         return Ok(RunningSandbox { id, incarnation: sandbox.incarnation });
     }
-    Err(wait_for_sandbox(draft, sandbox))
+    Err(wait_for_sandbox(case, sandbox))
 }
 
 /// The own Sandbox follows its template; where that takes another Sandbox, only before the round has begun in this one.
 /// The patch comes first: what becomes of the old sandbox is for the new `deletionPolicy` to say.
-fn follow_template(draft: &mut Draft<'_>, sandbox: &SandboxView) -> Result<(), Stage> {
+fn follow_template(case: &mut Case<'_>, sandbox: &SandboxView) -> Result<(), Stage> {
     let Drift { mutable, frozen } = sandbox.drift;
     if mutable && !sandbox.deleting {
-        gate(draft)?;
-        draft.stay(reason::SANDBOX_NOT_READY, PATCHED);
+        gate(case)?;
+        case.stay(reason::SANDBOX_NOT_READY, PATCHED);
         return Err(Stage::PatchSandbox);
     }
-    if frozen && draft.status.sandbox_id.is_none() {
-        gate(draft)?;
-        draft.waits_for_sandbox(&Health::NotReady(REPLACED.into()));
-        draft.condition(names::SANDBOX_READY, false, reason::TEMPLATE_CHANGED, REPLACED);
+    if frozen && case.status.sandbox_id.is_none() {
+        gate(case)?;
+        case.waits_for_sandbox(&Health::NotReady(REPLACED.into()));
+        case.condition(names::SANDBOX_READY, false, reason::TEMPLATE_CHANGED, REPLACED);
         return Err(if sandbox.deleting { Stage::Wait(Next::AwaitChange) } else { Stage::ReplaceSandbox });
     }
     Ok(())
 }
 
 /// The turn in a shared Sandbox is taken by asking for it, in a write of its own: who looks later sees that.
-fn ask(draft: &mut Draft<'_>, name: &str) -> Result<(), Stage> {
-    if need::has_asked(&draft.status) {
+fn ask(case: &mut Case<'_>, name: &str) -> Result<(), Stage> {
+    if need::has_asked(&case.status) {
         return Ok(());
     }
-    draft.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, "the sandbox is asked for");
-    if draft.task.spec.sandbox_ref.is_none() {
+    case.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, "the sandbox is asked for");
+    if case.task.spec.sandbox_ref.is_none() {
         return Ok(());
     }
-    gate(draft)?;
-    draft.row(BUILDING);
-    draft.working(reason::SANDBOX_REQUESTED, &format!("taking the turn in Sandbox {name}"));
+    gate(case)?;
+    case.row(BUILDING);
+    case.working(reason::SANDBOX_REQUESTED, &format!("taking the turn in Sandbox {name}"));
     Err(Stage::Wait(Next::Now))
 }
 
-fn wait_for_sandbox(draft: &mut Draft<'_>, sandbox: &SandboxView) -> Stage {
-    heard_of(draft);
-    if let Err(stage) = gate(draft) {
+fn wait_for_sandbox(case: &mut Case<'_>, sandbox: &SandboxView) -> Stage {
+    heard_of(case);
+    if let Err(stage) = gate(case) {
         return stage;
     }
-    draft.waits_for_sandbox(&sandbox.health);
+    case.waits_for_sandbox(&sandbox.health);
     Stage::Wait(Next::AwaitChange)
 }
 
 /// The sandbox that gave no answer is down or replaced: waiting for it is not waiting for a call to be repeated.
-fn heard_of(draft: &mut Draft<'_>) {
-    let unreachable = find(&draft.status.conditions, names::SANDBOX_READY)
+fn heard_of(case: &mut Case<'_>) {
+    let unreachable = find(&case.status.conditions, names::SANDBOX_READY)
         .is_some_and(|ready| ready.reason == reason::SANDBOX_UNREACHABLE);
     if unreachable {
-        draft.status.retry = retry::hurry(draft.status.retry.take(), draft.now);
+        case.status.retry = retry::hurry(case.status.retry.take(), case.now);
         let message = "the sandbox that gave no answer is down or replaced";
-        draft.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, message);
+        case.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, message);
     }
 }
 
 /// The sandbox the round worked in has been replaced. A new empty one must never look like a recovery.
-pub(super) fn replaced(draft: &mut Draft<'_>, sandbox: &RunningSandbox) -> Result<(), Stage> {
-    let Some(lost) = draft.status.sandbox_id.clone().filter(|known| *known != sandbox.id) else {
+pub(super) fn replaced(case: &mut Case<'_>, sandbox: &RunningSandbox) -> Result<(), Stage> {
+    let Some(lost) = case.status.sandbox_id.clone().filter(|known| *known != sandbox.id) else {
         return Ok(());
     };
-    heard_of(draft);
-    let Some(generate) = &draft.task.spec.generate else {
+    heard_of(case);
+    let Some(generate) = &case.task.spec.generate else {
         let message = format!(
             "sandbox {lost} was lost with files that were not committed, and there is no command to make them again: \
              put them into the new sandbox and set the annotation {} to a new value",
             crate::api::RERUN_ANNOTATION
         );
-        draft.condition(names::COMMITTED, false, reason::SANDBOX_FILES_LOST, &message);
+        case.condition(names::COMMITTED, false, reason::SANDBOX_FILES_LOST, &message);
         return Err(Stage::Ended);
     };
-    if round::attempts(draft.task, &draft.status) >= i64::from(generate.max_attempts) {
-        super::generation::keeps_dying(draft);
+    if round::attempts(case.task, &case.status) >= i64::from(generate.max_attempts) {
+        super::generation::keeps_dying(case);
         return Err(Stage::Ended);
     }
     Ok(())

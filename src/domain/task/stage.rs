@@ -3,7 +3,8 @@
 
 use super::{
     Context, Health, RepositoryView,
-    board::{BUILDING, Draft},
+    board::BUILDING,
+    case::Case,
     release, round,
     sandbox::{self, RunningSandbox},
 };
@@ -58,7 +59,7 @@ pub(super) enum Stage {
     /// Being deleted.
     Release(release::Undo),
     Suspended,
-    /// Nothing to do before this; conditions are drafted already.
+    /// Nothing to do before this; conditions are set already.
     Wait(Next),
     /// A new round is due; the old branch goes first.
     LeaveBranch {
@@ -101,8 +102,8 @@ pub(super) enum Stage {
 
 /// What one pass has to look at.
 pub fn wants(task: &Task, context: &Context, now: Timestamp) -> Looking {
-    let mut draft = Draft::new(task, task.status.clone().unwrap_or_default(), now);
-    match position(&mut draft, context) {
+    let mut case = Case::new(task, task.status.clone().unwrap_or_default(), now);
+    match position(&mut case, context) {
         Stage::Release(undo) => undo.looking(),
         Stage::LeaveBranch { branch, .. } => Looking::Leftover { branch },
         Stage::Start { plan, .. } => Looking::Start { plan },
@@ -123,41 +124,42 @@ pub fn wants(task: &Task, context: &Context, now: Timestamp) -> Looking {
     }
 }
 
-/// Finds the stage, and drafts on the way what is true whatever is seen later.
-pub(super) fn position(draft: &mut Draft<'_>, context: &Context) -> Stage {
-    let task = draft.task;
-    round::hurry(task, &mut draft.status, draft.now);
+/// Finds the stage, and sets on the way what is true whatever is seen later.
+pub(super) fn position(case: &mut Case<'_>, context: &Context) -> Stage {
+    let task = case.task;
+    round::hurry(task, &mut case.status, case.now);
     if task.metadata.deletion_timestamp.is_some() {
-        return Stage::Release(release::undo(draft, context));
+        return Stage::Release(release::undo(case, context));
     }
+    round::abandon(case);
     if task.spec.suspend {
         return Stage::Suspended;
     }
-    match on_pull_request(draft, context) {
+    match on_pull_request(case, context) {
         Some(stage) => stage,
-        None => on_the_way(draft, context).unwrap_or_else(|stage| stage),
+        None => on_the_way(case, context).unwrap_or_else(|stage| stage),
     }
 }
 
 /// A Task with a pull request: what the pull request says.
-fn on_pull_request(draft: &mut Draft<'_>, context: &Context) -> Option<Stage> {
-    let pull = draft.status.pull_request.clone()?;
+fn on_pull_request(case: &mut Case<'_>, context: &Context) -> Option<Stage> {
+    let pull = case.status.pull_request.clone()?;
     if pull.unconfirmed {
-        return Some(match github(draft, context) {
+        return Some(match github(case, context) {
             Ok(_) => Stage::Confirm { number: pull.number },
             Err(stage) => stage,
         });
     }
     match pull.state {
         PullRequestState::Merged => Some(Stage::Done),
-        PullRequestState::Closed if round::input(draft.task, &draft.status) == round::Input::Changed => None,
+        PullRequestState::Closed if round::input(case.task, &case.status) == round::Input::Changed => None,
         PullRequestState::Closed => Some(Stage::Closed),
         PullRequestState::Open | PullRequestState::Unknown => {
             // A merge that failed is tried again when `status.retry` says, not when the next look is due.
-            let unsettled = !is_true(&draft.status.conditions, names::READY);
-            let due = unsettled || super::review::next_look(context) <= Some(draft.now);
-            let look = super::review::merge_wanted(draft.task, &pull) && due;
-            if look && let Err(stage) = github(draft, context) {
+            let unsettled = !is_true(&case.status.conditions, names::READY);
+            let due = unsettled || super::review::next_look(context) <= Some(case.now);
+            let look = super::review::merge_wanted(case.task, &pull) && due;
+            if look && let Err(stage) = github(case, context) {
                 return Some(stage);
             }
             Some(Stage::Review { number: pull.number, look })
@@ -166,65 +168,64 @@ fn on_pull_request(draft: &mut Draft<'_>, context: &Context) -> Option<Stage> {
 }
 
 /// A Task on its way to a pull request. `Err` carries the stage that ends the search early.
-fn on_the_way(draft: &mut Draft<'_>, context: &Context) -> Result<Stage, Stage> {
-    rounds(draft, context)?;
-    if round::ended(&draft.status) {
+fn on_the_way(case: &mut Case<'_>, context: &Context) -> Result<Stage, Stage> {
+    rounds(case, context)?;
+    if round::ended(&case.status) {
         return Ok(Stage::Ended);
     }
-    let repository = repository(draft, context)?.clone();
-    if draft.status.commit_sha.is_some() {
-        gate(draft)?;
-        return Ok(published(draft));
+    let repository = repository(case, context)?.clone();
+    if case.status.commit_sha.is_some() {
+        gate(case)?;
+        return Ok(published(case));
     }
-    let sandbox = sandbox::running(draft, context)?;
-    sandbox::replaced(draft, &sandbox)?;
-    gate(draft)?;
-    draft.row(BUILDING);
-    Ok(in_sandbox(draft, &repository, sandbox))
+    let sandbox = sandbox::running(case, context)?;
+    sandbox::replaced(case, &sandbox)?;
+    gate(case)?;
+    case.row(BUILDING);
+    Ok(in_sandbox(case, &repository, sandbox))
 }
 
 /// The sandbox runs and is this Task's to use: what the round has not yet done there.
-fn in_sandbox(draft: &Draft<'_>, repository: &RepositoryView, sandbox: RunningSandbox) -> Stage {
-    if draft.status.branch.is_none() {
-        let plan = plan_branch(draft.task, &draft.status, repository);
+fn in_sandbox(case: &Case<'_>, repository: &RepositoryView, sandbox: RunningSandbox) -> Stage {
+    if case.status.branch.is_none() {
+        let plan = plan_branch(case.task, &case.status, repository);
         return Stage::Start { plan: Some(plan), sandbox };
     }
-    match round::generation(draft.task, &draft.status) {
-        None if draft.task.spec.generate.is_some() => Stage::Start { plan: None, sandbox },
+    match round::generation(case.task, &case.status) {
+        None if case.task.spec.generate.is_some() => Stage::Start { plan: None, sandbox },
         Some(run) if run.sandbox_id != sandbox.id => Stage::Start { plan: None, sandbox },
         Some(run) if run.finished_at.is_none() => Stage::Generating { id: run.id.clone() },
-        _ => Stage::Collect { id: round::spool_id(draft.task, &draft.status) },
+        _ => Stage::Collect { id: round::spool_id(case.task, &case.status) },
     }
 }
 
 /// Begins rounds: the first one, the one a changed input asks for, or takes a changed input before anything was done.
-fn rounds(draft: &mut Draft<'_>, context: &Context) -> Result<(), Stage> {
-    let task = draft.task;
-    if draft.status.round.is_none() {
-        round::begin(draft);
+fn rounds(case: &mut Case<'_>, context: &Context) -> Result<(), Stage> {
+    let task = case.task;
+    if case.status.round.is_none() {
+        round::begin(case);
         return Ok(());
     }
-    if round::input(task, &draft.status) == round::Input::Same {
+    if round::input(task, &case.status) == round::Input::Same {
         return Ok(());
     }
-    if !round::begun(&draft.status) {
-        round::record_input(task, &mut draft.status);
-        draft.status.retry = retry::hurry(draft.status.retry.take(), draft.now);
-    } else if round::over(task, &draft.status) {
-        if let Some((branch, sha)) = round::left_behind(&draft.status) {
-            round::abandon(draft);
-            github(draft, context)?;
+    if !round::begun(&case.status) {
+        round::record_input(task, &mut case.status);
+        case.status.retry = retry::hurry(case.status.retry.take(), case.now);
+    } else if round::over(task, &case.status) {
+        if let Some((branch, sha)) = round::left_behind(&case.status) {
+            github(case, context)?;
             return Err(Stage::LeaveBranch { branch, sha });
         }
-        round::begin(draft);
+        round::begin(case);
     }
     Ok(())
 }
 
 /// The commit is at GitHub: the branch, then the pull request.
-fn published(draft: &Draft<'_>) -> Stage {
-    let opening = find(&draft.status.conditions, names::PULL_REQUEST_OPEN).is_some();
-    match (&draft.status.branch, opening) {
+fn published(case: &Case<'_>) -> Stage {
+    let opening = find(&case.status.conditions, names::PULL_REQUEST_OPEN).is_some();
+    match (&case.status.branch, opening) {
         (Some(branch), true) => Stage::OpenPullRequest { branch: branch.clone() },
         _ => Stage::CreateBranch,
     }
@@ -240,57 +241,57 @@ pub(super) fn base_branch(task: &Task, repository: &RepositoryView) -> String {
 }
 
 /// GitHub may be called for this Task now.
-fn github<'c>(draft: &mut Draft<'_>, context: &'c Context) -> Result<&'c RepositoryView, Stage> {
-    let repository = repository(draft, context)?;
-    gate(draft)?;
+fn github<'c>(case: &mut Case<'_>, context: &'c Context) -> Result<&'c RepositoryView, Stage> {
+    let repository = repository(case, context)?;
+    gate(case)?;
     Ok(repository)
 }
 
 /// The Task's Repository is there, ready, not suspended and still the same one.
-fn repository<'c>(draft: &mut Draft<'_>, context: &'c Context) -> Result<&'c RepositoryView, Stage> {
-    let name = &draft.task.spec.repository_ref.name;
+fn repository<'c>(case: &mut Case<'_>, context: &'c Context) -> Result<&'c RepositoryView, Stage> {
+    let name = &case.task.spec.repository_ref.name;
     let Some(repository) = &context.repository else {
         let message = format!("Repository {name} does not exist in this namespace: create it");
-        let at = draft.missing(operation::FIND_REPOSITORY, reason::REPOSITORY_NOT_FOUND, &message);
+        let at = case.missing(operation::FIND_REPOSITORY, reason::REPOSITORY_NOT_FOUND, &message);
         return Err(Stage::Wait(Next::At(at)));
     };
-    draft.found(operation::FIND_REPOSITORY);
+    case.found(operation::FIND_REPOSITORY);
     if repository.suspended {
-        draft.working(
+        case.working(
             reason::REPOSITORY_SUSPENDED,
             &format!("Repository {name} is suspended: set its spec.suspend to false"),
         );
         return Err(Stage::Wait(Next::AwaitChange));
     }
-    if let (Some(known), Some(id)) = (draft.status.repository_id, repository.id)
+    if let (Some(known), Some(id)) = (case.status.repository_id, repository.id)
         && known != id
     {
         let message = format!(
             "Repository {name} is another GitHub repository now (id {id}, was {known}): create a new Task for it"
         );
-        draft.stalled(reason::REPOSITORY_CHANGED, &message);
+        case.stalled(reason::REPOSITORY_CHANGED, &message);
         return Err(Stage::Wait(Next::AwaitChange));
     }
     match &repository.health {
         Health::Ready => {}
         Health::NotReady(message) => {
             let message = format!("Repository {name} is not ready: {message}");
-            draft.working(reason::REPOSITORY_NOT_READY, &message);
+            case.working(reason::REPOSITORY_NOT_READY, &message);
             return Err(Stage::Wait(Next::AwaitChange));
         }
         Health::Stalled(message) => {
             let message = format!("Repository {name} is stalled: {message}");
-            draft.stalled(reason::REPOSITORY_NOT_READY, &message);
+            case.stalled(reason::REPOSITORY_NOT_READY, &message);
             return Err(Stage::Wait(Next::AwaitChange));
         }
     }
-    draft.status.repository_id = draft.status.repository_id.or(repository.id);
+    case.status.repository_id = case.status.repository_id.or(repository.id);
     Ok(repository)
 }
 
 /// No call before `status.retry` allows it.
-pub(super) fn gate(draft: &mut Draft<'_>) -> Result<(), Stage> {
-    let Some(at) = retry::wait_until(draft.status.retry.as_ref(), draft.now) else { return Ok(()) };
-    draft.hold();
+pub(super) fn gate(case: &mut Case<'_>) -> Result<(), Stage> {
+    let Some(at) = retry::wait_until(case.status.retry.as_ref(), case.now) else { return Ok(()) };
+    case.hold();
     Err(Stage::Wait(Next::At(at)))
 }

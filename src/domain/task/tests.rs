@@ -11,6 +11,7 @@ mod invariants;
 mod merge;
 mod publish;
 mod rounds;
+mod stuck;
 mod template;
 mod turns;
 mod walk;

@@ -243,36 +243,6 @@ fn somebody_elses_branch_is_left_alone_and_ours_gets_another_name() {
 }
 
 #[test]
-fn a_round_that_is_stuck_after_its_commit_is_followed_by_the_next() {
-    let mut world = World::new();
-    world.run_until(|world| world.holds(names::GENERATED));
-    world.github.take_name("task/t/do-it");
-    world.github.take_name("task/t/do-it-0123abcd");
-    world.rest();
-    assert_eq!(world.reason(), "BranchTaken");
-    world.edit(|spec| spec.branch = Some("another/name".into()));
-    world.rest();
-    assert_eq!((world.row(), world.status().branch.as_deref()), (REVIEW, Some("another/name-2")));
-    assert_eq!(world.github.branches["task/t/do-it-0123abcd"], "theirs");
-
-    // With a branch of its own, which goes; and with a pull request that nobody has recorded, which is taken.
-    for (answer_lost, round, deleted) in [(false, Some(2), 1), (true, Some(1), 0)] {
-        let mut world = World::new();
-        world.run_until(|world| world.made("CreateBranch") == 1);
-        (world.faults.steps_only, world.faults.answer_lost) = (true, answer_lost);
-        world.faults.github = Some(crate::domain::failure::Class::Invalid);
-        world.rest();
-        assert_eq!(world.row(), FAILED_LATE);
-        world.faults = Default::default();
-        world.rerun("1");
-        world.rest();
-        assert_eq!((world.row(), world.status().round), (REVIEW, round), "{:#?}", world.status());
-        assert_eq!((world.made("DeleteBranch"), world.made("CreatePullRequest")), (deleted, 1));
-        assert_eq!(world.github.branches.len(), 2);
-    }
-}
-
-#[test]
 fn a_pull_request_of_an_earlier_round_is_not_this_ones_even_from_the_same_branch() {
     let mut world = closed();
     world.rerun("1");

@@ -14,8 +14,8 @@ use crate::{
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-/// One decision under way.
-pub(super) struct Pass<'a> {
+/// A Repository under decision.
+pub(super) struct Case<'a> {
     repository: &'a Repository,
     status: RepositoryStatus,
     retry: Option<Retry>,
@@ -26,7 +26,7 @@ pub(super) struct Pass<'a> {
 
 pub(super) type Decided = Plan<RepositoryStatus, Step>;
 
-impl<'a> Pass<'a> {
+impl<'a> Case<'a> {
     pub(super) fn new(repository: &'a Repository, next_sync: Timestamp, now: Timestamp) -> Self {
         Self {
             repository,

@@ -1,0 +1,154 @@
+//! Rounds that are stuck after their commit: what a person may ask for then, and what must not come of it.
+
+use super::*;
+use crate::{
+    api::{PullRequestState, conditions::reason},
+    domain::failure::Class,
+};
+
+/// The branch stands, and GitHub refuses whatever is to be done next.
+fn refused() -> World {
+    let mut world = World::new();
+    world.run_until(|world| world.made("CreateBranch") == 1);
+    world.faults.steps_only = true;
+    world.faults.github = Some(Class::Invalid);
+    world.rest();
+    assert_eq!(world.row(), FAILED_LATE);
+    world
+}
+
+fn heal(world: &mut World) {
+    world.faults = Default::default();
+    world.repository = Some(world::repository());
+}
+
+#[test]
+fn another_branch_or_a_rerun_begins_the_next_round() {
+    let mut world = World::new();
+    world.run_until(|world| world.holds(names::GENERATED));
+    world.github.take_name("task/t/do-it");
+    world.github.take_name("task/t/do-it-0123abcd");
+    world.rest();
+    assert_eq!(world.reason(), reason::BRANCH_TAKEN);
+    world.edit(|spec| spec.branch = Some("another/name".into()));
+    world.rest();
+    assert_eq!((world.row(), world.status().branch.as_deref()), (REVIEW, Some("another/name-2")));
+    assert_eq!(world.github.branches["task/t/do-it-0123abcd"], "theirs");
+
+    // The branch that was made goes.
+    let mut world = refused();
+    world.rerun("1");
+    heal(&mut world);
+    world.rest();
+    assert_eq!((world.row(), world.status().round), (REVIEW, Some(2)));
+    assert_eq!((world.made("DeleteBranch"), world.github.branches.len()), (1, 2));
+}
+
+#[test]
+fn a_pull_request_that_nobody_has_recorded_is_taken_instead() {
+    let mut world = World::new();
+    world.run_until(|world| world.made("CreateBranch") == 1);
+    (world.faults.steps_only, world.faults.answer_lost) = (true, true);
+    world.faults.github = Some(Class::Invalid);
+    world.rest();
+    heal(&mut world);
+    world.rerun("1");
+    world.rest();
+    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(1), 1));
+    assert_eq!((world.made("DeleteBranch"), world.made("CreatePullRequest")), (0, 1));
+}
+
+#[test]
+fn anothers_pull_request_from_a_branch_of_the_name_is_left_alone() {
+    let mut world = World::new();
+    world.run_until(|world| world.holds(names::GENERATED));
+    let taken = ["task/t/do-it", "task/t/do-it-0123abcd"];
+    for name in taken {
+        world.github.take_name(name);
+    }
+    world.rest();
+    world.github.pulls.push(github::Pull {
+        number: 1,
+        branch: taken[1].into(),
+        body: "theirs".into(),
+        state: PullRequestState::Open,
+        draft: false,
+        head: "theirs".into(),
+        updated_at: world.now,
+        merged_at: None,
+    });
+    world.rerun("1");
+    world.rest();
+    assert_eq!((world.row(), world.number()), (REVIEW, 2));
+    assert_eq!(world.github.pulls[0].state, PullRequestState::Open);
+    assert_eq!(world.github.branches[taken[1]], "theirs");
+}
+
+#[test]
+fn taken_back_before_the_next_has_begun_the_round_goes_on() {
+    let mut world = refused();
+    world.repository.as_mut().expect("there").health = Health::NotReady("soon".into());
+    world.rerun("1");
+    assert!(world.pass().is_ok());
+    let open = find(&world.status().conditions, names::PULL_REQUEST_OPEN).cloned().expect("set");
+    assert_eq!(open.reason, reason::ROUND_ABANDONED);
+    world.task.metadata.annotations = None;
+    heal(&mut world);
+    world.rest();
+    assert_eq!((world.row(), world.status().round, world.made("Start")), (REVIEW, Some(1), 1));
+}
+
+#[test]
+fn what_is_asked_for_while_it_is_suspended_is_not_forgotten() {
+    let mut world = refused();
+    world.edit(|spec| {
+        spec.suspend = true;
+        spec.base_branch = Some("release".into());
+    });
+    world.rest();
+    assert_eq!(world.reason(), reason::SUSPENDED);
+    heal(&mut world);
+    world.github.branches.insert("release".into(), "release01".into());
+    world.edit(|spec| spec.suspend = false);
+    world.rest();
+    assert_eq!((world.row(), world.status().round), (REVIEW, Some(2)));
+    assert_eq!(world.status().base_sha.as_deref(), Some("release01"), "not the old commit onto the new base");
+}
+
+#[test]
+fn a_branch_that_github_keeps_is_named_and_holds_up_nothing() {
+    let mut world = refused();
+    world.rerun("1");
+    world.run_until(|world| world.status().round == Some(2));
+    assert_eq!(world.notes, [reason::LEFT_BEHIND]);
+    heal(&mut world);
+    world.rest();
+    assert_eq!((world.row(), world.made("DeleteBranch")), (REVIEW, 0));
+    assert!(world.github.branches.contains_key("task/t/do-it"));
+}
+
+#[test]
+fn a_pull_request_that_was_opened_again_unheard_goes_on() {
+    let mut world = World::new();
+    world.rest();
+    world.delivered(PullRequestState::Closed);
+    world.person_sets(PullRequestState::Open);
+    world.rerun("1");
+    world.rest();
+    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(1), 1));
+    assert_eq!(world.made("CreatePullRequest"), 1);
+}
+
+#[test]
+fn a_commit_is_not_given_up_for_want_of_a_repository() {
+    let mut world = World::new();
+    world.run_until(|world| world.status().commit_sha.is_some());
+    world.repository.as_mut().expect("there").health = Health::Stalled("the token is refused".into());
+    world.rest();
+    assert!(world.holds(names::STALLED));
+    world.edit(|spec| spec.title = "Better words".into());
+    assert!(world.pass().is_ok());
+    heal(&mut world);
+    world.rest();
+    assert_eq!((world.row(), world.status().round, world.made("Start")), (REVIEW, Some(1), 1));
+}
