@@ -29,6 +29,15 @@ fn the_policy_decides_what_happens_to_it() {
         let plan = decide(&sandbox, &looked(Ok(Some(seen("i1", life, 300)))), at(1));
         assert_eq!((plan.finalizer, plan.step.clone()), (step.is_some(), step));
     }
+    // Once the deletion has been looked at, only a pause that is recorded is enough.
+    let known = |wanted| {
+        with(policy(paused(), wanted), |s| {
+            s.observed_generation = 2;
+            conditions::stand(&mut s.conditions, 2, at(0), Standing::Reconciling, reason::DELETING, "");
+        })
+    };
+    assert_eq!(wants(&known(Kill), &Asked::default(), at(1)).read, Read::Get);
+    assert!(!decide(&known(Pause), &Observed::default(), at(1)).finalizer);
     let retained = policy(running(), Retain);
     assert_eq!(wants(&retained, &Asked::default(), at(1)), Looking::default());
     let plan = decide(&retained, &Observed::default(), at(1));

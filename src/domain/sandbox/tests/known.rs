@@ -212,6 +212,13 @@ fn an_unneeded_end_is_no_failure() {
     let plan = decide(&kills, &looked(Ok(None)), at(310));
     assert_eq!(stands(&plan.status), standing(Standing::Ready, reason::IDLE));
     assert_eq!((plan.status.history[0].reason.as_str(), plan.next), ("Expired", Next::AwaitChange));
+    let early = decide(&kills, &looked(Ok(None)), at(299)).status;
+    let pauses = decide(&running(), &looked(Ok(None)), at(310)).status;
+    assert_eq!(
+        [&early.history[0].reason, &pauses.history[0].reason],
+        ["NotFound"; 2],
+        "no time-out ended it"
+    );
     let again = decide(&with(kills, |s| *s = plan.status.clone()), &Observed::default(), at(400));
     assert_eq!((again.status, again.step), (plan.status, None));
 }
@@ -275,6 +282,8 @@ fn suspended_only_renews() {
         assert_eq!((plan.step, plan.next), (None, next), "{asked:?}");
     }
     let sandbox = suspended(running());
+    let unseen = decide(&sandbox, &Observed { asked: NEEDED, ..Observed::default() }, at(250));
+    assert_eq!((unseen.step, unseen.next), (None, Next::At(at(260))), "overdue, but nothing was seen of it");
     assert_eq!(wants(&sandbox, &NEEDED, at(200)).read, Read::Get);
     let observed = asked(looked(Ok(Some(seen("i1", Life::Running, 300)))));
     let plan = decide(&sandbox, &observed, at(200));

@@ -220,6 +220,18 @@ fn a_rerun_that_has_to_wait_makes_no_call_come_sooner() {
 }
 
 #[test]
+fn what_was_missing_and_has_come_is_not_looked_for_any_more() {
+    let mut world = World::new();
+    let repository = world.repository.take();
+    assert!(world.pass().is_ok());
+    assert!(world.status().retry.is_some());
+    world.repository = repository;
+    world.repository.as_mut().expect("there").health = Health::NotReady("soon".into());
+    assert!(world.pass().is_ok());
+    assert_eq!(world.status().retry, None);
+}
+
+#[test]
 fn missing_objects_are_waited_for_two_minutes_per_generation() {
     type Missing = (&'static str, fn(&mut World), fn() -> World);
     let missing: [Missing; 3] = [
