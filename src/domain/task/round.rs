@@ -70,7 +70,7 @@ pub(super) fn record_input(task: &Task, status: &mut TaskStatus) {
 
 /// Whether the round has done something that a changed input would waste.
 pub(super) fn begun(status: &TaskStatus) -> bool {
-    status.branch.is_some() || status.commit_sha.is_some() || status.pull_request.is_some() || ended(status)
+    status.branch.is_some() || status.pull_request.is_some() || ended(status)
 }
 
 /// Whether the round is over without a merge, so that a changed input begins the next.

@@ -192,7 +192,6 @@ fn in_sandbox(case: &Case<'_>, repository: &RepositoryView, sandbox: RunningSand
         return Stage::Start { plan: Some(plan), sandbox };
     }
     match round::generation(case.task, &case.status) {
-        None if case.task.spec.generate.is_some() => Stage::Start { plan: None, sandbox },
         Some(run) if run.sandbox_id != sandbox.id => Stage::Start { plan: None, sandbox },
         Some(run) if run.finished_at.is_none() => Stage::Generating { id: run.id.clone() },
         _ => Stage::Collect { id: round::spool_id(case.task, &case.status) },
