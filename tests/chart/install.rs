@@ -249,6 +249,7 @@ async fn upgrade(installed: &mut Installed) -> Result<()> {
     installed.objects = installed.helm.template(RELEASE, &installed.namespace, &installed.values).await?;
     installed.run("upgrade", &[CHART]).await?;
     installed.world.terminate_controller().await?;
+    installed.world.receiver = None;
     let seq = installed.world.simulator.calls.last_seq();
     installed.start().await?;
     installed.world.reconciled("task").await?;
