@@ -2,7 +2,10 @@
 //! Beside `repository`.
 
 use super::*;
-use crate::{api::CreatePolicy, domain::failure::Class};
+use crate::{
+    api::CreatePolicy,
+    domain::{failure::Class, retry},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::ObjectMeta;
 use std::collections::BTreeMap;
@@ -195,6 +198,18 @@ fn useless_secrets_stall_with_a_cure() {
         assert!(is(&plan.status, names::STALLED));
         assert!(ready(&plan.status).2.contains("slipway.dev/reconcile"));
     }
+}
+
+#[test]
+fn what_is_missing_is_named_and_looked_for_apart_from_what_others_look_for() {
+    let no_secret = see(&object(), Seen::NoSecret, 0).status;
+    assert!(ready(&no_secret).2.contains("Secret github "), "{no_secret:?}");
+    let absent = see(&object(), Seen::Absent, 0).status;
+    assert!(ready(&absent).2.contains("no repository acme/app "), "{absent:?}");
+    let denied = see(&object(), Seen::Failed(failure(Class::Denied)), 0).status;
+    let looked_at = denied.retry.expect("a stalled object is looked at again").next_attempt_at.0;
+    assert_eq!(looked_at, at(0) + retry::slow("uid", 0));
+    assert_ne!(retry::slow("uid", 0), retry::slow("another", 0));
 }
 
 #[test]

@@ -114,7 +114,6 @@ impl<'a> Case<'a> {
     pub(super) fn stay(&mut self, reason: &str, message: &str) {
         let ready = conditions::find(&self.status.conditions, names::READY).cloned();
         match ready.filter(|ready| ready.status == "False") {
-            Some(_) if self.status.observed_generation == self.generation() => {}
             Some(ready) if conditions::is_true(&self.status.conditions, names::STALLED) => {
                 self.stand(Standing::Stalled, &ready.reason, &ready.message);
             }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     api::{RECONCILE_ANNOTATION, conditions::reason},
-    domain::failure::Class,
+    domain::{conditions, failure::Class},
 };
 use jiff::SignedDuration;
 
@@ -217,6 +217,22 @@ fn a_rerun_that_has_to_wait_makes_no_call_come_sooner() {
         world.live(100);
         assert_eq!(world.tried(), [0, 2, 5, 10], "{}", place.name);
     }
+}
+
+#[test]
+fn a_secret_that_a_call_misses_is_waited_for_like_any_missing_object() {
+    let world = World::new();
+    let missing = crate::domain::failure::Failure {
+        operation: "getSecret",
+        class: Class::NotFound,
+        reason: reason::SECRET_NOT_FOUND,
+        message: "Secret github is missing".into(),
+    };
+    let observed = Observed { context: world.context(), seen: Seen::Failed(missing) };
+    let status = decide(&world.task, &observed, world.now).status;
+    assert!(conditions::is_true(&status.conditions, names::RECONCILING), "{:?}", status.conditions);
+    let retry = status.retry.expect("a retry");
+    assert_eq!(retry.next_attempt_at.0, world.now + SignedDuration::from_secs(5));
 }
 
 #[test]
