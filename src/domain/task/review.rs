@@ -54,9 +54,12 @@ fn gone(mut case: Case<'_>) -> Plan {
 }
 
 /// The pull request as it stands, with what GitHub says of merging it where that was read.
-pub(super) fn review(case: Case<'_>, context: &Context, seen: &Seen) -> Plan {
+pub(super) fn review(mut case: Case<'_>, context: &Context, seen: &Seen) -> Plan {
     match seen {
-        Seen::Pull(Some(pull)) => confirm_and_merge(case, context, pull),
+        Seen::Pull(Some(pull)) => {
+            take(&mut case, pull);
+            with_pull(case, context, pull)
+        }
         Seen::Pull(None) => gone(case),
         _ => unlooked(case, context),
     }
@@ -90,11 +93,6 @@ pub(super) fn next_look(context: &Context) -> Option<Timestamp> {
         times => (MERGEABLE_SOON * (1 << (times - 1).min(6))).min(interval),
     };
     Some(read.at + wait)
-}
-
-fn confirm_and_merge(mut case: Case<'_>, context: &Context, pull: &SeenPull) -> Plan {
-    take(&mut case, pull);
-    with_pull(case, context, pull)
 }
 
 /// Takes GitHub's own word; whether it undoes a merge that a delivery has reported.
