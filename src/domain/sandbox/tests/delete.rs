@@ -119,6 +119,30 @@ fn a_found_one_is_followed_by_another_look_and_not_in_a_circle() {
 }
 
 #[test]
+fn a_refused_kill_or_pause_is_made_again_as_the_policy_says() {
+    for policy_of in [DeletionPolicy::Kill, DeletionPolicy::Pause] {
+        let sandbox = policy(running(), policy_of);
+        let plan = decide(&sandbox, &looked(Ok(Some(seen("i1", Life::Running, 300)))), at(1));
+        let (id, failed) = ("i1".to_owned(), failure(Class::Transient));
+        let end = match policy_of {
+            DeletionPolicy::Kill => Ended::Killed { id, result: Err(failed) },
+            _ => Ended::Paused { id, result: Err(failed) },
+        };
+        let status = record(&sandbox, plan, ended(end), at(1)).status;
+        assert_eq!(status.retry.map(|retry| retry.next_attempt_at.0), Some(at(3)), "{policy_of:?}");
+    }
+}
+
+#[test]
+fn a_found_one_that_was_paused_is_not_taken_for_the_known_one() {
+    let sandbox = policy(creating(1, None), DeletionPolicy::Pause);
+    let plan = decide(&sandbox, &listed(vec![seen("i4", Life::Running, 300)]), at(5));
+    let end = Ended::Paused { id: "i4".into(), result: Ok(PauseEnd::Paused) };
+    let plan = record(&sandbox, plan, ended(end), at(5));
+    assert_eq!((plan.status.state, plan.next), (None, Next::After(SignedDuration::from_secs(1))));
+}
+
+#[test]
 fn what_stays_is_named_only_if_there_is_something() {
     for policy_of in [DeletionPolicy::Pause, DeletionPolicy::Retain] {
         assert!(decide(&policy(fresh(), policy_of), &Observed::default(), at(1)).notes.is_empty());
