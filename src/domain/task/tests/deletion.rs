@@ -96,6 +96,26 @@ fn a_process_that_does_not_end_is_killed_after_ten_seconds() {
 }
 
 #[test]
+fn no_wait_is_longer_than_a_deletion_waits_in_all() {
+    let mut world = branched();
+    world.delete();
+    let mut status = world.status();
+    status.observed_generation = world.task.metadata.generation.unwrap_or_default();
+    let limited = Class::Throttled { until: world.now + SignedDuration::from_secs(1_000) };
+    let failure = crate::domain::failure::Failure {
+        operation: "deleteBranch",
+        class: limited,
+        reason: "RateLimited",
+        message: "wait".into(),
+    };
+    status.retry = Some(crate::domain::retry::after(None, &failure, world::UID, world.now).retry);
+    world.task.status = Some(status);
+    let later = world.now + SignedDuration::from_secs(200);
+    let plan = decide(&world.task, &Observed { context: world.context(), seen: Seen::Nothing }, later);
+    assert_eq!(plan.next, Next::At(world.now + SignedDuration::from_secs(600)));
+}
+
+#[test]
 fn a_branch_without_a_pull_request_is_deleted_at_our_commit_and_left_where_it_moved() {
     let mut world = branched();
     assert!(world.gone_after() <= 5);

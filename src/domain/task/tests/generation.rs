@@ -30,6 +30,20 @@ fn it_is_polled_every_5_seconds_and_every_15_after_two_minutes() {
 }
 
 #[test]
+fn a_process_that_is_gone_after_its_time_is_not_started_again() {
+    let mut world = World::new();
+    world.command.0 = 100_000;
+    let mut world = generating(world);
+    world.task.spec.generate.as_mut().expect("a command").timeout_seconds = 60;
+    let observed = Observed { context: world.context(), seen: Seen::Generation(Look::PidDead) };
+    let now = last(&world).started_at.0 + SignedDuration::from_secs(60);
+    let status = decide(&world.task, &observed, now).status;
+    let generated = find(&status.conditions, names::GENERATED).expect("set");
+    assert_eq!(generated.reason, reason::GENERATION_FAILED);
+    assert!(generated.message.contains("did not end within 60 s"), "{}", generated.message);
+}
+
+#[test]
 fn a_look_that_works_again_ends_the_retries() {
     let mut world = World::new();
     world.command.0 = 1000;
@@ -69,6 +83,7 @@ fn a_command_over_its_time_is_ended_first_gently_then_not() {
         let observed = Observed { context: world.context(), seen: Seen::Generation(Look::Running) };
         let plan = decide(&world.task, &observed, now);
         assert_eq!(plan.step, Some(Step::Signal { generation: id.clone(), kill }), "after {after} s");
+        assert_eq!(plan.next, Next::After(SignedDuration::from_secs(5)));
     }
     world.rest();
     assert_eq!((world.row(), world.reason().as_str()), (FAILED_EARLY, reason::GENERATION_FAILED));
