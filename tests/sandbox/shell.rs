@@ -11,7 +11,7 @@ use slipway::{
     cluster::Events,
     controllers::shell::{Reconciler, Shell},
     domain::plan::{Next, Plan},
-    telemetry::{self, Api, CallError, CallLayer, Metrics},
+    telemetry::{self, Api, CallError, CallLayer, HttpService, Metrics, calls::Leading},
 };
 use std::{
     collections::BTreeMap,
@@ -61,6 +61,9 @@ impl Reconciler for Misbehaving {
         if object.name_any() == "hangs" {
             std::future::pending::<()>().await;
         }
+        if object.name_any() == "reads" {
+            assert!(is_refused(&external(Arc::new(|| None))).await);
+        }
     }
 
     fn decide(&self, object: &Sandbox, (): &(), _: Timestamp) -> Plan<SandboxStatus, ()> {
@@ -85,12 +88,9 @@ impl Reconciler for Misbehaving {
         assert_eq!(intent, Some(1), "the intent is written");
         let (asked, tracker) = (AtomicUsize::new(0), TaskTracker::new());
         let leave = move || (asked.fetch_add(1, Ordering::Relaxed) < sent_before).then(|| tracker.token());
-        let layer = CallLayer::new(Api::Github, Metrics::new()).leading(Arc::new(leave));
-        let github = telemetry::http_service(reqwest::Client::new(), &layer);
+        let github = external(Arc::new(leave));
         for number in 0..=sent_before {
-            let write = http::Request::post("http://127.0.0.1:9/things").body(reqwest::Body::default());
-            let error = github.clone().oneshot(write.unwrap()).await.unwrap_err();
-            assert_eq!(error.downcast_ref() == Some(&CallError::NotLeading), number == sent_before);
+            assert_eq!(is_refused(&github).await, number == sent_before);
         }
     }
 
@@ -108,10 +108,23 @@ impl Reconciler for Misbehaving {
     }
 }
 
+/// An API that nobody serves, behind the call layer.
+fn external(leave: Leading) -> HttpService {
+    let layer = CallLayer::new(Api::Github, Metrics::new()).leading(leave);
+    telemetry::http_service(reqwest::Client::new(), &layer)
+}
+
+/// Whether a write is not sent for want of leadership.
+async fn is_refused(service: &HttpService) -> bool {
+    let write = http::Request::post("http://127.0.0.1:9/things").body(reqwest::Body::default());
+    let error = service.clone().oneshot(write.unwrap()).await.unwrap_err();
+    error.downcast_ref() == Some(&CallError::NotLeading)
+}
+
 #[tokio::test]
 async fn one_bad_object_never_stops_the_others() {
     let world = World::without_operator("shell").await;
-    for name in ["panics", "hangs", "standby", "halfway", "works"] {
+    for name in ["panics", "hangs", "reads", "standby", "halfway", "works"] {
         let object = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "Sandbox", "metadata": {"name": name}, "spec": {},
         });
@@ -133,17 +146,19 @@ async fn one_bad_object_never_stops_the_others() {
     let started = Instant::now();
     while misbehaving.counted("decide panics") != 1
         || misbehaving.counted("observe hangs") < 2
+        || misbehaving.counted("observe reads") < 2
         || misbehaving.counted("perform standby") < 2
         || misbehaving.counted("perform halfway") < 2
         || misbehaving.counted("record works") < 5
-        // One that panicked, one that hung, four that might not write: counted once their passes have ended.
-        || abandoned(&metrics) < 6
+        // One that panicked, one that hung, six that might not write: counted once their passes have ended.
+        || abandoned(&metrics) < 8
     {
         let counts = misbehaving.0.lock().unwrap().clone();
         assert!(started.elapsed() < Duration::from_mins(1), "{counts:?}, {} abandoned", abandoned(&metrics));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(misbehaving.counted("decide hangs"), 0);
+    assert_eq!(misbehaving.counted("decide reads"), 0, "what a refused write leaves unseen decides nothing");
     for name in ["standby", "halfway"] {
         assert_eq!(misbehaving.counted(&format!("record {name}")), 0, "nothing has failed: {name}");
     }

@@ -71,19 +71,18 @@ impl<'a> Case<'a> {
         Plan::settle(self.status, Next::At(next))
     }
 
-    pub(super) fn no_secret(mut self) -> Decided {
+    pub(super) fn no_secret(self) -> Decided {
         let message = format!(
             "Secret {} does not exist in this namespace: create it with the key token",
             self.secret()
         );
-        let verdict = retry::not_found(
-            self.retry.as_ref(),
-            operation::GET_SECRET,
-            reason::SECRET_NOT_FOUND,
-            &message,
-            &self.uid(),
-            self.now,
-        );
+        self.missing(operation::GET_SECRET, reason::SECRET_NOT_FOUND, &message)
+    }
+
+    /// Something that others have to make: looked for on a schedule of its own.
+    fn missing(mut self, operation: &'static str, reason: &'static str, message: &str) -> Decided {
+        let verdict =
+            retry::not_found(self.retry.as_ref(), operation, reason, message, &self.uid(), self.now);
         self.verdict(verdict)
     }
 
@@ -118,15 +117,7 @@ impl<'a> Case<'a> {
             "there is no repository {} that this token may see: create it, give the token access to it, or set createPolicy: IfMissing",
             self.name()
         );
-        let verdict = retry::not_found(
-            self.retry.as_ref(),
-            operation::FIND_REPOSITORY,
-            reason::REPOSITORY_NOT_FOUND,
-            &message,
-            &self.uid(),
-            self.now,
-        );
-        self.verdict(verdict)
+        self.missing(operation::FIND_REPOSITORY, reason::REPOSITORY_NOT_FOUND, &message)
     }
 
     /// It is there now; the next pass looks at it like at any other.

@@ -2,7 +2,7 @@
 //! Total: every stage has its arm; what belongs to one part of the way stands in that part's file.
 
 use super::{
-    COMING_UP, Health, Observed, Plan, Seen, SeenPull, Step,
+    COMING_UP, DeleteBranch, Health, Observed, Plan, Seen, SeenPull, Step,
     board::{BUILDING, FAILED_EARLY, FAILED_LATE, NOTHING_CHANGED},
     case::Case,
     generation, publish, release, review, round,
@@ -86,7 +86,7 @@ fn leave_branch(mut case: Case<'_>, branch: String, sha: &str, seen: &Seen) -> P
     }
     if release::may_delete(tip.as_deref(), sha, pulls) {
         case.working(reason::PENDING, "deleting the branch of the round before");
-        return Plan::act(case.status, Step::DeleteBranch { branch, why: super::DeleteBranch::NewRound });
+        return Plan::act(case.status, Step::DeleteBranch { branch, why: DeleteBranch::NewRound });
     }
     round::begin(&mut case);
     Plan::settle(case.status, Next::Now)

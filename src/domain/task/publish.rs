@@ -51,7 +51,9 @@ pub(super) fn collect(mut case: Case<'_>, spool: String, seen: &Seen) -> Plan {
             Plan::settle(case.status, Next::Now)
         }
         Files::WaitingForSpool => {
-            case.working(reason::WAITING_FOR_SPOOL, "waiting for room in the operator's spool: if this lasts, raise SLIPWAY_SPOOL_BYTES (in the chart files.spoolSize)");
+            let message = "waiting for room in the operator's spool: \
+                           if this lasts, raise SLIPWAY_SPOOL_BYTES (in the chart files.spoolSize)";
+            case.working(reason::WAITING_FOR_SPOOL, message);
             Plan::settle(case.status, Next::After(SignedDuration::from_secs(10)))
         }
     }
@@ -89,17 +91,19 @@ pub(super) fn open(mut case: Case<'_>, branch: String, context: &Context, seen: 
 /// A pull request from a branch that is ours: one that bears our marks, and any that is open, because the branch only
 /// moves forward and so contains our commit. An old one that was moved to history is not this round's.
 pub(super) fn is_ours(task: &Task, status: &TaskStatus, pull: &SeenPull) -> bool {
-    let past = status.pull_request_history.iter().any(|old| old.number == pull.observed.number);
     let open = pull.observed.state == PullRequestState::Open;
-    is_marked(task, status, pull) || (open && !past)
+    is_marked(task, status, pull) || (open && !is_past(status, pull))
 }
 
 /// Whether a pull request is this round's whoever made the branch: its head is our commit, or its body carries our line.
 pub(super) fn is_marked(task: &Task, status: &TaskStatus, pull: &SeenPull) -> bool {
-    let past = status.pull_request_history.iter().any(|old| old.number == pull.observed.number);
     let marked = pull.body.lines().any(|line| line.trim() == marker(task, status));
     let head = pull.observed.head_sha.is_some() && pull.observed.head_sha == status.commit_sha;
-    !past && (head || marked)
+    (head || marked) && !is_past(status, pull)
+}
+
+fn is_past(status: &TaskStatus, pull: &SeenPull) -> bool {
+    status.pull_request_history.iter().any(|old| old.number == pull.observed.number)
 }
 
 /// The line in a pull request's body that names Task and round.

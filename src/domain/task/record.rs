@@ -22,14 +22,18 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
             if task.metadata.deletion_timestamp.is_some() {
                 return release::failed(case, &failure);
             }
-            if let Step::DeleteBranch { branch, why: DeleteBranch::NewRound } = step
-                && !failure.class.is_retryable()
-            {
-                return branch_stays(case, branch, &failure);
+            match step {
+                Step::DeleteBranch { branch, why: DeleteBranch::NewRound }
+                    if !failure.class.is_retryable() =>
+                {
+                    branch_stays(case, branch, &failure)
+                }
+                _ => {
+                    generation::note_unreachable(&mut case, &failure);
+                    case.failed(&failure);
+                    again(case)
+                }
             }
-            generation::note_unreachable(&mut case, &failure);
-            case.failed(&failure);
-            again(case)
         }
         Outcome::Done => done(case, step, next),
         Outcome::BranchExists { ours: true } => branch_stands(case),
@@ -107,9 +111,7 @@ fn branch_stands(mut case: Case<'_>) -> Plan {
 fn branch_stays(mut case: Case<'_>, branch: &str, failure: &Failure) -> Plan {
     let message = format!("branch {branch} of the round before stays at GitHub: {}", failure.message);
     round::begin(&mut case);
-    let finalizer = release::must_undo(case.task, &case.status);
-    let note = Note::warning(reason::LEFT_BEHIND, message);
-    Plan::settle(case.status, Next::Now).with_note(note).with_finalizer(finalizer)
+    Plan::settle(case.status, Next::Now).with_note(Note::warning(reason::LEFT_BEHIND, message))
 }
 
 /// Somebody else has the name: the same commit goes under another one.

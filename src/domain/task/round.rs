@@ -27,7 +27,7 @@ pub(super) enum Input {
 
 /// Why a Task with a commit may be stalled and still go on with it, once somebody mends another object. The rule for
 /// frozen fields in `api::task` names the same.
-const HEALS: [&str; 3] =
+pub(super) const HEALS: [&str; 3] =
     [reason::REPOSITORY_NOT_READY, reason::REPOSITORY_NOT_FOUND, reason::SECRET_NOT_FOUND];
 
 /// The value of an annotation, as status remembers it.

@@ -140,6 +140,13 @@ fn a_pull_request_that_was_opened_again_unheard_goes_on() {
 }
 
 #[test]
+fn the_rule_for_frozen_fields_knows_what_heals() {
+    let named = round::HEALS.map(|reason| format!("'{reason}'")).join(", ");
+    let crds = crate::api::crds::all();
+    assert!(serde_json::to_string(&crds).expect("JSON").contains(&format!("c.reason in [{named}]")));
+}
+
+#[test]
 fn a_commit_is_not_given_up_for_want_of_a_repository() {
     let mut world = World::new();
     world.run_until(|world| world.status().commit_sha.is_some());
