@@ -77,11 +77,23 @@ pub struct Retry {
     /// A rate limit asked for this wait: nothing cuts it short, and it used up no attempt.
     #[serde(default, skip_serializing_if = "is_false")]
     pub limited: bool,
+    /// Why the object waits, as the reason of `Ready` says it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = bounds::ID))]
+    pub reason: String,
+    /// No retry can cure the failure: a person has to act, and the object is only looked at again in case somebody has.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stalled: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(value: &bool) -> bool {
+pub(super) fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(super) fn is_zero(value: &i64) -> bool {
+    *value == 0
 }
 
 /// The `observedGeneration` of an object that nobody has looked at.

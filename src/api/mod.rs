@@ -12,13 +12,13 @@ mod task;
 
 pub use repository::{CreatePolicy, CreateRepository, Repository, RepositorySpec, RepositoryStatus};
 pub use sandbox::{
-    CreateAnswer, Creating, DeletionPolicy, OnTimeout, OperatingMode, PastSandbox, Recovery, RecoveryPolicy,
-    Sandbox, SandboxSpec, SandboxState, SandboxStatus,
+    CreateAnswer, Creating, DeletionPolicy, Holder, OnTimeout, OperatingMode, PastSandbox, Recovery,
+    RecoveryPolicy, Sandbox, SandboxSpec, SandboxState, SandboxStatus,
 };
 pub use task::{
     BuildStatus, CodeGeneration, Column, CommitSpec, Delivery, Generate, MergeMethod, MergePolicy, MergeSpec,
-    PullRequest, PullRequestSpec, PullRequestState, Source, State, Task, TaskSpec, TaskStatus,
-    TemplatedSandbox,
+    Phase, Publication, PullRequest, PullRequestSpec, PullRequestState, RoundEnd, SandboxRequest,
+    SecretVersion, Source, State, Task, TaskSpec, TaskStatus, TemplatedSandbox,
 };
 
 /// API group of all kinds.

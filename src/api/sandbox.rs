@@ -3,7 +3,7 @@
 
 use super::{
     bounds,
-    common::{EnvVar, LocalRef, Retry},
+    common::{EnvVar, LocalRef, Retry, is_zero},
     schema,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -213,6 +213,20 @@ pub struct SandboxStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<SandboxState>,
 
+    /// Whose turn it is in a Sandbox that Tasks share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
+
+    /// How many Tasks wait for their turn.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub waiting: i64,
+
+    /// How long this incarnation has been paused in all, in seconds, up to its last resume.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub paused_seconds: i64,
+
     /// Start of the present run at E2B.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
@@ -262,6 +276,21 @@ pub struct SandboxStatus {
     /// A call that failed and will be made again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+}
+
+/// The Task that may work in a shared Sandbox now.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// Name of the Task.
+    #[schemars(length(max = bounds::NAME))]
+    pub task: String,
+    /// Its uid.
+    #[schemars(length(max = bounds::ID))]
+    pub uid: String,
+    /// The request (`status.sandboxRequest.id` of the Task) that is granted.
+    #[schemars(length(max = bounds::ID))]
+    pub request: String,
 }
 
 /// A create that is under way.

@@ -13,7 +13,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use status::{
-    BuildStatus, CodeGeneration, Column, Delivery, PullRequest, PullRequestState, State, TaskStatus,
+    BuildStatus, CodeGeneration, Column, Delivery, Phase, Publication, PullRequest, PullRequestState,
+    RoundEnd, SandboxRequest, SecretVersion, State, TaskStatus,
 };
 
 /// git check-ref-format's rules beyond the characters, which the pattern covers, and what GitHub does not take beside: a

@@ -34,13 +34,15 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
     let failed = previous.map_or(0, |retry| retry.attempt);
     let attempts = if failure.reason == NOT_VISIBLE_YET { LOOKS } else { ATTEMPTS };
     let message = format!("{}: {}", failure.operation, failure.message);
-    let verdict = |attempt, wait, limited, standing, reason, message| Verdict {
+    let verdict = |attempt, wait, limited, standing, reason: &'static str, message| Verdict {
         retry: Retry {
             operation: bounds::cut(failure.operation, bounds::ID),
             attempt,
             last_error: bounds::cut(&failure.message, bounds::MESSAGE),
             next_attempt_at: Time(now + wait),
             limited,
+            reason: bounds::cut(reason, bounds::ID),
+            stalled: standing == Standing::Stalled,
         },
         standing,
         reason,
@@ -130,6 +132,8 @@ pub fn not_found(
             last_error: bounds::cut(message, bounds::MESSAGE),
             next_attempt_at: Time(now + wait),
             limited: false,
+            reason: bounds::cut(reason, bounds::ID),
+            stalled: standing == Standing::Stalled,
         },
         standing,
         reason,

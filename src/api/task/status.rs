@@ -1,7 +1,10 @@
 //! The status of a Task: the board, and what is known of sandbox, generation, commit and pull request.
 //! Imports `bounds` and `common` of this folder.
 
-use super::super::{bounds, common::Retry};
+use super::super::{
+    bounds,
+    common::{Retry, is_false, is_zero},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -52,6 +55,32 @@ pub enum BuildStatus {
     Unknown,
 }
 
+/// Where a round stands. The operator goes by this alone: conditions tell people, no decision reads them.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Nothing has been done: the Task waits for its turn or its Repository.
+    #[default]
+    Pending,
+    /// The sandbox is asked for and comes up.
+    Preparing,
+    /// The command runs, or is started again because its sandbox was lost.
+    Generating,
+    /// The files are read and sent to GitHub.
+    Collecting,
+    /// GitHub has the commit; the branch is next.
+    Committed,
+    /// The branch stands at the commit; the pull request is next.
+    BranchCreated,
+    /// The pull request carries the round's commit.
+    PullRequestOpen,
+    /// The round is over.
+    Ended,
+    /// A value of another release: read, never written.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
 /// What is known of the Task.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -82,6 +111,15 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Time>,
 
+    /// Where the round stands: `Pending`, `Preparing`, `Generating`, `Collecting`, `Committed`, `BranchCreated`,
+    /// `PullRequestOpen` or `Ended`. Absent: not yet looked at by this release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+
+    /// How the round ended, where it ended without a pull request or before the pull request had its commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<RoundEnd>,
+
     /// 1, 2, …: a round is one way from the input to a pull request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
@@ -101,10 +139,23 @@ pub struct TaskStatus {
     #[schemars(length(max = bounds::ANNOTATION))]
     pub observed_reconcile: Option<String>,
 
-    /// Digest of the fields that make a new round when they change.
+    /// Digest of the fields that make the command run again when they change, as the round took them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]
     pub input_digest: Option<String>,
+
+    /// Digest of the fields that change what is published of the same files, as the round took them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 80))]
+    pub publication_digest: Option<String>,
+
+    /// What the pull request is made from, fixed with the commit and gone once the pull request is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publication: Option<Publication>,
+
+    /// The Task asks for its sandbox: from when it needs one until its result is safe or its need ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox_request: Option<SandboxRequest>,
 
     /// E2B's id of the sandbox that the round works in.
     #[serde(default, rename = "sandboxID", skip_serializing_if = "Option::is_none")]
@@ -121,22 +172,33 @@ pub struct TaskStatus {
     #[schemars(length(max = bounds::BRANCH))]
     pub branch: Option<String>,
 
+    /// Branch that the round's pull request goes to, as it was when the round began its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::BRANCH))]
+    pub base_branch: Option<String>,
+
     /// GitHub's id of the repository that the Task's branch and pull request are in.
     #[serde(default, rename = "repositoryID", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub repository_id: Option<i64>,
 
-    /// Commit of the base branch that the round builds on.
+    /// Tip of the base branch when the round began its work.
     #[serde(default, rename = "baseSHA", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SHA))]
     pub base_sha: Option<String>,
+
+    /// Commit that the round's own stands on: `baseSHA`, or the head of the branch of an open pull request.
+    #[serde(default, rename = "parentSHA", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::SHA))]
+    pub parent_sha: Option<String>,
 
     /// Tree of the round's commit.
     #[serde(default, rename = "treeSHA", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SHA))]
     pub tree_sha: Option<String>,
 
-    /// The round's commit, once GitHub has it.
+    /// The last commit that was published: the round's own, once GitHub has it; until then, on an open pull request, that
+    /// of the round before.
     #[serde(default, rename = "commitSHA", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SHA))]
     pub commit_sha: Option<String>,
@@ -166,6 +228,56 @@ impl Default for TaskStatus {
     }
 }
 
+/// How a round ended.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RoundEnd {
+    /// Reason, for example `GenerationFailed` or `NothingToCommit`.
+    #[schemars(length(max = bounds::ID))]
+    pub reason: String,
+    /// Cause and cure.
+    #[schemars(length(max = bounds::CONDITION_MESSAGE))]
+    pub message: String,
+    /// The files were made before the round ended.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub generated: bool,
+}
+
+/// What a pull request is made from.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Publication {
+    /// Its title.
+    #[schemars(length(max = 256))]
+    pub title: String,
+    /// Its text, with the Task's marker in the last line.
+    #[schemars(length(max = bounds::PULL_REQUEST_BODY))]
+    pub body: String,
+    /// The branch it goes to.
+    #[schemars(length(max = bounds::BRANCH))]
+    pub base: String,
+}
+
+/// A Task's request for its sandbox.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxRequest {
+    /// Names this request: a shared Sandbox's `status.holder.request` repeats it when it is the Task's turn.
+    #[schemars(length(max = bounds::ID))]
+    pub id: String,
+    /// The Sandbox that is asked for.
+    #[schemars(length(max = bounds::NAME))]
+    pub sandbox_name: String,
+    /// Since when: who asked first goes first.
+    pub since: Time,
+    /// Since when the sandbox gives the Task no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable_since: Option<Time>,
+    /// The Task is suspended or waits for a person: the sandbox may be paused, it must not be killed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub resting: bool,
+}
+
 /// One run of the command.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -192,10 +304,30 @@ pub struct CodeGeneration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SHA))]
     pub files_digest: Option<String>,
+    /// How long its sandbox had been paused in all when it was started, in seconds: only what came after is not its time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub paused_seconds: i64,
+    /// The Secrets that it was given, and their versions then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::ENV))]
+    pub secret_versions: Vec<SecretVersion>,
     /// E2B's ids of the lost sandboxes that this run replaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = bounds::LIST), inner(length(max = bounds::ID)))]
     pub migrated_from: Vec<String>,
+}
+
+/// A Secret as it was when it was read.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretVersion {
+    /// Name of the Secret.
+    #[schemars(length(max = bounds::NAME))]
+    pub name: String,
+    /// Its `resourceVersion`.
+    #[schemars(length(max = bounds::ID))]
+    pub version: String,
 }
 
 /// State of a pull request.

@@ -52,6 +52,8 @@ mod tests {
             last_error: String::new(),
             next_attempt_at: Time(at(2)),
             limited,
+            reason: String::new(),
+            stalled: false,
         };
         RepositoryStatus { retry: Some(retry), ..RepositoryStatus::default() }
     }

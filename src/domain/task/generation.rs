@@ -102,6 +102,8 @@ fn next_attempt(case: &mut Case<'_>, sandbox: String, incarnation: i64) -> Strin
         finished_at: None,
         exit_code: None,
         files_digest: None,
+        paused_seconds: 0,
+        secret_versions: Vec::new(),
         migrated_from,
     });
     bounds::keep_newest(&mut case.status.code_generations);
