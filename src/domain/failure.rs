@@ -11,6 +11,8 @@ pub mod operation {
     pub const FIND_REPOSITORY: &str = "findRepository";
     /// Looking for a Task's Sandbox.
     pub const FIND_SANDBOX: &str = "findSandbox";
+    /// All of them.
+    pub const LOOKED_FOR: [&str; 3] = [GET_SECRET, FIND_REPOSITORY, FIND_SANDBOX];
 }
 
 /// Reason of a failure that is [`Class::Transient`] for a minute: what we created ourselves is not visible everywhere yet.
