@@ -4,7 +4,6 @@ use crate::controlplane::{self, Options, User};
 use crate::operator::Operator;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use slipway::api::{Sandbox, SandboxState, SandboxStatus, Task};
@@ -99,35 +98,51 @@ impl World {
         secrets.delete("key", &DeleteParams::default()).await.unwrap();
     }
 
-    /// A Task that uses the Sandbox and says this of it.
-    pub async fn put_task(&self, reason: &str) {
-        let tasks: Api<Task> = Api::namespaced(self.client.clone(), &self.namespace);
-        if tasks.get_opt("task").await.unwrap().is_none() {
-            let task = json!({
-                "apiVersion": "slipway.dev/v1alpha1", "kind": "Task", "metadata": {"name": "task"},
+    /// A Task of this name that asks for the Sandbox.
+    pub async fn ask(&self, task: &str) {
+        self.request(task, json!({})).await;
+    }
+
+    /// The same Task says that the sandbox gives no answer.
+    pub async fn report_unreachable(&self, task: &str) {
+        self.request(task, json!({"unreachableSince": now()})).await;
+    }
+
+    /// The Task's request, made with the Task if there is none, with this beyond what every request has.
+    async fn request(&self, task: &str, more: Value) {
+        let tasks = self.tasks();
+        if tasks.get_opt(task).await.unwrap().is_none() {
+            let object = json!({
+                "apiVersion": "slipway.dev/v1alpha1", "kind": "Task", "metadata": {"name": task},
                 "spec": {
                     "title": "A task", "repositoryRef": {"name": "repo"}, "sandboxRef": {"name": "box"},
                     "source": {"path": "/home/user"},
                 },
             });
-            let task: Task = serde_json::from_value(task).unwrap();
-            tasks.create(&PostParams::default(), &task).await.unwrap();
+            let object: Task = serde_json::from_value(object).unwrap();
+            tasks.create(&PostParams::default(), &object).await.unwrap();
+            let request = json!({"id": format!("{task}-1"), "sandboxName": "box", "since": now()});
+            self.patch_request(task, request).await;
         }
-        let condition = Condition {
-            type_: "SandboxReady".into(),
-            status: "False".into(),
-            reason: reason.into(),
-            message: String::new(),
-            observed_generation: Some(1),
-            last_transition_time: Time(jiff::Timestamp::now()),
-        };
-        let status = json!({"status": {"conditions": [condition]}});
-        tasks.patch_status("task", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+        self.patch_request(task, more).await;
     }
 
-    pub async fn delete_task(&self) {
-        let tasks: Api<Task> = Api::namespaced(self.client.clone(), &self.namespace);
-        tasks.delete("task", &DeleteParams::default()).await.unwrap();
+    /// The Task takes its request away.
+    pub async fn let_go(&self, task: &str) {
+        self.patch_request(task, Value::Null).await;
+    }
+
+    async fn patch_request(&self, task: &str, request: Value) {
+        let status = json!({"status": {"sandboxRequest": request}});
+        self.tasks().patch_status(task, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+
+    fn tasks(&self) -> Api<Task> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub async fn delete_task(&self, task: &str) {
+        self.tasks().delete(task, &DeleteParams::default()).await.unwrap();
     }
 
     pub async fn status(&self) -> SandboxStatus {
@@ -227,6 +242,11 @@ impl World {
         };
         self.sim.calls.all().into_iter().map(line).collect()
     }
+}
+
+/// As Kubernetes keeps times.
+fn now() -> String {
+    slipway::api::common::whole_seconds(jiff::Timestamp::now()).to_string()
 }
 
 /// Status and reason of `Ready`, like `False/Retrying`.

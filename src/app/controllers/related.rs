@@ -3,7 +3,7 @@
 
 use crate::{
     api::{Repository, Sandbox, Task},
-    domain::need,
+    domain::demand,
 };
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::{
@@ -42,7 +42,7 @@ impl Related {
     /// A Task's need may have begun or ended.
     pub(super) fn of_task(&self, event: &Event<Task>) {
         if let Some(task) = self.concerned(event) {
-            let sandbox = ObjectRef::new(&need::sandbox_name(task)).within(&namespace(task));
+            let sandbox = ObjectRef::new(&demand::sandbox_name(task)).within(&namespace(task));
             send(&self.sandboxes, sandbox);
         }
     }
@@ -51,7 +51,7 @@ impl Related {
     pub(super) fn of_sandbox(&self, event: &Event<Sandbox>) {
         if let Some(sandbox) = self.concerned(event) {
             let name = sandbox.name_any();
-            self.tell(&namespace(sandbox), |task| need::works_in(task, &name));
+            self.tell(&namespace(sandbox), |task| demand::works_in(task, &name));
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
     api::{OperatingMode, SANDBOX_FINALIZER, Sandbox, SandboxStatus, Task, common::Retry},
     cluster::Secrets,
     domain::{
-        need,
+        demand,
         sandbox::{self, Asked, Looking, Observed, Outcome, Read, Step},
     },
     e2b::{Account, E2b},
@@ -41,7 +41,7 @@ pub struct SandboxController {
 
 impl SandboxController {
     /// `tasks`: all Tasks that are watched, complete before the first pass. A Sandbox has to be reconciled on every
-    /// event of a Task that names it ([`need::sandbox_name`]).
+    /// event of a Task that names it ([`demand::sandbox_name`]).
     pub fn new(
         secrets: Secrets,
         e2b: E2b,
@@ -61,9 +61,9 @@ impl SandboxController {
             last_look: self.memory.last_look(&uid(object)),
         };
         for task in self.tasks.state() {
-            if task.metadata.namespace == object.metadata.namespace && need::works_in(&task, &name) {
-                asked.needed |= need::keeps_up(need::of(&task), &object.spec);
-                asked.unreachable |= need::reports_unreachable(&task);
+            if task.metadata.namespace == object.metadata.namespace && demand::works_in(&task, &name) {
+                asked.needed |= demand::keeps_up(demand::of(&task), &object.spec);
+                asked.unreachable |= demand::reports_unreachable(&task);
             }
         }
         asked
