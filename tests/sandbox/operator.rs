@@ -35,6 +35,7 @@ impl Operator {
         let (tasks, task_events) = watch::reflect::<Task>(&client, Some(namespace), &events);
         let (sandboxes, sandbox_events) = watch::reflect::<Sandbox>(&client, Some(namespace), &events);
         let controller = SandboxController::new(
+            client.clone(),
             Secrets::new(client.clone()),
             e2b,
             key.map(Into::into),

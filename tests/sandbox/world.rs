@@ -98,33 +98,42 @@ impl World {
         secrets.delete("key", &DeleteParams::default()).await.unwrap();
     }
 
-    /// A Task of this name that asks for the Sandbox.
+    /// A Task of this name asks for the Sandbox.
     pub async fn ask(&self, task: &str) {
-        self.request(task, json!({})).await;
+        self.ask_at(task, 0).await;
     }
 
-    /// The same Task says that the sandbox gives no answer.
+    /// The same, so many seconds after a fixed time.
+    pub async fn ask_at(&self, task: &str, second: i64) {
+        self.put_task(task).await;
+        let since = (jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(second)).to_string();
+        let request = json!({"id": format!("{task}-{second}"), "sandboxName": "box", "since": since});
+        self.patch_request(task, request).await;
+    }
+
+    /// A Task of this name asks for the Sandbox and says that it gives no answer.
     pub async fn report_unreachable(&self, task: &str) {
-        self.request(task, json!({"unreachableSince": now()})).await;
+        self.ask(task).await;
+        self.patch_request(task, json!({"unreachableSince": jiff::Timestamp::UNIX_EPOCH})).await;
     }
 
-    /// The Task's request, made with the Task if there is none, with this beyond what every request has.
-    async fn request(&self, task: &str, more: Value) {
+    async fn put_task(&self, name: &str) {
         let tasks = self.tasks();
-        if tasks.get_opt(task).await.unwrap().is_none() {
-            let object = json!({
-                "apiVersion": "slipway.dev/v1alpha1", "kind": "Task", "metadata": {"name": task},
+        if tasks.get_opt(name).await.unwrap().is_none() {
+            let task = json!({
+                "apiVersion": "slipway.dev/v1alpha1", "kind": "Task", "metadata": {"name": name},
                 "spec": {
                     "title": "A task", "repositoryRef": {"name": "repo"}, "sandboxRef": {"name": "box"},
                     "source": {"path": "/home/user"},
                 },
             });
-            let object: Task = serde_json::from_value(object).unwrap();
-            tasks.create(&PostParams::default(), &object).await.unwrap();
-            let request = json!({"id": format!("{task}-1"), "sandboxName": "box", "since": now()});
-            self.patch_request(task, request).await;
+            let task: Task = serde_json::from_value(task).unwrap();
+            tasks.create(&PostParams::default(), &task).await.unwrap();
         }
-        self.patch_request(task, more).await;
+    }
+
+    pub async fn task_uid(&self, name: &str) -> String {
+        self.tasks().get(name).await.unwrap().metadata.uid.unwrap()
     }
 
     /// The Task takes its request away.
@@ -242,11 +251,6 @@ impl World {
         };
         self.sim.calls.all().into_iter().map(line).collect()
     }
-}
-
-/// As Kubernetes keeps times.
-fn now() -> String {
-    slipway::api::common::whole_seconds(jiff::Timestamp::now()).to_string()
 }
 
 /// Status and reason of `Ready`, like `False/Retrying`.
