@@ -145,6 +145,7 @@ fn repository_controller(clients: &Clients, stores: &Stores) -> RepositoryContro
 
 fn sandbox_controller(clients: &Clients, stores: &Stores) -> SandboxController {
     SandboxController::new(
+        clients.kubernetes.clone(),
         clients.secrets.clone(),
         clients.e2b.clone(),
         clients.e2b_api_key.clone(),

@@ -2,6 +2,7 @@
 //! Pure: may use `api` only; time, randomness and ids come in as arguments.
 
 pub mod conditions;
+pub mod demand;
 pub mod failure;
 pub mod files;
 pub mod git;
@@ -18,3 +19,4 @@ pub mod selection;
 pub mod signature;
 pub mod spread;
 pub mod task;
+pub mod turn;

@@ -15,7 +15,10 @@ pub use marks::{idempotency_key, metadata, own_marks};
 pub use record::record;
 pub use seen::{Asked, Ended, Lack, Life, Observed, Outcome, PauseEnd, Seen};
 
-use super::{plan::Plan, retry};
+use super::{
+    plan::{Next, Plan},
+    retry,
+};
 use crate::api::{Sandbox, SandboxState, SandboxStatus};
 use case::Case;
 use jiff::{SignedDuration, Timestamp};
@@ -28,6 +31,8 @@ const CREATE_OVER: SignedDuration = SignedDuration::from_secs(100);
 const AFTER_EXPIRY: SignedDuration = SignedDuration::from_secs(10);
 /// A renewal that moves the end by less than this has met the plan's maximum run.
 const LEAST_GAIN: SignedDuration = SignedDuration::from_secs(30);
+/// How soon the API server is asked again whether the holder's turn is over.
+const CONFIRM: SignedDuration = SignedDuration::from_secs(5);
 /// How often a sandbox is looked at while a Task says that it gives no answer.
 const UNREACHABLE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -117,7 +122,10 @@ pub fn decide(sandbox: &Sandbox, observed: &Observed, now: Timestamp) -> Plan<Sa
         return delete::decide(case, observed);
     }
     case.accept_credential(observed);
-    let plan = if let Some(until) = retry::wait_until(case.status.retry.as_ref(), now) {
+    // Whatever else holds the object up, the Tasks' turns go on.
+    case.status.holder.clone_from(&observed.turn.holder);
+    case.status.waiting = observed.turn.waiting;
+    let mut plan = if let Some(until) = retry::wait_until(case.status.retry.as_ref(), now) {
         case.wait(until)
     } else if let Some(Err(lack)) = &observed.credential {
         case.lack(lack)
@@ -130,6 +138,11 @@ pub fn decide(sandbox: &Sandbox, observed: &Observed, now: Timestamp) -> Plan<Sa
     } else {
         create::bring_up(case, observed)
     };
+    if observed.turn.unconfirmed {
+        // A step has no time of its own before its outcome is known.
+        let next = if plan.step.is_some() { Next::AwaitChange } else { plan.next };
+        plan.next = next.or_at(Some(now + CONFIRM), now);
+    }
     // Before the first create, so that no deletion can overtake it.
     plan.with_finalizer(true)
 }

@@ -1,19 +1,32 @@
 //! Whose turn it is in a Sandbox that several Tasks share: one at a time, who asked first goes first.
 //! Given by the Sandbox's own controller alone (`sandbox`), read by the Tasks, which ask by the request of `demand`.
 
-use crate::api::{Holder, SandboxRequest, Task};
+use crate::api::{Holder, Sandbox, SandboxRequest, Task};
 use jiff::Timestamp;
-use kube::ResourceExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt};
+
+/// The turn in a Sandbox, as it should stand in its status.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Turn {
+    pub holder: Option<Holder>,
+    /// Requests beyond the holder's.
+    pub waiting: i64,
+    /// The end of the holder's turn could not be confirmed: the holder stays, and is asked about again soon.
+    pub unconfirmed: bool,
+}
+
+/// Whether Tasks take turns in the Sandbox. The one that a Task owns is that Task's alone.
+pub fn is_shared(sandbox: &Sandbox) -> bool {
+    let is_task = |owner: &OwnerReference| owner.controller == Some(true) && owner.kind == Task::kind(&());
+    !sandbox.owner_references().iter().any(is_task)
+}
 
 /// Gives the turn in the Sandbox of this name; also tells how many requests wait beyond the holder's.
 ///
 /// `tasks` are those of the Sandbox's namespace. The holder keeps its turn until its Task takes the request away, makes
 /// another one or is gone: only then may anything else begin in the sandbox.
-pub fn grant<'a>(
-    current: Option<&Holder>,
-    sandbox: &str,
-    tasks: impl IntoIterator<Item = &'a Task>,
-) -> (Option<Holder>, i64) {
+pub fn grant<'a>(current: Option<&Holder>, sandbox: &str, tasks: impl IntoIterator<Item = &'a Task>) -> Turn {
     let mut asking: Vec<_> =
         tasks.into_iter().filter_map(|task| Some((task, request_for(task, sandbox)?))).collect();
     let keeps = |holder: &&Holder| asking.iter().any(|(task, request)| is_granted(holder, task, request));
@@ -28,7 +41,7 @@ pub fn grant<'a>(
         holder.as_ref().is_none_or(|holder| !is_granted(holder, task, request))
     };
     let waiting = asking.iter().filter(waits).count();
-    (holder, i64::try_from(waiting).unwrap_or(i64::MAX))
+    Turn { holder, waiting: i64::try_from(waiting).unwrap_or(i64::MAX), unconfirmed: false }
 }
 
 /// The holder whose turn is over by what `tasks` say. They may be older than the grant, as those of a new leader are: the
@@ -51,9 +64,19 @@ pub fn confirmed<T: std::borrow::Borrow<Task>>(
     holder: &Holder,
     live: Option<T>,
 ) -> Vec<T> {
-    tasks.retain(|task| task.borrow().metadata.uid.as_deref() != Some(&holder.uid));
+    let replaced = live.as_ref().and_then(|live| live.borrow().metadata.uid.clone());
+    tasks.retain(|task| {
+        let uid = &task.borrow().metadata.uid;
+        uid.as_ref() != Some(&holder.uid) && *uid != replaced
+    });
     tasks.extend(live);
     tasks
+}
+
+/// The turn stays with its holder because nobody could tell that it is over.
+pub fn unconfirmed(holder: &Holder, sandbox: &Sandbox) -> Turn {
+    let waiting = sandbox.status.as_ref().map_or(0, |status| status.waiting);
+    Turn { holder: Some(holder.clone()), waiting, unconfirmed: true }
 }
 
 /// The Task's place in the line for the Sandbox that its request names, counted from 1. `waiting` are the other Tasks of
@@ -130,8 +153,8 @@ mod tests {
     }
 
     fn granted(current: Option<&Holder>, tasks: &[&Task]) -> (Option<String>, i64) {
-        let (holder, waiting) = grant(current, "box", tasks.iter().copied());
-        (holder.map(|holder| holder.task), waiting)
+        let turn = grant(current, "box", tasks.iter().copied());
+        (turn.holder.map(|holder| holder.task), turn.waiting)
     }
 
     #[test]
@@ -151,7 +174,7 @@ mod tests {
     fn two_tasks_made_in_the_same_second_never_both_hold_the_turn() {
         let (a, b) = (asking("a", 0, 0), asking("b", 0, 0));
         // The one with the greater uid is seen first and gets the turn: the other waits, whatever it would have come to.
-        let (first, _) = grant(None, "box", [&b]);
+        let first = grant(None, "box", [&b]).holder;
         assert_eq!(granted(first.as_ref(), &[&a, &b]), (Some("b".into()), 1));
     }
 
@@ -276,7 +299,7 @@ mod tests {
                 let live = self.tasks.iter().find(|task| task.metadata.uid.as_ref() == Some(&ending.uid));
                 view = confirmed(view, &ending.clone(), live.cloned());
             }
-            self.holder = grant(self.holder.as_ref(), "box", &view).0;
+            self.holder = grant(self.holder.as_ref(), "box", &view).holder;
         }
     }
 

@@ -4,22 +4,20 @@
 mod answer;
 mod keys;
 mod memory;
+mod observe;
 mod perform;
 
 use super::shell::{Conditioned, PlanOf, Reconciler};
 use crate::{
-    api::{OperatingMode, SANDBOX_FINALIZER, Sandbox, SandboxStatus, Task, common::Retry},
+    api::{SANDBOX_FINALIZER, Sandbox, SandboxStatus, Task, common::Retry},
     cluster::Secrets,
-    domain::{
-        need,
-        sandbox::{self, Asked, Looking, Observed, Outcome, Read, Step},
-    },
-    e2b::{Account, E2b},
+    domain::sandbox::{self, Looking, Observed, Outcome, Step},
+    e2b::E2b,
     telemetry,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{ResourceExt, runtime::reflector::Store};
+use kube::{Client, ResourceExt, runtime::reflector::Store};
 use memory::{Memory, Prepared};
 use secrecy::SecretString;
 use std::{collections::BTreeMap, time::Duration};
@@ -29,6 +27,7 @@ const DEADLINE: Duration = Duration::from_mins(2);
 
 /// What it takes to reconcile Sandboxes.
 pub struct SandboxController {
+    client: Client,
     secrets: Secrets,
     e2b: E2b,
     /// The operator-wide key.
@@ -41,67 +40,16 @@ pub struct SandboxController {
 
 impl SandboxController {
     /// `tasks`: all Tasks that are watched, complete before the first pass. A Sandbox has to be reconciled on every
-    /// event of a Task that names it ([`need::sandbox_name`]).
+    /// event of a Task that works in it or did so before ([`crate::domain::demand::sandbox_name`]).
     pub fn new(
+        client: Client,
         secrets: Secrets,
         e2b: E2b,
         operator_key: Option<SecretString>,
         installation: String,
         tasks: Store<Task>,
     ) -> Self {
-        Self { secrets, e2b, operator_key, installation, tasks, memory: Memory::default() }
-    }
-
-    /// What the Tasks in the Sandbox's namespace ask of it.
-    fn asked(&self, object: &Sandbox) -> Asked {
-        let name = object.name_any();
-        let mut asked = Asked {
-            needed: object.spec.operating_mode == OperatingMode::Running,
-            unreachable: false,
-            last_look: self.memory.last_look(&uid(object)),
-        };
-        for task in self.tasks.state() {
-            if task.metadata.namespace == object.metadata.namespace && need::works_in(&task, &name) {
-                asked.needed |= need::keeps_up(need::of(&task), &object.spec);
-                asked.unreachable |= need::reports_unreachable(&task);
-            }
-        }
-        asked
-    }
-
-    async fn read(
-        &self,
-        object: &Sandbox,
-        account: &Account,
-        read: Read,
-        now: Timestamp,
-        observed: &mut Observed,
-    ) {
-        let uid = uid(object);
-        match read {
-            Read::Nothing => {}
-            Read::Get => {
-                let id = object.status.as_ref().and_then(|status| status.sandbox_id.as_deref());
-                let look = account.get(id.unwrap_or_default()).await;
-                let look = look.map(|detail| detail.map(|detail| detail.seen)).map_err(answer::failure);
-                self.memory.looked(&uid, now);
-                match &look {
-                    Ok(Some(_)) => self.memory.worked(&uid, account),
-                    Ok(None) => {}
-                    Err(failure) => self.memory.failed(&uid, account, failure.class),
-                }
-                observed.look = Some(look);
-            }
-            Read::List => {
-                let marks = sandbox::own_marks(object, &self.installation);
-                let listed = account.list(&marks).await;
-                let listed = listed.map_err(answer::failure);
-                if let Err(failure) = &listed {
-                    self.memory.failed(&uid, account, failure.class);
-                }
-                observed.listed = Some(listed);
-            }
-        }
+        Self { client, secrets, e2b, operator_key, installation, tasks, memory: Memory::default() }
     }
 }
 
@@ -119,9 +67,11 @@ impl Reconciler for SandboxController {
     }
 
     async fn observe(&self, object: &Sandbox, now: Timestamp) -> Observed {
-        let asked = self.asked(object);
+        let tasks = self.tasks_of(object);
+        let asked = self.asked(object, &tasks);
+        let turn = self.turn(object, tasks).await;
         let Looking { key, env, read } = sandbox::wants(object, &asked, now);
-        let mut observed = Observed { asked, ..Observed::default() };
+        let mut observed = Observed { asked, turn, ..Observed::default() };
         if !key {
             return observed;
         }

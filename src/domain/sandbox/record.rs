@@ -24,6 +24,8 @@ pub fn record(
     now: Timestamp,
 ) -> Plan<SandboxStatus, Step> {
     let mut notes = plan.notes;
+    // The decision may have a time of its own at which it has to be made again.
+    let planned = if let Next::At(at) = plan.next { Some(at) } else { None };
     let case = Case::resume(sandbox, plan.status, now);
     let Outcome { credential, sent, ended } = outcome;
     let mut recorded = if case.is_deleting() {
@@ -42,6 +44,7 @@ pub fn record(
         };
         recorded.with_finalizer(true)
     };
+    recorded.next = recorded.next.or_at(planned, now);
     notes.append(&mut recorded.notes);
     recorded.notes = notes;
     recorded

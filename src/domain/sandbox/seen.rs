@@ -1,7 +1,10 @@
 //! What was seen of E2B and of the objects around a Sandbox, and what became of a step: plain data.
 //! Filled by `controllers::sandbox`, read by the decisions of this folder.
 
-use crate::{api::CreateAnswer, domain::failure::Failure};
+use crate::{
+    api::CreateAnswer,
+    domain::{failure::Failure, turn::Turn},
+};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -20,6 +23,8 @@ pub struct Asked {
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     pub asked: Asked,
+    /// Whose turn it is by now.
+    pub turn: Turn,
     /// Fingerprint of the API key and base URL; absent: no call is due.
     pub credential: Option<Result<String, Lack>>,
     /// Whether the Secrets of `spec.env` are there; absent: not asked.
