@@ -1,13 +1,4 @@
-//! The board's rows: the contract with task boards, values exactly so.
-//! Set by `case` and the parts of the decision.
+//! The rows of the board that the decision about a Task sets.
+//! They stand in `domain::board`; used by `case` and the parts of the decision.
 
-use crate::api::{BuildStatus, Column, State};
-
-/// A row of the board.
-pub(super) type Row = (State, Column, BuildStatus);
-
-pub(super) const PENDING: Row = (State::Todo, Column::Research, BuildStatus::Pending);
-pub(super) const BUILDING: Row = (State::InProgress, Column::Development, BuildStatus::Building);
-pub(super) const FAILED_EARLY: Row = (State::Todo, Column::Research, BuildStatus::Failed);
-pub(super) const FAILED_LATE: Row = (State::InProgress, Column::Development, BuildStatus::Failed);
-pub(super) const NOTHING_CHANGED: Row = (State::Todo, Column::Research, BuildStatus::Ready);
+pub(super) use crate::domain::board::{BUILDING, FAILED_EARLY, FAILED_LATE, NOTHING_CHANGED, PENDING, Row};
