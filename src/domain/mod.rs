@@ -1,6 +1,7 @@
 //! What Slipway knows, without touching the world: decisions, transitions, names, git object ids.
 //! Pure: may use `api` only; time, randomness and ids come in as arguments.
 
+pub mod board;
 pub mod conditions;
 pub mod demand;
 pub mod failure;
@@ -8,7 +9,6 @@ pub mod files;
 pub mod git;
 pub mod input;
 pub mod mask;
-pub mod need;
 pub mod patch;
 pub mod plan;
 pub mod pull_request;

@@ -7,7 +7,6 @@ mod client;
 mod error;
 mod git;
 mod limits;
-mod observed;
 mod operation;
 mod pulls;
 mod recent;

@@ -37,10 +37,10 @@ impl RepositoryController {
             self.tasks.get(&ObjectRef::new(&one.task).within(namespace)).map(|task| Task::clone(&task));
         for _ in 0..TRIES {
             let Some(seen) = task else { return Ok(true) };
-            let Some(moved) = sync::apply(&seen, &one.listed, Timestamp::now()) else { return Ok(true) };
+            let Some(moved) = sync::apply(&seen, &one.observed, Timestamp::now()) else { return Ok(true) };
             match status::write(&api, &seen, seen.status.as_ref(), &moved, MANAGER).await? {
                 Written::Patched(_) => {
-                    tracing::info!(task = one.task, namespace, pull_request = one.listed.pull.number, state = ?one.listed.pull.state, "sync moved a Task");
+                    tracing::info!(task = one.task, namespace, pull_request = one.observed.number, state = ?one.observed.state, "sync moved a Task");
                     return Ok(true);
                 }
                 Written::Unchanged => return Ok(true),

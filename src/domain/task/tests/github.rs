@@ -70,6 +70,7 @@ impl GitHub {
                 merge_sha: (pull.state == PullRequestState::Merged).then(|| "merged".into()),
                 merged_at: pull.merged_at,
                 updated_at: Some(pull.updated_at),
+                ..ObservedPullRequest::new(number, pull.state)
             },
             body: pull.body.clone(),
             mergeable_state: Some(self.mergeable.into()),

@@ -7,18 +7,8 @@ use super::{
 use crate::{api::PullRequestState, domain::pull_request::ObservedPullRequest};
 
 fn seen(number: i64, state: PullRequestState, head: &str, body: &str) -> SeenPull {
-    let observed = ObservedPullRequest {
-        number,
-        state,
-        draft: None,
-        branch: None,
-        node_id: None,
-        url: None,
-        head_sha: Some(head.into()),
-        merge_sha: None,
-        merged_at: None,
-        updated_at: None,
-    };
+    let observed =
+        ObservedPullRequest { head_sha: Some(head.into()), ..ObservedPullRequest::new(number, state) };
     SeenPull { observed, body: body.into(), mergeable_state: None }
 }
 
