@@ -22,6 +22,8 @@ pub const MERGED: &str = "Merged";
 /// Reasons, alphabetically. Messages explain; reasons are stable. Those of failed calls stand in the adapters.
 pub mod reason {
     pub const BASE_BRANCH_MISSING: &str = "BaseBranchMissing";
+    /// The branch of an open pull request is gone.
+    pub const BRANCH_MISSING: &str = "BranchMissing";
     pub const BRANCH_TAKEN: &str = "BranchTaken";
     pub const CLOSED: &str = "Closed";
     pub const COMMITTING: &str = "Committing";
@@ -70,6 +72,8 @@ pub mod reason {
     pub const SANDBOX_NOT_FOUND: &str = "SandboxNotFound";
     pub const SANDBOX_NOT_READY: &str = "SandboxNotReady";
     pub const SANDBOX_NOT_VISIBLE: &str = "SandboxNotVisible";
+    /// The Sandbox that the Task refers to belongs to another object.
+    pub const SANDBOX_OWNED: &str = "SandboxOwned";
     pub const SANDBOX_REQUESTED: &str = "SandboxRequested";
     pub const SANDBOX_UNREACHABLE: &str = "SandboxUnreachable";
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";

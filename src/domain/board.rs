@@ -22,6 +22,11 @@ pub const FAILED_LATE: Row = (State::InProgress, Column::Development, BuildStatu
 /// The files are those that the base branch has.
 pub const NOTHING_CHANGED: Row = (State::Todo, Column::Research, BuildStatus::Ready);
 
+/// The row of an open pull request.
+pub fn of_open(draft: bool) -> Row {
+    if draft { BUILDING } else { REVIEW }
+}
+
 /// The fields of a Task's status that a board shows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Board {

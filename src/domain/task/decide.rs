@@ -2,7 +2,6 @@
 //! What belongs to one part of the way stands in that part's file.
 
 use super::{
-    board::{FAILED_EARLY, FAILED_LATE, NOTHING_CHANGED},
     model::Plan,
     release,
     scope::Scope,
@@ -10,7 +9,11 @@ use super::{
 };
 use crate::{
     api::{Task, conditions::reason},
-    domain::{conditions::Standing, plan::Next},
+    domain::{
+        board::{FAILED_EARLY, FAILED_LATE, NOTHING_CHANGED},
+        conditions::Standing,
+        plan::Next,
+    },
 };
 use jiff::Timestamp;
 

@@ -20,8 +20,8 @@ pub struct Context {
     pub repository: Option<RepositoryView>,
     /// The Sandboxes that exist of those the Task asks for, names in its spec, or owns.
     pub sandboxes: Vec<SandboxView>,
-    /// How many Tasks go before this one in a shared Sandbox.
-    pub before: usize,
+    /// The Task's place in the line for a shared Sandbox, from 1.
+    pub place: Option<usize>,
     /// When another Task last started a command in the sandbox that this Task's round works in.
     pub others_began: Option<Timestamp>,
     /// When this process first saw the generation's process dead without an exit code.

@@ -2,7 +2,6 @@
 //! Each is looked for before it is made.
 
 use super::{
-    board,
     decide::ended,
     model::{Context, Files, Plan, SeenPull, Step},
     review, round,
@@ -11,7 +10,7 @@ use super::{
 };
 use crate::{
     api::{Phase, Publication, Task, TaskStatus, bounds, conditions as names, conditions::reason},
-    domain::{input, plan::Next, pull_request},
+    domain::{board, input, plan::Next, pull_request},
 };
 use jiff::SignedDuration;
 use kube::ResourceExt;

@@ -2,7 +2,6 @@
 //! Used by `position` before anything else is asked.
 
 use super::{
-    board::{BUILDING, PENDING},
     model::RepositoryView,
     scope::{Scope, has_committed, is_under_way},
 };
@@ -11,7 +10,7 @@ use crate::{
         CodeGeneration, Phase, RECONCILE_ANNOTATION, RERUN_ANNOTATION, Task, TaskStatus, bounds,
         conditions as names, conditions::reason,
     },
-    domain::{conditions::remove, demand, failure::operation, git, input, retry},
+    domain::{board::{BUILDING, PENDING}, conditions::remove, demand, failure::operation, git, input, retry},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

@@ -174,11 +174,8 @@ fn wait_for_turn(scope: &mut Scope<'_>, context: &Context, sandbox: &SandboxView
     let uid = scope.uid();
     match holder.filter(|holder| holder.uid != uid) {
         Some(holder) => {
-            let line = match context.before.saturating_sub(1) {
-                0 => "this Task is next".to_owned(),
-                others => format!("{others} more before this one"),
-            };
-            let message = format!("Task {} works in Sandbox {name}; {line}", holder.task);
+            let line = context.place.map_or_else(String::new, |place| format!(", place {place} in the line"));
+            let message = format!("Task {} works in Sandbox {name}{line}", holder.task);
             scope.working(reason::WAITING_FOR_SANDBOX, &message);
         }
         None => {

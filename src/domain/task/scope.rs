@@ -1,13 +1,13 @@
 //! One Task under decision: its status as it will stand, and the moves all parts of the decision share.
-//! Used by every module of this folder; the rows of the board stand in `board`.
+//! Used by every module of this folder; the rows of the board stand in `domain::board`.
 
 use super::{
-    board::{BUILDING, FAILED_EARLY, FAILED_LATE, PENDING, Row},
     model::{Health, Plan},
 };
 use crate::{
     api::{Phase, PullRequestState, RoundEnd, Task, TaskStatus, bounds, conditions as names, conditions::reason},
     domain::{
+        board::{BUILDING, FAILED_EARLY, FAILED_LATE, PENDING, Row},
         conditions::{self, Standing},
         failure::{Class, Failure, operation},
         plan::Next,

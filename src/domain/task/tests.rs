@@ -1,7 +1,6 @@
 //! What is decided about Tasks, held against a small world that is nothing but data: its GitHub, E2B and cluster
 //! answer what is looked at and change as steps say.
 
-mod board;
 mod deletion;
 mod drive;
 mod failures;
