@@ -6,5 +6,6 @@
 mod envd;
 mod generation;
 mod lifecycle;
+mod restless;
 mod support;
 mod transfer;

@@ -141,7 +141,18 @@ pub async fn collect(
     } else {
         single::transfer(envd, &source.path, &selected, intake).await?
     };
-    intake.keep()
+    unblocked(move || intake.keep()).await
+}
+
+/// Runs what waits for the disk beside the passes. Dropped half-way, it ends by itself.
+async fn unblocked<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FilesError> + Send + 'static,
+) -> Result<T, FilesError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(FilesError::Interrupted("the operator is stopping".to_owned())),
+    }
 }
 
 /// What of the listing travels, by name.

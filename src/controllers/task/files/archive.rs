@@ -7,7 +7,7 @@
 use super::blob::{self, CopyError};
 use super::intake::Intake;
 use super::listing::Found;
-use super::{FilesError, SANDBOX_USER, batches};
+use super::{FilesError, SANDBOX_USER, batches, unblocked};
 use crate::domain::files::Mode;
 use crate::e2b::{Command, Envd, Event, Process};
 use bytes::{Buf as _, Bytes};
@@ -66,13 +66,8 @@ async fn transfer_batch(
     let (sender, receiver) = mpsc::channel(PIECES);
     let pieces = Pieces { receiver, current: Bytes::new(), left: longest(batch) };
     let wanted: HashSet<Vec<u8>> = batch.iter().map(|file| file.path.clone()).collect();
-    let unpacking = tokio::task::spawn_blocking(move || unpack(pieces, wanted, intake));
-    let pumped = pump(process, sender).await;
-    let unpacked = match unpacking.await {
-        Ok(unpacked) => unpacked,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => return Err(FilesError::Interrupted("the operator is stopping".to_owned())),
-    };
+    let unpacking = unblocked(move || unpack(pieces, wanted, intake));
+    let (pumped, unpacked) = tokio::join!(pump(process, sender), unpacking);
     match (pumped?, unpacked) {
         // Our own bounds come before tar's complaints about what followed from them.
         (

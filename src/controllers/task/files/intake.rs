@@ -55,7 +55,9 @@ impl Intake {
     pub(super) fn keep(mut self) -> Result<Collected, FilesError> {
         self.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let digest = digest(&self.files);
-        Ok(self.staging.keep(self.files, digest)?)
+        self.staging.keep(self.files, digest)?.ok_or_else(|| {
+            FilesError::Interrupted("the round was given up while its files were read".to_owned())
+        })
     }
 
     pub(super) fn disk_error(path: &Path, error: &io::Error) -> FilesError {
