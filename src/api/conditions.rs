@@ -76,7 +76,11 @@ pub mod reason {
     pub const SANDBOX_OWNED: &str = "SandboxOwned";
     pub const SANDBOX_REQUESTED: &str = "SandboxRequested";
     pub const SANDBOX_UNREACHABLE: &str = "SandboxUnreachable";
+    /// Task: a file, a path or a text that would go to GitHub holds the value of a Secret that the sandbox was given.
+    pub const SECRET_IN_FILES: &str = "SecretInFiles";
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
+    /// Task: a Secret has changed since the command was started, and its old value, which the files may hold, is not known.
+    pub const SECRET_ROTATED: &str = "SecretRotated";
     pub const SPOOL_FAILED: &str = "SpoolFailed";
     pub const SUCCEEDED: &str = "Succeeded";
     pub const SUSPENDED: &str = "Suspended";

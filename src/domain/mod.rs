@@ -15,6 +15,7 @@ pub mod pull_request;
 pub mod repository;
 pub mod retry;
 pub mod sandbox;
+pub mod secrets;
 pub mod selection;
 pub mod signature;
 pub mod spread;
