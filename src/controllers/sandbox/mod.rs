@@ -11,6 +11,7 @@ use crate::{
     api::{OperatingMode, SANDBOX_FINALIZER, Sandbox, SandboxStatus, Task, common::Retry},
     cluster::Secrets,
     domain::{
+        failure::Failure,
         need,
         sandbox::{self, Asked, Looking, Observed, Outcome, Read, Step},
     },
@@ -168,6 +169,10 @@ impl Reconciler for SandboxController {
             self.memory.leaves(&uid(object));
         }
         plan
+    }
+
+    fn timed_out(&self, object: &Sandbox, failure: &Failure, now: Timestamp) -> PlanOf<Self> {
+        sandbox::timed_out(object, failure, now)
     }
 }
 
