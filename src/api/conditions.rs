@@ -32,6 +32,7 @@ pub mod reason {
     pub const CREDENTIALS_DENIED: &str = "CredentialsDenied";
     pub const CREDENTIALS_INVALID: &str = "CredentialsInvalid";
     pub const CREDENTIALS_UNSUPPORTED: &str = "CredentialsUnsupported";
+    pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
     pub const DELETING: &str = "Deleting";
     pub const DRAFT: &str = "Draft";
     pub const GENERATING: &str = "Generating";

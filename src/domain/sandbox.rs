@@ -12,7 +12,7 @@ mod seen;
 mod tests;
 
 pub use marks::{idempotency_key, metadata, own_marks};
-pub use record::record;
+pub use record::{record, timed_out};
 pub use seen::{Asked, Ended, Lack, Life, Observed, Outcome, PauseEnd, Seen};
 
 use super::{

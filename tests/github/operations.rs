@@ -7,7 +7,7 @@ use slipway::{
         CreateRepository, CreatedPull, CreatedRef, Merged, NewCommit, NewPull, Pull, PullState,
         RepositoryName, TreeContent, TreeEntry, UpdatedPulls, UpdatedRef,
     },
-    telemetry::{ObjectLabel, with_object},
+    telemetry::{Attempt, ObjectLabel, Pass, in_pass},
 };
 use slipway_simulator::{Options, github::Settings};
 use std::time::Duration;
@@ -238,7 +238,8 @@ async fn every_call_is_described_to_the_layer_down_to_the_object() {
     let world = World::new();
     let object = ObjectLabel { kind: "Task", namespace: "n".into(), name: "t".into() };
     let sha = world.tip().await;
-    with_object(object.clone(), world.client.create_ref(&world.repository, "b", &sha)).await.unwrap();
+    let pass = Pass::new(object.clone(), Attempt { operation: String::new(), number: 1, of: 4 });
+    in_pass(pass, world.client.create_ref(&world.repository, "b", &sha)).await.unwrap();
     let seen = world.seen.0.lock().unwrap();
     let call = seen.last().unwrap();
     assert_eq!((call.operation, call.write, call.object.as_ref()), ("createBranch", true, Some(&object)));

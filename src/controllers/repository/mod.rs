@@ -211,6 +211,12 @@ impl Reconciler for RepositoryController {
         let next_sync = self.memory.next_sync(&uid, repository::interval(object), now);
         repository::record(object, plan, outcome, next_sync, now)
     }
+
+    fn timed_out(&self, object: &Repository, failure: &Failure, now: Timestamp) -> PlanOf<Self> {
+        let uid = object.uid().unwrap_or_default();
+        let next_sync = self.memory.next_sync(&uid, repository::interval(object), now);
+        repository::decide(object, &Observed { seen: Seen::Failed(failure.clone()), next_sync }, now)
+    }
 }
 
 impl Conditioned for RepositoryStatus {

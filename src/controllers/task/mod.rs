@@ -14,7 +14,10 @@ use super::shell::{Conditioned, PlanOf, Reconciler};
 use crate::{
     api::{Repository, Sandbox, TASK_FINALIZER, Task, TaskStatus, common::Retry},
     cluster::Secrets,
-    domain::task::{self, Context, Observed, Outcome, PullRead, Step},
+    domain::{
+        failure::Failure,
+        task::{self, Context, Observed, Outcome, PullRead, Seen, Step},
+    },
     e2b::{Access, E2b},
     github::GitHub,
     telemetry,
@@ -128,5 +131,10 @@ impl Reconciler for TaskController {
         now: Timestamp,
     ) -> PlanOf<Self> {
         task::record(task, plan, &step, outcome, now)
+    }
+
+    fn timed_out(&self, task: &Task, failure: &Failure, now: Timestamp) -> PlanOf<Self> {
+        let observed = Observed { context: self.context(task), seen: Seen::Failed(failure.clone()) };
+        task::decide(task, &observed, now)
     }
 }

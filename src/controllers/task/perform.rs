@@ -16,7 +16,6 @@ use crate::{
         task::{Outcome, Step, followed, pull_request_text},
     },
     github::{CreatedPull, CreatedRef, Merged, NewPull},
-    telemetry,
 };
 use kube::{
     Api, Resource, ResourceExt,
@@ -146,10 +145,8 @@ impl TaskController {
     ) -> Result<Outcome, Failure> {
         let at = self.at_github(task).await?;
         let created = at.client.create_ref(&at.name, branch, sha).await;
-        // The commit is in status, whatever becomes of the branch; unless the call was not sent, and status goes back.
-        if !telemetry::writes().refused {
-            self.unspool(id).await;
-        }
+        // The commit is in status, whatever becomes of the branch.
+        self.unspool(id).await;
         Ok(match created? {
             CreatedRef::Created => Outcome::Done,
             CreatedRef::AlreadyExists => {

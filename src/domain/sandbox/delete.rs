@@ -176,7 +176,7 @@ fn without_key(case: Case<'_>, lack: &Lack) -> Plan<SandboxStatus, Step> {
 }
 
 /// A key that is refused or sees nothing is as good as none; anything else may pass.
-fn failed(case: Case<'_>, failure: &Failure) -> Plan<SandboxStatus, Step> {
+pub(super) fn failed(case: Case<'_>, failure: &Failure) -> Plan<SandboxStatus, Step> {
     let limit = match failure.class {
         Class::Denied | Class::NotFound => WITHOUT_KEY,
         Class::Transient | Class::Throttled { .. } | Class::Invalid => WITHOUT_E2B,

@@ -50,6 +50,12 @@ pub fn record(
     recorded
 }
 
+/// What is written when a pass ran out of time: the object backs off as after any failed call.
+pub fn timed_out(sandbox: &Sandbox, failure: &Failure, now: Timestamp) -> Plan<SandboxStatus, Step> {
+    let case = Case::resume(sandbox, sandbox.status.clone().unwrap_or_default(), now);
+    if case.is_deleting() { delete::failed(case, failure) } else { case.fail(failure).with_finalizer(true) }
+}
+
 fn created(mut case: Case<'_>, id: &str, credential: &str, sent: Timestamp) -> Plan<SandboxStatus, Step> {
     if let Some(creating) = case.status.creating.clone() {
         case.own(id, &creating);
