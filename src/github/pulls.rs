@@ -8,7 +8,7 @@ use super::{
     operation::Operation,
     repositories::RepositoryName,
 };
-use crate::domain::pull_request::{MergeMethod, ObservedPullRequest, PullRequestState, last_line};
+use crate::domain::pull_request::{MergeMethod, ObservedPullRequest, PullRequestState, marker_in};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -134,7 +134,7 @@ impl From<&Pull> for ObservedPullRequest {
             url: Some(pull.url.clone()),
             head_sha: Some(pull.head.sha.clone()),
             stands_on_commit: false,
-            last_line: last_line(&pull.body).map(str::to_owned),
+            marker: marker_in(&pull.body).map(str::to_owned),
             merge_sha: pull.merge_commit_sha.clone().filter(|_| pull.merged),
             merged_at: pull.merged_at,
             updated_at: Some(pull.updated_at),

@@ -3,7 +3,7 @@
 
 use crate::{
     api::{PullRequestState, bounds},
-    domain::pull_request::{ObservedPullRequest, last_line},
+    domain::pull_request::{ObservedPullRequest, marker_in},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -174,7 +174,7 @@ impl Payload {
             url: pull_request.html_url.clone(),
             head_sha: head.and_then(|head| head.sha.clone()),
             stands_on_commit: false,
-            last_line: pull_request.body.as_deref().and_then(last_line).map(str::to_owned),
+            marker: pull_request.body.as_deref().and_then(marker_in).map(str::to_owned),
             merge_sha: pull_request.merge_commit_sha.clone(),
             merged_at: pull_request.merged_at,
             updated_at: pull_request.updated_at,
@@ -237,7 +237,7 @@ mod tests {
             let json =
                 format!(r#"{{"pull_request":{{"number":1,"head":{{"ref":"b","repo":{head}}},{rest}}}"#);
             let observed = payload(&json).observed(Action::Opened).expect("a state");
-            (observed.head_repository_id, observed.base_repository_id, observed.last_line)
+            (observed.head_repository_id, observed.base_repository_id, observed.marker)
         };
         let named = r#""body":"Why.\r\n\r\n Slipway-Task: u/1 \r\n"},"repository":{"id":1}"#;
         assert_eq!(of(r#"{"id":2}"#, named), (Some(2), Some(1), Some("Slipway-Task: u/1".to_owned())));

@@ -8,7 +8,7 @@ mod transition;
 mod tests;
 
 pub use crate::api::{MergeMethod, PullRequestState};
-pub use ownership::{is_own, last_line, marker, strip_markers};
+pub use ownership::{is_own, marker, marker_in, strip_markers};
 
 use super::board::Board;
 use crate::api::{Phase, PullRequest, TaskStatus};
@@ -33,8 +33,8 @@ pub struct ObservedPullRequest {
     pub head_sha: Option<String>,
     /// The head is a commit on top of the Task's own. Only who has asked GitHub for it says so.
     pub stands_on_commit: bool,
-    /// The last line of the body that is not empty, where a pull request of ours has its [`marker`].
-    pub last_line: Option<String>,
+    /// The [`marker`] that the body ends with.
+    pub marker: Option<String>,
     pub merge_sha: Option<String>,
     pub merged_at: Option<Timestamp>,
     /// GitHub's time of the last change, whole seconds: what orders reports.
@@ -55,7 +55,7 @@ impl ObservedPullRequest {
             url: None,
             head_sha: None,
             stands_on_commit: false,
-            last_line: None,
+            marker: None,
             merge_sha: None,
             merged_at: None,
             updated_at: None,

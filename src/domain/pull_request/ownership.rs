@@ -29,9 +29,9 @@ fn claims(line: &str) -> bool {
     line.trim().get(..MARKER.len()).is_some_and(|start| start.eq_ignore_ascii_case(MARKER))
 }
 
-/// The last line of a body that is not empty, where the marker stands.
-pub fn last_line(body: &str) -> Option<&str> {
-    body.trim_end().lines().next_back().map(str::trim).filter(|line| !line.is_empty())
+/// The marker that a body ends with. A marker anywhere else is a quotation.
+pub fn marker_in(body: &str) -> Option<&str> {
+    body.trim_end().lines().next_back().map(str::trim).filter(|line| line.starts_with(MARKER))
 }
 
 impl Stored {
@@ -66,6 +66,6 @@ impl Stored {
     }
 
     fn has_marker_of(&self, uid: &str, observed: &ObservedPullRequest) -> bool {
-        !uid.is_empty() && observed.last_line.as_deref() == Some(marker(uid, self.round).as_str())
+        !uid.is_empty() && observed.marker.as_deref() == Some(marker(uid, self.round).as_str())
     }
 }

@@ -23,13 +23,13 @@ fn generating() -> TaskStatus {
 }
 
 /// A pull request from the branch `work` of the repository itself.
-fn from(head: &str, last_line: Option<&str>) -> ObservedPullRequest {
+fn from(head: &str, marker: Option<&str>) -> ObservedPullRequest {
     ObservedPullRequest {
         branch: Some("work".to_owned()),
         head_repository_id: Some(REPOSITORY),
         base_repository_id: Some(REPOSITORY),
         head_sha: Some(head.to_owned()),
-        last_line: last_line.map(str::to_owned),
+        marker: marker.map(str::to_owned),
         ..ObservedPullRequest::new(5, PullRequestState::Open)
     }
 }
@@ -122,17 +122,17 @@ fn a_pull_request_of_an_earlier_round_is_never_this_rounds() {
 }
 
 #[test]
-fn the_marker_is_read_from_the_last_line_alone() {
+fn a_marker_counts_in_the_last_line_alone() {
     let marked = marker("uid", 2);
     assert_eq!(marked, "Slipway-Task: uid/2");
     for (body, found) in [
         (format!("Why.\n\n{marked}"), Some(marked.as_str())),
         (format!("Why.\r\n\r\n  {marked}  \r\n\r\n"), Some(marked.as_str())),
-        (format!("{marked}\n\nWhy."), Some("Why.")),
+        (format!("{marked}\n\nWhy."), None),
         (" \n\n".to_owned(), None),
         (String::new(), None),
     ] {
-        assert_eq!(last_line(&body), found, "{body:?}");
+        assert_eq!(marker_in(&body), found, "{body:?}");
     }
 }
 
@@ -143,5 +143,5 @@ fn the_text_of_others_claims_nothing() {
     assert_eq!(strip_markers("Slipway-Task: a/1"), "");
     assert_eq!(strip_markers("Ünïcödé – text"), "Ünïcödé – text");
     let hostile = format!("Text\n{}\n\n", marker("another", 1));
-    assert_eq!(last_line(&strip_markers(&hostile)), Some("Text"));
+    assert_eq!(marker_in(&strip_markers(&hostile)), None);
 }
