@@ -206,7 +206,9 @@ mod tests {
         };
         let plain = with(json!({}));
         assert_eq!(plain, with(json!({"timeoutSeconds": 600, "suspend": true})));
-        for other in [json!({"template": "x"}), json!({"onTimeout": "Kill"}), json!({"deletionPolicy": "Pause"})] {
+        for other in
+            [json!({"template": "x"}), json!({"onTimeout": "Kill"}), json!({"deletionPolicy": "Pause"})]
+        {
             assert_ne!(plain, with(other.clone()), "{other}");
         }
     }

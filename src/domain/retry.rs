@@ -57,18 +57,12 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
         Class::Transient if failed + 1 < attempts => {
             // `now` is cut to the second: one more keeps the wait from being short.
             let wait = SignedDuration::from_secs((1 << failed) + 1);
-            let reason =
-                if failure.reason == NOT_VISIBLE_YET { NOT_VISIBLE_YET } else { reason::RETRYING };
+            let reason = if failure.reason == NOT_VISIBLE_YET { NOT_VISIBLE_YET } else { reason::RETRYING };
             verdict(failed + 1, wait, false, Standing::Reconciling, reason)
         }
         Class::Transient => {
-            let mut verdict = verdict(
-                attempts,
-                slow(uid, failed),
-                false,
-                Standing::Reconciling,
-                reason::RETRIES_EXHAUSTED,
-            );
+            let mut verdict =
+                verdict(attempts, slow(uid, failed), false, Standing::Reconciling, reason::RETRIES_EXHAUSTED);
             verdict.exhausted_now = failed + 1 == attempts;
             verdict
         }

@@ -1,13 +1,12 @@
 //! Objects of the release before, which kept the state of a round in conditions: what they say is put into the fields that
 //! decisions go by, once. Used by `position` before anything else; the only place here that reads conditions.
 
-use super::{
-    model::Context,
-    publish, round,
-    scope::Scope,
-};
+use super::{model::Context, publish, round, scope::Scope};
 use crate::{
-    api::{Phase, Publication, PullRequestState, RoundEnd, SandboxRequest, TaskStatus, bounds, conditions as names, conditions::reason},
+    api::{
+        Phase, Publication, PullRequestState, RoundEnd, SandboxRequest, TaskStatus, bounds,
+        conditions as names, conditions::reason,
+    },
     domain::{
         conditions::{find, is_true},
         demand, input,
@@ -103,7 +102,8 @@ fn end_of(scope: &Scope<'_>) -> Option<(String, String)> {
 
 /// Who had begun in a shared sandbox goes on before those who only wait.
 fn carry_request(scope: &mut Scope<'_>) {
-    let since = round::generation(scope.task, &scope.status).map_or(Time(scope.now), |run| run.started_at.clone());
+    let since =
+        round::generation(scope.task, &scope.status).map_or(Time(scope.now), |run| run.started_at.clone());
     let round = round::number(&scope.status);
     scope.status.sandbox_request = Some(SandboxRequest {
         id: format!("{}-{round}-{}", scope.uid(), scope.now.as_second()),

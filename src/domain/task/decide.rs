@@ -1,12 +1,7 @@
 //! One decision about one Task: the stage it stands at, with what was seen there, gives the plan.
 //! What belongs to one part of the way stands in that part's file.
 
-use super::{
-    model::Plan,
-    release,
-    scope::Scope,
-    stage::Observed,
-};
+use super::{model::Plan, release, scope::Scope, stage::Observed};
 use crate::{
     api::{Task, conditions::reason},
     domain::{
@@ -21,6 +16,10 @@ use jiff::Timestamp;
 pub fn decide(task: &Task, observed: Observed, now: Timestamp) -> Plan {
     let plan = match observed {
         Observed::Decided(plan) => *plan,
+        Observed::Failed(plan, failure) => {
+            let finalizer = plan.finalizer;
+            Scope::new(task, plan.status, now).failed_plan(&failure).with_finalizer(finalizer)
+        }
         Observed::Start(answered) => answered.decide(task, now),
         Observed::Generation(answered) => answered.decide(task, now),
         Observed::Collect(answered) => answered.decide(task, now),

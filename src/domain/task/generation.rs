@@ -10,9 +10,12 @@ use super::{
     stage::{Decide, Generation, PlannedRound, Purpose, RunningSandbox, Start, StartAnswer},
 };
 use crate::{
-    api::{CodeGeneration, Phase, RERUN_ANNOTATION, SecretVersion, bounds, conditions as names, conditions::reason},
+    api::{
+        CodeGeneration, Phase, RERUN_ANNOTATION, SecretVersion, bounds, conditions as names,
+        conditions::reason,
+    },
     domain::{
-        failure::{Class, Failure, operation},
+        failure::{Class, Failure},
         plan::Next,
     },
 };
@@ -25,13 +28,6 @@ pub(super) const GRACE: SignedDuration = SignedDuration::from_secs(10);
 impl Decide for Start {
     /// The round's first intent, or a new attempt after the sandbox was lost.
     fn decide(self, mut scope: Scope<'_>, context: &Context, answer: StartAnswer) -> Plan {
-        let versions = match answer.secrets {
-            Ok(versions) => versions,
-            Err(missing) => {
-                scope.missing(operation::GET_SECRET, reason::SECRET_NOT_FOUND, &missing);
-                return scope.again();
-            }
-        };
         if let (Some(plan), Some(branches)) = (&self.plan, answer.branches) {
             let Some(base_sha) = branches.base_sha else {
                 return scope.failed_plan(&base_branch_missing(&plan.base));
@@ -45,7 +41,7 @@ impl Decide for Start {
         scope.status.retry = None;
         scope.reached();
         if self.runs {
-            return start(scope, &self.sandbox, versions);
+            return start(scope, &self.sandbox, answer.secrets);
         }
         scope.status.sandbox_id = Some(self.sandbox.id);
         scope.status.phase = Some(Phase::Collecting);
@@ -281,7 +277,8 @@ fn dead(mut scope: Scope<'_>, since: Option<Timestamp>, run: &CodeGeneration) ->
     }
     // Its Secrets are looked for before the next start, as before the first.
     scope.condition(names::GENERATED, false, reason::GENERATION_LOST, "the command was lost: it runs again");
-    let message = format!("the command of sandbox {} was lost with its process and runs again", run.sandbox_id);
+    let message =
+        format!("the command of sandbox {} was lost with its process and runs again", run.sandbox_id);
     scope.working(reason::GENERATING, &message);
     Plan::settle(scope.status, Next::Now)
 }

@@ -4,8 +4,8 @@
 mod carry_over;
 mod decide;
 mod generation;
-mod model;
 mod merge;
+mod model;
 mod position;
 mod preconditions;
 mod publish;
@@ -23,15 +23,15 @@ mod tests;
 
 pub use decide::decide;
 pub use model::{
-    COMING_UP, Context, DeleteBranch, Files, Health, Look, Outcome, OwnerView, Plan, PullRead, RepositoryView,
-    SandboxView, SeenPull, Step,
+    COMING_UP, Context, DeleteBranch, Files, Health, Look, Outcome, OwnerView, Plan, PullRead,
+    RepositoryView, SandboxView, SeenPull, Step,
 };
 pub use position::locate;
 pub use publish::pull_request_text;
 pub use record::record;
 pub use round::{base_branch, source_generation, spool_id};
 pub use stage::{
-    Answered, Asked, Branches, Collect, FindPulls, Generation, Leftover, LeftBranch, Observed, PlannedRound, Position,
-    Question, ReadPull, Start, StartAnswer,
+    Answered, Asked, Branches, Collect, FindPulls, Generation, LeftBranch, Leftover, Observed, PlannedRound,
+    Position, Question, ReadPull, Start, StartAnswer,
 };
 pub use template::{apply_in_place, needs_another};

@@ -2,10 +2,7 @@
 //! Used by every module of this folder and by the Task controller.
 
 use crate::{
-    api::{
-        MergeMethod, PullRequestState, SandboxSpec, TaskStatus,
-        conditions::reason,
-    },
+    api::{MergeMethod, PullRequestState, SandboxSpec, TaskStatus, conditions::reason},
     domain::{failure::Failure, plan, pull_request::ObservedPullRequest},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -246,4 +243,3 @@ pub enum Outcome {
     /// 409: the head is another one now.
     HeadChanged,
 }
-

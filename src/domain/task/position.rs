@@ -4,13 +4,15 @@
 use super::{
     carry_over,
     decide::ended,
-
     model::{Context, DeleteBranch, Plan, Step},
     preconditions, publish, release, review,
     round::{self, Input},
     sandbox::{self, Reach},
     scope::{Scope, has_committed},
-    stage::{Collect, FindPulls, Generation, LeftBranch, PlannedRound, Position, Purpose, ReadPull, RunningSandbox, Start},
+    stage::{
+        Collect, FindPulls, Generation, LeftBranch, PlannedRound, Position, Purpose, ReadPull,
+        RunningSandbox, Start,
+    },
 };
 use crate::{
     api::{Phase, PullRequest, PullRequestState, Task, conditions::reason},
@@ -115,8 +117,9 @@ fn abandon(mut scope: Scope<'_>, context: &Context) -> Position {
     scope.status.ended = None;
     scope.status.publication = None;
     scope.release_sandbox();
-    let message =
-        format!("round {round} was abandoned: pull request {number} was closed or merged while it was under way");
+    let message = format!(
+        "round {round} was abandoned: pull request {number} was closed or merged while it was under way"
+    );
     let plan = review::settle(scope);
     let plan = Plan { next: Next::Now, ..plan };
     decided(plan.with_note(Note::warning(reason::ROUND_ABANDONED, message)))
@@ -218,7 +221,8 @@ fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followe
 
 /// The round is over without a pull request.
 fn after_the_end(mut scope: Scope<'_>, context: &Context, input: Input) -> Position {
-    let has_files = round::source_generation(scope.task, &scope.status).is_some_and(|run| run.exit_code == Some(0));
+    let has_files =
+        round::source_generation(scope.task, &scope.status).is_some_and(|run| run.exit_code == Some(0));
     match input {
         Input::Changed => leave(scope, context),
         Input::Publication if has_files || scope.task.spec.generate.is_none() => leave(scope, context),
@@ -268,8 +272,7 @@ fn in_sandbox(mut scope: Scope<'_>, context: &Context, sandbox: RunningSandbox) 
     match round::live_run(task, status) {
         _ if scope.phase() == Phase::Collecting => collect(scope, context, Some(sandbox.id)),
         Some(run) if run.sandbox_id == sandbox.id => {
-            let question =
-                Generation { id: run.id.clone(), sandbox: sandbox.id, purpose: Purpose::Follow };
+            let question = Generation { id: run.id.clone(), sandbox: sandbox.id, purpose: Purpose::Follow };
             question.asked(scope, context)
         }
         _ => Start { plan: None, sandbox, runs }.asked(scope, context),
@@ -361,11 +364,7 @@ fn suspended(mut scope: Scope<'_>, context: &Context) -> Position {
 
 /// What a suspended Task says.
 pub(super) fn rest_suspended(mut scope: Scope<'_>) -> Plan {
-    scope.stand(
-        Standing::Ready,
-        reason::SUSPENDED,
-        "spec.suspend is true: all work but deletion is stopped",
-    );
+    scope.stand(Standing::Ready, reason::SUSPENDED, "spec.suspend is true: all work but deletion is stopped");
     Plan::settle(scope.status, Next::AwaitChange)
 }
 
@@ -377,4 +376,3 @@ pub(super) fn watched(mut scope: Scope<'_>, runs: bool) -> Plan {
     scope.release_sandbox();
     rest_suspended(scope)
 }
-

@@ -7,12 +7,7 @@ use super::{
 };
 use crate::{
     api::conditions::reason,
-    domain::{
-        conditions::Standing,
-        failure::operation,
-        plan::Next,
-        retry,
-    },
+    domain::{conditions::Standing, failure::operation, plan::Next, retry},
 };
 
 /// Something that is in the way.

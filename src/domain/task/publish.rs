@@ -166,7 +166,9 @@ impl Decide for FindPulls {
     /// The branch stands: finds the round's pull request, or opens it.
     fn decide(self, mut scope: Scope<'_>, _: &Context, pulls: Vec<SeenPull>) -> Plan {
         let uid = scope.uid();
-        if let Some(pull) = pulls.iter().find(|pull| pull_request::is_own(&uid, &scope.status, &pull.observed)) {
+        if let Some(pull) =
+            pulls.iter().find(|pull| pull_request::is_own(&uid, &scope.status, &pull.observed))
+        {
             return adopt(scope, pull);
         }
         scope.working(reason::OPENING_PULL_REQUEST, "opening the pull request");

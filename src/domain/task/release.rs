@@ -5,7 +5,7 @@ use super::{
     generation::{GRACE, signal},
     model::{Context, DeleteBranch, Look, Plan, SeenPull, Step},
     publish, round,
-    scope::{Scope, has_committed},
+    scope::Scope,
     stage::{Decide, Generation, LeftBranch, Leftover, Position, Purpose},
 };
 use crate::{
@@ -48,7 +48,7 @@ fn branch(status: &TaskStatus) -> Option<(String, String)> {
 
 /// Spooled files go with the Task: its controller deletes them when it sees the deletion.
 fn may_be_spooled(status: &TaskStatus) -> bool {
-    status.phase == Some(Phase::Collecting) || has_committed(status)
+    status.phase == Some(Phase::Collecting)
 }
 
 /// The next thing to undo.

@@ -245,4 +245,3 @@ pub(super) fn reread(mut scope: Scope<'_>) -> Plan {
     }
     Plan::settle(scope.status, Next::Now)
 }
-

@@ -3,14 +3,20 @@
 
 use super::{
     model::RepositoryView,
-    scope::{Scope, has_committed, is_under_way},
+    scope::{Scope, is_under_way},
 };
 use crate::{
     api::{
         CodeGeneration, Phase, RECONCILE_ANNOTATION, RERUN_ANNOTATION, Task, TaskStatus, bounds,
         conditions as names, conditions::reason,
     },
-    domain::{board::{BUILDING, PENDING}, conditions::remove, demand, failure::operation, git, input, retry},
+    domain::{
+        board::{BUILDING, PENDING},
+        conditions::remove,
+        demand,
+        failure::operation,
+        git, input, retry,
+    },
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -92,9 +98,10 @@ pub(super) fn wanted_base(task: &Task, repository: Option<&RepositoryView>) -> S
 /// Whether a round that has its commit is given up for a changed input: it waits for a person, or it would go where
 /// nobody wants it any more. Otherwise its pull request is opened first. Want of a Secret or an object heals by itself.
 pub(super) fn is_given_up(task: &Task, status: &TaskStatus, repository: Option<&RepositoryView>) -> bool {
-    let stuck = status.retry.as_ref().is_some_and(|retry| {
-        retry.stalled && !operation::LOOKED_FOR.contains(&retry.operation.as_str())
-    });
+    let stuck = status
+        .retry
+        .as_ref()
+        .is_some_and(|retry| retry.stalled && !operation::LOOKED_FOR.contains(&retry.operation.as_str()));
     let base = status.base_branch.as_ref().is_some_and(|base| *base != wanted_base(task, repository));
     let wanted = wanted_branch(task, status);
     let branch =
@@ -251,7 +258,7 @@ pub(super) fn generation_prefix(task: &Task, status: &TaskStatus) -> String {
 /// Under which id the round's files are spooled, while they may be: that of the run that made them or the round's own, and
 /// what is published of them.
 pub fn spool_id(task: &Task, status: &TaskStatus) -> Option<String> {
-    if status.phase != Some(Phase::Collecting) && !has_committed(status) {
+    if status.phase != Some(Phase::Collecting) {
         return None;
     }
     let run = generation(task, status)
@@ -269,9 +276,9 @@ pub(super) fn wanted_sandbox(scope: &Scope<'_>, context: &super::model::Context)
         return task.spec.sandbox_ref.as_ref().map(|reference| reference.name.clone()).unwrap_or_default();
     };
     let own = context.sandboxes.iter().filter(|sandbox| sandbox.is_owned_by(&uid));
-    let same = own.clone().find(|sandbox| {
-        !sandbox.deleting && !super::template::needs_another(&sandbox.spec, &template.spec)
-    });
+    let same = own
+        .clone()
+        .find(|sandbox| !sandbox.deleting && !super::template::needs_another(&sandbox.spec, &template.spec));
     if let Some(same) = same {
         return same.name.clone();
     }

@@ -131,7 +131,10 @@ fn follow_template(scope: &mut Scope<'_>, context: &Context, sandbox: &SandboxVi
     let name = sandbox.name.clone();
     let uid = scope.uid();
     if template::needs_another(&sandbox.spec, template) && !round::has_begun(&scope.status) {
-        scope.waits_for_sandbox(&name, &Health::NotReady("another one is made, because sandboxTemplate has changed".into()));
+        scope.waits_for_sandbox(
+            &name,
+            &Health::NotReady("another one is made, because sandboxTemplate has changed".into()),
+        );
         if sandbox.deleting {
             return Some(Reach::Waits(Next::AwaitChange));
         }
@@ -222,10 +225,8 @@ fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox
         _ => scope.status.sandbox_id.clone(),
     };
     let finished = source.and_then(|run| run.finished_at.as_ref()).map(|time| time.0);
-    let disturbed = finished
-        .zip(context.others_began)
-        .filter(|(finished, began)| began >= finished)
-        .is_some();
+    let disturbed =
+        finished.zip(context.others_began).filter(|(finished, began)| began >= finished).is_some();
     let replaced = lived_in.clone().filter(|known| *known != sandbox.id);
     if replaced.is_none() && !disturbed {
         return false;

@@ -1,11 +1,11 @@
 //! One Task under decision: its status as it will stand, and the moves all parts of the decision share.
 //! Used by every module of this folder; the rows of the board stand in `domain::board`.
 
-use super::{
-    model::{Health, Plan},
-};
+use super::model::{Health, Plan};
 use crate::{
-    api::{Phase, PullRequestState, RoundEnd, Task, TaskStatus, bounds, conditions as names, conditions::reason},
+    api::{
+        Phase, PullRequestState, RoundEnd, Task, TaskStatus, bounds, conditions as names, conditions::reason,
+    },
     domain::{
         board::{BUILDING, FAILED_EARLY, FAILED_LATE, PENDING, Row},
         conditions::{self, Standing},
@@ -53,9 +53,10 @@ impl<'a> Scope<'a> {
 
     /// Whether the Task has an open pull request, from this round or an earlier one.
     pub(super) fn has_open_pull(&self) -> bool {
-        self.status.pull_request.as_ref().is_some_and(|pull| {
-            matches!(pull.state, PullRequestState::Open | PullRequestState::Unknown)
-        })
+        self.status
+            .pull_request
+            .as_ref()
+            .is_some_and(|pull| matches!(pull.state, PullRequestState::Open | PullRequestState::Unknown))
     }
 
     pub(super) fn row(&mut self, row: Row) {
@@ -109,8 +110,11 @@ impl<'a> Scope<'a> {
             return;
         }
         // Looking for an object has its own schedule: it uses up no attempt of a call.
-        let previous =
-            self.status.retry.as_ref().filter(|retry| !operation::LOOKED_FOR.contains(&retry.operation.as_str()));
+        let previous = self
+            .status
+            .retry
+            .as_ref()
+            .filter(|retry| !operation::LOOKED_FOR.contains(&retry.operation.as_str()));
         let verdict = retry::after(previous, failure, &self.uid(), self.now);
         self.verdict(verdict);
     }
@@ -210,7 +214,9 @@ impl<'a> Scope<'a> {
         self.condition(names::SANDBOX_READY, false, reason::SANDBOX_UNREACHABLE, &failure.message);
         let now = self.now;
         if let Some(request) = &mut self.status.sandbox_request {
-            request.unreachable_since.get_or_insert(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now));
+            request
+                .unreachable_since
+                .get_or_insert(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now));
         }
     }
 

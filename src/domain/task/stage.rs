@@ -28,6 +28,8 @@ pub enum Position {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observed {
     Decided(Box<Plan>),
+    /// The pass failed before its plan was carried out.
+    Failed(Box<Plan>, Failure),
     Start(Answered<Start>),
     Generation(Answered<Generation>),
     Collect(Answered<Collect>),
@@ -63,6 +65,22 @@ impl<Q: Question> Asked<Q> {
     /// The position with what was seen.
     pub fn answered(self, answer: Result<Q::Answer, Failure>) -> Observed {
         Q::observed(Answered { asked: self, answer })
+    }
+}
+
+impl Position {
+    /// The position when looking failed, or the whole pass.
+    pub fn failed(self, failure: &Failure) -> Observed {
+        let failure = failure.clone();
+        match self {
+            Self::Decided(plan) => Observed::Failed(plan, failure),
+            Self::Start(asked) => asked.answered(Err(failure)),
+            Self::Generation(asked) => asked.answered(Err(failure)),
+            Self::Collect(asked) => asked.answered(Err(failure)),
+            Self::FindPulls(asked) => asked.answered(Err(failure)),
+            Self::ReadPull(asked) => asked.answered(Err(failure)),
+            Self::LeftBranch(asked) => asked.answered(Err(failure)),
+        }
     }
 }
 
@@ -116,8 +134,8 @@ pub(super) struct RunningSandbox {
 /// The answer to [`Start`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartAnswer {
-    /// Versions of the Secrets that the command gets, or what is missing.
-    pub secrets: Result<Vec<SecretVersion>, String>,
+    /// Versions of the Secrets that the command gets.
+    pub secrets: Vec<SecretVersion>,
     /// Asked for with `plan` only.
     pub branches: Option<Branches>,
 }

@@ -5,11 +5,7 @@ use crate::api::{SandboxSpec, common::EnvVar};
 
 /// The spec of the Sandbox once it follows its template as far as it does in place: `timeoutSeconds` and `suspend`.
 pub fn apply_in_place(sandbox: &SandboxSpec, template: &SandboxSpec) -> SandboxSpec {
-    SandboxSpec {
-        timeout_seconds: template.timeout_seconds,
-        suspend: template.suspend,
-        ..sandbox.clone()
-    }
+    SandboxSpec { timeout_seconds: template.timeout_seconds, suspend: template.suspend, ..sandbox.clone() }
 }
 
 /// Whether only another Sandbox is as the template says.
