@@ -2,12 +2,13 @@
 //! A failed command is never retried automatically; a lost one is, up to `maxAttempts`.
 
 use super::{
-    decide::ended,
+    ending::ended,
     model::{Context, Look, Plan, Step},
-    position::watched,
     release, round,
     scope::{self, Scope},
+    signal::{GRACE, signal},
     stage::{Decide, Generation, PlannedRound, Purpose, RunningSandbox, Start, StartAnswer},
+    suspend::watched,
 };
 use crate::{
     api::{
@@ -21,9 +22,6 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
-/// Between SIGTERM and SIGKILL, and between the two looks that make a dead process lost.
-pub(super) const GRACE: SignedDuration = SignedDuration::from_secs(10);
 
 impl Decide for Start {
     /// The round's first intent, or a new attempt after the sandbox was lost.
@@ -153,12 +151,6 @@ impl Decide for Generation {
             Purpose::Follow | Purpose::End => scope.failed_plan(failure),
         }
     }
-}
-
-/// SIGTERM first; SIGKILL once this process has waited for [`GRACE`].
-pub(super) fn signal(context: &Context, question: &Generation, now: Timestamp) -> Step {
-    let kill = context.signalled_since.is_some_and(|since| now.duration_since(since) >= GRACE);
-    Step::Signal { generation: question.id.clone(), sandbox: question.sandbox.clone(), kill }
 }
 
 /// The command's round or turn is over: it is ended, and what it made is not used.

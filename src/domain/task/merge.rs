@@ -1,10 +1,10 @@
 //! Merging for `merge.policy: WhenReady`: when GitHub is asked, what its answer means, and what the merge waits for.
-//! Part of `review`, which says what everybody sees meanwhile.
+//! Used by `review`; what everybody sees meanwhile stands in `settle`.
 
 use super::{
     model::{Context, Plan, SeenPull, Step},
-    review::{settle, settle_with},
     scope::Scope,
+    settle::{settle, settle_with},
 };
 use crate::{api::TaskStatus, domain::plan::Next};
 use jiff::{SignedDuration, Timestamp};
@@ -21,16 +21,6 @@ pub(super) fn next_look(context: &Context) -> Option<Timestamp> {
         times => (MERGEABLE_SOON * (1 << (times - 1).min(6))).min(interval),
     };
     Some(read.at + wait)
-}
-
-/// What a merge waits for by GitHub's `mergeable_state`, where it says so.
-pub(super) fn waits_for(pull: &SeenPull) -> Option<String> {
-    match pull.mergeable_state.as_deref() {
-        None | Some("clean" | "has_hooks" | "unknown") => None,
-        Some(state) => {
-            Some(format!("merged as soon as GitHub allows it; now it says {state}{}", cure(state)))
-        }
-    }
 }
 
 /// Merges our own commit when GitHub says that nothing stands in the way; otherwise says what does.
@@ -56,20 +46,8 @@ pub(super) fn merge(scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Pla
         }
         None | Some("unknown") => Plan { next: Next::After(MERGEABLE_SOON), ..settle(scope) },
         Some(_) => {
-            let message = waits_for(pull);
+            let message = pull.waits_for();
             Plan { next: Next::After(interval), ..settle_with(scope, message.as_deref()) }
         }
-    }
-}
-
-/// What helps against GitHub's `mergeable_state`
-/// (<https://docs.github.com/en/graphql/reference/enums#mergestatestatus>).
-fn cure(state: &str) -> &'static str {
-    match state {
-        "dirty" => ": resolve the conflicts with the base branch",
-        "behind" => ": update the branch from the base branch",
-        "blocked" => ": a review or a check that the base branch asks for is missing",
-        "unstable" => ": a check fails or still runs",
-        _ => "",
     }
 }

@@ -3,6 +3,7 @@
 
 mod carry_over;
 mod decide;
+mod ending;
 mod generation;
 mod merge;
 mod model;
@@ -15,7 +16,10 @@ mod review;
 mod round;
 mod sandbox;
 mod scope;
+mod settle;
+mod signal;
 mod stage;
+mod suspend;
 mod template;
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ impl PullRead {
                 || pull.mergeable_state.as_deref().is_some_and(|state| state != "unknown")
         });
         let undecided = if decided { 0 } else { previous.map_or(0, |read| read.undecided).saturating_add(1) };
-        let waits_for = pull.and_then(super::merge::waits_for);
+        let waits_for = pull.and_then(SeenPull::waits_for);
         Self { at, undecided, waits_for }
     }
 }
@@ -164,6 +164,23 @@ pub struct SeenPull {
     pub body: String,
     /// `clean`, `blocked`, … ; absent in lists.
     pub mergeable_state: Option<String>,
+}
+
+impl SeenPull {
+    /// What a merge waits for by GitHub's `mergeable_state`, where it says so
+    /// (<https://docs.github.com/en/graphql/reference/enums#mergestatestatus>).
+    pub fn waits_for(&self) -> Option<String> {
+        let state = self.mergeable_state.as_deref()?;
+        let cure = match state {
+            "clean" | "has_hooks" | "unknown" => return None,
+            "dirty" => ": resolve the conflicts with the base branch",
+            "behind" => ": update the branch from the base branch",
+            "blocked" => ": a review or a check that the base branch asks for is missing",
+            "unstable" => ": a check fails or still runs",
+            _ => "",
+        };
+        Some(format!("merged as soon as GitHub allows it; now it says {state}{cure}"))
+    }
 }
 
 /// The one effect of a pass.

@@ -3,30 +3,29 @@
 
 use super::{
     carry_over,
-    decide::ended,
+    ending::ended,
+    merge,
     model::{Context, DeleteBranch, Plan, Step},
     preconditions, publish, release, review,
     round::{self, Input},
     sandbox::{self, Reach},
     scope::{Scope, has_committed},
+    settle,
     stage::{
         Collect, FindPulls, Generation, LeftBranch, PlannedRound, Position, Purpose, ReadPull,
         RunningSandbox, Start,
     },
+    suspend::{WATCH, rest_suspended},
 };
 use crate::{
     api::{Phase, PullRequest, PullRequestState, Task, conditions::reason},
     domain::{
-        conditions::Standing,
         failure::operation,
         plan::{Next, Note},
         retry,
     },
 };
-use jiff::{SignedDuration, Timestamp};
-
-/// How often a suspended Task looks whether its command has ended, so that others get their turn.
-const WATCH: SignedDuration = SignedDuration::from_secs(30);
+use jiff::Timestamp;
 
 /// Where `task` stands.
 pub fn locate(task: &Task, context: &Context, now: Timestamp) -> Position {
@@ -75,7 +74,7 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Pos
         (PullRequestState::Closed, Input::Changed | Input::Publication) => leave(scope, context),
         (PullRequestState::Closed, _) => {
             scope.status.phase = Some(Phase::Ended);
-            decided(review::closed(scope))
+            decided(settle::closed(scope))
         }
         _ if scope.is_under_way() => on_the_way(scope, context),
         (_, Input::Changed) => {
@@ -96,8 +95,8 @@ fn in_review(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Positio
     // A merge that failed is tried again when `status.retry` says, not when the next look is due.
     let unsettled = scope.status.retry.is_some()
         || scope.task.metadata.generation.unwrap_or_default() != scope.status.observed_generation;
-    let due = unsettled || review::next_look(context) <= Some(scope.now);
-    if !(review::merge_wanted(scope.task, pull) && due) {
+    let due = unsettled || merge::next_look(context) <= Some(scope.now);
+    if !(settle::merge_wanted(scope.task, pull) && due) {
         return decided(review::unlooked(scope, context));
     }
     match preconditions::of_github(&scope, context) {
@@ -120,7 +119,7 @@ fn abandon(mut scope: Scope<'_>, context: &Context) -> Position {
     let message = format!(
         "round {round} was abandoned: pull request {number} was closed or merged while it was under way"
     );
-    let plan = review::settle(scope);
+    let plan = settle::settle(scope);
     let plan = Plan { next: Next::Now, ..plan };
     decided(plan.with_note(Note::warning(reason::ROUND_ABANDONED, message)))
 }
@@ -360,19 +359,4 @@ fn suspended(mut scope: Scope<'_>, context: &Context) -> Position {
     let watched = scope.status.sandbox_request.is_some() && sandbox::is_shared(&scope);
     let next = if watched { Next::After(WATCH) } else { Next::AwaitChange };
     decided(Plan { next, ..rest_suspended(scope) })
-}
-
-/// What a suspended Task says.
-pub(super) fn rest_suspended(mut scope: Scope<'_>) -> Plan {
-    scope.stand(Standing::Ready, reason::SUSPENDED, "spec.suspend is true: all work but deletion is stopped");
-    Plan::settle(scope.status, Next::AwaitChange)
-}
-
-/// What a look at the command of a suspended Task means: its turn ends when the command has ended.
-pub(super) fn watched(mut scope: Scope<'_>, runs: bool) -> Plan {
-    if runs {
-        return Plan { next: Next::After(WATCH), ..rest_suspended(scope) };
-    }
-    scope.release_sandbox();
-    rest_suspended(scope)
 }

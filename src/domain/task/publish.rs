@@ -2,10 +2,11 @@
 //! Each is looked for before it is made.
 
 use super::{
-    decide::ended,
+    ending::ended,
     model::{Context, Files, Plan, SeenPull, Step},
     review, round,
     scope::{Scope, id as cut_id},
+    settle,
     stage::{Collect, Decide, FindPulls},
 };
 use crate::{
@@ -98,7 +99,7 @@ fn nothing_to_commit(mut scope: Scope<'_>) -> Plan {
     if open {
         scope.status.phase = Some(Phase::PullRequestOpen);
         show_pull(&mut scope);
-        return review::settle(scope);
+        return settle::settle(scope);
     }
     ended(scope)
 }
@@ -185,7 +186,7 @@ pub(super) fn adopt(mut scope: Scope<'_>, pull: &SeenPull) -> Plan {
     scope.status.phase = Some(Phase::PullRequestOpen);
     scope.status.publication = None;
     scope.status.ended = None;
-    review::settle(scope)
+    settle::settle(scope)
 }
 
 /// Title and body of the round's pull request. The Task's marker stands in the last line, and in no other.

@@ -5,6 +5,7 @@ use super::{
     model::{DeleteBranch, Outcome, Plan, Step},
     publish, release, review, round,
     scope::Scope,
+    settle,
 };
 use crate::{
     api::{RERUN_ANNOTATION, Task, conditions::reason},
@@ -46,7 +47,7 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
         }
         Outcome::NotMergeable(message) => {
             let text = format!("GitHub does not allow the merge yet: {message}");
-            Plan { next, ..review::settle_with(scope, Some(&text)) }
+            Plan { next, ..settle::settle_with(scope, Some(&text)) }
         }
         Outcome::HeadChanged => review::head_changed(scope),
     };
@@ -138,5 +139,5 @@ fn branch_moved(mut scope: Scope<'_>) -> Plan {
     scope.end(reason::HEAD_MOVED, &message);
     // The commit was published nowhere: nothing at GitHub may be taken for it.
     scope.status.commit_sha = None;
-    super::decide::ended(scope)
+    super::ending::ended(scope)
 }

@@ -2,10 +2,10 @@
 //! The finalizer is on the object only while there is something to undo.
 
 use super::{
-    generation::{GRACE, signal},
     model::{Context, DeleteBranch, Look, Plan, SeenPull, Step},
     publish, round,
     scope::Scope,
+    signal::{GRACE, signal},
     stage::{Decide, Generation, LeftBranch, Leftover, Position, Purpose},
 };
 use crate::{

@@ -2,34 +2,22 @@
 //! GitHub has the last word; the board moves through `pull_request::transition` alone. Merging stands in `merge`.
 
 use super::{
-    merge,
+    merge::{self, next_look},
     model::{Context, Plan, SeenPull, Step},
     round::{self, Input},
     scope::Scope,
+    settle::{merge_wanted, merged, settle, settle_with},
     stage::{Decide, ReadPull},
 };
 use crate::{
-    api::{
-        MergePolicy, PullRequest, PullRequestState, RERUN_ANNOTATION, Task, TaskStatus, conditions as names,
-        conditions::reason,
-    },
+    api::{PullRequestState, RoundEnd, TaskStatus, conditions::reason},
     domain::{
-        conditions::remove,
         failure::{Class, Failure},
         plan::{Next, Note},
         pull_request::{self, Source, Stored},
         retry,
     },
 };
-
-pub(super) use merge::next_look;
-
-/// Whether the operator is to merge this pull request at all.
-pub(super) fn merge_wanted(task: &Task, pull: &PullRequest) -> bool {
-    task.spec.pull_request.merge.policy == MergePolicy::WhenReady
-        && pull.state == PullRequestState::Open
-        && !pull.draft
-}
 
 impl Decide for ReadPull {
     /// GitHub's word on the pull request: on what a webhook has said, or before a merge.
@@ -96,7 +84,7 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Plan {
 }
 
 /// A later round that found nothing to commit leaves the pull request as it was.
-fn is_harmless(end: &crate::api::RoundEnd) -> bool {
+fn is_harmless(end: &RoundEnd) -> bool {
     end.reason == reason::NOTHING_TO_COMMIT
 }
 
@@ -110,83 +98,6 @@ pub(super) fn unlooked(scope: Scope<'_>, context: &Context) -> Plan {
     let mut plan = settle_with(scope, said.as_deref());
     plan.next = plan.next.or_at(next_look(context), now);
     plan
-}
-
-/// Conditions of a Task whose pull request is the last word.
-pub(super) fn settle(scope: Scope<'_>) -> Plan {
-    settle_with(scope, None)
-}
-
-pub(super) fn settle_with(mut scope: Scope<'_>, message: Option<&str>) -> Plan {
-    let Some(pull) = scope.status.pull_request.clone() else { return scope.again() };
-    match pull.state {
-        PullRequestState::Merged => Plan::settle(merged(scope), Next::Now),
-        PullRequestState::Closed => closed(scope),
-        PullRequestState::Open | PullRequestState::Unknown => {
-            // A reopened pull request brings its branch back.
-            if scope.status.branch.is_none() {
-                scope.status.branch.clone_from(&pull.branch);
-            }
-            remove(&mut scope.status.conditions, names::MERGED);
-            let open = format!("pull request {} is open", pull.number);
-            scope.condition(names::PULL_REQUEST_OPEN, true, reason::OPEN, &open);
-            let (reason, mut text) = waits_for_people(&scope, &pull, message);
-            if round::input(scope.task, &scope.status) == Input::Publication {
-                text += "; the change of source, commit or branch waits for the next round";
-            }
-            scope.ready(&reason, &text);
-            Plan::settle(scope.status, Next::AwaitChange)
-        }
-    }
-}
-
-fn waits_for_people(scope: &Scope<'_>, pull: &PullRequest, message: Option<&str>) -> (String, String) {
-    let number = pull.number;
-    if let Some(end) = &scope.status.ended {
-        return (end.reason.clone(), end.message.clone());
-    }
-    let moved = merge_wanted(scope.task, pull) && pull.head_sha != scope.status.commit_sha;
-    if pull.draft {
-        let text = format!("pull request {number} is a draft: mark it ready for review");
-        (reason::DRAFT.into(), text)
-    } else if moved {
-        let text = format!(
-            "somebody pushed to the branch of pull request {number}: it is not merged automatically any more, a person merges it"
-        );
-        (reason::HEAD_MOVED.into(), text)
-    } else {
-        let waiting = format!("pull request {number} waits for review");
-        (reason::IN_REVIEW.into(), message.map_or(waiting, str::to_owned))
-    }
-}
-
-/// A person closed it: nothing is done until a person asks for a new round or reopens it.
-pub(super) fn closed(mut scope: Scope<'_>) -> Plan {
-    let number = scope.status.pull_request.as_ref().map_or(0, |pull| pull.number);
-    // The branch is given up with the pull request, which remembers its name for a reopening.
-    scope.status.branch = None;
-    scope.status.phase = Some(crate::api::Phase::Ended);
-    scope.status.ended = None;
-    remove(&mut scope.status.conditions, names::MERGED);
-    let text = "the pull request was closed without merging";
-    scope.condition(names::PULL_REQUEST_OPEN, false, reason::CLOSED, text);
-    let message = format!(
-        "pull request {number} was closed without merging: set the annotation {RERUN_ANNOTATION} to a new value for a new round, or reopen it"
-    );
-    scope.ready(reason::CLOSED, &message);
-    Plan::settle(scope.status, Next::AwaitChange)
-}
-
-fn merged(mut scope: Scope<'_>) -> TaskStatus {
-    let number = scope.status.pull_request.as_ref().map_or(0, |pull| pull.number);
-    scope.status.phase = Some(crate::api::Phase::Ended);
-    scope.status.ended = None;
-    scope.release_sandbox();
-    scope.condition(names::PULL_REQUEST_OPEN, false, reason::MERGED, "the pull request was merged");
-    let text = format!("GitHub confirms the merge of pull request {number}");
-    scope.condition(names::MERGED, true, reason::MERGED, &text);
-    scope.ready(reason::MERGED, &format!("pull request {number} is merged"));
-    scope.status
 }
 
 /// The end. Sandboxes of the Task's own are deleted; a changed input is refused.

@@ -93,14 +93,13 @@ pub(super) trait Decide: Question {
     }
 }
 
-impl<Q: Decide> Answered<Q> {
-    pub(super) fn decide(self, task: &Task, now: Timestamp) -> Plan {
-        let Asked { status, context, question } = self.asked;
-        let scope = Scope::new(task, status, now);
-        match self.answer {
-            Ok(answer) => question.decide(scope, &context, answer),
-            Err(failure) => question.failed(scope, &failure),
-        }
+/// What follows from an answered question.
+pub(super) fn conclude<Q: Decide>(answered: Answered<Q>, task: &Task, now: Timestamp) -> Plan {
+    let Asked { status, context, question } = answered.asked;
+    let scope = Scope::new(task, status, now);
+    match answered.answer {
+        Ok(answer) => question.decide(scope, &context, answer),
+        Err(failure) => question.failed(scope, &failure),
     }
 }
 

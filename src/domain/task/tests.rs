@@ -19,15 +19,10 @@ mod world;
 
 use super::*;
 use crate::{
-    api::{BuildStatus, Column, State, Task, conditions as names},
-    domain::conditions::{find, is_true},
+    api::{PullRequestState, Task, TaskStatus, conditions as names},
+    domain::{
+        board::{BUILDING, DONE, FAILED_EARLY, FAILED_LATE, NOTHING_CHANGED, PENDING as NEW, REVIEW, Row},
+        conditions::{find, is_true},
+    },
 };
 use world::World;
-
-const NEW: board::Row = (State::Todo, Column::Research, BuildStatus::Pending);
-const BUILDING: board::Row = (State::InProgress, Column::Development, BuildStatus::Building);
-const REVIEW: board::Row = (State::Review, Column::Testing, BuildStatus::Ready);
-const DONE: board::Row = (State::Done, Column::Done, BuildStatus::Ready);
-const FAILED_EARLY: board::Row = (State::Todo, Column::Research, BuildStatus::Failed);
-const FAILED_LATE: board::Row = (State::InProgress, Column::Development, BuildStatus::Failed);
-const NOTHING_CHANGED: board::Row = (State::Todo, Column::Research, BuildStatus::Ready);

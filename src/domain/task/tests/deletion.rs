@@ -129,8 +129,11 @@ fn a_branch_without_a_pull_request_is_deleted_at_our_commit_and_left_where_it_mo
 #[test]
 fn what_cannot_be_undone_is_named_in_a_warning_and_lets_go_at_once() {
     type Change = fn(&mut World);
-    let process: [Change; 3] =
-        [World::pause_sandbox, |world| world.sandbox = None, |world| world.faults.e2b = Some(Class::Denied)];
+    let process: [Change; 3] = [
+        World::pause_sandbox,
+        |world| world.sandboxes.clear(),
+        |world| world.faults.e2b = Some(Class::Denied),
+    ];
     let branch: [Change; 5] = [
         |world| world.repository = None,
         |world| world.repository.as_mut().expect("there").suspended = true,

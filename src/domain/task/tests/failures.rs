@@ -252,7 +252,7 @@ fn missing_objects_are_waited_for_two_minutes_per_generation() {
     type Missing = (&'static str, fn(&mut World), fn() -> World);
     let missing: [Missing; 3] = [
         (reason::REPOSITORY_NOT_FOUND, |world| world.repository = None, World::new),
-        (reason::SANDBOX_NOT_FOUND, |world| world.sandbox = None, World::shared),
+        (reason::SANDBOX_NOT_FOUND, |world| world.sandboxes.clear(), World::shared),
         (reason::SECRET_NOT_FOUND, |world| world.faults.secret_missing = true, World::shared),
     ];
     for (reason, lose, start) in missing {

@@ -46,7 +46,7 @@ impl World {
         let stalled = self.holds(names::STALLED);
         let resting = matches!(self.reason().as_str(), reason::SUSPENDED | reason::DELETING)
             || self.task.metadata.deletion_timestamp.is_some();
-        let rows: &[board::Row] = match () {
+        let rows: &[Row] = match () {
             () if resting => &[NEW, BUILDING, FAILED_EARLY, FAILED_LATE, NOTHING_CHANGED],
             () if stalled && self.holds(names::GENERATED) => &[FAILED_LATE],
             () if stalled => &[FAILED_EARLY],

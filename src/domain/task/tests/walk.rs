@@ -91,7 +91,7 @@ fn push(world: &mut World) {
 
 /// E2B refuses the key for a while.
 fn stall_sandbox(world: &mut World) {
-    if let Some(view) = &mut world.sandbox {
+    if let Some(view) = world.sandbox_mut() {
         (view.running, view.health) = (false, Health::Stalled("the key is refused".into()));
     }
 }
@@ -149,7 +149,7 @@ fn calm(world: &mut World) {
     world.faults = world::Faults::default();
     world.repository = Some(world::repository());
     world.edit(|spec| spec.suspend = false);
-    if let Some(view) = world.sandbox.as_mut().filter(|view| !view.running) {
+    if let Some(view) = world.sandbox_mut().filter(|view| !view.running) {
         view.health = Health::NotReady("trying again".into());
     }
     world.github.mergeable = "blocked";
