@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CARGO = os.environ.get("CARGO") or "cargo"
-# What hangs is ended after this; the longest binary takes a quarter of it on two busy cores.
+# A run that takes longer hangs, and is ended.
 LIMIT = float(os.environ.get("SLIPWAY_TEST_LIMIT_SECONDS") or 20 * 60)
 # libtest says so about a test that is still running after 60 s.
 SLOW = 60
-# So many failures are no chance; each of them alone would take an hour to say the same.
+# More failures than this are no chance, and each of them alone may take minutes to say the same.
 CHANCES = 20
 FLAKY = Path("target/flaky")
 
