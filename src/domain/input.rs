@@ -25,8 +25,11 @@ pub fn digest(spec: &TaskSpec) -> String {
     if let Some(Value::Object(source)) = chosen.get_mut("source") {
         source.retain(|key, _| SOURCE_INPUT.contains(&key.as_str()));
     }
-    if let Some(Value::Object(template)) = chosen.get_mut("sandboxTemplate").and_then(|t| t.get_mut("spec")) {
-        template.retain(|key, _| !TEMPLATE_IN_PLACE.contains(&key.as_str()));
+    if let Some(Value::Object(template)) = chosen.get_mut("sandboxTemplate") {
+        if let Some(Value::Object(spec)) = template.get_mut("spec") {
+            spec.retain(|key, _| !TEMPLATE_IN_PLACE.contains(&key.as_str()));
+        }
+        template.retain(|_, value| value.as_object().is_none_or(|fields| !fields.is_empty()));
     }
     hashed(VERSION_2, chosen)
 }

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 use std::sync::Arc;
 
@@ -131,7 +131,8 @@ fn sandbox_view(sandbox: &Sandbox) -> SandboxView {
     if matches!(health, Health::NotReady(_)) && ready.is_none_or(|ready| ready.reason == reason::CREATING) {
         health = Health::NotReady(COMING_UP.into());
     }
-    let owner = sandbox.owner_references().iter().find(|owner| owner.controller == Some(true));
+    let is_task = |owner: &&OwnerReference| owner.controller == Some(true) && owner.kind == Task::kind(&());
+    let owner = sandbox.owner_references().iter().find(is_task);
     SandboxView {
         name: sandbox.name_any(),
         id: status.sandbox_id,
@@ -139,10 +140,7 @@ fn sandbox_view(sandbox: &Sandbox) -> SandboxView {
         running: status.state == Some(SandboxState::Running),
         paused_seconds: status.paused_seconds,
         health,
-        owner: owner.map(|owner| OwnerView {
-            uid: owner.uid.clone(),
-            name: format!("{} {}", owner.kind, owner.name),
-        }),
+        owner: owner.map(|owner| OwnerView { uid: owner.uid.clone(), name: format!("Task {}", owner.name) }),
         deleting: sandbox.metadata.deletion_timestamp.is_some(),
         holder: status.holder,
         spec: sandbox.spec.clone(),

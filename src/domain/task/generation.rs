@@ -155,13 +155,18 @@ impl Decide for Generation {
 
 /// The command's round or turn is over: it is ended, and what it made is not used.
 fn end(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Look) -> Plan {
+    // Said in this pass already: it is ended because the Task waits for a person.
+    let told =
+        scope.is_told() && scope.status.sandbox_request.as_ref().is_some_and(|request| request.resting);
     if *look != Look::Running {
         round::finish_run(&mut scope, None);
         scope.status.retry = None;
+        if !told {
+            scope.working(reason::GENERATING, "the command was ended, because its round is over");
+        }
         return Plan { next: Next::Now, ..scope.again() };
     }
-    let resting = scope.status.sandbox_request.as_ref().is_some_and(|request| request.resting);
-    if !resting {
+    if !told {
         scope.working(reason::GENERATING, "ending the command, because its round is over");
     }
     let step = signal(context, question, scope.now);

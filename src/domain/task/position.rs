@@ -18,8 +18,9 @@ use super::{
     suspend::{WATCH, rest_suspended},
 };
 use crate::{
-    api::{Phase, PullRequest, PullRequestState, Task, conditions::reason},
+    api::{Phase, PullRequest, PullRequestState, Task, conditions as names, conditions::reason},
     domain::{
+        conditions::remove,
         failure::operation,
         plan::{Next, Note},
         retry,
@@ -31,7 +32,7 @@ use jiff::Timestamp;
 pub fn locate(task: &Task, context: &Context, now: Timestamp) -> Position {
     let mut scope = Scope::new(task, task.status.clone().unwrap_or_default(), now);
     carry_over::adopt(&mut scope, context);
-    round::clear_backoff(task, &mut scope.status, now);
+    round::clear_backoff(&mut scope);
     if context.repository.is_some() {
         scope.found(operation::FIND_REPOSITORY);
     }
@@ -93,9 +94,7 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Pos
 /// The pull request waits for people, or to be merged.
 fn in_review(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
     // A merge that failed is tried again when `status.retry` says, not when the next look is due.
-    let unsettled = scope.status.retry.is_some()
-        || scope.task.metadata.generation.unwrap_or_default() != scope.status.observed_generation;
-    let due = unsettled || merge::next_look(context) <= Some(scope.now);
+    let due = scope.hurried || scope.status.retry.is_some() || merge::next_look(context) <= Some(scope.now);
     if !(settle::merge_wanted(scope.task, pull) && due) {
         return decided(review::unlooked(scope, context));
     }
@@ -199,6 +198,7 @@ fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followe
             round::begin_on_open(&mut scope);
             on_the_way(scope, context)
         } else {
+            give_up(&mut scope);
             leave(scope, context)
         };
         return Followed::Elsewhere(Box::new(position));
@@ -230,8 +230,28 @@ fn after_the_end(mut scope: Scope<'_>, context: &Context, input: Input) -> Posit
             publish::follow(&mut scope);
             decided(ended(scope))
         }
+        Input::New | Input::Same if was_given_up(&scope) => {
+            // Taken back before the next round has begun: this one goes on.
+            scope.status.ended = None;
+            scope.status.phase = Some(Phase::Committed);
+            remove(&mut scope.status.conditions, names::PULL_REQUEST_OPEN);
+            on_the_way(scope, context)
+        }
         Input::New | Input::Same => decided(ended(scope)),
     }
+}
+
+/// Ends a round that is stuck after its commit, because another is asked for: nothing of it is tried again.
+fn give_up(scope: &mut Scope<'_>) {
+    let message = "the round was stuck when a new one was asked for";
+    scope.condition(names::PULL_REQUEST_OPEN, false, reason::ROUND_ABANDONED, message);
+    let retry = retry::hurry(scope.status.retry.take(), scope.now);
+    scope.end(reason::ROUND_ABANDONED, message);
+    scope.status.retry = retry;
+}
+
+fn was_given_up(scope: &Scope<'_>) -> bool {
+    scope.status.ended.as_ref().is_some_and(|end| end.reason == reason::ROUND_ABANDONED)
 }
 
 /// Begins the next round; the branch of this one goes first, where it left one.
@@ -240,13 +260,9 @@ fn leave(mut scope: Scope<'_>, context: &Context) -> Position {
         round::begin(&mut scope);
         return on_the_way(scope, context);
     };
-    // Of what the old round was stuck in nothing is tried again, limits excepted.
-    match preconditions::of_repository(&scope, context) {
+    match preconditions::of_github(&scope, context) {
         Some(blocked) => decided(blocked.plan(scope)),
-        None => match preconditions::wait_is_on(&scope, context) {
-            Some(blocked) => decided(blocked.plan(scope)),
-            None => LeftBranch { branch, sha, why: DeleteBranch::NewRound }.asked(scope, context),
-        },
+        None => LeftBranch { branch, sha, why: DeleteBranch::NewRound }.asked(scope, context),
     }
 }
 

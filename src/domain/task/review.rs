@@ -67,9 +67,10 @@ pub(super) fn adopt_observation(scope: &mut Scope<'_>, pull: &SeenPull) -> bool 
 
 /// Settles on what was just read, or merges.
 fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Plan {
-    scope.status.retry = None;
     if scope.is_under_way() {
-        // The round on it goes on, or ends with it: the next pass says which.
+        scope.status.retry = None;
+        scope.working(reason::PENDING, "the pull request was read while a round on it is under way");
+        // The round goes on, or ends with it: the next pass says which.
         return Plan { next: Next::Now, ..scope.again() };
     }
     let due = round::input(scope.task, &scope.status) == Input::Changed;

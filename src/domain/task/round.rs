@@ -56,16 +56,28 @@ pub(super) fn input(task: &Task, status: &TaskStatus) -> Input {
 }
 
 /// What a person's annotation or a new spec does before anything else: `status.retry` no longer holds, limits excepted.
-pub(super) fn clear_backoff(task: &Task, status: &mut TaskStatus, now: Timestamp) {
-    let reconcile = annotation(task, RECONCILE_ANNOTATION);
-    let asked = reconcile.is_some() && reconcile != status.observed_reconcile;
+pub(super) fn clear_backoff(scope: &mut Scope<'_>) {
+    let reconcile = annotation(scope.task, RECONCILE_ANNOTATION);
+    let asked = reconcile.is_some() && reconcile != scope.status.observed_reconcile;
     if asked {
-        status.observed_reconcile = reconcile;
+        accept_rotation(scope);
+        scope.status.observed_reconcile = reconcile;
     }
     // Deletion counts as a change too: the API server raises the generation with it.
-    let changed = task.metadata.generation.unwrap_or_default() != status.observed_generation;
+    let changed = scope.task.metadata.generation.unwrap_or_default() != scope.status.observed_generation;
     if asked || changed {
-        status.retry = retry::hurry(status.retry.take(), now);
+        scope.hurried = true;
+        scope.status.retry = retry::hurry(scope.status.retry.take(), scope.now);
+    }
+}
+
+/// Asked for while a Secret of the run has changed unseen: it says that the old value is worthless by now, so what the run
+/// was given counts no more.
+fn accept_rotation(scope: &mut Scope<'_>) {
+    let rotated = scope.status.retry.as_ref().is_some_and(|retry| retry.reason == reason::SECRET_ROTATED);
+    let source = source_generation(scope.task, &scope.status).map(|run| run.id.clone()).filter(|_| rotated);
+    for run in scope.status.code_generations.iter_mut().filter(|run| Some(&run.id) == source.as_ref()) {
+        run.secret_versions.clear();
     }
 }
 
@@ -104,8 +116,9 @@ pub(super) fn is_given_up(task: &Task, status: &TaskStatus, repository: Option<&
         .is_some_and(|retry| retry.stalled && !operation::LOOKED_FOR.contains(&retry.operation.as_str()));
     let base = status.base_branch.as_ref().is_some_and(|base| *base != wanted_base(task, repository));
     let wanted = wanted_branch(task, status);
-    let branch =
-        status.branch.as_ref().is_some_and(|branch| *branch != wanted && *branch != beside(&wanted, task));
+    // The default one follows the title, which may change without that anybody wants another branch.
+    let branch = task.spec.branch.is_some()
+        && status.branch.as_ref().is_some_and(|branch| *branch != wanted && *branch != beside(&wanted, task));
     stuck || base || branch
 }
 

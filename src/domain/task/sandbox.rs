@@ -224,9 +224,8 @@ fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox
         Some(run) if taken => Some(run.sandbox_id.clone()),
         _ => scope.status.sandbox_id.clone(),
     };
-    let finished = source.and_then(|run| run.finished_at.as_ref()).map(|time| time.0);
-    let disturbed =
-        finished.zip(context.others_began).filter(|(finished, began)| began >= finished).is_some();
+    let made = source.map(|run| run.finished_at.as_ref().unwrap_or(&run.started_at).0);
+    let disturbed = made.zip(context.others_began).is_some_and(|(made, began)| began >= made);
     let replaced = lived_in.clone().filter(|known| *known != sandbox.id);
     if replaced.is_none() && !disturbed {
         return false;
@@ -258,7 +257,8 @@ fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox
                 generation::keeps_dying(scope);
                 return true;
             }
-            // The files of a run that ended well are lost with its sandbox: it counts as not yet run.
+            // Whatever the run came to, its files are lost: it counts as not yet run.
+            round::finish_run(scope, None);
             scope.status.phase = Some(Phase::Generating);
             false
         }

@@ -27,11 +27,13 @@ pub(super) struct Scope<'a> {
     pub task: &'a Task,
     pub status: TaskStatus,
     pub now: Timestamp,
+    /// A person has asked to look now, or has changed the spec.
+    pub hurried: bool,
 }
 
 impl<'a> Scope<'a> {
     pub(super) fn new(task: &'a Task, status: TaskStatus, now: Timestamp) -> Self {
-        Self { task, status, now }
+        Self { task, status, now, hurried: false }
     }
 
     pub(super) fn uid(&self) -> String {
@@ -40,6 +42,11 @@ impl<'a> Scope<'a> {
 
     fn generation(&self) -> i64 {
         self.task.metadata.generation.unwrap_or_default()
+    }
+
+    /// Whether what is said is about this spec.
+    pub(super) fn is_told(&self) -> bool {
+        self.status.observed_generation == self.generation()
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -89,9 +96,12 @@ impl<'a> Scope<'a> {
 
     /// At work, or waiting for something that comes without a person.
     pub(super) fn working(&mut self, reason: &str, message: &str) {
-        if self.is_under_way() {
-            let waits = self.phase() == Phase::Pending && !self.has_open_pull();
-            self.row(if waits { PENDING } else { BUILDING });
+        let (open, none) = (self.has_open_pull(), self.status.pull_request.is_none());
+        match self.phase() {
+            Phase::Pending | Phase::Ended if none => self.row(PENDING),
+            _ if self.is_under_way() && (open || none) => self.row(BUILDING),
+            // The board is that of the pull request.
+            _ => {}
         }
         self.stand(Standing::Reconciling, reason, message);
     }
@@ -161,7 +171,7 @@ impl<'a> Scope<'a> {
             if self.is_under_way() {
                 self.row(FAILED_LATE);
             }
-        } else if self.status.pull_request.is_none() || self.is_under_way() {
+        } else if self.status.pull_request.is_none() {
             let generated = match &self.status.ended {
                 Some(ended) => ended.generated,
                 None => phase >= Phase::Collecting && phase < Phase::Ended,

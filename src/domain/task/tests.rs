@@ -19,10 +19,27 @@ mod world;
 
 use super::*;
 use crate::{
-    api::{PullRequestState, Task, TaskStatus, conditions as names},
+    api::{Task, TaskStatus, conditions as names},
     domain::{
         board::{BUILDING, DONE, FAILED_EARLY, FAILED_LATE, NOTHING_CHANGED, PENDING as NEW, REVIEW, Row},
         conditions::{find, is_true},
     },
 };
+use jiff::Timestamp;
 use world::World;
+
+/// The plan where the command is looked at and seen like this.
+fn looked(world: &World, look: Look, now: Timestamp) -> Plan {
+    match locate(&world.task, &world.context(), now) {
+        Position::Generation(asked) => decide(&world.task, asked.answered(Ok(look)), now),
+        other => panic!("no look at the command: {other:?}"),
+    }
+}
+
+/// The plan where files are read and come this far.
+fn collected(world: &World, files: Files) -> Plan {
+    match locate(&world.task, &world.context(), world.now) {
+        Position::Collect(asked) => decide(&world.task, asked.answered(Ok(files)), world.now),
+        other => panic!("no files are read: {other:?}"),
+    }
+}

@@ -2,7 +2,6 @@
 //! abandoned before and after every write and every effect.
 
 use super::{
-    github::BASE,
     world::{E2bSandbox, Process, UID, failure},
     *,
 };
@@ -299,10 +298,11 @@ impl World {
         let finished = source_generation(task, &status).and_then(|run| run.finished_at.clone());
         let date = finished.or(status.round_started_at.clone()).map_or(0, |time| time.0.as_second());
         let (source, commit) = (&question.source, &task.spec.commit);
-        let text = format!("{files}, {source:?}, {commit:?}, {} at {date}", task.spec.title);
+        let text = format!("{files}, {source:?}, {commit:?}, {}", task.spec.title);
+        let content = hex::encode(&Sha256::digest(text)[..6]);
         Ok(Files::Committed {
             tree: format!("tree of {files}, {source:?}"),
-            commit: format!("{}>{}", question.parent, hex::encode(&Sha256::digest(text)[..6])),
+            commit: format!("{}>{content}@{date}", question.parent),
             digest: files,
         })
     }
