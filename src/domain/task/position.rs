@@ -331,7 +331,10 @@ fn end_command(mut scope: Scope<'_>, context: &Context) -> Position {
         return decided(Plan::settle(scope.status, Next::Now));
     };
     let name = sandbox::requested(&scope);
-    let there = context.sandbox(&name).filter(|sandbox| sandbox.id.as_ref() == Some(&run.sandbox_id));
+    // Without a request the command has ended: a turn is given back only then.
+    let there = context.sandbox(&name).filter(|sandbox| {
+        scope.status.sandbox_request.is_some() && sandbox.id.as_ref() == Some(&run.sandbox_id)
+    });
     match there {
         None => {
             // The sandbox is gone, and the command with it.

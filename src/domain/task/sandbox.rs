@@ -120,6 +120,7 @@ fn refused(scope: &mut Scope<'_>, sandbox: &SandboxView, own: bool) -> Option<Re
         _ => return None,
     };
     scope.stalled(reason::SANDBOX_OWNED, &message);
+    round::finish_run(scope, None);
     scope.release_sandbox();
     Some(Reach::Waits(Next::AwaitChange))
 }
