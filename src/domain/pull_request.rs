@@ -4,10 +4,9 @@
 #[cfg(test)]
 mod tests;
 
-pub use crate::api::{MergeMethod, PullRequestState};
-
 use crate::api::{
-    BuildStatus, Column, PullRequest, State, TaskStatus, bounds, common::whole_seconds, conditions as names,
+    BuildStatus, Column, PullRequest, PullRequestState, State, TaskStatus, bounds, common::whole_seconds,
+    conditions as names,
 };
 use crate::domain::conditions;
 use jiff::Timestamp;
@@ -30,6 +29,15 @@ pub struct ObservedPullRequest {
     pub merged_at: Option<Timestamp>,
     /// GitHub's time of the last change, whole seconds: what orders reports.
     pub updated_at: Option<Timestamp>,
+}
+
+/// The state of a pull request, from GitHub's two words for it: `merged` is said beside `closed`.
+pub fn state_of(open: bool, merged: bool) -> PullRequestState {
+    match (merged, open) {
+        (true, _) => PullRequestState::Merged,
+        (false, true) => PullRequestState::Open,
+        (false, false) => PullRequestState::Closed,
+    }
 }
 
 /// Who reports.

@@ -3,6 +3,7 @@
 
 use crate::domain::failure::{Class, Failure};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 /// A failed call. The message is stable: no request ids, no times, no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +82,33 @@ pub mod reason {
     pub const ENVD_ERROR: &str = "SandboxAgentError";
     /// What the call was about is not in the sandbox.
     pub const NOT_FOUND: &str = "E2BNotFound";
+}
+
+/// Any error body of both APIs: E2B's `code` is a number, Connect's a word.
+#[derive(Debug, Default)]
+pub(super) struct ErrorBody {
+    pub message: String,
+    pub error_code: Option<String>,
+    pub says_not_found: bool,
+}
+
+impl ErrorBody {
+    pub(super) fn parse(body: &[u8]) -> Self {
+        let Ok(Value::Object(fields)) = serde_json::from_slice::<Value>(body) else {
+            return Self::default();
+        };
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
+        let connect_code = text("code");
+        let says_not_found = match fields.get("code") {
+            Some(Value::Number(code)) => code.as_u64() == Some(404),
+            _ => connect_code.as_deref() == Some("not_found"),
+        };
+        Self {
+            message: text("message").unwrap_or_default(),
+            error_code: text("error_code").or(connect_code),
+            says_not_found,
+        }
+    }
 }
 
 /// What an answer other than success says.

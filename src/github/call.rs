@@ -4,8 +4,8 @@
 use super::{
     Error,
     classify::{Refusal, State},
+    name::RepositoryName,
     operation::Operation,
-    repositories::RepositoryName,
 };
 use crate::domain::failure::Class;
 use bytes::Bytes;
@@ -91,13 +91,18 @@ pub(super) struct Success {
     pub(super) etag: Option<String>,
     /// From the `Link` header's `rel="next"`.
     pub(super) next_page: Option<u32>,
-    body: Bytes,
+    pub(super) body: Bytes,
 }
 
 impl Success {
     pub(super) fn new(headers: &HeaderMap, body: Bytes) -> Self {
         let next_page = text(headers, header::LINK.as_str()).and_then(next_page);
         Self { etag: text(headers, header::ETAG.as_str()).map(str::to_owned), next_page, body }
+    }
+
+    /// An answer that was given before.
+    pub(super) fn known(body: Bytes) -> Self {
+        Self { etag: None, next_page: None, body }
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self, operation: Operation) -> Result<T, Error> {

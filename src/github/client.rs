@@ -5,10 +5,10 @@ use super::{
     Error,
     call::{Call, Reply, Success, refusal, reset_in},
     classify::{Limit, State, Verdict, classify},
+    etags::{Answer, Etags},
     limits::{Credential, Credentials},
     operation::Operation,
     recent::Recent,
-    repositories::Repository,
 };
 use crate::{
     domain::failure::Class,
@@ -21,19 +21,11 @@ use jiff::Timestamp;
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::{convert::Infallible, fmt, sync::Arc, time::Instant};
 use tower::ServiceExt as _;
 
 /// No answer of GitHub's that Slipway asks for is larger: a full tree is at most 7 MB, a page of pull requests 25 MB.
 const MAX_ANSWER: usize = 64 << 20;
-/// Repositories whose last answer is kept for its `ETag`.
-const MAX_CACHED: usize = 1024;
 
 /// GitHub at one base URL. Cheap to clone; limits, turns and what was created lately are shared by all clients of it.
 #[derive(Clone)]
@@ -41,16 +33,13 @@ pub struct GitHub {
     shared: Arc<Shared>,
 }
 
-/// By credential and path: no credential sees what another was answered. `ETag` and answer.
-type Answered = HashMap<([u8; 32], String), (String, Repository)>;
-
 struct Shared {
     /// Without a trailing slash: `https://api.github.com`, `https://ghe.example/api/v3`.
     base: String,
     octocrab: Octocrab,
     credentials: Credentials,
     recent: Recent,
-    repositories: Mutex<Answered>,
+    etags: Etags,
 }
 
 impl GitHub {
@@ -65,7 +54,7 @@ impl GitHub {
             octocrab,
             credentials: Credentials::new(write_interval),
             recent: Recent::default(),
-            repositories: Mutex::default(),
+            etags: Etags::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -99,18 +88,21 @@ impl Client {
         &self.shared.recent
     }
 
-    /// The answer this credential had for `path` before, with its `ETag`.
-    pub(super) fn cached(&self, path: &str) -> Option<(String, Repository)> {
-        let cache = self.shared.repositories.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.get(&(self.credential.fingerprint, path.to_owned())).cloned()
-    }
-
-    pub(super) fn cache(&self, path: String, etag: String, repository: Repository) {
-        let mut cache = self.shared.repositories.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= MAX_CACHED {
-            cache.clear();
-        }
-        cache.insert((self.credential.fingerprint, path), (etag, repository));
+    /// One read, answered from memory where GitHub says that nothing has changed since.
+    pub(super) async fn send_unless_known(&self, call: Call<'_>) -> Result<Reply, Error> {
+        let (etags, credential, path) = (&self.shared.etags, self.credential.fingerprint, call.path.clone());
+        let known = etags.get(credential, &path);
+        let reply = self.send(call.etag(known.as_ref().map(|known| known.etag.clone()))).await?;
+        Ok(match (reply, known) {
+            (Reply::State(State::NotModified), Some(known)) => Reply::Success(Success::known(known.body)),
+            (Reply::Success(success), _) => {
+                if let Some(etag) = success.etag.clone() {
+                    etags.set(credential, path, Answer { etag, body: success.body.clone() });
+                }
+                Reply::Success(success)
+            }
+            (other, _) => other,
+        })
     }
 
     /// A call that has one good answer.

@@ -5,9 +5,10 @@ mod call;
 mod classify;
 mod client;
 mod error;
+mod etags;
 mod git;
 mod limits;
-mod observed;
+mod name;
 mod operation;
 mod pulls;
 mod recent;
@@ -17,5 +18,8 @@ pub use classify::{OBJECT_MISSING, REPOSITORY_EMPTY, REPOSITORY_MOVED};
 pub use client::{Client, GitHub, WAITING_FOR_WRITE_SLOT};
 pub use error::Error;
 pub use git::{Author, Commit, CreatedRef, NewCommit, Tree, TreeContent, TreeEntry, UpdatedRef};
-pub use pulls::{CreatedPull, Merged, NewPull, Pull, PullHead, PullState, PullsPage, UpdatedPulls};
-pub use repositories::{CreateRepository, Repository, RepositoryName};
+pub use name::RepositoryName;
+pub use pulls::{
+    CreatedPull, MergeMethod, Merged, NewPull, Pull, PullHead, PullState, PullsPage, UpdatedPulls,
+};
+pub use repositories::{CreateRepository, Repository};

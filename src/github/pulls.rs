@@ -5,10 +5,10 @@ use super::{
     Client, Error,
     call::{Call, Reply, encode_query},
     classify::State,
+    name::RepositoryName,
     operation::Operation,
-    repositories::RepositoryName,
 };
-use crate::domain::pull_request::MergeMethod;
+use crate::domain::pull_request::{ObservedPullRequest, state_of};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +104,24 @@ impl From<PullAnswer> for Pull {
     }
 }
 
+/// The same for lists, single reads and answers to writes.
+impl From<&Pull> for ObservedPullRequest {
+    fn from(pull: &Pull) -> Self {
+        Self {
+            number: i64::try_from(pull.number).unwrap_or(i64::MAX),
+            state: state_of(pull.state == PullState::Open, pull.merged),
+            draft: Some(pull.draft),
+            branch: Some(pull.head.branch.clone()),
+            node_id: Some(pull.node_id.clone()),
+            url: Some(pull.url.clone()),
+            head_sha: Some(pull.head.sha.clone()),
+            merge_sha: pull.merge_commit_sha.clone().filter(|_| pull.merged),
+            merged_at: pull.merged_at,
+            updated_at: Some(pull.updated_at),
+        }
+    }
+}
+
 /// A pull request to create, between two branches of one repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NewPull {
@@ -120,6 +138,15 @@ pub enum CreatedPull {
     Created(Box<Pull>),
     /// There is an open one for this head and base: list it.
     AlreadyExists,
+}
+
+/// GitHub's ways to merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MergeMethod {
+    Merge,
+    Squash,
+    Rebase,
 }
 
 /// What became of a merge.

@@ -1,7 +1,7 @@
 //! What this process created in the last minute. GitHub's replicas lag behind: a 404 for our own creation is then a
 //! matter of waiting and not of absence. In memory only: after a restart a minute has usually passed.
 
-use super::repositories::RepositoryName;
+use super::name::RepositoryName;
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},

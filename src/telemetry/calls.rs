@@ -4,7 +4,7 @@
 use super::{
     BoxError, CallMeta,
     context::{self, ObjectLabel},
-    metrics::Metrics,
+    metrics::{CallLabels, Metrics},
 };
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -218,7 +218,7 @@ impl Shared {
         };
         let took = started.elapsed();
         let outcome = result.as_ref().map(Response::status);
-        self.metrics.call(&call, outcome_label(outcome), took);
+        self.metrics.call(&labels(&call, outcome), took);
         log(&call, outcome, took);
         if let Some(hook) = &self.hook {
             hook.after(&call, outcome, took);
@@ -299,6 +299,15 @@ fn resource(path: &str) -> &'static str {
     }
     let first = rest.first().copied().unwrap_or_default();
     RESOURCES.iter().find(|known| **known == first).copied().unwrap_or("other")
+}
+
+fn labels(call: &Call, outcome: Result<http::StatusCode, &BoxError>) -> CallLabels {
+    CallLabels {
+        api: call.api.as_str(),
+        operation: call.operation,
+        resource: call.resource,
+        status: outcome_label(outcome),
+    }
 }
 
 fn outcome_label(outcome: Result<http::StatusCode, &BoxError>) -> &'static str {

@@ -2,9 +2,9 @@
 
 use crate::support::{TOKEN, USER, World, author};
 use slipway::{
-    domain::{failure::Class, pull_request::MergeMethod},
+    domain::failure::Class,
     github::{
-        CreateRepository, CreatedPull, CreatedRef, Merged, NewCommit, NewPull, Pull, PullState,
+        CreateRepository, CreatedPull, CreatedRef, MergeMethod, Merged, NewCommit, NewPull, Pull, PullState,
         RepositoryName, TreeContent, TreeEntry, UpdatedPulls, UpdatedRef,
     },
     telemetry::{Attempt, ObjectLabel, Pass, in_pass},

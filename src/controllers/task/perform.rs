@@ -15,7 +15,7 @@ use crate::{
         git, need,
         task::{Outcome, Step, followed, pull_request_text},
     },
-    github::{CreatedPull, CreatedRef, Merged, NewPull},
+    github::{self, CreatedPull, CreatedRef, Merged, NewPull},
 };
 use kube::{
     Api, Resource, ResourceExt,
@@ -189,6 +189,11 @@ impl TaskController {
     ) -> Result<Outcome, Failure> {
         let at = self.at_github(task).await?;
         let number = u64::try_from(number).unwrap_or_default();
+        let method = match method {
+            MergeMethod::Merge => github::MergeMethod::Merge,
+            MergeMethod::Squash => github::MergeMethod::Squash,
+            MergeMethod::Rebase => github::MergeMethod::Rebase,
+        };
         Ok(match at.client.merge_pull(&at.name, number, sha, method).await? {
             Merged::Merged { sha } => Outcome::Merged { sha: Some(sha) },
             Merged::NotMergeable { message } => Outcome::NotMergeable(message),
