@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails its test")]
 
 mod arrows;
+mod circles;
+mod graph;
 mod schema;
 mod sources;
 mod style;
