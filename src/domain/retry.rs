@@ -3,7 +3,7 @@
 
 use super::{
     conditions::Standing,
-    failure::{Class, Failure, NOT_VISIBLE_YET},
+    failure::{Class, Failure},
     spread,
 };
 use crate::api::{bounds, common::Retry, conditions::reason};
@@ -32,7 +32,7 @@ pub struct Verdict {
 /// What follows from `failure`, given what `status.retry` held before. `uid` spreads the slow retries.
 pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timestamp) -> Verdict {
     let failed = previous.map_or(0, |retry| retry.attempt);
-    let attempts = if failure.reason == NOT_VISIBLE_YET { LOOKS } else { ATTEMPTS };
+    let attempts = if failure.reason == reason::NOT_VISIBLE_YET { LOOKS } else { ATTEMPTS };
     let message = format!("{}: {}", failure.operation, failure.message);
     let verdict = |attempt, wait, limited, standing, reason: &'static str, message| Verdict {
         retry: Retry {

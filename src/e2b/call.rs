@@ -1,7 +1,8 @@
 //! One call as errors and the call layer name it, and what each way of failing makes of it.
 //! Below every file of `e2b` that sends or reads; the tables are in `e2b::error`.
 
-use super::error::{self, Answer, Error, reason};
+use super::error::{self, Answer, Error};
+use crate::api::conditions::reason;
 use crate::domain::failure::Class;
 use crate::telemetry::{BoxError, CallError};
 use jiff::Timestamp;
@@ -34,7 +35,7 @@ impl Call {
     /// No whole answer came: what became of the call is unknown.
     pub(super) fn lost(self, cause: &str) -> Error {
         let (reason, who) = match self.api {
-            Api::Lifecycle => (reason::UNREACHABLE, "E2B"),
+            Api::Lifecycle => (reason::E2B_UNREACHABLE, "E2B"),
             Api::Envd => (reason::SANDBOX_UNREACHABLE, "the sandbox"),
         };
         let message = format!("no whole answer from {who}: {}", error::stable_text(cause));
@@ -43,22 +44,25 @@ impl Call {
 
     /// An answer came whole, but it is not what E2B sends.
     pub(super) fn unexpected(self, status: http::StatusCode, what: &str) -> Error {
-        let cure = error::cure(reason::UNEXPECTED_ANSWER).unwrap_or_default();
+        let cure = error::cure(reason::E2B_UNEXPECTED_ANSWER).unwrap_or_default();
         let message = format!("answer {} is not E2B's: {what}; {cure}", status.as_u16());
-        let error = self.error(Class::Transient, reason::UNEXPECTED_ANSWER, message);
+        let error = self.error(Class::Transient, reason::E2B_UNEXPECTED_ANSWER, message);
         Error { status: Some(status.as_u16()), complete: true, ..error }
     }
 
     /// The sandbox did what it was told, and that failed: it may go better another time.
     pub(super) fn failed(self, what: &str) -> Error {
-        Error { complete: true, ..self.error(Class::Transient, reason::ENVD_ERROR, error::stable_text(what)) }
+        Error {
+            complete: true,
+            ..self.error(Class::Transient, reason::SANDBOX_AGENT_ERROR, error::stable_text(what))
+        }
     }
 
     /// The call was not sent, because it can't be right.
     pub(super) fn invalid(self, what: &str) -> Error {
         let reason = match self.api {
-            Api::Lifecycle => reason::INVALID_REQUEST,
-            Api::Envd => reason::ENVD_ERROR,
+            Api::Lifecycle => reason::E2B_INVALID_REQUEST,
+            Api::Envd => reason::SANDBOX_AGENT_ERROR,
         };
         Error { complete: true, ..self.error(Class::Invalid, reason, what.to_owned()) }
     }

@@ -17,7 +17,7 @@ pub use access::Access;
 pub use body::Chunks;
 pub use endpoints::{EndpointError, Endpoints};
 pub use envd::Envd;
-pub use error::{Error, reason};
+pub use error::Error;
 pub use lifecycle::{Account, CreateRequest, Detail};
 pub use process::{Command, Event, Output, Process};
 

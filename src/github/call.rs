@@ -7,7 +7,7 @@ use super::{
     name::RepositoryName,
     operation::Operation,
 };
-use crate::domain::failure::Class;
+use crate::{api::conditions::reason, domain::failure::Class};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use jiff::Timestamp;
@@ -110,7 +110,7 @@ impl Success {
             operation: operation.name(),
             // What the other side meant is unknown, so for a write this is a lost answer.
             class: Class::Transient,
-            reason: "UnreadableAnswer",
+            reason: reason::UNREADABLE_ANSWER,
             message: format!("GitHub's answer to {} could not be read: {error}", operation.name()),
             status: None,
         })

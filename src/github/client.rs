@@ -11,6 +11,7 @@ use super::{
     recent::Recent,
 };
 use crate::{
+    api::conditions::reason,
     domain::failure::Class,
     telemetry::{BoxError, CallError, CallMeta, HttpService, retries},
 };
@@ -140,7 +141,7 @@ impl Client {
         let reply = self.exchange(call).await;
         match &reply {
             Ok(_) => retries::call_succeeded(operation.name()),
-            Err(error) if error.reason == NOT_LEADING => {}
+            Err(error) if error.reason == reason::NOT_LEADING => {}
             Err(error) => retries::call_failed(error.operation, error.status, &error.message),
         }
         reply
@@ -176,7 +177,7 @@ impl Client {
         let wrong = |what: &str| Error {
             operation: operation.name(),
             class: Class::Invalid,
-            reason: "RequestRefused",
+            reason: reason::REQUEST_REFUSED,
             message: format!("{} can't be sent: {what}", operation.name()),
             status: None,
         };
@@ -253,15 +254,11 @@ impl Client {
     }
 }
 
-const NOT_LEADING: &str = "NotLeading";
-/// Reason of a write that waits for its turn among this credential's others.
-pub const WAITING_FOR_WRITE_SLOT: &str = "WaitingForWriteSlot";
-
 fn limited(operation: Operation, until: Timestamp, status: Option<StatusCode>) -> Error {
     Error {
         operation: operation.name(),
         class: Class::Throttled { until },
-        reason: "RateLimited",
+        reason: reason::RATE_LIMITED,
         message: "GitHub limits the calls of this token; nothing is sent until the limit it named is over"
             .to_owned(),
         status: status.map(|s| s.as_u16()),
@@ -272,7 +269,7 @@ fn waiting_for_turn(operation: Operation, until: Timestamp) -> Error {
     Error {
         operation: operation.name(),
         class: Class::Throttled { until },
-        reason: WAITING_FOR_WRITE_SLOT,
+        reason: reason::WAITING_FOR_WRITE_SLOT,
         message: "other writes with the same token come first; GitHub asks for one write at a time"
             .to_owned(),
         status: None,
@@ -283,16 +280,18 @@ fn waiting_for_turn(operation: Operation, until: Timestamp) -> Error {
 fn lost(operation: Operation, error: &(dyn std::error::Error + 'static)) -> Error {
     let name = operation.name();
     let (reason, message) = match cause::<CallError>(error) {
-        Some(CallError::NotLeading) => (NOT_LEADING, format!("{name} was not sent: another replica leads")),
+        Some(CallError::NotLeading) => {
+            (reason::NOT_LEADING, format!("{name} was not sent: another replica leads"))
+        }
         Some(CallError::Deadline(after)) => {
-            ("GitHubUnavailable", format!("GitHub did not answer {name} within {} s", after.as_secs()))
+            (reason::GITHUB_UNAVAILABLE, format!("GitHub did not answer {name} within {} s", after.as_secs()))
         }
         _ => match cause::<reqwest::Error>(error) {
             Some(e) if e.is_connect() => (
-                "GitHubUnreachable",
+                reason::GITHUB_UNREACHABLE,
                 format!("{name} could not connect to GitHub: check GITHUB_API_URL, network and proxy"),
             ),
-            _ => ("GitHubUnavailable", format!("the connection to GitHub was lost during {name}")),
+            _ => (reason::GITHUB_UNAVAILABLE, format!("the connection to GitHub was lost during {name}")),
         },
     };
     tracing::debug!(operation = name, error = ?BoxError::from(chain(error)), "no answer from GitHub");

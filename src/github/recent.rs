@@ -44,7 +44,7 @@ mod tests {
     use crate::{
         api::conditions::reason,
         domain::{
-            failure::{Class, Failure, NOT_VISIBLE_YET},
+            failure::{Class, Failure},
             retry,
         },
     };
@@ -70,7 +70,7 @@ mod tests {
         let lag = Failure {
             operation: "getRef",
             class: Class::Transient,
-            reason: NOT_VISIBLE_YET,
+            reason: reason::NOT_VISIBLE_YET,
             message: "not visible".into(),
         };
         let (mut retry, mut passed) = (None, Duration::ZERO);

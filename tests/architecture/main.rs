@@ -6,6 +6,7 @@
 mod arrows;
 mod circles;
 mod graph;
+mod reasons;
 mod schema;
 mod sources;
 mod style;

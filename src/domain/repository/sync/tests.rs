@@ -2,10 +2,7 @@
 //! Beside `sync`.
 
 use super::*;
-use crate::{
-    api::{PullRequest, TaskSpec},
-    domain::pull_request::PullRequestState,
-};
+use crate::api::{PullRequest, PullRequestState, TaskSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 
