@@ -5,7 +5,7 @@ mod value;
 
 pub use value::{Environment, Error};
 
-use crate::{controllers::task::files::Caps, e2b::Endpoints, telemetry::logs::Format};
+use crate::{domain::files::Caps, e2b::Endpoints, telemetry::logs::Format};
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};

@@ -4,7 +4,7 @@
 use super::{
     conditions::Standing,
     failure::{Class, Failure},
-    spread,
+    jitter,
 };
 use crate::api::{bounds, common::Retry, conditions::reason};
 use jiff::{SignedDuration, Timestamp};
@@ -94,7 +94,7 @@ pub fn hurry(retry: Option<Retry>, now: Timestamp) -> Option<Retry> {
 
 /// Five minutes, spread by up to a fifth either way so that objects which failed together do not come back together.
 pub fn slow(uid: &str, salt: i32) -> SignedDuration {
-    SLOW + SignedDuration::from_secs(i64::from(spread::below(121, uid, salt)) - 60)
+    SLOW + SignedDuration::from_secs(i64::from(jitter::below(121, uid, salt)) - 60)
 }
 
 /// The wait before a missing object is looked for again: 5, 10, 20, 40, 60 s, about two minutes in all; then `None`.

@@ -26,7 +26,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ),
     ("app", &["api", "cluster", "config", "controllers", "domain", "e2b", "github", "telemetry", "webhook"]),
     // Settings are made of the types that the parts take them as.
-    ("config", &["controllers", "e2b", "telemetry", "webhook"]),
+    ("config", &["domain", "e2b", "telemetry"]),
     ("controllers", &["api", "cluster", "domain", "e2b", "github", "telemetry"]),
     ("webhook", &["api", "cluster", "domain", "telemetry"]),
     ("github", &["domain", "telemetry"]),

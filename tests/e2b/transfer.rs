@@ -2,7 +2,8 @@
 
 use crate::support::{Sandbox, World};
 use slipway::api::Source;
-use slipway::controllers::task::files::{Caps, Collected, FilesError, Spool, collect};
+use slipway::controllers::task::files::{Collected, FilesError, Spool, collect};
+use slipway::domain::files::Caps;
 use slipway::domain::{failure::Class, files::Mode};
 use slipway_simulator::core::{Action, Rule, When};
 use std::collections::{BTreeMap, HashSet};
