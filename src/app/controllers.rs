@@ -13,11 +13,9 @@ use crate::{
         repository::RepositoryController,
         sandbox::SandboxController,
         shell::{Reconciler, Shell},
-        task::{
-            Stores, TaskController,
-            files::{Caps, Spool},
-        },
+        task::{Stores, TaskController, files::Spool},
     },
+    domain::files::Caps,
     telemetry::Metrics,
 };
 use anyhow::Context;

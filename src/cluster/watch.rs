@@ -2,6 +2,7 @@
 //! Serves the controllers' stores and the receiver's projection.
 
 use super::{Events, events::EventType};
+use crate::api::conditions::reason;
 use futures::{Stream, StreamExt};
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::ObjectReference};
 use kube::{
@@ -197,9 +198,9 @@ fn complain<K: Resource<DynamicType = ()>>(invalid: &InvalidObject, events: &Eve
         events.clone(),
         format!("This release can't read the object and leaves it alone: {}", invalid.error),
     );
-    tokio::spawn(
-        async move { events.publish(&object, EventType::Warning, "Undecodable", "Watch", &note).await },
-    );
+    tokio::spawn(async move {
+        events.publish(&object, EventType::Warning, reason::UNDECODABLE, "Watch", &note).await
+    });
 }
 
 #[cfg(test)]

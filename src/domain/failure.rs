@@ -19,9 +19,6 @@ pub mod operation {
     pub const RECONCILE: &str = "reconcile";
 }
 
-/// Reason of a failure that is [`Class::Transient`] for a minute: what we created ourselves is not visible everywhere yet.
-pub const NOT_VISIBLE_YET: &str = "NotVisibleYet";
-
 /// What a failed call means for whoever made it. Policy follows from the class alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {

@@ -7,7 +7,7 @@ pub mod sync;
 
 pub use credentials::{Credentials, TOKEN, credentials};
 
-use super::{conditions, failure::Failure, plan::Next, plan::Plan, retry, spread};
+use super::{conditions, failure::Failure, jitter, plan::Next, plan::Plan, retry};
 use crate::api::{
     CreateRepository, RECONCILE_ANNOTATION, Repository, RepositoryStatus, bounds, common::Retry,
     conditions as names, conditions::reason,
@@ -101,7 +101,7 @@ pub enum Outcome {
 /// When a sync of this Repository is due first: anywhere in its interval, so that a start does not ask for all at once.
 pub fn first_sync(uid: &str, interval: SignedDuration, now: Timestamp) -> Timestamp {
     let seconds = u32::try_from(interval.as_secs()).unwrap_or_default();
-    now + SignedDuration::from_secs(spread::below(seconds, uid, 0).into())
+    now + SignedDuration::from_secs(jitter::below(seconds, uid, 0).into())
 }
 
 /// The Repository's sync interval.

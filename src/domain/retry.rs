@@ -3,8 +3,8 @@
 
 use super::{
     conditions::Standing,
-    failure::{Class, Failure, NOT_VISIBLE_YET, operation},
-    spread,
+    failure::{Class, Failure, operation},
+    jitter,
 };
 use crate::api::{bounds, common::Retry, conditions::reason};
 use jiff::{SignedDuration, Timestamp};
@@ -32,7 +32,7 @@ pub struct Verdict {
 /// What follows from `failure`, given what `status.retry` held before. `uid` spreads the slow retries.
 pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timestamp) -> Verdict {
     let failed = previous.map_or(0, |retry| retry.attempt);
-    let attempts = if failure.reason == NOT_VISIBLE_YET { LOOKS } else { ATTEMPTS };
+    let attempts = if failure.reason == reason::NOT_VISIBLE_YET { LOOKS } else { ATTEMPTS };
     let verdict = |attempt, wait, limited, standing, reason: &'static str| {
         let retry = Retry {
             operation: bounds::cut(failure.operation, bounds::ID),
@@ -57,7 +57,7 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
         Class::Transient if failed + 1 < attempts => {
             // `now` is cut to the second: one more keeps the wait from being short.
             let wait = SignedDuration::from_secs((1 << failed) + 1);
-            let reason = if failure.reason == NOT_VISIBLE_YET { NOT_VISIBLE_YET } else { reason::RETRYING };
+            let reason = if failure.reason == reason::NOT_VISIBLE_YET { reason::NOT_VISIBLE_YET } else { reason::RETRYING };
             verdict(failed + 1, wait, false, Standing::Reconciling, reason)
         }
         Class::Transient => {
@@ -82,7 +82,7 @@ pub fn said(retry: &Retry) -> (String, String) {
     let what = format!("{}: {}", retry.operation, retry.last_error);
     let message = match reason.as_str() {
         reason::RETRYING => format!("{what} (attempt {} of {ATTEMPTS})", retry.attempt),
-        NOT_VISIBLE_YET => format!("{what} (look {} of {LOOKS})", retry.attempt),
+        reason::NOT_VISIBLE_YET => format!("{what} (look {} of {LOOKS})", retry.attempt),
         reason::RETRIES_EXHAUSTED => {
             format!("{what}; tried {} times, trying again every 5 minutes", retry.attempt)
         }
@@ -103,7 +103,7 @@ pub fn hurry(retry: Option<Retry>, now: Timestamp) -> Option<Retry> {
 
 /// Five minutes, spread by up to a fifth either way so that objects which failed together do not come back together.
 pub fn slow(uid: &str, salt: i32) -> SignedDuration {
-    SLOW + SignedDuration::from_secs(i64::from(spread::below(121, uid, salt)) - 60)
+    SLOW + SignedDuration::from_secs(i64::from(jitter::below(121, uid, salt)) - 60)
 }
 
 /// The wait before a missing object is looked for again: 5, 10, 20, 40, 60 s, about two minutes in all; then `None`.

@@ -5,8 +5,8 @@ use super::{
     Client, Error,
     call::{Call, Reply, encode},
     classify::State,
+    name::RepositoryName,
     operation::Operation,
-    repositories::RepositoryName,
 };
 use crate::domain::{failure::Class, git::BaseEntry};
 use base64::{Engine as _, prelude::BASE64_STANDARD};

@@ -5,10 +5,10 @@ use super::{
     Client, Error,
     call::{Call, Reply, encode_query},
     classify::State,
+    name::RepositoryName,
     operation::Operation,
-    repositories::RepositoryName,
 };
-use crate::domain::pull_request::{MergeMethod, ObservedPullRequest, PullRequestState, marker_in};
+use crate::domain::pull_request::{ObservedPullRequest, marker_in, state_of};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -117,15 +117,10 @@ impl From<PullAnswer> for Pull {
 /// commit takes another question, so it is not said here.
 impl From<&Pull> for ObservedPullRequest {
     fn from(pull: &Pull) -> Self {
-        let state = match pull.state {
-            _ if pull.merged => PullRequestState::Merged,
-            PullState::Open => PullRequestState::Open,
-            PullState::Closed => PullRequestState::Closed,
-        };
         let signed = |id: u64| i64::try_from(id).unwrap_or(i64::MAX);
         Self {
             number: signed(pull.number),
-            state,
+            state: state_of(pull.state == PullState::Open, pull.merged),
             draft: Some(pull.draft),
             branch: Some(pull.head.branch.clone()),
             head_repository_id: pull.head.repository_id.map(signed),
@@ -158,6 +153,15 @@ pub enum CreatedPull {
     Created(Box<Pull>),
     /// There is an open one for this head and base: list it.
     AlreadyExists,
+}
+
+/// GitHub's ways to merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MergeMethod {
+    Merge,
+    Squash,
+    Rebase,
 }
 
 /// What became of a merge.

@@ -8,7 +8,7 @@ pub mod logs;
 pub mod metrics;
 pub mod retries;
 
-pub use calls::{Api, Call, CallError, CallLayer, Fault, Hook};
+pub use calls::{Api, CallError, CallLayer};
 pub use context::{Attempt, ExternalWrites, ObjectLabel, Pass, in_pass};
 pub use http::http_service;
 pub use metrics::{Controller, Metrics, Outcome};

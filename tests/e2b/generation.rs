@@ -2,10 +2,10 @@
 
 use crate::support::{Sandbox, World, eventually};
 use secrecy::SecretString;
+use slipway::api::conditions::reason;
 use slipway::controllers::task::generate::{GenerationSpec, look, signal, start};
 use slipway::domain::secrets::{Needles, SecretValue};
 use slipway::domain::task::Look;
-use slipway::e2b::reason;
 use slipway_simulator::core::{Action, Rule, When};
 use slipway_simulator::e2b::Template;
 

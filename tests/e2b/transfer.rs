@@ -2,15 +2,15 @@
 
 use crate::support::{Sandbox, World};
 use slipway::api::Source;
-use slipway::controllers::task::files::{Caps, Collected, FilesError, Spool, collect};
-use slipway::domain::{failure::Class, files::Mode};
+use slipway::controllers::task::files::{Collected, FilesError, Spool, collect};
+use slipway::domain::failure::Class;
+use slipway::domain::files::{Caps, Mode};
 use slipway_simulator::core::{Action, Rule, When};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::{fs, path::Path};
 use tempfile::TempDir;
 
 pub const PATH: &str = "/home/user/app";

@@ -7,7 +7,7 @@ mod pulls;
 
 use super::shell::{Conditioned, MANAGER, PlanOf, Reconciler};
 use crate::{
-    api::{Repository, RepositoryStatus, Task, common::Retry},
+    api::{Repository, RepositoryStatus, Task, common::Retry, conditions::reason},
     cluster::Secrets,
     domain::{
         failure::{Class, Failure, operation},
@@ -135,7 +135,7 @@ impl RepositoryController {
             _ => Failure {
                 operation: operation::GET_SECRET,
                 class: Class::Transient,
-                reason: crate::api::conditions::reason::SECRET_NOT_FOUND,
+                reason: reason::SECRET_NOT_FOUND,
                 message: "the Secret with the credentials has just changed".to_owned(),
             },
         })?;
@@ -251,7 +251,7 @@ async fn base_of(github: &github::Client, object: &Repository, found: &Found) ->
     match github.get_branch_sha(&name, branch).await {
         Ok(Some(_)) => Ok(Base::Exists),
         Ok(None) => Ok(Base::Missing),
-        Err(error) if error.reason == github::REPOSITORY_EMPTY => Ok(Base::Empty),
+        Err(error) if error.reason == reason::REPOSITORY_EMPTY => Ok(Base::Empty),
         Err(error) => Err(error),
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{RepositoryController, memory::Position, name_today};
 use crate::{
-    api::{Repository, Task},
+    api::{Repository, Task, conditions::reason},
     domain::{
         failure::Class,
         pull_request::ObservedPullRequest,
@@ -29,7 +29,7 @@ impl RepositoryController {
         match self.read(github, object, tasks, &name_today(object)).await {
             Ok(listed) => Ok((listed, None)),
             // Under this name it is not there (any more); by its id it may be.
-            Err(error) if error.class == Class::NotFound || error.reason == github::REPOSITORY_MOVED => {
+            Err(error) if error.class == Class::NotFound || error.reason == reason::REPOSITORY_MOVED => {
                 let Some(found) = self.look_up(github, object).await? else { return Err(error) };
                 match RepositoryName::parse(&found.full_name) {
                     Some(name) if name != name_today(object) => {

@@ -7,14 +7,17 @@ mod leaks;
 mod ledger;
 mod trees;
 
+pub use crate::api::conditions::reason::SPOOLED_FILES_LOST;
+
 use crate::{
+    api::conditions::reason,
     domain::{
         failure::{Class, Failure},
         files::{File, Snapshot},
         git::{Changes, blob_id},
         secrets::Needles,
     },
-    github::{Author, Client, NewCommit, OBJECT_MISSING, RepositoryName, WAITING_FOR_WRITE_SLOT},
+    github::{Author, Client, NewCommit, RepositoryName},
 };
 use base::Base;
 use jiff::Timestamp;
@@ -61,9 +64,6 @@ pub enum Prepared {
         failure: Option<Failure>,
     },
 }
-
-/// Reason of the failure (class `NotFound`) that means: the spooled files are gone or damaged, read them again.
-pub const SPOOLED_FILES_LOST: &str = "SpooledFilesLost";
 
 /// Looks for secrets, uploads what GitHub has not, then creates tree and commit. Doing it again gives the same ids.
 ///
@@ -154,12 +154,12 @@ impl<'a> Pass<'a> {
         let uploaded = new.filter(|put| self.ledger.has(&put.file.blob)).count();
         match end {
             End::Deadline => Ok(Prepared::Progress { uploaded, of, failure: None }),
-            End::Failed(failure) if failure.reason == OBJECT_MISSING => {
+            End::Failed(failure) if failure.reason == reason::OBJECT_MISSING => {
                 self.ledger.forget().await;
                 Err(failure)
             }
             End::Failed(failure) if self.progressed && failure.class.is_retryable() => {
-                let waits_for_its_turn = failure.reason == WAITING_FOR_WRITE_SLOT;
+                let waits_for_its_turn = failure.reason == reason::WAITING_FOR_WRITE_SLOT;
                 Ok(Prepared::Progress { uploaded, of, failure: (!waits_for_its_turn).then_some(failure) })
             }
             End::Failed(failure) => Err(failure),
@@ -196,7 +196,7 @@ fn mismatch(operation: &'static str, what: &str) -> Failure {
     Failure {
         operation,
         class: Class::Transient,
-        reason: "UnexpectedAnswer",
+        reason: reason::UNEXPECTED_ANSWER,
         message: format!("GitHub answered {operation} with {what}; it is tried again"),
     }
 }

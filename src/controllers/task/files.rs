@@ -12,7 +12,7 @@ pub use spool::{Reservation, Spool, SpoolError};
 
 use crate::api::{Source, conditions::reason};
 use crate::domain::failure::{Class, Failure};
-use crate::domain::files::Snapshot;
+use crate::domain::files::{Caps, Snapshot};
 use crate::domain::selection::{PatternError, Selection, parent};
 use crate::e2b::{self, Envd};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -29,16 +29,6 @@ const IGNORE_FILES_AT_ONCE: usize = 8;
 
 /// Names in the arguments of one command (bytes): Linux allows 2 MiB with the environment, 128 KiB each.
 const BATCH_NAMES: usize = 64 << 10;
-
-/// The bounds of one transfer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caps {
-    pub max_files: usize,
-    /// Bytes.
-    pub max_file_bytes: u64,
-    /// Bytes.
-    pub max_total_bytes: u64,
-}
 
 /// The result of a transfer, spooled.
 #[derive(Debug, Clone)]

@@ -20,13 +20,14 @@ use crate::{
     cluster::Secrets,
     domain::{
         failure::Failure,
+        files::Caps,
         task::{self, Observed, Outcome, Step},
     },
     e2b::E2b,
     github::GitHub,
     telemetry,
 };
-use files::{Caps, Spool};
+use files::Spool;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Client, runtime::reflector::Store};

@@ -16,7 +16,7 @@ use crate::{
         git,
         task::{Outcome, Step, apply_in_place, pull_request_text},
     },
-    github::{CreatedPull, CreatedRef, Merged, NewPull, UpdatedRef},
+    github::{self, CreatedPull, CreatedRef, Merged, NewPull, UpdatedRef},
 };
 use jiff::Timestamp;
 use kube::{
@@ -193,6 +193,11 @@ impl TaskController {
     ) -> Result<Outcome, Failure> {
         let at = self.at_github(task).await?;
         let number = u64::try_from(number).unwrap_or_default();
+        let method = match method {
+            MergeMethod::Merge => github::MergeMethod::Merge,
+            MergeMethod::Squash => github::MergeMethod::Squash,
+            MergeMethod::Rebase => github::MergeMethod::Rebase,
+        };
         Ok(match at.client.merge_pull(&at.name, number, sha, method).await? {
             Merged::Merged { sha } => Outcome::Merged { sha: Some(sha) },
             Merged::NotMergeable { message } => {

@@ -7,11 +7,10 @@ mod transition;
 #[cfg(test)]
 mod tests;
 
-pub use crate::api::{MergeMethod, PullRequestState};
 pub use ownership::{is_own, marker, marker_in, strip_markers};
 
 use super::board::Board;
-use crate::api::{Phase, PullRequest, TaskStatus};
+use crate::api::{Phase, PullRequest, PullRequestState, TaskStatus};
 use jiff::Timestamp;
 
 /// A pull request as somebody reports it. What the report leaves out stays as it was stored.
@@ -60,6 +59,15 @@ impl ObservedPullRequest {
             merged_at: None,
             updated_at: None,
         }
+    }
+}
+
+/// The state of a pull request, from GitHub's two words for it: a merged one is `closed` too.
+pub fn state_of(open: bool, merged: bool) -> PullRequestState {
+    match (merged, open) {
+        (true, _) => PullRequestState::Merged,
+        (false, true) => PullRequestState::Open,
+        (false, false) => PullRequestState::Closed,
     }
 }
 

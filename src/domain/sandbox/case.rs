@@ -20,7 +20,7 @@ use kube::ResourceExt;
 
 /// Why an E2B sandbox ended, in `history`.
 pub(super) const EXPIRED: &str = "Expired";
-pub(super) const NOT_FOUND: &str = "NotFound";
+pub(super) const NOT_FOUND: &str = reason::NOT_FOUND;
 pub(super) const NOT_OURS: &str = "NotOurs";
 pub(super) const KILLED: &str = "Killed";
 

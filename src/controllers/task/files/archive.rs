@@ -231,7 +231,7 @@ fn refused(name: &[u8], why: &str) -> FilesError {
 #[allow(clippy::unwrap_used)] // A test may panic.
 mod tests {
     use super::*;
-    use crate::controllers::task::files::{Caps, Spool};
+    use crate::{controllers::task::files::Spool, domain::files::Caps};
     use std::path::Path;
     use tar::{Builder, Header};
 

@@ -3,8 +3,8 @@
 
 use super::listing::{Found, Kind};
 use super::spool::{Staging, failed};
-use super::{Caps, Collected, FilesError};
-use crate::domain::files::{File, Mode};
+use super::{Collected, FilesError};
+use crate::domain::files::{Caps, File, Mode};
 use sha2::{Digest as _, Sha256};
 use std::io;
 use std::path::{Path, PathBuf};

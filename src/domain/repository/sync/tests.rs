@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::{
-    api::{PullRequest, TaskSpec},
-    domain::pull_request::{PullRequestState, marker},
+    api::{PullRequest, PullRequestState, TaskSpec},
+    domain::pull_request::marker,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
