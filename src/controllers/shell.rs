@@ -101,13 +101,12 @@ pub trait Reconciler: Send + Sync + 'static {
     fn deadline(&self, object: &Self::Kind) -> Duration;
     /// Reads what the decision needs, and nothing that `status.retry` forbids to ask.
     fn observe(&self, object: &Self::Kind, now: Timestamp) -> impl Future<Output = Self::Observed> + Send;
-    /// Pure.
     fn decide(&self, object: &Self::Kind, observed: &Self::Observed, now: Timestamp) -> PlanOf<Self>
     where
         Self: Sized;
     /// Makes the one effect of the pass.
     fn perform(&self, object: &Self::Kind, step: &Self::Step) -> impl Future<Output = Self::Outcome> + Send;
-    /// Pure: what `plan` becomes once the outcome of its step is known.
+    /// Pure, as `decide` is: what `plan` becomes once the outcome of its step is known.
     fn record(
         &self,
         object: &Self::Kind,
@@ -166,7 +165,8 @@ impl<R: Reconciler> Shell<R> {
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
         };
-        let pass = AssertUnwindSafe(self.pass(R::Kind::clone(&object))).catch_unwind();
+        // On the heap: each layer around a pass would otherwise keep room for all of it on the stack, and end a thread.
+        let pass = AssertUnwindSafe(Box::pin(self.pass(R::Kind::clone(&object)))).catch_unwind();
         let pass = telemetry::with_attempt(attempt_of(&*object), telemetry::with_object(label.clone(), pass));
         let (action, outcome) = match tokio::time::timeout(self.reconciler.deadline(&object), pass).await {
             Ok(Ok(Ok(passed))) => (action(passed.next), outcome(&passed)),
