@@ -120,7 +120,8 @@ impl<R: Reconciler> Shell<R> {
     /// Runs the pass with its deadline and its panic guard.
     async fn within_deadline(&self, object: R::Kind, writes: &ExternalWrites) -> Result<Passed, Cut> {
         let deadline = self.reconciler.deadline(&object);
-        let pass = AssertUnwindSafe(self.pass(object.clone(), writes)).catch_unwind();
+        // On the heap: each layer around a pass would otherwise keep room for all of it on the stack, and end a thread.
+        let pass = AssertUnwindSafe(Box::pin(self.pass(object.clone(), writes))).catch_unwind();
         match tokio::time::timeout(deadline, pass).await {
             Ok(Ok(passed)) => passed,
             Ok(Err(panic)) => Err(Cut::panicked(&*panic)),

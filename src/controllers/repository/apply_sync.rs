@@ -1,4 +1,4 @@
-//! Carries what a sync found to the status of Tasks, the way a delivery would.
+//! Applies what a sync found to the status of Tasks, the way a delivery would.
 //! Writes through `cluster::status`; the transition itself is `domain`'s.
 
 use super::{MANAGER, RepositoryController};
@@ -15,11 +15,11 @@ const TRIES: usize = 3;
 
 impl RepositoryController {
     /// Writes every move; whether all of them landed.
-    pub(super) async fn carry(&self, object: &Repository, moves: &[Move]) -> bool {
+    pub(super) async fn apply_sync(&self, object: &Repository, moves: &[Move]) -> bool {
         let namespace = object.namespace().unwrap_or_default();
         let mut all = true;
         for one in moves {
-            match self.carry_one(&namespace, one).await {
+            match self.apply_one(&namespace, one).await {
                 Ok(true) => {}
                 Ok(false) => all = false,
                 Err(error) => {
@@ -31,7 +31,7 @@ impl RepositoryController {
         all
     }
 
-    async fn carry_one(&self, namespace: &str, one: &Move) -> Result<bool, cluster::Error> {
+    async fn apply_one(&self, namespace: &str, one: &Move) -> Result<bool, cluster::Error> {
         let api: Api<Task> = Api::namespaced(self.client.clone(), namespace);
         let mut task =
             self.tasks.get(&ObjectRef::new(&one.task).within(namespace)).map(|task| Task::clone(&task));
