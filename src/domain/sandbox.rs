@@ -6,6 +6,7 @@ mod create;
 mod delete;
 mod known;
 mod marks;
+mod pauses;
 mod record;
 mod seen;
 #[cfg(test)]

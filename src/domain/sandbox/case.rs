@@ -187,6 +187,7 @@ impl<'a> Case<'a> {
 
     /// What E2B showed of the sandbox, under a key that therefore is one that sees it.
     pub fn take(&mut self, seen: &Seen, credential: &str) {
+        self.count_pause(seen);
         let status = &mut self.status;
         let ran = status.state == Some(SandboxState::Running);
         status.retry = None;
@@ -213,6 +214,7 @@ impl<'a> Case<'a> {
         status.retry = None;
         status.state = Some(SandboxState::Gone);
         status.expires_at = None;
+        status.paused_at = None;
         status.lifetime_limited = false;
         if status.history.last().is_none_or(|last| last.sandbox_id != id) {
             status.history.push(PastSandbox {

@@ -185,5 +185,7 @@ impl Case<'_> {
         status.creating = None;
         status.retry = None;
         status.lifetime_limited = false;
+        status.paused_at = None;
+        status.paused_seconds = 0;
     }
 }

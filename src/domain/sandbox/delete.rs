@@ -148,6 +148,7 @@ pub(super) fn record(mut case: Case<'_>, ended: Ended) -> Plan<SandboxStatus, St
             PauseEnd::Paused => {
                 case.status.state = Some(SandboxState::Paused);
                 case.status.expires_at = None;
+                case.status.paused_at = Some(Time(case.now));
                 go_on(case)
             }
             PauseEnd::Gone => {

@@ -89,9 +89,10 @@ fn connected(
     if resumed {
         case.status.reconnects += 1;
         case.status.last_reconnect_time = Some(Time(case.now));
+        case.count_resume();
         run_begins(&mut case, credential, sent);
     } else {
-        // Somebody else resumed it, for a time that only a look tells.
+        // Somebody else resumed it: since when and for how long, only a look tells.
         run_begins(&mut case, credential, sent);
         case.status.expires_at = None;
     }

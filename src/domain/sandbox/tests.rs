@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod known;
+mod pauses;
 mod turns;
 mod walk;
 
