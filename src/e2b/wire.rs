@@ -2,7 +2,7 @@
 //! Turned here into what `domain::sandbox` sees, and into the types of `e2b::process` there.
 
 use super::{Access, Detail};
-use crate::domain::sandbox::{Life, Seen};
+use crate::domain::sandbox::{E2bSandbox, Life};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -78,7 +78,7 @@ pub(super) struct WireSeen {
     metadata: Option<BTreeMap<String, String>>,
 }
 
-impl From<WireSeen> for Seen {
+impl From<WireSeen> for E2bSandbox {
     fn from(wire: WireSeen) -> Self {
         Self {
             id: wire.sandbox_id,
