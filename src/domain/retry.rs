@@ -57,7 +57,11 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
         Class::Transient if failed + 1 < attempts => {
             // `now` is cut to the second: one more keeps the wait from being short.
             let wait = SignedDuration::from_secs((1 << failed) + 1);
-            let reason = if failure.reason == reason::NOT_VISIBLE_YET { reason::NOT_VISIBLE_YET } else { reason::RETRYING };
+            let reason = if failure.reason == reason::NOT_VISIBLE_YET {
+                reason::NOT_VISIBLE_YET
+            } else {
+                reason::RETRYING
+            };
             verdict(failed + 1, wait, false, Standing::Reconciling, reason)
         }
         Class::Transient => {

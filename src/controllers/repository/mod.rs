@@ -10,8 +10,9 @@ mod pulls;
 
 use super::shell::{Conditioned, MANAGER, PlanOf, Reconciler};
 use crate::{
-    api::{Repository, RepositoryStatus, Task, common::Retry, conditions::reason},
+    api::{Repository, RepositoryStatus, Task, common::Retry},
     cluster::Secrets,
+    domain::failure::Failure,
     domain::repository::{self, Base, Found, Observed, Outcome, Step},
     github::{self, GitHub, RepositoryName},
     telemetry,
@@ -82,7 +83,8 @@ impl Reconciler for RepositoryController {
     fn timed_out(&self, object: &Repository, failure: &Failure, now: Timestamp) -> PlanOf<Self> {
         let uid = object.uid().unwrap_or_default();
         let next_sync = self.memory.next_sync(&uid, repository::interval(object), now);
-        repository::decide(object, &Observed { seen: Seen::Failed(failure.clone()), next_sync }, now)
+        let finding = repository::timed_out(object, failure.clone());
+        repository::decide(object, &Observed { finding, next_sync }, now)
     }
 }
 

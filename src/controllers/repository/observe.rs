@@ -3,7 +3,7 @@
 
 use super::{RepositoryController, credentials::Freshness, name_in_spec, of_github};
 use crate::{
-    api::{Repository, Task},
+    api::{Repository, Task, conditions::reason},
     domain::repository::{self, Base, Changes, Found, LookUp, Observed, Obstacle, Stage, sync},
     github::{self, RepositoryName},
 };
@@ -89,7 +89,7 @@ async fn base_of(github: &github::Client, object: &Repository, found: &Found) ->
     match github.get_branch_sha(&name, branch).await {
         Ok(Some(_)) => Ok(Base::Exists),
         Ok(None) => Ok(Base::Missing),
-        Err(error) if error.reason == github::REPOSITORY_EMPTY => Ok(Base::Empty),
+        Err(error) if error.reason == reason::REPOSITORY_EMPTY => Ok(Base::Empty),
         Err(error) => Err(error),
     }
 }

@@ -2,7 +2,7 @@
 //! Reads and calls for `domain::sandbox`, which decides; Tasks are read from their store.
 
 mod answer;
-mod keys;
+mod credentials;
 mod memory;
 mod observe;
 mod perform;
@@ -13,7 +13,7 @@ use crate::{
     cluster::Secrets,
     domain::{
         failure::Failure,
-        sandbox::{self, Looking, Observed, Outcome, Step},
+        sandbox::{self, Observed, Outcome, Step},
     },
     e2b::E2b,
     telemetry,
@@ -21,9 +21,9 @@ use crate::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Client, ResourceExt, runtime::reflector::Store};
-use memory::{Memory, Prepared};
+use memory::Memory;
 use secrecy::SecretString;
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 /// The longest a pass may take; what it cuts off is found again by the next.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -70,29 +70,10 @@ impl Reconciler for SandboxController {
     }
 
     async fn observe(&self, object: &Sandbox, now: Timestamp) -> Observed {
-        let tasks = self.tasks_of(object);
-        let asked = self.asked(object, &tasks);
-        let turn = self.turn(object, tasks).await;
-        let Looking { key, env, read } = sandbox::wants(object, &asked, now);
-        let mut observed = Observed { asked, turn, ..Observed::default() };
-        if !key {
-            return observed;
-        }
-        let account = match self.account(object).await {
-            Ok(account) => account,
-            Err(lack) => {
-                observed.credential = Some(Err(lack));
-                return observed;
-            }
-        };
-        observed.credential = Some(Ok(account.fingerprint().to_owned()));
-        let mut prepared = Prepared { account: account.clone(), env: BTreeMap::new() };
-        if env {
-            observed.env = Some(self.env(object).await.map(|env| prepared.env = env));
-        }
-        self.memory.prepare(&uid(object), prepared);
-        self.read(object, &account, read, now, &mut observed).await;
-        observed
+        let context = self.context(object).await;
+        let stage = sandbox::locate(object, &context, now);
+        let seen = self.answered(object, stage, now).await;
+        Observed { context, seen }
     }
 
     fn decide(&self, object: &Sandbox, observed: &Observed, now: Timestamp) -> PlanOf<Self> {
@@ -107,7 +88,7 @@ impl Reconciler for SandboxController {
         let sent = Timestamp::now();
         match self.memory.prepared(&uid(object)) {
             Some(prepared) => {
-                let ended = self.take(object, step, &prepared).await;
+                let ended = self.execute(object, step, &prepared).await;
                 self.memory.note(&uid(object), &prepared.account, &ended);
                 Outcome { credential: prepared.account.fingerprint().to_owned(), sent, ended }
             }

@@ -14,7 +14,7 @@ mod tests;
 pub use credentials::{Credentials, TOKEN, credentials};
 pub use decide::decide;
 pub use record::record;
-pub use stage::{Finding, List, LookUp, Observed, Stage, first_sync, interval, is_settled, stage};
+pub use stage::{Finding, List, LookUp, Observed, Stage, first_sync, interval, is_settled, stage, timed_out};
 
 use super::failure::Failure;
 use crate::api::CreateRepository;

@@ -4,7 +4,7 @@
 use super::{Changes, Found, Obstacle};
 use crate::{
     api::{RECONCILE_ANNOTATION, Repository, bounds, common::Retry, conditions::reason},
-    domain::{retry, spread},
+    domain::{failure::Failure, jitter, retry},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -77,6 +77,11 @@ impl Finding {
     }
 }
 
+/// The finding of a pass that ran out of time.
+pub fn timed_out(repository: &Repository, failure: Failure) -> Finding {
+    LookUp { settled: is_settled(repository) }.answered(Err(Obstacle::Failed(failure)))
+}
+
 /// What to ask for now; nothing that `status.retry` still forbids. `open`: whether some Task has a pull request that could
 /// move, asked only where it counts. Without one there is nothing to list; the interval's call then looks at the repository itself, which is free of
 /// limits while unchanged (`ETag`).
@@ -106,7 +111,7 @@ pub fn stage(
 /// When a sync of this Repository is due first: anywhere in its interval, so that a start does not ask for all at once.
 pub fn first_sync(uid: &str, interval: SignedDuration, now: Timestamp) -> Timestamp {
     let seconds = u32::try_from(interval.as_secs()).unwrap_or_default();
-    now + SignedDuration::from_secs(spread::below(seconds, uid, 0).into())
+    now + SignedDuration::from_secs(jitter::below(seconds, uid, 0).into())
 }
 
 /// The Repository's sync interval.

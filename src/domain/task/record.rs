@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{RERUN_ANNOTATION, Task, conditions::reason},
     domain::{
-        failure::{Class, Failure, NOT_VISIBLE_YET},
+        failure::{Class, Failure},
         plan::{Next, Note},
     },
 };
@@ -96,7 +96,7 @@ fn not_visible(operation: &'static str, what: &str) -> Failure {
     Failure {
         operation,
         class: Class::Transient,
-        reason: NOT_VISIBLE_YET,
+        reason: reason::NOT_VISIBLE_YET,
         message: format!("GitHub says that {what}, but does not show it yet"),
     }
 }

@@ -8,6 +8,10 @@ fn turn(request: &str, waiting: i64) -> Turn {
     Turn { holder: Some(holder), waiting, unconfirmed: false }
 }
 
+fn told(turn: Turn, sights: Sights) -> Sights {
+    Sights { context: Context { turn, ..sights.context.clone() }, ..sights }
+}
+
 fn granted(status: &SandboxStatus) -> Option<&str> {
     status.holder.as_ref().map(|holder| holder.request.as_str())
 }
@@ -20,20 +24,20 @@ fn the_turn_is_given_while_suspended_paused_gone_stalled_or_waiting() {
     });
     let held = spec(gone(), |s| s.recovery.policy = RecoveryPolicy::Hold);
     for sandbox in [running(), suspended, paused(), waiting, held] {
-        let observed = Observed { turn: turn("q1", 2), ..Observed::default() };
+        let observed = told(turn("q1", 2), idle());
         let plan = decide(&sandbox, &observed, at(1));
         assert_eq!((granted(&plan.status), plan.status.waiting), (Some("q1"), 2), "{sandbox:?}");
         let given = with(sandbox, |s| *s = plan.status);
         let again = decide(&given, &observed, at(2));
         assert_eq!(Some(again.status), given.status, "nothing changes, nothing is written");
-        let over = decide(&given, &Observed::default(), at(2));
+        let over = decide(&given, &Sights::default(), at(2));
         assert_eq!((over.status.holder, over.status.waiting), (None, 0));
     }
 }
 
 #[test]
 fn the_turn_stands_in_the_intent_and_after_the_step() {
-    let observed = Observed { turn: turn("q1", 0), ..idle() };
+    let observed = told(turn("q1", 0), idle());
     let plan = decide(&fresh(), &observed, at(0));
     assert_eq!((granted(&plan.status), plan.intent), (Some("q1"), true));
     let status = record(&fresh(), plan, ended(Ended::Created { id: "i1".into() }), at(1)).status;
@@ -43,10 +47,10 @@ fn the_turn_stands_in_the_intent_and_after_the_step() {
 #[test]
 fn an_end_that_is_not_confirmed_is_asked_about_again_soon() {
     let unconfirmed = Turn { unconfirmed: true, ..turn("q1", 0) };
-    let observed = Observed { turn: unconfirmed.clone(), ..Observed::default() };
+    let observed = told(unconfirmed.clone(), idle());
     assert_eq!(decide(&running(), &observed, at(1)).next, Next::At(at(6)));
-    let seen_paused = looked(Ok(Some(seen("i1", Life::Paused, 300))));
-    let plan = decide(&paused(), &Observed { turn: unconfirmed, ..asked(seen_paused) }, at(400));
+    let seen_paused = found(seen("i1", Life::Paused, 300));
+    let plan = decide(&paused(), &told(unconfirmed, asked(seen_paused)), at(400));
     let failed = Ended::Connected(Err(failure(Class::Denied)));
     assert_eq!(record(&paused(), plan, ended(failed), at(401)).next, Next::At(at(405)));
 }
@@ -54,6 +58,6 @@ fn an_end_that_is_not_confirmed_is_asked_about_again_soon() {
 #[test]
 fn nothing_begins_in_a_sandbox_that_is_deleted() {
     let sandbox = deleted(with(running(), |s| s.holder = turn("q1", 0).holder));
-    let plan = decide(&sandbox, &looked(Ok(Some(seen("i1", Life::Running, 300)))), at(1));
+    let plan = decide(&sandbox, &found(seen("i1", Life::Running, 300)), at(1));
     assert_eq!(granted(&plan.status), Some("q1"), "the holder is told by the loss, not by another's turn");
 }

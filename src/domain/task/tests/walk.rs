@@ -184,7 +184,14 @@ fn whatever_happens_nothing_exists_twice_and_in_the_end_the_task_rests_where_it_
     for seed in 0..400 {
         let mut world = walk(seed, 120);
         calm(&mut world);
-        assert!(is_settled(&world), "seed {seed}: {} {} {:?} {:?}", world.reason(), world.message(), world.sandboxes, TaskStatus { conditions: Vec::new(), ..world.status() });
+        assert!(
+            is_settled(&world),
+            "seed {seed}: {} {} {:?} {:?}",
+            world.reason(),
+            world.message(),
+            world.sandboxes,
+            TaskStatus { conditions: Vec::new(), ..world.status() }
+        );
         assert!(world.is_fixed_point(), "seed {seed}: {}", world.reason());
         let retry = world.status().retry;
         assert!(retry.is_none() || world.holds(names::STALLED), "seed {seed}: {retry:?}");

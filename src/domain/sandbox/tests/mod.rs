@@ -2,22 +2,25 @@
 
 mod create;
 mod delete;
-mod known;
+mod e2b;
+mod existing;
+mod pauses;
 mod turns;
 mod walk;
 
 use super::*;
 use crate::{
     api::{
-        CreateAnswer, Creating, DeletionPolicy, OnTimeout, PastSandbox, RecoveryPolicy, SandboxSpec,
-        conditions as names, conditions::reason,
+        DeletionPolicy, OnTimeout, PastSandbox, RecoveryPolicy, Sandbox, SandboxSpec, SandboxState,
+        SandboxStatus, conditions as names, conditions::reason,
     },
     domain::{
         conditions::{self, Standing},
-        failure::{Class, Failure},
-        plan::Next,
+        failure::Class,
+        plan::{Next, Plan},
     },
 };
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub const UID: &str = "0f1e2d3c-0000-4000-8000-000000000001";
@@ -103,8 +106,8 @@ pub fn deleted(mut sandbox: Sandbox) -> Sandbox {
     sandbox
 }
 
-pub fn seen(id: &str, life: Life, end: i64) -> Seen {
-    Seen {
+pub fn seen(id: &str, life: Life, end: i64) -> E2bSandbox {
+    E2bSandbox {
         id: id.into(),
         life,
         started_at: at(0),
@@ -117,26 +120,109 @@ pub fn failure(class: Class) -> Failure {
     Failure { operation: "getSandbox", class, reason: "Why", message: "because".into() }
 }
 
-/// Nothing seen, a key at hand.
-pub fn idle() -> Observed {
-    Observed { credential: Some(Ok(KEY.into())), env: Some(Ok(())), ..Observed::default() }
+/// What the surroundings of a Sandbox are, and what would be answered if a stage asked.
+#[derive(Debug, Clone)]
+pub struct Sights {
+    pub context: Context,
+    pub credential: Result<String, SecretError>,
+    pub env: Result<(), SecretError>,
+    pub look: Option<Result<LookupResult, Failure>>,
+    pub listed: Option<Listing>,
 }
 
-pub fn needed() -> Observed {
+impl Default for Sights {
+    fn default() -> Self {
+        let (credential, env) = (Ok(KEY.into()), Ok(()));
+        Self { context: Context::default(), credential, env, look: None, listed: None }
+    }
+}
+
+impl Sights {
+    fn keyed<T>(&self, answer: T) -> Keyed<T> {
+        let credential = self.credential.clone()?;
+        Ok(UnderKey { credential, answer })
+    }
+
+    fn listing(&self) -> Listing {
+        self.listed.clone().unwrap_or(Ok(vec![]))
+    }
+
+    /// The stage with its answer. A look that nobody has prepared fails the test.
+    fn answer(&self, stage: Stage) -> Seen {
+        match stage {
+            Stage::Quiet(quiet) => Seen::Quiet(quiet),
+            Stage::Create(new) => {
+                let env = self.env.clone();
+                Seen::Create(new, env.and_then(|()| self.keyed(())))
+            }
+            Stage::Unfinished(creating) => {
+                let attempts = Attempts { listed: self.listing(), env: self.env.clone() };
+                Seen::Unfinished(creating, self.keyed(attempts))
+            }
+            Stage::Look(look) if self.credential.is_err() => {
+                Seen::Look(look, self.keyed(Ok(LookupResult::NotFound)))
+            }
+            Stage::Look(look) => {
+                Seen::Look(look, self.keyed(self.look.clone().expect("a look was not expected here")))
+            }
+            Stage::Search(search) => Seen::Search(search, self.keyed(self.listing())),
+        }
+    }
+}
+
+/// One pass up to its decision.
+pub fn decide(sandbox: &Sandbox, sights: &Sights, now: Timestamp) -> Plan<SandboxStatus, Step> {
+    let seen = sights.answer(locate(sandbox, &sights.context, now));
+    super::decide(sandbox, &Observed { context: sights.context.clone(), seen }, now)
+}
+
+/// What a pass reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    Nothing,
+    /// Key and environment of a create.
+    Secrets,
+    Get,
+    /// A list, and the environment in case a create follows.
+    ListAndSecrets,
+    List,
+}
+
+pub fn reads(sandbox: &Sandbox, context: &Context, now: Timestamp) -> Read {
+    match locate(sandbox, context, now) {
+        Stage::Quiet(_) => Read::Nothing,
+        Stage::Create(_) => Read::Secrets,
+        Stage::Unfinished(_) => Read::ListAndSecrets,
+        Stage::Look(_) => Read::Get,
+        Stage::Search(_) => Read::List,
+    }
+}
+
+/// Nothing seen, a key at hand.
+pub fn idle() -> Sights {
+    Sights::default()
+}
+
+pub fn needed() -> Sights {
     asked(idle())
 }
 
-pub fn asked(mut observed: Observed) -> Observed {
-    observed.asked.needed = true;
-    observed
+pub fn asked(mut sights: Sights) -> Sights {
+    sights.context.needed = true;
+    sights
 }
 
-pub fn looked(look: Result<Option<Seen>, Failure>) -> Observed {
-    Observed { look: Some(look), ..idle() }
+pub fn looked(look: Result<LookupResult, Failure>) -> Sights {
+    Sights { look: Some(look), ..idle() }
 }
 
-pub fn listed(list: Vec<Seen>) -> Observed {
-    Observed { listed: Some(Ok(list)), ..idle() }
+/// E2B shows this of the sandbox.
+pub fn found(seen: E2bSandbox) -> Sights {
+    looked(Ok(LookupResult::Found(seen)))
+}
+
+pub fn listed(list: Vec<E2bSandbox>) -> Sights {
+    Sights { listed: Some(Ok(list)), ..idle() }
 }
 
 pub fn ended(ended: Ended) -> Outcome {

@@ -2,8 +2,9 @@
 
 use super::*;
 
-const NEEDED: Asked = Asked { needed: true, unreachable: false, last_look: None };
-const UNNEEDED: Asked = Asked { needed: false, unreachable: false, last_look: None };
+const NOBODY: Turn = Turn { holder: None, waiting: 0, unconfirmed: false };
+const NEEDED: Context = Context { needed: true, unreachable: false, last_look: None, turn: NOBODY };
+const UNNEEDED: Context = Context { needed: false, unreachable: false, last_look: None, turn: NOBODY };
 
 #[test]
 fn nothing_is_asked_while_it_is_known_to_be_alive() {
@@ -26,20 +27,20 @@ fn nothing_is_asked_while_it_is_known_to_be_alive() {
         (with(running(), |s| s.state = Some(SandboxState::Unknown)), UNNEEDED, 1, Read::Get),
     ];
     for (sandbox, asked, now, read) in table {
-        assert_eq!(wants(&sandbox, &asked, at(now)).read, read, "{asked:?} at {now}");
+        assert_eq!(reads(&sandbox, &asked, at(now)), read, "{asked:?} at {now}");
     }
 }
 
 #[test]
 fn a_quiet_pass_changes_nothing() {
     for observed in [idle(), needed()] {
-        let quiet = Observed { asked: observed.asked, ..Observed::default() };
+        let quiet = Sights { context: observed.context, ..Sights::default() };
         let settled = with(running(), |s| {
-            *s = decide(&running(), &Observed::default(), at(1)).status;
+            *s = decide(&running(), &Sights::default(), at(1)).status;
         });
         let plan = decide(&settled, &quiet, at(100));
         assert_eq!(Some(&plan.status), settled.status.as_ref(), "whether needed or not");
-        let next = if quiet.asked.needed { 200 } else { 310 };
+        let next = if quiet.context.needed { 200 } else { 310 };
         assert_eq!((plan.step, plan.next, plan.finalizer), (None, Next::At(at(next)), true));
     }
 }
@@ -53,17 +54,17 @@ fn a_person_and_a_task_make_it_look_at_once() {
     for sandbox in [poked, changed] {
         let wait = crate::domain::retry::after(None, &failure(Class::Denied), UID, at(0)).retry;
         let sandbox = with(sandbox, |s| s.retry = Some(wait));
-        assert_eq!(wants(&sandbox, &UNNEEDED, at(1)).read, Read::Get);
-        let status = decide(&sandbox, &looked(Ok(Some(seen("i1", Life::Running, 300)))), at(1)).status;
+        assert_eq!(reads(&sandbox, &UNNEEDED, at(1)), Read::Get);
+        let status = decide(&sandbox, &found(seen("i1", Life::Running, 300)), at(1)).status;
         let settled = Sandbox { status: Some(status), ..sandbox };
-        assert_eq!(wants(&settled, &UNNEEDED, at(2)).read, Read::Nothing, "once");
+        assert_eq!(reads(&settled, &UNNEEDED, at(2)), Read::Nothing, "once");
     }
-    let report = |last_look| Asked { unreachable: true, last_look, ..UNNEEDED };
-    assert_eq!(wants(&running(), &report(None), at(1)).read, Read::Get);
-    assert_eq!(wants(&running(), &report(Some(at(0))), at(29)).read, Read::Nothing);
-    assert_eq!(wants(&running(), &report(Some(at(0))), at(30)).read, Read::Get);
-    let mut reported = looked(Ok(Some(seen("i1", Life::Running, 300))));
-    reported.asked = report(None);
+    let report = |last_look| Context { unreachable: true, last_look, ..UNNEEDED };
+    assert_eq!(reads(&running(), &report(None), at(1)), Read::Get);
+    assert_eq!(reads(&running(), &report(Some(at(0))), at(29)), Read::Nothing);
+    assert_eq!(reads(&running(), &report(Some(at(0))), at(30)), Read::Get);
+    let mut reported = found(seen("i1", Life::Running, 300));
+    reported.context = report(None);
     assert_eq!(decide(&running(), &reported, at(1)).next, Next::At(at(31)), "and again while it is reported");
 }
 
@@ -73,16 +74,16 @@ fn a_limit_outlasts_a_person_in_a_hurry() {
     let retry = crate::domain::retry::after(None, &failure(class), UID, at(0)).retry;
     let mut sandbox = with(running(), |s| s.retry = Some(retry));
     sandbox.metadata.generation = Some(2);
-    assert_eq!(wants(&sandbox, &NEEDED, at(1)), Looking::default());
-    let plan = decide(&sandbox, &Observed::default(), at(1));
+    assert_eq!(reads(&sandbox, &NEEDED, at(1)), Read::Nothing);
+    let plan = decide(&sandbox, &Sights::default(), at(1));
     assert_eq!((plan.step, plan.next, plan.status.observed_generation), (None, Next::At(at(600)), 2));
 }
 
 #[test]
 fn renewed_at_two_thirds_if_needed() {
-    let alive = || looked(Ok(Some(seen("i1", Life::Running, 300))));
+    let alive = || found(seen("i1", Life::Running, 300));
     let renew = Some(Step::Renew { id: "i1".into() });
-    let extended = || looked(Ok(Some(seen("i1", Life::Running, 900))));
+    let extended = || found(seen("i1", Life::Running, 900));
     let table = [
         (running(), asked(alive()), 200, renew.clone(), "needed"),
         (running(), alive(), 310, None, "not needed"),
@@ -106,8 +107,8 @@ fn a_renewal_records_the_real_end() {
         let sandbox = spec(running(), |s| {
             s.on_timeout = if kills { OnTimeout::Kill } else { OnTimeout::Pause };
         });
-        let plan = decide(&sandbox, &asked(looked(Ok(Some(seen("i1", Life::Running, 300))))), at(200));
-        let seen = Ended::Renewed(Ok(Some(seen("i1", Life::Running, end))));
+        let plan = decide(&sandbox, &asked(found(seen("i1", Life::Running, 300))), at(200));
+        let seen = Ended::Renewed(Ok(LookupResult::Found(seen("i1", Life::Running, end))));
         let plan = record(&sandbox, plan, ended(seen), at(201));
         assert_eq!(
             (plan.status.expires_at.clone(), plan.status.lifetime_limited),
@@ -122,18 +123,18 @@ fn a_renewal_records_the_real_end() {
 
 #[test]
 fn a_failed_renewal_is_made_again_and_the_sandbox_stays() {
-    let plan = decide(&running(), &asked(looked(Ok(Some(seen("i1", Life::Running, 300))))), at(200));
+    let plan = decide(&running(), &asked(found(seen("i1", Life::Running, 300))), at(200));
     let status =
         record(&running(), plan, ended(Ended::Renewed(Err(failure(Class::Transient)))), at(200)).status;
     assert_eq!(stands(&status), standing(Standing::Reconciling, reason::RETRYING));
     assert_eq!((status.state, status.sandbox_id.as_deref()), (Some(SandboxState::Running), Some("i1")));
     let sandbox = with(running(), |s| *s = status);
-    assert_eq!(wants(&sandbox, &NEEDED, at(203)).read, Read::Get);
+    assert_eq!(reads(&sandbox, &NEEDED, at(203)), Read::Get);
 }
 
 #[test]
 fn paused_is_resumed_only_when_it_is_needed() {
-    let look = || looked(Ok(Some(seen("i1", Life::Paused, 300))));
+    let look = || found(seen("i1", Life::Paused, 300));
     let plan = decide(&running(), &look(), at(310));
     assert_eq!((plan.step, plan.next), (None, Next::AwaitChange));
     assert_eq!(stands(&plan.status), standing(Standing::Ready, reason::IDLE));
@@ -141,15 +142,15 @@ fn paused_is_resumed_only_when_it_is_needed() {
 
     let plan = decide(&paused(), &asked(look()), at(400));
     assert_eq!(plan.step, Some(Step::Connect { id: "i1".into() }));
-    let outcome = Outcome { sent: at(400), ..ended(Ended::Connected(Ok(Some(true)))) };
+    let outcome = Outcome { sent: at(400), ..ended(Ended::Connected(Ok(ConnectEnd::Resumed))) };
     let status = record(&paused(), plan.clone(), outcome, at(402)).status;
     assert_eq!((status.reconnects, status.last_reconnect_time.clone()), (1, Some(Time(at(402)))));
     assert_eq!((status.state, status.expires_at.clone()), (Some(SandboxState::Running), Some(Time(at(700)))));
     assert_eq!(stands(&status), standing(Standing::Ready, reason::RUNNING));
 
-    let status = record(&paused(), plan, ended(Ended::Connected(Ok(Some(false)))), at(402)).status;
+    let status = record(&paused(), plan, ended(Ended::Connected(Ok(ConnectEnd::Ran))), at(402)).status;
     assert_eq!((status.reconnects, status.expires_at.clone()), (0, None), "resumed by somebody else");
-    assert_eq!(wants(&with(paused(), |s| *s = status), &NEEDED, at(403)).read, Read::Get);
+    assert_eq!(reads(&with(paused(), |s| *s = status), &NEEDED, at(403)), Read::Get);
 }
 
 #[test]
@@ -167,7 +168,7 @@ fn only_a_definite_404_under_a_key_that_has_seen_it_means_gone() {
         let Next::At(next) = plan.next else { panic!("looked at again") };
         assert!(next > at(200) && next <= at(999));
     }
-    let plan = decide(&running(), &asked(looked(Ok(None))), at(200));
+    let plan = decide(&running(), &asked(looked(Ok(LookupResult::NotFound))), at(200));
     assert_eq!((plan.step, plan.status.state, plan.next), (None, Some(SandboxState::Gone), Next::Now));
     let past = &plan.status.history[0];
     assert_eq!((past.sandbox_id.as_str(), past.incarnation, past.ended_at.0), ("i1", 1, at(200)));
@@ -177,7 +178,7 @@ fn only_a_definite_404_under_a_key_that_has_seen_it_means_gone() {
 #[test]
 fn a_404_under_another_key_is_reported_and_nothing_is_created() {
     let other = |sandbox| with(sandbox, |s| s.credential = Some("fingerprint-b".into()));
-    let plan = decide(&other(running()), &asked(looked(Ok(None))), at(200));
+    let plan = decide(&other(running()), &asked(looked(Ok(LookupResult::NotFound))), at(200));
     assert_eq!((plan.step, plan.status.state), (None, Some(SandboxState::Running)));
     assert_eq!(stands(&plan.status), standing(Standing::Stalled, reason::SANDBOX_NOT_VISIBLE));
     let said = message(&plan.status);
@@ -189,44 +190,44 @@ fn a_404_under_another_key_is_reported_and_nothing_is_created() {
     let failed = decide(&poked, &asked(looked(Err(failure(Class::Transient)))), at(210)).status;
     assert_eq!(failed.credential.as_deref(), Some(KEY));
     let poked = with(poked, |s| *s = failed);
-    let plan = decide(&poked, &asked(looked(Ok(None))), at(220));
+    let plan = decide(&poked, &asked(looked(Ok(LookupResult::NotFound))), at(220));
     assert_eq!(plan.status.state, Some(SandboxState::Gone));
 
     // On an object that stands well the annotation says no such thing.
     let mut poked = other(running());
     poked.metadata.annotations = Some([("slipway.dev/reconcile".into(), "now".into())].into());
-    let plan = decide(&poked, &asked(looked(Ok(None))), at(200));
+    let plan = decide(&poked, &asked(looked(Ok(LookupResult::NotFound))), at(200));
     assert_eq!(stands(&plan.status), standing(Standing::Stalled, reason::SANDBOX_NOT_VISIBLE));
 }
 
 #[test]
 fn any_sight_of_it_renews_the_credential() {
     let other = with(running(), |s| s.credential = Some("fingerprint-b".into()));
-    let plan = decide(&other, &looked(Ok(Some(seen("i1", Life::Running, 300)))), at(310));
+    let plan = decide(&other, &found(seen("i1", Life::Running, 300)), at(310));
     assert_eq!(plan.status.credential.as_deref(), Some(KEY));
 }
 
 #[test]
 fn an_unneeded_end_is_no_failure() {
     let kills = spec(running(), |s| s.on_timeout = OnTimeout::Kill);
-    let plan = decide(&kills, &looked(Ok(None)), at(310));
+    let plan = decide(&kills, &looked(Ok(LookupResult::NotFound)), at(310));
     assert_eq!(stands(&plan.status), standing(Standing::Ready, reason::IDLE));
     assert_eq!((plan.status.history[0].reason.as_str(), plan.next), ("Expired", Next::AwaitChange));
-    let early = decide(&kills, &looked(Ok(None)), at(299)).status;
-    let pauses = decide(&running(), &looked(Ok(None)), at(310)).status;
+    let early = decide(&kills, &asked(looked(Ok(LookupResult::NotFound))), at(299)).status;
+    let pauses = decide(&running(), &looked(Ok(LookupResult::NotFound)), at(310)).status;
     assert_eq!(
         [&early.history[0].reason, &pauses.history[0].reason],
         ["NotFound"; 2],
         "no time-out ended it"
     );
-    let again = decide(&with(kills, |s| *s = plan.status.clone()), &Observed::default(), at(400));
+    let again = decide(&with(kills, |s| *s = plan.status.clone()), &Sights::default(), at(400));
     assert_eq!((again.status, again.step), (plan.status, None));
 }
 
 #[test]
 fn a_loss_enters_the_history_once_and_the_history_stays_short() {
     let long = with(running(), |s| s.history = (-9..=0).map(|n| past(n, n)).collect());
-    let status = decide(&long, &looked(Ok(None)), at(310)).status;
+    let status = decide(&long, &looked(Ok(LookupResult::NotFound)), at(310)).status;
     assert_eq!((status.history.len(), status.history[9].sandbox_id.as_str()), (10, "i1"));
     let again = decide(&with(long, |s| *s = status.clone()), &needed(), at(311)).status;
     assert_eq!(again.history, status.history);
@@ -236,27 +237,26 @@ fn a_loss_enters_the_history_once_and_the_history_stays_short() {
 fn a_sandbox_that_carries_another_uid_is_let_go_without_a_touch() {
     let mut anothers = seen("i1", Life::Running, 300);
     anothers.metadata.insert("slipway/uid".into(), "another".into());
-    let plan = decide(&running(), &asked(looked(Ok(Some(anothers)))), at(200));
+    let plan = decide(&running(), &asked(looked(Ok(LookupResult::Found(anothers)))), at(200));
     assert_eq!((plan.step, plan.status.state), (None, Some(SandboxState::Gone)));
 }
 
 #[test]
 fn a_connect_that_fails_never_creates() {
     for class in [Class::Transient, Class::Denied, Class::Invalid] {
-        let plan = decide(&paused(), &asked(looked(Ok(Some(seen("i1", Life::Paused, 300))))), at(400));
+        let plan = decide(&paused(), &asked(found(seen("i1", Life::Paused, 300))), at(400));
         let status = record(&paused(), plan, ended(Ended::Connected(Err(failure(class)))), at(401)).status;
         assert_eq!((status.creating, status.state), (None, Some(SandboxState::Paused)), "{class:?}");
     }
-    let plan = decide(&paused(), &asked(looked(Ok(Some(seen("i1", Life::Paused, 300))))), at(400));
-    let status = record(&paused(), plan, ended(Ended::Connected(Ok(None))), at(401)).status;
+    let plan = decide(&paused(), &asked(found(seen("i1", Life::Paused, 300))), at(400));
+    let status = record(&paused(), plan, ended(Ended::Connected(Ok(ConnectEnd::Gone))), at(401)).status;
     assert_eq!(status.state, Some(SandboxState::Gone), "a 404 of connect is as definite");
 }
 
 #[test]
 fn only_what_may_be_created_again_has_its_secrets_read() {
-    let wanted = wants(&creating(1, None), &NEEDED, at(1));
-    assert_eq!((wanted.read, wanted.env), (Read::List, true));
-    assert!(!wants(&running(), &NEEDED, at(200)).env);
+    assert_eq!(reads(&creating(1, None), &NEEDED, at(1)), Read::ListAndSecrets);
+    assert_eq!(reads(&running(), &NEEDED, at(200)), Read::Get);
 }
 
 #[test]
@@ -264,8 +264,8 @@ fn suspended_only_renews() {
     let suspended = |sandbox| spec(sandbox, |s: &mut SandboxSpec| s.suspend = true);
     for sandbox in [fresh(), creating(1, None), paused(), gone(), running()] {
         let sandbox = suspended(with(sandbox, |s| s.orphan_check_at = Some(Time(at(0)))));
-        assert_eq!(wants(&sandbox, &NEEDED, at(100)), Looking::default());
-        let plan = decide(&sandbox, &Observed { asked: NEEDED, ..Observed::default() }, at(100));
+        assert_eq!(reads(&sandbox, &NEEDED, at(100)), Read::Nothing);
+        let plan = decide(&sandbox, &Sights { context: NEEDED, ..Sights::default() }, at(100));
         assert_eq!(plan.step, None);
         assert_eq!(stands(&plan.status), standing(Standing::Ready, reason::SUSPENDED));
         assert!(plan.next != Next::Now);
@@ -278,14 +278,13 @@ fn suspended_only_renews() {
         (limited, NEEDED, Next::AwaitChange),
         (paused(), NEEDED, Next::AwaitChange),
     ] {
-        let plan = decide(&suspended(sandbox), &Observed { asked, ..Observed::default() }, at(100));
+        let plan =
+            decide(&suspended(sandbox), &Sights { context: asked.clone(), ..Sights::default() }, at(100));
         assert_eq!((plan.step, plan.next), (None, next), "{asked:?}");
     }
     let sandbox = suspended(running());
-    let unseen = decide(&sandbox, &Observed { asked: NEEDED, ..Observed::default() }, at(250));
-    assert_eq!((unseen.step, unseen.next), (None, Next::At(at(260))), "overdue, but nothing was seen of it");
-    assert_eq!(wants(&sandbox, &NEEDED, at(200)).read, Read::Get);
-    let observed = asked(looked(Ok(Some(seen("i1", Life::Running, 300)))));
+    assert_eq!(reads(&sandbox, &NEEDED, at(200)), Read::Get);
+    let observed = asked(found(seen("i1", Life::Running, 300)));
     let plan = decide(&sandbox, &observed, at(200));
     assert_eq!(plan.step, Some(Step::Renew { id: "i1".into() }));
     let status = record(&sandbox, plan, ended(Ended::Renewed(Err(failure(Class::Denied)))), at(200)).status;

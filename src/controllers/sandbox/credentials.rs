@@ -1,10 +1,10 @@
 //! The API key and the environment of a Sandbox, from Secrets. Values stay in `secrecy` types.
-//! Part of the Sandbox controller; what is missing becomes a `Lack` that `domain::sandbox` words into conditions.
+//! Part of the Sandbox controller; what is missing becomes a `SecretError`, which `domain::sandbox` words into conditions.
 
 use super::{SandboxController, uid};
 use crate::{
     api::{Sandbox, common::EnvVar},
-    domain::{failure::operation, sandbox::Lack},
+    domain::{failure::operation, sandbox::SecretError},
     e2b::Account,
 };
 use kube::ResourceExt;
@@ -17,7 +17,7 @@ const API_KEY: &str = "apiKey";
 impl SandboxController {
     /// E2B under the key to use now. A deletion falls back to the last key that worked, when the present one is gone
     /// or has never seen the sandbox.
-    pub(super) async fn account(&self, object: &Sandbox) -> Result<Account, Lack> {
+    pub(super) async fn account(&self, object: &Sandbox) -> Result<Account, SecretError> {
         let present = self.present_account(object).await;
         if object.metadata.deletion_timestamp.is_none() {
             return present;
@@ -31,10 +31,10 @@ impl SandboxController {
         }
     }
 
-    async fn present_account(&self, object: &Sandbox) -> Result<Account, Lack> {
+    async fn present_account(&self, object: &Sandbox) -> Result<Account, SecretError> {
         let Some(reference) = &object.spec.credentials_secret_ref else {
             let key = self.operator_key.clone().ok_or_else(|| {
-                Lack::Invalid(
+                SecretError::Invalid(
                     "no credentialsSecretRef is set and the operator has no E2B_API_KEY: set one of them"
                         .into(),
                 )
@@ -45,13 +45,13 @@ impl SandboxController {
         if key.expose_secret().is_empty() {
             let message =
                 format!("key {API_KEY} of Secret {} is empty: put an E2B API key there", reference.name);
-            return Err(Lack::Invalid(message));
+            return Err(SecretError::Invalid(message));
         }
         Ok(self.e2b.account(key))
     }
 
     /// The variables of `spec.env` with their values.
-    pub(super) async fn env(&self, object: &Sandbox) -> Result<BTreeMap<String, SecretString>, Lack> {
+    pub(super) async fn env(&self, object: &Sandbox) -> Result<BTreeMap<String, SecretString>, SecretError> {
         let mut env = BTreeMap::new();
         for variable in &object.spec.env {
             env.insert(variable.name.clone(), self.value(object, variable).await?);
@@ -59,7 +59,7 @@ impl SandboxController {
         Ok(env)
     }
 
-    async fn value(&self, object: &Sandbox, variable: &EnvVar) -> Result<SecretString, Lack> {
+    async fn value(&self, object: &Sandbox, variable: &EnvVar) -> Result<SecretString, SecretError> {
         match &variable.value_from {
             None => Ok(variable.value.clone().unwrap_or_default().into()),
             Some(source) => {
@@ -77,21 +77,27 @@ impl SandboxController {
         secret: &str,
         key: &str,
         purpose: &str,
-    ) -> Result<SecretString, Lack> {
+    ) -> Result<SecretString, SecretError> {
         let namespace = object.namespace().unwrap_or_default();
         let values = self
             .secrets
             .fresh(&namespace, secret)
             .await
-            .map_err(|error| Lack::Unread(error.during(operation::GET_SECRET)))?;
+            .map_err(|error| SecretError::Unread(error.during(operation::GET_SECRET)))?;
         let values = values.ok_or_else(|| {
-            Lack::Missing(format!("Secret {secret} does not exist: create it with the key {key}, {purpose}"))
+            SecretError::Missing(format!(
+                "Secret {secret} does not exist: create it with the key {key}, {purpose}"
+            ))
         })?;
         if values.get(key).is_none() {
-            return Err(Lack::Missing(format!("Secret {secret} has no key {key}: put {purpose} there")));
+            return Err(SecretError::Missing(format!(
+                "Secret {secret} has no key {key}: put {purpose} there"
+            )));
         }
         values.text(key).ok_or_else(|| {
-            Lack::Invalid(format!("key {key} of Secret {secret} is not UTF-8 text; it must be {purpose}"))
+            SecretError::Invalid(format!(
+                "key {key} of Secret {secret} is not UTF-8 text; it must be {purpose}"
+            ))
         })
     }
 }

@@ -1,11 +1,11 @@
-//! One object under decision: its status as it will stand, and the moves all decisions share.
-//! Used by every module of this folder.
+//! One Sandbox under decision: its status as it will stand, and the moves all decisions share.
+//! Used by every other file of this folder that decides; stands on `pauses` alone.
 
-use super::{Lack, Life, Observed, Seen, Step};
+use super::{E2bSandbox, Life, SecretError, Step, pauses};
 use crate::{
     api::{
-        PastSandbox, RECONCILE_ANNOTATION, Sandbox, SandboxState, SandboxStatus, bounds,
-        common::whole_seconds, conditions as names, conditions::reason,
+        Creating, PastSandbox, RECONCILE_ANNOTATION, Sandbox, SandboxState, SandboxStatus, bounds,
+        common::whole_seconds, conditions::reason,
     },
     domain::{
         conditions::{self, Standing},
@@ -18,13 +18,16 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+/// From this long after an intent on, nothing comes of it any more: E2B gives up a request after 70 s.
+pub(super) const CREATE_OVER: SignedDuration = SignedDuration::from_secs(100);
+
 /// Why an E2B sandbox ended, in `history`.
 pub(super) const EXPIRED: &str = "Expired";
 pub(super) const NOT_FOUND: &str = reason::NOT_FOUND;
 pub(super) const NOT_OURS: &str = "NotOurs";
 pub(super) const KILLED: &str = "Killed";
 
-pub(super) struct Case<'a> {
+pub(super) struct Scope<'a> {
     pub sandbox: &'a Sandbox,
     pub now: Timestamp,
     /// As it will stand.
@@ -33,24 +36,24 @@ pub(super) struct Case<'a> {
     pub hurried: bool,
 }
 
-impl<'a> Case<'a> {
+impl<'a> Scope<'a> {
     /// The object as it was read. A new spec, a new value of `slipway.dev/reconcile` and the beginning of its deletion
     /// cut a wait short, unless a limit asked for it.
     pub fn open(sandbox: &'a Sandbox, now: Timestamp) -> Self {
-        let mut case = Self::resume(sandbox, sandbox.status.clone().unwrap_or_default(), now);
+        let mut scope = Self::resume(sandbox, sandbox.status.clone().unwrap_or_default(), now);
         let annotation = sandbox
             .annotations()
             .get(RECONCILE_ANNOTATION)
             .map(|value| bounds::cut(value, bounds::ANNOTATION));
-        let poked = annotation.is_some() && annotation != case.status.observed_reconcile;
-        let deletion_begins = case.is_deleting() && case.ready_reason().as_deref() != Some(reason::DELETING);
-        case.hurried = case.status.observed_generation != case.generation() || poked || deletion_begins;
-        if case.hurried {
-            case.status.retry = retry::hurry(case.status.retry.take(), now);
-            case.status.observed_generation = case.generation();
-            case.status.observed_reconcile = annotation.or(case.status.observed_reconcile.take());
+        let poked = annotation.is_some() && annotation != scope.status.observed_reconcile;
+        // The API server counts the beginning of a deletion as a generation of its own.
+        scope.hurried = scope.status.observed_generation != scope.generation() || poked;
+        if scope.hurried {
+            scope.status.retry = retry::hurry(scope.status.retry.take(), now);
+            scope.status.observed_generation = scope.generation();
+            scope.status.observed_reconcile = annotation.or(scope.status.observed_reconcile.take());
         }
-        case
+        scope
     }
 
     /// The object between its step and its record.
@@ -76,12 +79,8 @@ impl<'a> Case<'a> {
     }
 
     /// Whether there is a sandbox that is not known to be gone.
-    pub fn is_known(&self) -> bool {
+    pub fn exists(&self) -> bool {
         self.status.sandbox_id.is_some() && self.status.state != Some(SandboxState::Gone)
-    }
-
-    pub fn ready_reason(&self) -> Option<String> {
-        conditions::find(&self.status.conditions, names::READY).map(|ready| ready.reason.clone())
     }
 
     /// `spec.timeoutSeconds` as a duration.
@@ -90,13 +89,14 @@ impl<'a> Case<'a> {
     }
 
     /// A new value of the annotation on a sandbox that the present key does not see says that the key is right.
-    pub fn accept_credential(&mut self, observed: &Observed) {
+    pub fn accept_credential(&mut self, credential: &str) {
         let before = self.sandbox.status.as_ref();
         let poked = before.and_then(|status| status.observed_reconcile.as_ref())
             != self.status.observed_reconcile.as_ref();
-        let not_visible = self.ready_reason().as_deref() == Some(reason::SANDBOX_NOT_VISIBLE);
-        if let (true, true, Some(Ok(credential))) = (poked, not_visible, &observed.credential) {
-            self.status.credential = Some(credential.clone());
+        let retry = before.and_then(|status| status.retry.as_ref());
+        let not_visible = retry.is_some_and(|retry| retry.reason == reason::SANDBOX_NOT_VISIBLE);
+        if poked && not_visible {
+            self.status.credential = Some(bounds::cut(credential, bounds::SHA));
         }
     }
 
@@ -147,14 +147,14 @@ impl<'a> Case<'a> {
     }
 
     /// A Secret does not give what it should.
-    pub fn lack(mut self, lack: &Lack) -> Plan<SandboxStatus, Step> {
-        let verdict = self.verdict_on(lack);
+    pub fn secret_error(mut self, error: &SecretError) -> Plan<SandboxStatus, Step> {
+        let verdict = self.verdict_on(error);
         self.apply(verdict)
     }
 
-    pub fn verdict_on(&self, lack: &Lack) -> Verdict {
-        match lack {
-            Lack::Missing(message) => {
+    pub fn verdict_on(&self, error: &SecretError) -> Verdict {
+        match error {
+            SecretError::Missing(message) => {
                 let previous = self.status.retry.as_ref();
                 retry::not_found(
                     previous,
@@ -165,7 +165,7 @@ impl<'a> Case<'a> {
                     self.now,
                 )
             }
-            Lack::Invalid(message) => {
+            SecretError::Invalid(message) => {
                 let failure = Failure {
                     operation: operation::GET_SECRET,
                     class: Class::Invalid,
@@ -174,7 +174,7 @@ impl<'a> Case<'a> {
                 };
                 self.verdict(&failure)
             }
-            Lack::Unread(failure) => self.verdict(failure),
+            SecretError::Unread(failure) => self.verdict(failure),
         }
     }
 
@@ -185,8 +185,9 @@ impl<'a> Case<'a> {
         Plan::settle(self.status.clone(), next)
     }
 
-    /// What E2B showed of the sandbox, under a key that therefore is one that sees it.
-    pub fn take(&mut self, seen: &Seen, credential: &str) {
+    /// Takes over what E2B shows of the sandbox, under a key that therefore is one that sees it.
+    pub fn adopt_observation(&mut self, seen: &E2bSandbox, credential: &str) {
+        pauses::count(&mut self.status, self.sandbox.spec.on_timeout, seen, self.now);
         let status = &mut self.status;
         let ran = status.state == Some(SandboxState::Running);
         status.retry = None;
@@ -206,6 +207,21 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// The sandbox `id` came of the create: the intent is fulfilled, and a new incarnation begins.
+    pub fn own(&mut self, id: &str, creating: &Creating) {
+        let status = &mut self.status;
+        if status.sandbox_id.is_some() {
+            status.recreations += 1;
+        }
+        status.sandbox_id = Some(id.to_owned());
+        status.incarnation = Some(creating.incarnation);
+        status.creating = None;
+        status.retry = None;
+        status.lifetime_limited = false;
+        status.paused_at = None;
+        status.paused_seconds = 0;
+    }
+
     /// The sandbox has ended: it goes into the history, once.
     pub fn lose(&mut self, why: &str) {
         let status = &mut self.status;
@@ -213,6 +229,7 @@ impl<'a> Case<'a> {
         status.retry = None;
         status.state = Some(SandboxState::Gone);
         status.expires_at = None;
+        status.paused_at = None;
         status.lifetime_limited = false;
         if status.history.last().is_none_or(|last| last.sandbox_id != id) {
             status.history.push(PastSandbox {
@@ -253,7 +270,7 @@ impl<'a> Case<'a> {
 
     /// Something may come of the create of `requested_at` although its answer said otherwise or was lost.
     pub fn doubt(&mut self, requested_at: Timestamp) {
-        let over = requested_at + super::CREATE_OVER;
+        let over = requested_at + CREATE_OVER;
         let known = self.status.orphan_check_at.as_ref().map(|at| at.0);
         self.status.orphan_check_at = Some(Time(known.map_or(over, |at| at.max(over))));
     }
