@@ -32,6 +32,8 @@ pub mod reason {
     pub const CREDENTIALS_UNSUPPORTED: &str = "CredentialsUnsupported";
     pub const DELETING: &str = "Deleting";
     pub const DRAFT: &str = "Draft";
+    /// A file is written on while it is read, time after time.
+    pub const FILE_KEEPS_CHANGING: &str = "FileKeepsChanging";
     pub const GENERATING: &str = "Generating";
     pub const GENERATION_FAILED: &str = "GenerationFailed";
     pub const GENERATION_KEEPS_DYING: &str = "GenerationKeepsDying";

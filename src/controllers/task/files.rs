@@ -7,6 +7,7 @@ mod intake;
 mod listing;
 mod single;
 mod spool;
+mod transfer;
 
 pub use spool::{Reservation, Spool, SpoolError};
 
@@ -26,9 +27,6 @@ const SANDBOX_USER: &str = "root";
 const MAX_IGNORE_FILE: usize = 4 << 20;
 /// `.gitignore` files that are read at a time.
 const IGNORE_FILES_AT_ONCE: usize = 8;
-
-/// Names in the arguments of one command (bytes): Linux allows 2 MiB with the environment, 128 KiB each.
-const BATCH_NAMES: usize = 64 << 10;
 
 /// The bounds of one transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +58,9 @@ pub enum FilesError {
     /// A pattern or a file name that can't be used; the message names it.
     #[error("{0}")]
     Invalid(String),
+    /// A file that changes whenever it is read; the message names it.
+    #[error("{0}")]
+    KeepsChanging(String),
     /// The spool has no room now.
     #[error("waiting for {needed} bytes of room in the spool")]
     WaitingForSpool { needed: u64 },
@@ -83,6 +84,7 @@ impl FilesError {
             Self::NoFiles(_) => reason::NO_FILES,
             Self::TooLarge(_) => reason::TOO_LARGE,
             Self::Invalid(_) => reason::INVALID_FILES,
+            Self::KeepsChanging(_) => reason::FILE_KEEPS_CHANGING,
             Self::WaitingForSpool { .. } => reason::WAITING_FOR_SPOOL,
             Self::Interrupted(_) => reason::TRANSFER_INTERRUPTED,
             Self::Sandbox(error) => error.reason,
@@ -93,7 +95,9 @@ impl FilesError {
 
     pub fn class(&self) -> Class {
         match self {
-            Self::NoFiles(_) | Self::TooLarge(_) | Self::Invalid(_) => Class::Invalid,
+            Self::NoFiles(_) | Self::TooLarge(_) | Self::Invalid(_) | Self::KeepsChanging(_) => {
+                Class::Invalid
+            }
             Self::WaitingForSpool { .. } | Self::Interrupted(_) | Self::Spool(_) => Class::Transient,
             Self::Sandbox(error) => error.class,
             Self::Unreached(failure) => failure.class,
@@ -136,11 +140,7 @@ pub async fn collect(
     }
     let reservation = spool.reserve(bytes).ok_or(FilesError::WaitingForSpool { needed: bytes })?;
     let intake = Intake::new(spool.begin(id, reservation)?, caps);
-    let intake = if has_tar {
-        archive::transfer(envd, &source.path, &selected, intake).await?
-    } else {
-        single::transfer(envd, &source.path, &selected, intake).await?
-    };
+    let intake = transfer::transfer(envd, &source.path, has_tar, &selected, intake).await?;
     unblocked(move || intake.keep()).await
 }
 
@@ -215,23 +215,6 @@ fn check_names(selected: &[Found]) -> Result<(), FilesError> {
     }
 }
 
-/// `files` in pieces whose names fit one command and whose content is at most `bytes`, unless one file has more.
-fn batches(files: &[Found], bytes: u64) -> impl Iterator<Item = &[Found]> {
-    let mut rest = files;
-    std::iter::from_fn(move || {
-        let (mut names, mut content) = (0, 0_u64);
-        let fits = |file: &&Found| {
-            names += file.path.len() + 3;
-            content = content.saturating_add(file.size);
-            names <= BATCH_NAMES && content <= bytes
-        };
-        let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
-        let (batch, after) = rest.split_at(count);
-        rest = after;
-        (!batch.is_empty()).then_some(batch)
-    })
-}
-
 impl From<PatternError> for FilesError {
     fn from(error: PatternError) -> Self {
         Self::Invalid(error.to_string())
@@ -244,18 +227,6 @@ mod tests {
 
     fn file(name: &str, size: u64) -> Found {
         Found { path: name.as_bytes().to_vec(), kind: Kind::Regular { executable: false }, size }
-    }
-
-    #[test]
-    fn batches_keep_order_and_bounds() {
-        let files: Vec<_> =
-            [3, 3, 9, 1, 1].iter().enumerate().map(|(n, s)| file(&n.to_string(), *s)).collect();
-        let sizes: Vec<Vec<u64>> =
-            batches(&files, 6).map(|batch| batch.iter().map(|file| file.size).collect()).collect();
-        assert_eq!(sizes, [vec![3, 3], vec![9], vec![1, 1]]);
-        let long: Vec<_> = (0..3).map(|_| file(&"n".repeat(30_000), 0)).collect();
-        assert_eq!(batches(&long, 6).map(<[_]>::len).collect::<Vec<_>>(), [2, 1]);
-        assert_eq!(batches(&[], 6).count(), 0);
     }
 
     #[test]
