@@ -86,5 +86,7 @@ pub mod reason {
     pub const TREE_TOO_LARGE: &str = "TreeTooLarge";
     pub const WAITING_FOR_SANDBOX: &str = "WaitingForSandbox";
     pub const WAITING_FOR_SPOOL: &str = "WaitingForSpool";
+    /// As many files of others are being read as may be at a time, of all namespaces or of this one.
+    pub const WAITING_FOR_TRANSFER: &str = "WaitingForTransfer";
     pub const WEBHOOK_SECRET_TOO_SHORT: &str = "WebhookSecretTooShort";
 }

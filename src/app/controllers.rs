@@ -15,7 +15,7 @@ use crate::{
         shell::{Reconciler, Shell},
         task::{
             Stores, TaskController,
-            files::{Caps, Spool},
+            files::{Caps, Spool, Transfers},
         },
     },
     telemetry::Metrics,
@@ -163,6 +163,7 @@ fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps)
         stores: stores.clone(),
         spool,
         caps,
+        transfers: Transfers::new(WORKERS.into()),
         memory: Mutex::default(),
     }
 }

@@ -5,10 +5,12 @@ mod archive;
 mod blob;
 mod intake;
 mod listing;
+mod permits;
 mod single;
 mod spool;
 mod transfer;
 
+pub use permits::{Permit, Transfers};
 pub use spool::{Reservation, Spool, SpoolError};
 
 use crate::api::{Source, conditions::reason};
@@ -61,6 +63,9 @@ pub enum FilesError {
     /// A file that changes whenever it is read; the message names it.
     #[error("{0}")]
     KeepsChanging(String),
+    /// Others move files now: see [`Transfers`].
+    #[error("waiting until other files have been read")]
+    WaitingForTransfer,
     /// The spool has no room now.
     #[error("waiting for {needed} bytes of room in the spool")]
     WaitingForSpool { needed: u64 },
@@ -85,6 +90,7 @@ impl FilesError {
             Self::TooLarge(_) => reason::TOO_LARGE,
             Self::Invalid(_) => reason::INVALID_FILES,
             Self::KeepsChanging(_) => reason::FILE_KEEPS_CHANGING,
+            Self::WaitingForTransfer => reason::WAITING_FOR_TRANSFER,
             Self::WaitingForSpool { .. } => reason::WAITING_FOR_SPOOL,
             Self::Interrupted(_) => reason::TRANSFER_INTERRUPTED,
             Self::Sandbox(error) => error.reason,
@@ -98,7 +104,10 @@ impl FilesError {
             Self::NoFiles(_) | Self::TooLarge(_) | Self::Invalid(_) | Self::KeepsChanging(_) => {
                 Class::Invalid
             }
-            Self::WaitingForSpool { .. } | Self::Interrupted(_) | Self::Spool(_) => Class::Transient,
+            Self::WaitingForTransfer
+            | Self::WaitingForSpool { .. }
+            | Self::Interrupted(_)
+            | Self::Spool(_) => Class::Transient,
             Self::Sandbox(error) => error.class,
             Self::Unreached(failure) => failure.class,
         }

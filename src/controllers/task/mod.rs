@@ -18,7 +18,7 @@ use crate::{
     github::GitHub,
     telemetry,
 };
-use files::{Caps, Spool};
+use files::{Caps, Spool, Transfers};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Client, runtime::reflector::Store};
@@ -52,6 +52,7 @@ pub struct TaskController {
     pub stores: Stores,
     pub spool: Spool,
     pub caps: Caps,
+    pub transfers: Transfers,
     pub memory: Mutex<Memory>,
 }
 

@@ -94,7 +94,9 @@ impl TaskController {
             Some(collected) => collected,
             None => match self.collect(task, context, id).await {
                 Ok(collected) => collected,
-                Err(FilesError::WaitingForSpool { .. }) => return Ok(Seen::Files(Files::WaitingForSpool)),
+                Err(FilesError::WaitingForSpool { .. } | FilesError::WaitingForTransfer) => {
+                    return Ok(Seen::Files(Files::WaitingForSpool));
+                }
                 Err(error) => return Err(error.into()),
             },
         };
@@ -133,6 +135,8 @@ impl TaskController {
 
     async fn collect(&self, task: &Task, context: &Context, id: &str) -> Result<Collected, FilesError> {
         let sandbox = context.sandbox.as_ref().and_then(|sandbox| sandbox.id.clone()).unwrap_or_default();
+        let namespace = task.namespace().unwrap_or_default();
+        let _permit = self.transfers.try_acquire(&namespace).ok_or(FilesError::WaitingForTransfer)?;
         let envd = self.envd(task, &sandbox).await.map_err(FilesError::Unreached)?;
         files::collect(&envd, &task.spec.source, self.caps, &self.spool, id).await
     }
