@@ -6,6 +6,7 @@ mod blob;
 mod intake;
 mod listing;
 mod permits;
+mod select;
 mod single;
 mod spool;
 mod transfer;
@@ -16,19 +17,13 @@ pub use spool::{Reservation, Spool, SpoolError};
 use crate::api::{Source, conditions::reason};
 use crate::domain::failure::{Class, Failure};
 use crate::domain::files::Snapshot;
-use crate::domain::selection::{PatternError, Selection, parent};
+use crate::domain::selection::PatternError;
 use crate::e2b::{self, Envd};
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use intake::Intake;
-use listing::{Found, Kind, Listing};
+use listing::Found;
 
 /// Who reads the files: whatever the generation made, root can read it. E2B's templates all have it.
 const SANDBOX_USER: &str = "root";
-
-/// Longest `.gitignore` that is honoured (bytes).
-const MAX_IGNORE_FILE: usize = 4 << 20;
-/// `.gitignore` files that are read at a time.
-const IGNORE_FILES_AT_ONCE: usize = 8;
 
 /// The bounds of one transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,9 +125,7 @@ pub async fn collect(
     spool: &Spool,
     id: &str,
 ) -> Result<Collected, FilesError> {
-    let selection = Selection::new(&source.include, &source.exclude)?;
-    let listing = listing::list(envd, &source.path).await?;
-    let (selected, has_tar) = select(envd, source, selection, listing).await?;
+    let (selected, has_tar) = select::select(envd, source, caps.max_files).await?;
     if selected.is_empty() {
         return Err(FilesError::NoFiles(format!(
             "no file below {} is selected: check spec.source, and .gitignore files there",
@@ -164,54 +157,6 @@ async fn unblocked<T: Send + 'static>(
     }
 }
 
-/// What of the listing travels, by name.
-async fn select(
-    envd: &Envd,
-    source: &Source,
-    mut selection: Selection,
-    listing: Listing,
-) -> Result<(Vec<Found>, bool), FilesError> {
-    if !source.include_ignored {
-        read_ignore_files(envd, &source.path, &mut selection, &listing.found).await?;
-    }
-    let mut selected: Vec<_> = listing.found.into_iter().filter(|file| selection.takes(&file.path)).collect();
-    selected.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok((selected, listing.has_tar))
-}
-
-/// Adds the `.gitignore` files, the upper ones first: they may leave out directories with more of them. Links of that
-/// name are passed over, as git does.
-async fn read_ignore_files(
-    envd: &Envd,
-    base: &str,
-    selection: &mut Selection,
-    found: &[Found],
-) -> Result<(), FilesError> {
-    let is_ignore_file =
-        |f: &&Found| f.path.rsplit(|b| *b == b'/').next() == Some(b".gitignore") && f.kind != Kind::Symlink;
-    let depth = |f: &&Found| f.path.split(|b| *b == b'/').count();
-    let mut files: Vec<&Found> = found.iter().filter(is_ignore_file).collect();
-    files.sort_by_key(depth);
-    for level in files.chunk_by(|a, b| depth(a) == depth(b)) {
-        let reads: Vec<_> = level
-            .iter()
-            .filter(|file| !selection.leaves_out(parent(&file.path)))
-            // A directory that is no UTF-8 has no path envd could be asked for, and none that could travel.
-            .filter_map(|file| Some((parent(&file.path), std::str::from_utf8(&file.path).ok()?)))
-            .map(|(directory, path)| async move {
-                let path = format!("{}/{path}", base.trim_end_matches('/'));
-                let content = envd.read_small(&path, MAX_IGNORE_FILE).await?;
-                Ok::<_, e2b::Error>((directory, content.unwrap_or_default()))
-            })
-            .collect();
-        let contents: Vec<_> = stream::iter(reads).buffered(IGNORE_FILES_AT_ONCE).try_collect().await?;
-        for (directory, content) in contents {
-            selection.add_ignore_file(directory, &content);
-        }
-    }
-    Ok(())
-}
-
 /// GitHub's API takes names as JSON: there is no way to send one that is no UTF-8.
 fn check_names(selected: &[Found]) -> Result<(), FilesError> {
     match selected.iter().find(|file| std::str::from_utf8(&file.path).is_err()) {
@@ -232,6 +177,7 @@ impl From<PatternError> for FilesError {
 
 #[cfg(test)]
 mod tests {
+    use super::listing::Kind;
     use super::*;
 
     fn file(name: &str, size: u64) -> Found {

@@ -13,7 +13,7 @@ const READS: usize = 3;
 /// Before what has changed is read again: whoever writes may come to an end.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Names in the arguments of one command (bytes): Linux allows 2 MiB with the environment, 128 KiB each.
-pub(super) const BATCH_NAMES: usize = 64 << 10;
+const BATCH_NAMES: usize = 64 << 10;
 
 /// What came of one reading of a batch.
 pub(super) struct Reading {
@@ -100,19 +100,31 @@ pub(super) fn vanished() -> FilesError {
 }
 
 /// `files` in pieces whose names fit one command and whose content is at most `bytes`, unless one file has more.
-pub(super) fn batches(files: &[Found], bytes: u64) -> impl Iterator<Item = &[Found]> {
-    let mut rest = files;
+fn batches(files: &[Found], bytes: u64) -> impl Iterator<Item = &[Found]> {
+    in_pieces(files, bytes, |file| (file.path.len(), file.size))
+}
+
+/// `items` in pieces whose names fit one command and whose content is at most `bytes`, unless one item has more.
+/// `weigh` tells the bytes of an item's name and those of its content.
+pub(super) fn in_pieces<T>(
+    items: &[T],
+    bytes: u64,
+    weigh: impl Fn(&T) -> (usize, u64),
+) -> impl Iterator<Item = &[T]> {
+    let mut rest = items;
     std::iter::from_fn(move || {
         let (mut names, mut content) = (0, 0_u64);
-        let fits = |file: &&Found| {
-            names += file.path.len() + 3;
-            content = content.saturating_add(file.size);
+        let fits = |item: &&T| {
+            let (name, bytes_of_it) = weigh(item);
+            // Names stand after `./`, and before a NUL.
+            names += name + 3;
+            content = content.saturating_add(bytes_of_it);
             names <= BATCH_NAMES && content <= bytes
         };
         let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
-        let (batch, after) = rest.split_at(count);
+        let (piece, after) = rest.split_at(count);
         rest = after;
-        (!batch.is_empty()).then_some(batch)
+        (!piece.is_empty()).then_some(piece)
     })
 }
 
