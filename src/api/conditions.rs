@@ -52,6 +52,8 @@ pub mod reason {
     pub const COMMITTING: &str = "Committing";
     /// The pull request is a draft: a person has to mark it as ready.
     pub const DRAFT: &str = "Draft";
+    /// A file is written on while it is read, time after time.
+    pub const FILE_KEEPS_CHANGING: &str = "FileKeepsChanging";
     /// The command runs.
     pub const GENERATING: &str = "Generating";
     /// The command ended with an error, or ran longer than it may. It is never repeated automatically.
@@ -128,6 +130,8 @@ pub mod reason {
     pub const TREE_TOO_LARGE: &str = "TreeTooLarge";
     /// Another Task has the turn in the shared Sandbox.
     pub const WAITING_FOR_SANDBOX: &str = "WaitingForSandbox";
+    /// Other transfers hold the workers that may read files out of sandboxes.
+    pub const WAITING_FOR_TRANSFER: &str = "WaitingForTransfer";
     /// The operator's disk has no room for the files right now.
     pub const WAITING_FOR_SPOOL: &str = "WaitingForSpool";
 

@@ -5,6 +5,7 @@
 
 mod envd;
 mod generation;
+mod large;
 mod lifecycle;
 mod restless;
 mod support;

@@ -49,7 +49,7 @@ pub fn is_empty(dir: &TempDir) -> bool {
 }
 
 /// Every kind of file and every kind of name; what git makes of them.
-fn odd_files(base: &Path) -> BTreeMap<String, (Mode, Vec<u8>)> {
+pub fn odd_files(base: &Path) -> BTreeMap<String, (Mode, Vec<u8>)> {
     let long = "n".repeat(255);
     let deep = vec!["directory-of-some-length"; 30].join("/");
     let binary: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();

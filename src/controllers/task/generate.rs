@@ -2,7 +2,7 @@
 //! Called by the Task controller, which decides what a look means; talks to `e2b::Envd` only.
 //!
 //! Everything that has to survive the operator lies in `/var/tmp/slipway/<id>` of the sandbox: `pid` (with the
-//! process's start time), `stdout`, `stderr` and `exit`. The scripts need a POSIX shell, coreutils or busybox.
+//! process's start time), `stdout`, `stderr` and `exit`. The scripts need a POSIX shell, coreutils or busybox, and /proc.
 
 use crate::domain::mask::last_lines;
 use crate::domain::secrets::Needles;
@@ -40,6 +40,10 @@ pub struct GenerationSpec {
 
 /// Starts the command in a session of its own. Doing it twice starts it once. Success says that the sandbox took
 /// the start; what became of it a [`look`] tells.
+///
+/// When the command has ended, what it left running is ended before the run counts as ended: its group, its session,
+/// and what made a session of its own but still has `SLIPWAY_RUN` in its environment. Two kinds of processes stay: those
+/// of another user (by sudo), and those that left the session and took the variable out of their environment.
 pub async fn start(envd: &Envd, spec: &GenerationSpec) -> Result<()> {
     let mut args = vec![spec.id.clone(), RUN.to_owned(), spec.working_dir.clone()];
     args.extend(spec.command.iter().cloned());

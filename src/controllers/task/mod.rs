@@ -27,7 +27,7 @@ use crate::{
     github::GitHub,
     telemetry,
 };
-use files::Spool;
+use files::{Spool, Transfers};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Client, runtime::reflector::Store};
@@ -60,6 +60,7 @@ pub struct TaskController {
     pub stores: Stores,
     pub spool: Spool,
     pub caps: Caps,
+    pub transfers: Transfers,
     pub memory: Mutex<Memory>,
 }
 

@@ -139,7 +139,9 @@ impl TaskController {
             (None, None) => return Ok(Files::NotSpooled),
             (None, Some(sandbox)) => match self.collect(task, question, sandbox).await {
                 Ok(collected) => collected,
-                Err(FilesError::WaitingForSpool { .. }) => return Ok(Files::WAITING_FOR_SPOOL),
+                Err(error @ (FilesError::WaitingForSpool { .. } | FilesError::WaitingForTransfer)) => {
+                    return Ok(Files::Waiting { reason: error.reason() });
+                }
                 Err(error) => return Err(error.into()),
             },
         };
@@ -175,6 +177,8 @@ impl TaskController {
     }
 
     async fn collect(&self, task: &Task, question: &Collect, sandbox: &str) -> Result<Collected, FilesError> {
+        let namespace = task.namespace().unwrap_or_default();
+        let _permit = self.transfers.try_acquire(&namespace).ok_or(FilesError::WaitingForTransfer)?;
         let envd = self.envd(task, sandbox).await.map_err(FilesError::Unreached)?;
         files::collect(&envd, &question.source, self.caps, &self.spool, &question.spool).await
     }

@@ -122,28 +122,23 @@ impl Spool {
         let serial = self.room().serial_of(id);
         let found = read(&dir)?;
         let mut room = self.room();
-        match found {
-            Some(collected) => {
-                if room.holds(id) {
-                    return Ok(Some(collected));
-                }
-                // Removed while it was read, or from a former process and not counted yet.
-                if !dir.join(SNAPSHOT).exists() {
-                    return Ok(None);
-                }
-                room.keep(id, total(&collected.snapshot.files));
-                Ok(Some(collected))
+        let Some(collected) = found else {
+            // Otherwise another one was kept while this one was read.
+            if room.serial_of(id) == serial {
+                self.set_aside(&mut room, id)?;
             }
-            None => {
-                // Otherwise another one was kept while this one was read.
-                if room.serial_of(id) == serial {
-                    self.set_aside(&mut room, id)?;
-                }
-                drop(room);
-                self.delete_leaving(&format!("{id}."))?;
-                Ok(None)
+            drop(room);
+            self.delete_leaving(&format!("{id}."))?;
+            return Ok(None);
+        };
+        if !room.holds(id) {
+            // Removed while it was read, or from a former process and not counted yet.
+            if !dir.join(SNAPSHOT).exists() {
+                return Ok(None);
             }
+            room.keep(id, total(&collected.snapshot.files));
         }
+        Ok(Some(collected))
     }
 
     /// Whether there is a whole snapshot under `id`, as far as is known without looking: the disk is not touched.
