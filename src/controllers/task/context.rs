@@ -3,18 +3,14 @@
 
 use super::TaskController;
 use crate::{
-    api::{Phase, Repository, Sandbox, SandboxState, Task, conditions as names, conditions::reason},
+    api::{Phase, Repository, Sandbox, Task},
     domain::{
-        conditions::{find, is_true},
         demand,
-        task::{
-            COMING_UP, Context, Health, OwnerView, RepositoryView, SandboxView, source_generation, spool_id,
-        },
+        task::{Context, RepositoryView, SandboxView, source_generation, spool_id},
         turn,
     },
 };
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
+use jiff::Timestamp;
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 use std::sync::Arc;
 
@@ -31,8 +27,8 @@ impl TaskController {
         let spooled = spool_id(task, &status).is_some_and(|id| self.spool.complete(&id));
         let memory = self.memory();
         Context {
-            repository: self.repository(task).map(|repository| repository_view(&repository)),
-            sandboxes: sandboxes.iter().map(|sandbox| sandbox_view(sandbox)).collect(),
+            repository: self.repository(task).map(|repository| RepositoryView::of(&repository)),
+            sandboxes: sandboxes.iter().map(|sandbox| SandboxView::of(sandbox)).collect(),
             place,
             others_began: self.others_began(task),
             dead_since: memory.dead_since(&generation),
@@ -110,57 +106,4 @@ impl TaskController {
 /// An object of the Task's namespace.
 fn near<K: Resource<DynamicType = ()>>(task: &Task, name: &str) -> ObjectRef<K> {
     ObjectRef::new(name).within(&task.namespace().unwrap_or_default())
-}
-
-fn repository_view(repository: &Repository) -> RepositoryView {
-    let status = repository.status.clone().unwrap_or_default();
-    RepositoryView {
-        id: status.repository_id,
-        base_branch: repository.spec.base_branch.clone().or(status.default_branch),
-        health: health(&status.conditions, repository.metadata.generation, status.observed_generation),
-        suspended: repository.spec.suspend,
-        sync_interval: SignedDuration::from_secs(repository.spec.sync_interval_seconds.into()),
-    }
-}
-
-fn sandbox_view(sandbox: &Sandbox) -> SandboxView {
-    let status = sandbox.status.clone().unwrap_or_default();
-    let mut health = health(&status.conditions, sandbox.metadata.generation, status.observed_generation);
-    // The steps of a creation are no news: each would cost a write of the Task.
-    let ready = find(&status.conditions, names::READY);
-    if matches!(health, Health::NotReady(_)) && ready.is_none_or(|ready| ready.reason == reason::CREATING) {
-        health = Health::NotReady(COMING_UP.into());
-    }
-    let is_task = |owner: &&OwnerReference| owner.controller == Some(true) && owner.kind == Task::kind(&());
-    let owner = sandbox.owner_references().iter().find(is_task);
-    SandboxView {
-        name: sandbox.name_any(),
-        id: status.sandbox_id,
-        incarnation: status.incarnation.unwrap_or_default(),
-        running: status.state == Some(SandboxState::Running),
-        paused_seconds: status.paused_seconds,
-        health,
-        owner: owner.map(|owner| OwnerView { uid: owner.uid.clone(), name: format!("Task {}", owner.name) }),
-        deleting: sandbox.metadata.deletion_timestamp.is_some(),
-        holder: status.holder,
-        spec: sandbox.spec.clone(),
-    }
-}
-
-/// Where an object stands by its own conditions; what was said of an older spec does not count as ready.
-fn health(conditions: &[Condition], generation: Option<i64>, observed: i64) -> Health {
-    let text = |condition: Option<&Condition>| match condition {
-        Some(condition) if !condition.message.is_empty() => {
-            format!("{} ({})", condition.message, condition.reason)
-        }
-        Some(condition) => condition.reason.clone(),
-        None => "the operator has not looked at it yet".to_owned(),
-    };
-    if is_true(conditions, names::STALLED) {
-        return Health::Stalled(text(find(conditions, names::STALLED)));
-    }
-    if is_true(conditions, names::READY) && generation == Some(observed) {
-        return Health::Ready;
-    }
-    Health::NotReady(text(find(conditions, names::READY)))
 }

@@ -21,6 +21,7 @@ mod signal;
 mod stage;
 mod suspend;
 mod template;
+mod views;
 
 #[cfg(test)]
 mod tests;
