@@ -8,7 +8,7 @@ use super::{
     operation::Operation,
     repositories::RepositoryName,
 };
-use crate::domain::pull_request::{MergeMethod, ObservedPullRequest, PullRequestState, marker_in};
+use crate::domain::pull_request::{MergeMethod, ObservedPullRequest, marker_in, state_of};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -117,15 +117,10 @@ impl From<PullAnswer> for Pull {
 /// commit takes another question, so it is not said here.
 impl From<&Pull> for ObservedPullRequest {
     fn from(pull: &Pull) -> Self {
-        let state = match pull.state {
-            _ if pull.merged => PullRequestState::Merged,
-            PullState::Open => PullRequestState::Open,
-            PullState::Closed => PullRequestState::Closed,
-        };
         let signed = |id: u64| i64::try_from(id).unwrap_or(i64::MAX);
         Self {
             number: signed(pull.number),
-            state,
+            state: state_of(pull.state == PullState::Open, pull.merged),
             draft: Some(pull.draft),
             branch: Some(pull.head.branch.clone()),
             head_repository_id: pull.head.repository_id.map(signed),
@@ -134,7 +129,7 @@ impl From<&Pull> for ObservedPullRequest {
             url: Some(pull.url.clone()),
             head_sha: Some(pull.head.sha.clone()),
             stands_on_commit: false,
-            marker: marker_in(&pull.body).map(str::to_owned),
+            marker: marker_in(&pull.body).map(Box::from),
             merge_sha: pull.merge_commit_sha.clone().filter(|_| pull.merged),
             merged_at: pull.merged_at,
             updated_at: Some(pull.updated_at),

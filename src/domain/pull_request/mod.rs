@@ -7,11 +7,11 @@ mod transition;
 #[cfg(test)]
 mod tests;
 
-pub use crate::api::{MergeMethod, PullRequestState};
+pub use crate::api::MergeMethod;
 pub use ownership::{is_own, marker, marker_in, strip_markers};
 
 use super::board::Board;
-use crate::api::{Phase, PullRequest, TaskStatus};
+use crate::api::{Phase, PullRequest, PullRequestState, TaskStatus};
 use jiff::Timestamp;
 
 /// A pull request as somebody reports it. What the report leaves out stays as it was stored.
@@ -34,7 +34,7 @@ pub struct ObservedPullRequest {
     /// The head is a commit on top of the Task's own. Only who has asked GitHub for it says so.
     pub stands_on_commit: bool,
     /// The [`marker`] that the body ends with.
-    pub marker: Option<String>,
+    pub marker: Option<Box<str>>,
     pub merge_sha: Option<String>,
     pub merged_at: Option<Timestamp>,
     /// GitHub's time of the last change, whole seconds: what orders reports.
@@ -60,6 +60,15 @@ impl ObservedPullRequest {
             merged_at: None,
             updated_at: None,
         }
+    }
+}
+
+/// The state of a pull request that GitHub says to be open or not, and to be merged or not.
+pub fn state_of(open: bool, merged: bool) -> PullRequestState {
+    match (merged, open) {
+        (true, _) => PullRequestState::Merged,
+        (false, true) => PullRequestState::Open,
+        (false, false) => PullRequestState::Closed,
     }
 }
 
