@@ -129,7 +129,7 @@ impl From<&Pull> for ObservedPullRequest {
             url: Some(pull.url.clone()),
             head_sha: Some(pull.head.sha.clone()),
             stands_on_commit: false,
-            marker: marker_in(&pull.body).map(str::to_owned),
+            marker: marker_in(&pull.body).map(Box::from),
             merge_sha: pull.merge_commit_sha.clone().filter(|_| pull.merged),
             merged_at: pull.merged_at,
             updated_at: Some(pull.updated_at),

@@ -1,7 +1,7 @@
 //! What a request must be before anybody looks into it, in the order of the checks: media type, size, headers, signature.
 //! Neighbours: `routes` calls it, `keyring` then says whether the signature is right.
 
-use super::answer::Answer;
+use super::{answer::Refusal, repositories::Target};
 use crate::domain::signature::Signature;
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
@@ -55,7 +55,7 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Room for `bytes` more beside what is `held`; false when there is none.
+    /// Adds room for `bytes` to what is `held`; false when there is none.
     fn take(&self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> bool {
         let more =
             u32::try_from(bytes).ok().and_then(|bytes| self.0.clone().try_acquire_many_owned(bytes).ok());
@@ -73,22 +73,13 @@ impl Room {
     }
 }
 
-/// Where a hook is installed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
-    Repository(i64),
-    Organization(i64),
-}
-
-impl Target {
-    /// `integration` (a GitHub App) joins these when Repositories know their `appID`.
-    fn of(headers: &HeaderMap) -> Option<Self> {
-        let id = text(headers, TARGET_ID)?.parse().ok()?;
-        match text(headers, TARGET_TYPE)? {
-            "repository" => Some(Self::Repository(id)),
-            "organization" => Some(Self::Organization(id)),
-            _ => None,
-        }
+/// `integration` (a GitHub App) joins these when Repositories know their `appID`.
+fn target_of(headers: &HeaderMap) -> Option<Target> {
+    let id = text(headers, TARGET_ID)?.parse().ok()?;
+    match text(headers, TARGET_TYPE)? {
+        "repository" => Some(Target::Repository(id)),
+        "organization" => Some(Target::Organization(id)),
+        _ => None,
     }
 }
 
@@ -127,7 +118,7 @@ pub(super) async fn admit<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>>,
     bounds: &Bounds,
     name: Option<&Name>,
-) -> Result<Signed, Answer> {
+) -> Result<Signed, Refusal> {
     let mut body = pin!(body);
     let until = Instant::now() + BODY_DEADLINE;
     let admitted = check(headers, body.as_mut(), bounds, name, until).await;
@@ -143,7 +134,7 @@ async fn check<B: Buf>(
     bounds: &Bounds,
     name: Option<&Name>,
     until: Instant,
-) -> Result<Signed, Answer> {
+) -> Result<Signed, Refusal> {
     let length = preflight(headers, bounds.body)?;
     // Only a body of unknown length has to be read to know that it is too large.
     let early = match length {
@@ -151,26 +142,26 @@ async fn check<B: Buf>(
         Some(_) => None,
     };
     if let Some(header) = name.and_then(Name::missing) {
-        return Err(Answer::MissingHeader(header));
+        return Err(Refusal::MissingHeader(header));
     }
-    let signature = only(headers, SIGNATURE).and_then(Signature::parse).ok_or(Answer::Unsigned)?;
+    let signature = only(headers, SIGNATURE).and_then(Signature::parse).ok_or(Refusal::Unsigned)?;
     let (body, held) = match early {
         Some(read) => read,
         None => read(&mut body, length, bounds, until).await?,
     };
-    Ok(Signed { signature, body, target: Target::of(headers), _held: held })
+    Ok(Signed { signature, body, target: target_of(headers), _held: held })
 }
 
 /// The checks that need no body; gives its length, if it is told.
-fn preflight(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Answer> {
+fn preflight(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Refusal> {
     let media_type = only(headers, CONTENT_TYPE.as_str()).and_then(|value| std::str::from_utf8(value).ok());
     let essence = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
     if !essence.trim().eq_ignore_ascii_case("application/json") {
-        return Err(Answer::UnsupportedMediaType);
+        return Err(Refusal::UnsupportedMediaType);
     }
     let length = text(headers, CONTENT_LENGTH.as_str()).and_then(|value| value.parse().ok());
     match length {
-        Some(length) if length > limit => Err(Answer::TooLarge(limit)),
+        Some(length) if length > limit => Err(Refusal::TooLarge(limit)),
         length => Ok(length),
     }
 }
@@ -181,17 +172,17 @@ async fn read<B: Buf>(
     length: Option<usize>,
     bounds: &Bounds,
     until: Instant,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Answer> {
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Refusal> {
     let whole = async {
         let (mut bytes, mut held) = (BytesMut::with_capacity(length.unwrap_or(0).min(USUAL_BODY)), None);
         while let Some(chunk) = body.next().await {
             // Cut off: nobody is left to read the answer.
-            let mut chunk = chunk.map_err(|_| Answer::Malformed("The body was cut off".to_owned()))?;
+            let mut chunk = chunk.map_err(|_| Refusal::Malformed("The body was cut off".to_owned()))?;
             if bytes.len() + chunk.remaining() > bounds.body {
-                return Err(Answer::TooLarge(bounds.body));
+                return Err(Refusal::TooLarge(bounds.body));
             }
             if !bounds.all.take(chunk.remaining(), &mut held) {
-                return Err(Answer::Unavailable("Too much is being received at once, try again later"));
+                return Err(Refusal::Unavailable("Too much is being received at once, try again later"));
             }
             while chunk.has_remaining() {
                 let length = chunk.chunk().len();
@@ -201,7 +192,7 @@ async fn read<B: Buf>(
         }
         Ok((bytes.freeze(), held))
     };
-    tokio::time::timeout_at(until, whole).await.unwrap_or(Err(Answer::Stalled))
+    tokio::time::timeout_at(until, whole).await.unwrap_or(Err(Refusal::Stalled))
 }
 
 /// Reads on without keeping anything: a client that is still sending would otherwise see its connection

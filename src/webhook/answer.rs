@@ -1,5 +1,5 @@
 //! Every answer the receiver gives: status, body, and the outcome under which it is counted.
-//! Made by `admission` and `delivery`, sent by `routes`.
+//! Made by `admission`, `keyring` and `delivery`, sent by `routes`.
 
 use serde_json::{Value, json};
 use warp::{
@@ -16,6 +16,12 @@ pub(super) enum Answer {
     /// Understood, and nothing to change; why.
     Ignored(&'static str),
     Pong,
+    Refused(Refusal),
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
     NotFound,
     /// The one method that is allowed.
     MethodNotAllowed(&'static str),
@@ -37,6 +43,12 @@ pub(super) enum Answer {
     Failed,
 }
 
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 impl Answer {
     /// A stable name for log lines and metrics.
     pub(super) fn outcome(&self) -> &'static str {
@@ -44,6 +56,31 @@ impl Answer {
             Self::Moved(_) => "moved",
             Self::Ignored(_) => "ignored",
             Self::Pong => "pong",
+            Self::Refused(refusal) => refusal.outcome(),
+        }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Moved(_) | Self::Pong => StatusCode::OK,
+            Self::Ignored(_) => StatusCode::ACCEPTED,
+            Self::Refused(refusal) => refusal.status(),
+        }
+    }
+
+    fn body(&self) -> Value {
+        match self {
+            Self::Moved(tasks) => json!({ "status": "moved", "tasks": tasks }),
+            Self::Ignored(why) => json!({ "status": "ignored", "reason": why }),
+            Self::Pong => json!({ "pong": true }),
+            Self::Refused(refusal) => json!({ "error": refusal.text() }),
+        }
+    }
+}
+
+impl Refusal {
+    fn outcome(&self) -> &'static str {
+        match self {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::Stalled => "stalled",
@@ -58,10 +95,8 @@ impl Answer {
         }
     }
 
-    pub(super) fn status(&self) -> StatusCode {
+    fn status(&self) -> StatusCode {
         match self {
-            Self::Moved(_) | Self::Pong => StatusCode::OK,
-            Self::Ignored(_) => StatusCode::ACCEPTED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Stalled => StatusCode::REQUEST_TIMEOUT,
@@ -75,28 +110,26 @@ impl Answer {
         }
     }
 
-    fn body(&self) -> Value {
-        let error = |text: &str| json!({ "error": text });
+    /// What the one who sent the request reads.
+    fn text(&self) -> String {
         match self {
-            Self::Moved(tasks) => json!({ "status": "moved", "tasks": tasks }),
-            Self::Ignored(why) => json!({ "status": "ignored", "reason": why }),
-            Self::Pong => json!({ "pong": true }),
-            Self::NotFound => error("Not found"),
-            Self::MethodNotAllowed(allowed) => error(&format!("Method not allowed, use {allowed}")),
-            Self::Stalled => error("The body did not arrive in time"),
-            Self::TooLarge(limit) => error(&format!("The body is larger than {limit} bytes")),
+            Self::NotFound => "Not found".to_owned(),
+            Self::MethodNotAllowed(allowed) => format!("Method not allowed, use {allowed}"),
+            Self::Stalled => "The body did not arrive in time".to_owned(),
+            Self::TooLarge(limit) => format!("The body is larger than {limit} bytes"),
             Self::UnsupportedMediaType => {
-                error("Content-Type must be application/json: choose it in the webhook's settings at GitHub")
+                "Content-Type must be application/json: choose it in the webhook's settings at GitHub".to_owned()
             }
-            Self::MissingHeader(name) => error(&format!("Header {name} is missing")),
-            Self::Unsigned => error("Invalid signature"),
-            Self::Malformed(why) => error(why),
-            Self::Ambiguous => error(
+            Self::MissingHeader(name) => format!("Header {name} is missing"),
+            Self::Unsigned => "Invalid signature".to_owned(),
+            Self::Malformed(why) => why.clone(),
+            Self::Ambiguous => {
                 "The payload names no repository, and its secret serves several Repositories: add \
-                 \"repository\": {\"full_name\": \"owner/name\"} to the payload, or give the Repository a secret of its own",
-            ),
-            Self::Unavailable(why) => error(why),
-            Self::Failed => error("Internal error"),
+                 \"repository\": {\"full_name\": \"owner/name\"} to the payload, or give the Repository a secret of its own"
+                    .to_owned()
+            }
+            Self::Unavailable(why) => (*why).to_owned(),
+            Self::Failed => "Internal error".to_owned(),
         }
     }
 }
@@ -105,7 +138,7 @@ impl Reply for Answer {
     fn into_response(self) -> Response {
         let mut response =
             warp::reply::with_status(warp::reply::json(&self.body()), self.status()).into_response();
-        if let Self::MethodNotAllowed(allowed) = self {
+        if let Self::Refused(Refusal::MethodNotAllowed(allowed)) = self {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
         response

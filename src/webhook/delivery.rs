@@ -2,17 +2,17 @@
 //! Neighbours: `keyring`, `payload` and `projection` inform; `domain::pull_request` decides; `cluster::status` writes.
 
 use super::{
-    Inner, MANAGER,
     admission::{Name, Signed},
-    answer::Answer,
+    answer::{Answer, Refusal},
     keyring::Check,
-    payload::{Action, Head, NamedRepository, Payload},
-    repositories::{Repositories, TrackedRepository},
+    payload::{Action, Head, Payload},
+    receiver::{Inner, MANAGER},
+    repositories::{NamedRepository, Repositories, TrackedRepository},
     tasks::TrackedTask,
 };
 use crate::{
-    api::{Delivery, Task, bounds, common::whole_seconds, conditions::reason},
-    cluster::{Error, Written, events::EventType, status},
+    api::{Delivery, Task, bounds, common::whole_seconds},
+    cluster::{Error, Written, status},
     domain::pull_request::{ObservedPullRequest, Source},
 };
 use futures::future::join_all;
@@ -26,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(8);
 /// How often a Task is read again because somebody else wrote it meanwhile.
 const TRIES: usize = 3;
 
-/// What is told about a delivery in its log line, beside the answer.
+/// What the log line of a delivery tells in addition to the answer.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     /// The action, once the signature has been checked.
@@ -49,8 +49,9 @@ impl Inner {
         let received_at = whole_seconds(Timestamp::now());
         let answered = tokio::time::timeout(DEADLINE, self.handle(name, signed, received_at, record)).await;
         match answered {
-            Ok(Ok(answer) | Err(answer)) => answer,
-            Err(_) => Answer::Unavailable("The Kubernetes API server does not answer"),
+            Ok(Ok(answer)) => answer,
+            Ok(Err(refusal)) => refusal.into(),
+            Err(_) => NO_ANSWER.into(),
         }
     }
 
@@ -58,11 +59,11 @@ impl Inner {
     pub(super) async fn authenticate(
         &self,
         check: &mut Check<'_>,
-    ) -> Result<Vec<Arc<TrackedRepository>>, Answer> {
+    ) -> Result<Vec<Arc<TrackedRepository>>, Refusal> {
         let repositories = self.projection.repositories(Repositories::all).ok_or(NOT_SYNCED)?;
         let authentic = check.is_authentic(&repositories).await;
-        self.tell_of_short_secrets(&repositories);
-        if authentic? { Ok(repositories) } else { Err(Answer::Unsigned) }
+        self.warn_of_weak_secrets(&repositories);
+        if authentic? { Ok(repositories) } else { Err(Refusal::Unsigned) }
     }
 
     /// The route for pings: signed like a delivery, whatever the body says.
@@ -70,8 +71,8 @@ impl Inner {
         let mut check = self.keyring.check(signed);
         match tokio::time::timeout(DEADLINE, self.authenticate(&mut check)).await {
             Ok(Ok(_)) => Answer::Pong,
-            Ok(Err(answer)) => answer,
-            Err(_) => Answer::Unavailable("The Kubernetes API server does not answer"),
+            Ok(Err(refusal)) => refusal.into(),
+            Err(_) => NO_ANSWER.into(),
         }
     }
 
@@ -81,7 +82,7 @@ impl Inner {
         signed: &Signed,
         received_at: Timestamp,
         record: &mut Record,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<Answer, Refusal> {
         let mut check = self.keyring.check(signed);
         let repositories = self.authenticate(&mut check).await?;
         let event = name.event.as_deref().unwrap_or_default();
@@ -94,15 +95,15 @@ impl Inner {
         let told = match &payload {
             Ok(payload) => payload.action.clone(),
             // Of an action that moves no Task nothing else matters.
-            Err(_) => Head::parse(&signed.body).map_err(Answer::Malformed)?.action,
+            Err(_) => Head::parse(&signed.body).map_err(Refusal::Malformed)?.action,
         };
         record.action = told.as_deref().map(|action| bounds::cut(action, bounds::ID));
         let Some(action) = told.as_deref().and_then(Action::parse) else {
             return Ok(Answer::Ignored("This action moves no Task"));
         };
-        let payload = payload.map_err(Answer::Malformed)?;
+        let payload = payload.map_err(Refusal::Malformed)?;
         if payload.number().is_none() {
-            return Err(Answer::Malformed("pull_request.number must be there, from 1".to_owned()));
+            return Err(Refusal::Malformed("pull_request.number must be there, from 1".to_owned()));
         }
         let Some(observed) = payload.observed(action) else {
             return Ok(Answer::Ignored("The payload tells no state of the pull request"));
@@ -115,16 +116,16 @@ impl Inner {
             event: bounds::cut(&label, bounds::ID),
             received_at: Time(received_at),
         };
-        self.spread(&repositories, &News { action, observed, delivery, received_at }, record).await
+        self.fan_out(&repositories, &News { action, observed, delivery, received_at }, record).await
     }
 
     /// Moves every Task of `repositories` that the news are about.
-    async fn spread(
+    async fn fan_out(
         &self,
         repositories: &[Arc<TrackedRepository>],
         news: &News,
         record: &mut Record,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<Answer, Refusal> {
         let (mut current, mut once) = (Vec::new(), Vec::new());
         for repository in repositories {
             let found = self.projection.tasks(|tasks| {
@@ -148,10 +149,12 @@ impl Inner {
                 }
             }
         }
-        self.tell_of_old(&once, news).await;
+        if news.action.moves() {
+            self.warn_of_old(&once, &news.delivery.event, news.observed.number).await;
+        }
         if failed {
             // Tasks that did move are left as they are by the same delivery sent again.
-            return Err(Answer::Unavailable("A Task can't be written now"));
+            return Err(Refusal::Unavailable("A Task can't be written now"));
         }
         Ok(match record.moved.len() {
             0 if known => Answer::Ignored("Nothing changes"),
@@ -192,36 +195,22 @@ impl Inner {
         }
         Err(Error::Conflict(format!("written by somebody else {TRIES} times in a row")))
     }
-
-    /// A pull request of an earlier round was closed, reopened or merged: its Task stays, but a person should know.
-    async fn tell_of_old(&self, tasks: &[Arc<TrackedTask>], news: &News) {
-        if !news.action.moves() {
-            return;
-        }
-        for task in tasks {
-            let note = format!(
-                "{}: pull request #{} of an earlier round; the Task does not follow it any more",
-                news.delivery.event, news.observed.number
-            );
-            let (object, old) = (task.reference(), reason::OLD_PULL_REQUEST_MOVED);
-            self.events.publish(&object, EventType::Warning, old, "Receive", &note).await;
-        }
-    }
 }
 
-const NOT_SYNCED: Answer = Answer::Unavailable("The receiver has just started, try again in a moment");
+const NOT_SYNCED: Refusal = Refusal::Unavailable("The receiver has just started, try again in a moment");
+const NO_ANSWER: Refusal = Refusal::Unavailable("The Kubernetes API server does not answer");
 
 /// The Repositories that a delivery is about, as far as their own secret signed it.
 async fn addressed(
     check: &mut Check<'_>,
     named: Option<&NamedRepository>,
     mut repositories: Vec<Arc<TrackedRepository>>,
-) -> Result<Vec<Arc<TrackedRepository>>, Answer> {
+) -> Result<Vec<Arc<TrackedRepository>>, Refusal> {
     if let Some(named) = named {
         repositories.retain(|repository| repository.is(named));
         return check.verified(repositories).await;
     }
     check.spend()?;
     let signed = check.verified(repositories).await?;
-    if signed.len() > 1 { Err(Answer::Ambiguous) } else { Ok(signed) }
+    if signed.len() > 1 { Err(Refusal::Ambiguous) } else { Ok(signed) }
 }

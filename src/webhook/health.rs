@@ -1,19 +1,18 @@
 //! The health route: the receiver answers, and whether anybody could sign a delivery for it.
 //! Neighbours: `keyring` reads the secrets; the answer is kept for seconds, because anybody may ask.
 
-use super::{Inner, repositories::SecretSource};
+use super::{
+    receiver::Inner,
+    repositories::{Repositories, SecretSource},
+};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
-use tokio::{sync::Mutex, time::Instant};
+use tokio::time::Instant;
 
 /// How long an answer is kept.
 const TTL: Duration = Duration::from_secs(2);
 /// How long looking may take: a probe waits for the answer.
 const DEADLINE: Duration = Duration::from_millis(500);
-
-/// The last answer and when it was found.
-#[derive(Default)]
-pub(super) struct Health(Mutex<Option<(Instant, bool)>>);
 
 impl Inner {
     /// The body of the answer. The status is always 200: a receiver without secrets is up.
@@ -34,8 +33,7 @@ impl Inner {
 
     /// Whether there is a usable secret; `None` when that can't be told now.
     async fn has_secret(&self) -> Option<bool> {
-        let repositories =
-            self.projection.repositories(super::repositories::Repositories::all).unwrap_or_default();
+        let repositories = self.projection.repositories(Repositories::all).unwrap_or_default();
         let own = repositories.iter().map(|repository| repository.secret.clone());
         // Operator-wide first: it needs no call.
         let mut sources: Vec<_> =

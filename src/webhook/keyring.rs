@@ -3,10 +3,9 @@
 
 use super::{
     admission::Signed,
-    answer::Answer,
-    bucket::Bucket,
-    complaints::Complaints,
+    answer::Refusal,
     repositories::{SecretSource, TrackedRepository},
+    weak_secrets::WeakSecrets,
 };
 use crate::{
     cluster::{Error, SecretValues, Secrets},
@@ -37,7 +36,7 @@ pub(super) struct Keyring {
     bucket: Bucket,
     reread: Recent,
     denied: Recent,
-    pub(super) complaints: Complaints,
+    pub(super) weak_secrets: WeakSecrets,
 }
 
 /// What was done about a Secret during the last [`REREAD`].
@@ -61,6 +60,31 @@ impl Recent {
     }
 }
 
+/// A token bucket: how many deliveries that name no known hook may try every secret. Refills `rate` tokens a second up
+/// to `rate`.
+struct Bucket {
+    rate: f64,
+    state: Mutex<(f64, Instant)>,
+}
+
+impl Bucket {
+    fn new(rate: u32) -> Self {
+        let rate = f64::from(rate);
+        Self { rate, state: Mutex::new((rate, Instant::now())) }
+    }
+
+    /// Takes one token; false when none is left.
+    fn try_acquire(&self) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tokens, since) = *state;
+        let now = Instant::now();
+        let tokens = (tokens + now.duration_since(since).as_secs_f64() * self.rate).min(self.rate);
+        let taken = tokens >= 1.0;
+        *state = (if taken { tokens - 1.0 } else { tokens }, now);
+        taken
+    }
+}
+
 impl Keyring {
     pub(super) fn new(secrets: Secrets, operator_wide: Option<SecretString>) -> Self {
         Self {
@@ -69,7 +93,7 @@ impl Keyring {
             bucket: Bucket::new(TRIES_PER_SECOND),
             reread: Recent::default(),
             denied: Recent::default(),
-            complaints: Complaints::default(),
+            weak_secrets: WeakSecrets::default(),
         }
     }
 
@@ -132,7 +156,7 @@ impl Keyring {
         let short = values.into_iter().flat_map(SecretValues::iter).filter(|(key, value)| {
             !NOT_WEBHOOK_SECRETS.contains(key) && value.expose_secret().len() < SHORTEST_SECRET
         });
-        self.complaints.note(source, short.map(|(key, _)| key.to_owned()).collect());
+        self.weak_secrets.note(source, short.map(|(key, _)| key.to_owned()).collect());
     }
 }
 
@@ -164,7 +188,7 @@ impl Check<'_> {
     pub(super) async fn is_authentic(
         &mut self,
         repositories: &[Arc<TrackedRepository>],
-    ) -> Result<bool, Answer> {
+    ) -> Result<bool, Refusal> {
         let candidates: Vec<_> = match self.signed.target {
             Some(target) => {
                 repositories.iter().filter(|repository| repository.is_candidate(target)).cloned().collect()
@@ -185,7 +209,7 @@ impl Check<'_> {
     pub(super) async fn verified(
         &mut self,
         repositories: Vec<Arc<TrackedRepository>>,
-    ) -> Result<Vec<Arc<TrackedRepository>>, Answer> {
+    ) -> Result<Vec<Arc<TrackedRepository>>, Refusal> {
         self.verify(repositories.iter().map(|repository| repository.secret.clone()).collect()).await?;
         let signed =
             |repository: &Arc<TrackedRepository>| self.verdicts.get(&repository.secret) == Some(&true);
@@ -193,17 +217,17 @@ impl Check<'_> {
     }
 
     /// Takes the delivery's share of the work of trying every secret, once.
-    pub(super) fn spend(&mut self) -> Result<(), Answer> {
-        self.spent = self.spent || self.keyring.bucket.take();
+    pub(super) fn spend(&mut self) -> Result<(), Refusal> {
+        self.spent = self.spent || self.keyring.bucket.try_acquire();
         if self.spent {
             Ok(())
         } else {
-            Err(Answer::Unavailable("Too many deliveries of unknown hooks, try again later"))
+            Err(Refusal::Unavailable("Too many deliveries of unknown hooks, try again later"))
         }
     }
 
     /// Finds the verdicts that are missing; whether any is good. Fails if a missing one can't be found and none is good.
-    async fn verify(&mut self, sources: BTreeSet<SecretSource>) -> Result<bool, Answer> {
+    async fn verify(&mut self, sources: BTreeSet<SecretSource>) -> Result<bool, Refusal> {
         let (keyring, signed) = (self.keyring, self.signed);
         let missing: Vec<_> =
             sources.iter().filter(|source| !self.verdicts.contains_key(*source)).cloned().collect();
@@ -231,7 +255,7 @@ impl Check<'_> {
         }
         let good = sources.iter().any(|source| self.verdicts.get(source) == Some(&true));
         if unknown && !good {
-            Err(Answer::Unavailable("A webhook secret can't be read now"))
+            Err(Refusal::Unavailable("A webhook secret can't be read now"))
         } else {
             Ok(good)
         }
@@ -242,4 +266,18 @@ impl Check<'_> {
 fn sources(repositories: &[Arc<TrackedRepository>]) -> BTreeSet<SecretSource> {
     let own = repositories.iter().map(|repository| repository.secret.clone());
     own.chain([SecretSource::OperatorWide]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_bucket_gives_its_rate_and_then_refuses() {
+        let bucket = Bucket::new(20);
+        let started = Instant::now();
+        let taken: u32 = (0..1_000).map(|_| u32::from(bucket.try_acquire())).sum();
+        let most = 20.0 + 20.0 * started.elapsed().as_secs_f64() + 1.0;
+        assert!(taken >= 20 && f64::from(taken) < most, "{taken}, {most}");
+    }
 }

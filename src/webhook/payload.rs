@@ -1,6 +1,7 @@
 //! The few fields that the receiver reads of a delivery. Everything else, known or new, is skipped.
 //! Neighbours: `delivery` parses after the signature has been checked, `domain::pull_request` decides.
 
+use super::repositories::NamedRepository;
 use crate::{
     api::{PullRequestState, bounds},
     domain::pull_request::{ObservedPullRequest, marker_in},
@@ -76,15 +77,6 @@ pub(super) struct Payload {
     repository: Option<NamedRepository>,
 }
 
-/// A repository as a payload names it.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct NamedRepository {
-    #[serde(default)]
-    pub(super) id: Option<i64>,
-    #[serde(default)]
-    pub(super) full_name: Option<String>,
-}
-
 #[derive(Debug, Deserialize)]
 struct PullRequest {
     #[serde(default)]
@@ -130,7 +122,7 @@ impl Payload {
         parse(body)
     }
 
-    /// The pull request's number: inside `pull_request`, or beside it.
+    /// The pull request's number: inside `pull_request`, or next to it.
     pub(super) fn number(&self) -> Option<i64> {
         let inside = self.pull_request.as_ref().and_then(|pull_request| pull_request.number);
         inside.or(self.number).filter(|number| *number > 0)
@@ -174,7 +166,7 @@ impl Payload {
             url: pull_request.html_url.clone(),
             head_sha: head.and_then(|head| head.sha.clone()),
             stands_on_commit: false,
-            marker: pull_request.body.as_deref().and_then(marker_in).map(str::to_owned),
+            marker: pull_request.body.as_deref().and_then(marker_in).map(Box::from),
             merge_sha: pull_request.merge_commit_sha.clone(),
             merged_at: pull_request.merged_at,
             updated_at: pull_request.updated_at,
@@ -240,7 +232,7 @@ mod tests {
             (observed.head_repository_id, observed.base_repository_id, observed.marker)
         };
         let named = r#""body":"Why.\r\n\r\n Slipway-Task: u/1 \r\n"},"repository":{"id":1}"#;
-        assert_eq!(of(r#"{"id":2}"#, named), (Some(2), Some(1), Some("Slipway-Task: u/1".to_owned())));
+        assert_eq!(of(r#"{"id":2}"#, named), (Some(2), Some(1), Some("Slipway-Task: u/1".into())));
         // A fork that is gone, and a payload that names the repository in the pull request alone.
         assert_eq!(of("null", r#""body":null,"base":{"repo":{"id":1}}}"#), (None, Some(1), None));
         let by_name = r#""body":" \n"},"repository":{"full_name":"o/r"}"#;

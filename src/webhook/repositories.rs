@@ -1,13 +1,10 @@
 //! What the receiver keeps of each Repository: its ids, its names and where its webhook secret is.
 //! Fed by `projection`, asked by `keyring` and `delivery`.
 
-use super::{
-    admission::Target,
-    payload::NamedRepository,
-    projection::{View, key_of},
-};
+use super::view::{View, key_of};
 use crate::api::Repository;
 use kube::ResourceExt;
+use serde::Deserialize;
 use std::{collections::HashMap, sync::Arc};
 
 /// Where a webhook secret is.
@@ -16,6 +13,22 @@ pub(super) enum SecretSource {
     /// A Secret by namespace and name.
     Own(String, String),
     OperatorWide,
+}
+
+/// Where a hook says it is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    Repository(i64),
+    Organization(i64),
+}
+
+/// A repository as a payload names it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct NamedRepository {
+    #[serde(default)]
+    pub(super) id: Option<i64>,
+    #[serde(default)]
+    pub(super) full_name: Option<String>,
 }
 
 /// One Repository.

@@ -2,10 +2,10 @@
 //! Neighbours: `admission` and `delivery` do the work, `server` serves these filters.
 
 use super::{
-    Receiver,
     admission::{Name, admit},
-    answer::Answer,
+    answer::{Answer, Refusal},
     delivery::Record,
+    receiver::Receiver,
 };
 use bytes::Buf;
 use futures::{FutureExt, Stream, future::ready};
@@ -29,7 +29,7 @@ pub(super) fn routes(
     let deliveries = at("/api/webhooks/github").and(with()).and(request()).then(deliver);
     let pings = at("/api/webhooks/github/ping").and(with()).and(request()).then(ping);
     let health = at("/api/webhooks/health").and(with()).and(warp::method()).then(health);
-    let nothing = warp::any().map(|| Answer::NotFound.into_response());
+    let nothing = warp::any().map(|| Answer::from(Refusal::NotFound).into_response());
     deliveries.or(pings).unify().or(health).unify().or(nothing).unify()
 }
 
@@ -48,14 +48,14 @@ async fn deliver<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Response {
     if method != Method::POST {
-        return Answer::MethodNotAllowed("POST").into_response();
+        return Answer::from(Refusal::MethodNotAllowed("POST")).into_response();
     }
     let (started, name, mut record) = (Instant::now(), Name::of(&headers), Record::default());
     let inner = &receiver.0;
     let answer = guarded(async {
         match admit(&headers, body, &inner.bounds, Some(&name)).await {
             Ok(signed) => inner.receive(&name, &signed, &mut record).await,
-            Err(answer) => answer,
+            Err(refusal) => refusal.into(),
         }
     })
     .await;
@@ -70,13 +70,13 @@ async fn ping<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Response {
     if method != Method::POST {
-        return Answer::MethodNotAllowed("POST").into_response();
+        return Answer::from(Refusal::MethodNotAllowed("POST")).into_response();
     }
     let inner = &receiver.0;
     let answer = guarded(async {
         match admit(&headers, body, &inner.bounds, None).await {
             Ok(signed) => inner.pong(&signed).await,
-            Err(answer) => answer,
+            Err(refusal) => refusal.into(),
         }
     });
     answer.await.into_response()
@@ -84,7 +84,7 @@ async fn ping<B: Buf>(
 
 async fn health(receiver: Receiver, method: Method) -> Response {
     if method != Method::GET {
-        return Answer::MethodNotAllowed("GET").into_response();
+        return Answer::from(Refusal::MethodNotAllowed("GET")).into_response();
     }
     warp::reply::json(&receiver.0.health().await).into_response()
 }
@@ -93,7 +93,7 @@ async fn health(receiver: Receiver, method: Method) -> Response {
 async fn guarded(answer: impl Future<Output = Answer>) -> Answer {
     AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!("panic while answering a delivery");
-        Answer::Failed
+        Refusal::Failed.into()
     })
 }
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_answer() {
-        assert_eq!(guarded(async { panic!("over one delivery") }).await, Answer::Failed);
+        assert_eq!(guarded(async { panic!("over one delivery") }).await, Answer::from(Refusal::Failed));
         assert_eq!(guarded(async { Answer::Pong }).await, Answer::Pong);
     }
 }

@@ -2,8 +2,8 @@
 //! Fed by `projection`, asked and written by `delivery`.
 
 use super::{
-    projection::{View, key_of},
     repositories::TrackedRepository,
+    view::{View, key_of},
 };
 use crate::{
     api::{Task, TaskSpec, TaskStatus},

@@ -86,3 +86,43 @@ impl Memory {
         self.change(uid, |entry| entry.has_branch = seen);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: SignedDuration = SignedDuration::from_secs(300);
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).expect("in range")
+    }
+
+    #[test]
+    fn asking_remembers_nothing() {
+        let memory = Memory::default();
+        assert_eq!(memory.next_sync("uid", INTERVAL, at(0)), at(300));
+        assert_eq!((memory.position("uid"), memory.has_branch("uid")), (Position::default(), false));
+        assert!(memory.entries().is_empty());
+    }
+
+    #[test]
+    fn the_first_sync_stays_where_it_was_planned_and_a_shorter_interval_counts_at_once() {
+        let memory = Memory::default();
+        let first = memory.schedule("uid", INTERVAL, at(0));
+        assert_eq!(first, first_sync("uid", INTERVAL, at(0)));
+        assert_eq!(memory.schedule("uid", INTERVAL, at(50)), first, "planned once");
+        memory.synced("uid", at(1_000));
+        assert_eq!(memory.next_sync("uid", INTERVAL, at(900)), at(1_000));
+        assert_eq!(memory.next_sync("uid", SignedDuration::from_secs(30), at(900)), at(930));
+    }
+
+    #[test]
+    fn a_sync_that_is_repeated_reads_from_the_beginning() {
+        let memory = Memory::default();
+        memory.set_position("uid", Position { newest: Some(at(5)), etag: Some("e".into()) });
+        memory.synced("uid", at(1_000));
+        memory.repeat_sync("uid", at(10));
+        assert_eq!(memory.next_sync("uid", INTERVAL, at(10)), at(10));
+        assert_eq!(memory.position("uid"), Position::default());
+    }
+}

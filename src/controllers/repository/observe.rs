@@ -1,5 +1,5 @@
 //! Asks GitHub what the Repository's stage wants to know.
-//! Beside `credentials`, which gives the client, and `pulls`, which reads the list of what changed.
+//! Uses `credentials` for the client and `pulls` for the list of what changed.
 
 use super::{RepositoryController, credentials::Freshness, name_in_spec, of_github};
 use crate::{

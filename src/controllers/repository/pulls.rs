@@ -1,5 +1,5 @@
 //! The list of pull requests that changed, page by page back to where the last sync stopped.
-//! Beside `memory`, which keeps that place.
+//! `memory` keeps that place; asked by `observe`.
 
 use super::{RepositoryController, memory::Position, name_today};
 use crate::{

@@ -33,7 +33,7 @@ pub struct ObservedPullRequest {
     /// The head is a commit on top of the Task's own. Only who has asked GitHub for it says so.
     pub stands_on_commit: bool,
     /// The [`marker`] that the body ends with.
-    pub marker: Option<String>,
+    pub marker: Option<Box<str>>,
     pub merge_sha: Option<String>,
     pub merged_at: Option<Timestamp>,
     /// GitHub's time of the last change, whole seconds: what orders reports.

@@ -1,5 +1,5 @@
 //! The transition: what news of a Task's own pull request do to its board, in whatever order they come.
-//! Beside `ownership`, which says first whose the pull request is.
+//! Comes after `ownership`, which says whose the pull request is.
 
 use super::{Change, ObservedPullRequest, Source, Stored};
 use crate::{

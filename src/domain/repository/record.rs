@@ -1,5 +1,5 @@
 //! What a plan becomes once its step has an outcome.
-//! Beside `decide`; called by `controllers::shell`.
+//! Builds on `scope`, as `decide` does; called by `controllers::shell`.
 
 use super::{
     Found, Outcome,

@@ -1,5 +1,5 @@
 //! Re-reading pull requests, so that a lost webhook only delays: whose they are, how far back to read, what moves.
-//! Beside `repository`; what is found goes through the same transition as a delivery.
+//! Used by the Repository controller; what is found goes through the same transition as a delivery.
 
 use crate::{
     api::{State, Task, TaskStatus},

@@ -29,7 +29,7 @@ fn from(head: &str, marker: Option<&str>) -> ObservedPullRequest {
         head_repository_id: Some(REPOSITORY),
         base_repository_id: Some(REPOSITORY),
         head_sha: Some(head.to_owned()),
-        marker: marker.map(str::to_owned),
+        marker: marker.map(Box::from),
         ..ObservedPullRequest::new(5, PullRequestState::Open)
     }
 }

@@ -1,5 +1,5 @@
 //! Whose a pull request is, and how far back a sync reads.
-//! Beside `sync`.
+//! Part of the tests of `sync`.
 
 use super::*;
 use crate::{
@@ -74,12 +74,15 @@ fn by_branch_only_at_the_rounds_own_commit_and_never_from_a_fork() {
     let ours = listed(9, PullRequestState::Closed, 5);
     let pull = apply(&task, &ours, at(9)).expect("found").pull_request.expect("adopted");
     assert_eq!(pull.number, 9);
-    let fork =
-        ObservedPullRequest { head_repository_id: Some(8), marker: Some(marker("uid", 1)), ..ours.clone() };
+    let fork = ObservedPullRequest {
+        head_repository_id: Some(8),
+        marker: Some(marker("uid", 1).into()),
+        ..ours.clone()
+    };
     assert_eq!(apply(&task, &fork, at(9)), None);
     let earlier = ObservedPullRequest { head_sha: Some("other".into()), ..ours };
     assert_eq!(apply(&task, &earlier, at(9)), None, "the name served another before");
-    let pushed = ObservedPullRequest { marker: Some(marker("uid", 1)), ..earlier };
+    let pushed = ObservedPullRequest { marker: Some(marker("uid", 1).into()), ..earlier };
     assert!(apply(&task, &pushed, at(9)).is_some(), "somebody pushed to it");
 }
 
@@ -90,8 +93,10 @@ fn of_two_tasks_with_one_branch_only_the_one_that_made_the_pull_request_moves() 
     second.metadata.uid = Some("another".into());
     let status = second.status.as_mut().expect("set");
     status.commit_sha = Some("facade".into());
-    let merged =
-        ObservedPullRequest { marker: Some(marker("uid", 1)), ..listed(9, PullRequestState::Merged, 5) };
+    let merged = ObservedPullRequest {
+        marker: Some(marker("uid", 1).into()),
+        ..listed(9, PullRequestState::Merged, 5)
+    };
     assert_eq!(moves(&[&second, &first], std::slice::from_ref(&merged), at(9)).len(), 1);
     assert_eq!(apply(&first, &merged, at(9)).map(|status| status.state), Some(State::Done));
     assert_eq!(apply(&second, &merged, at(9)), None);

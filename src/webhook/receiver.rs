@@ -1,0 +1,77 @@
+//! What the receiver is made of, shared by everything that answers a request.
+//! Below `delivery`, `health`, `warnings` and `routes`; `webhook` itself starts it.
+
+use super::{admission, keyring::Keyring, projection::Projection};
+use crate::{
+    cluster::{Events, Secrets},
+    telemetry::Metrics,
+};
+use kube::Client;
+use secrecy::SecretString;
+use std::sync::Arc;
+use tokio::{sync::Mutex, time::Instant};
+
+/// Field manager of everything the receiver writes.
+pub const MANAGER: &str = "slipway-webhook";
+
+/// What the receiver is told at its start.
+pub struct Settings {
+    /// The namespace whose objects it serves; `None`: all.
+    pub namespace: Option<String>,
+    /// The secret of Repositories without `webhookSecretRef`; `None` or empty: they have none.
+    pub webhook_secret: Option<SecretString>,
+    /// Largest body that is read, in bytes.
+    pub max_body_bytes: usize,
+}
+
+/// The receiver. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Receiver(pub(super) Arc<Inner>);
+
+/// What was last found about the webhook secrets, and when.
+#[derive(Default)]
+pub(super) struct LastHealth(pub(super) Mutex<Option<(Instant, bool)>>);
+
+/// What all clones of a receiver share.
+pub(super) struct Inner {
+    pub(super) client: Client,
+    pub(super) namespace: Option<String>,
+    pub(super) bounds: admission::Bounds,
+    pub(super) events: Events,
+    pub(super) keyring: Keyring,
+    pub(super) projection: Projection,
+    pub(super) health: LastHealth,
+    pub(super) metrics: Metrics,
+}
+
+impl Receiver {
+    /// `events` publishes as [`MANAGER`]; `metrics` counts every delivery.
+    pub fn new(client: Client, settings: Settings, events: Events, metrics: Metrics) -> Self {
+        let keyring = Keyring::new(Secrets::new(client.clone()), settings.webhook_secret);
+        Self(Arc::new(Inner {
+            client,
+            namespace: settings.namespace,
+            bounds: admission::Bounds { body: settings.max_body_bytes, all: admission::Room::default() },
+            events,
+            keyring,
+            projection: Projection::default(),
+            health: LastHealth::default(),
+            metrics,
+        }))
+    }
+
+    /// Whether Tasks and Repositories have been listed once: before that, deliveries are answered 503.
+    pub fn is_synced(&self) -> bool {
+        self.0.projection.is_synced()
+    }
+
+    /// The version of a Task that the receiver has seen; `None`: it knows no such Task. Tells how far its watch lags.
+    pub fn task_version(&self, namespace: &str, name: &str) -> Option<String> {
+        self.0.projection.tasks(|tasks| tasks.version(namespace, name)).flatten()
+    }
+
+    /// The same of a Repository.
+    pub fn repository_version(&self, namespace: &str, name: &str) -> Option<String> {
+        self.0.projection.repositories(|repositories| repositories.version(namespace, name)).flatten()
+    }
+}
