@@ -1,4 +1,4 @@
-//! What every reconcile has around it, once for all kinds: deadline, panic guard, finalizer, status write, events, metrics.
+//! Surrounds every reconcile, once for all kinds: deadline, panic guard, finalizer, status write, events, metrics.
 //! Drives observe → decide → perform → record; the kinds fill these in (`shell::kind`).
 
 mod announce;
