@@ -52,6 +52,8 @@ pub mod reason {
     pub const COMMITTING: &str = "Committing";
     /// The pull request is a draft: a person has to mark it as ready.
     pub const DRAFT: &str = "Draft";
+    /// A file is written on while it is read, time after time.
+    pub const FILE_KEEPS_CHANGING: &str = "FileKeepsChanging";
     /// The command runs.
     pub const GENERATING: &str = "Generating";
     /// The command ended with an error, or ran longer than it may. It is never repeated automatically.
@@ -104,18 +106,22 @@ pub mod reason {
     pub const SANDBOX_NOT_FOUND: &str = "SandboxNotFound";
     /// The Task waits for its Sandbox.
     pub const SANDBOX_NOT_READY: &str = "SandboxNotReady";
+    /// The Sandbox that the Task refers to belongs to another Task, which deletes it when it is done.
+    pub const SANDBOX_OWNED: &str = "SandboxOwned";
     /// The Task has asked for its Sandbox and waits for it to run.
     pub const SANDBOX_REQUESTED: &str = "SandboxRequested";
     /// The sandbox runs as far as E2B says, but its daemon gives no whole answer.
     pub const SANDBOX_UNREACHABLE: &str = "SandboxUnreachable";
+    /// A file, a path or a text that would go to GitHub holds the value of a Secret that the sandbox was given.
+    pub const SECRET_IN_FILES: &str = "SecretInFiles";
+    /// A Secret has changed since the command was started, and its old value, which the files may hold, is not known.
+    pub const SECRET_ROTATED: &str = "SecretRotated";
     /// The files that were read are gone from the operator's disk or damaged: they are read again.
     pub const SPOOLED_FILES_LOST: &str = "SpooledFilesLost";
     /// The operator's disk does not take the files.
     pub const SPOOL_FAILED: &str = "SpoolFailed";
     /// The step that the condition stands for is done.
     pub const SUCCEEDED: &str = "Succeeded";
-    /// The Task's own Sandbox is replaced, because its template asks for another.
-    pub const TEMPLATE_CHANGED: &str = "TemplateChanged";
     /// The files are more, or larger, than the operator's limits allow.
     pub const TOO_LARGE: &str = "TooLarge";
     /// The files stopped on their way from the sandbox: they are read again.
@@ -124,6 +130,8 @@ pub mod reason {
     pub const TREE_TOO_LARGE: &str = "TreeTooLarge";
     /// Another Task has the turn in the shared Sandbox.
     pub const WAITING_FOR_SANDBOX: &str = "WaitingForSandbox";
+    /// Other transfers hold the workers that may read files out of sandboxes.
+    pub const WAITING_FOR_TRANSFER: &str = "WaitingForTransfer";
     /// The operator's disk has no room for the files right now.
     pub const WAITING_FOR_SPOOL: &str = "WaitingForSpool";
 

@@ -222,6 +222,10 @@ pub struct SandboxStatus {
     #[schemars(range(min = 0))]
     pub waiting: i64,
 
+    /// Since when it is paused: E2B's own time of it where that is known, else when it was noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<Time>,
+
     /// How long this incarnation has been paused in all, in seconds, up to its last resume.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(min = 0))]

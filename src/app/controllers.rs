@@ -13,7 +13,10 @@ use crate::{
         repository::RepositoryController,
         sandbox::SandboxController,
         shell::{Reconciler, Shell},
-        task::{Stores, TaskController, files::Spool},
+        task::{
+            Stores, TaskController,
+            files::{Spool, Transfers},
+        },
     },
     domain::files::Caps,
     telemetry::Metrics,
@@ -143,6 +146,7 @@ fn repository_controller(clients: &Clients, stores: &Stores) -> RepositoryContro
 
 fn sandbox_controller(clients: &Clients, stores: &Stores) -> SandboxController {
     SandboxController::new(
+        clients.kubernetes.clone(),
         clients.secrets.clone(),
         clients.e2b.clone(),
         clients.e2b_api_key.clone(),
@@ -161,6 +165,7 @@ fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps)
         stores: stores.clone(),
         spool,
         caps,
+        transfers: Transfers::new(WORKERS.into()),
         memory: Mutex::default(),
     }
 }

@@ -13,6 +13,8 @@ pub mod operation {
     pub const FIND_REPOSITORY: &str = "findRepository";
     /// Looking for a Task's Sandbox.
     pub const FIND_SANDBOX: &str = "findSandbox";
+    /// All of them.
+    pub const LOOKED_FOR: [&str; 3] = [GET_SECRET, FIND_REPOSITORY, FIND_SANDBOX];
     /// One whole pass over the object.
     pub const RECONCILE: &str = "reconcile";
 }

@@ -8,7 +8,7 @@ use super::wire::{WireDetail, WireSandbox, WireSeen};
 use super::{Access, E2b, Envd, Error, Result};
 use crate::domain::{
     mask::mask,
-    sandbox::{PauseEnd, Seen},
+    sandbox::{E2bSandbox, PauseEnd},
 };
 use http::{HeaderValue, Method, StatusCode};
 use reqwest::Url;
@@ -45,7 +45,7 @@ pub struct CreateRequest {
 #[derive(Debug, Clone)]
 pub struct Detail {
     pub access: Access,
-    pub seen: Seen,
+    pub seen: E2bSandbox,
 }
 
 impl From<WireDetail> for Detail {
@@ -107,9 +107,9 @@ impl Account {
 
     /// All running and paused sandboxes whose metadata has every given pair, all pages. An empty list is no proof
     /// of absence: a sandbox that is being snapshotted is missing from it.
-    pub async fn list(&self, metadata: &BTreeMap<String, String>) -> Result<Vec<Seen>> {
+    pub async fn list(&self, metadata: &BTreeMap<String, String>) -> Result<Vec<E2bSandbox>> {
         let call = lifecycle("listSandboxes", false);
-        let mut all: Vec<Seen> = Vec::new();
+        let mut all: Vec<E2bSandbox> = Vec::new();
         let mut token: Option<String> = None;
         loop {
             let url = self.list_url(metadata, token.as_deref());
@@ -117,7 +117,7 @@ impl Account {
             if reply.status != StatusCode::OK {
                 return Err(self.refused(call, &reply));
             }
-            all.extend(decode::<Vec<WireSeen>>(call, &reply)?.into_iter().map(Seen::from));
+            all.extend(decode::<Vec<WireSeen>>(call, &reply)?.into_iter().map(E2bSandbox::from));
             let next = reply.headers.get("x-next-token").and_then(|v| v.to_str().ok()).map(str::to_owned);
             match next.filter(|t| !t.is_empty()) {
                 None => return Ok(all),

@@ -2,7 +2,7 @@
 //! Turned here into what `domain::sandbox` sees, and into the types of `e2b::process` there.
 
 use super::Access;
-use crate::domain::sandbox::{Life, Seen};
+use crate::domain::sandbox::{E2bSandbox, Life};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -50,7 +50,7 @@ pub(super) struct WireSeen {
     metadata: Option<BTreeMap<String, String>>,
 }
 
-impl From<WireSeen> for Seen {
+impl From<WireSeen> for E2bSandbox {
     fn from(wire: WireSeen) -> Self {
         Self {
             id: wire.sandbox_id,
@@ -79,7 +79,7 @@ pub(super) struct WireDetail {
 
 impl WireDetail {
     /// How to get to the sandbox, and what it shows.
-    pub(super) fn parts(self) -> (Access, Seen) {
+    pub(super) fn parts(self) -> (Access, E2bSandbox) {
         let Self { envd_access_token, domain, seen } = self;
         let sandbox_id = seen.sandbox_id.clone();
         (WireSandbox { sandbox_id, envd_access_token, domain }.into(), seen.into())

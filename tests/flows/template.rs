@@ -8,11 +8,11 @@ use crate::{
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use slipway::{api::Sandbox, domain::need};
+use slipway::{api::Sandbox, domain::demand};
 
 /// Name of the Task's own Sandbox.
 async fn own(world: &World, name: &str) -> Result<String> {
-    Ok(need::sandbox_name(&world.tasks().get(name).await?))
+    Ok(demand::sandbox_name(&world.tasks().get(name).await?))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -30,7 +30,7 @@ async fn comes_up_with_three_writes_and_one_call_and_then_rests() {
     assert!(expires <= live[0].end_at && live[0].end_at.duration_since(expires).as_secs() < 30);
 
     // Nothing follows, even when a Task begins to use it. That nothing happens shows only in time.
-    world.put_task("SandboxRequested").await;
+    world.ask("task").await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(world.writes().await, 3, "finalizer, intent, record");
     assert_eq!(world.sim.calls.counts(), BTreeMap::from([(format!("e2b {CREATE}"), 1)]));
@@ -97,14 +97,14 @@ async fn an_unneeded_one_expires_into_a_pause_and_a_task_resumes_it() {
         (Some(SandboxState::Paused), None, up.sandbox_id)
     );
 
-    world.put_task("SandboxRequested").await;
+    world.ask("task").await;
     let status = world.until_running().await;
     assert_eq!((status.sandbox_id, status.reconnects), (idle.sandbox_id, 1));
     assert!(status.last_reconnect_time.is_some() && status.expires_at.is_some());
     assert_eq!((world.count(CREATE), world.live().len()), (1, 1));
 
     // The Task is done with it: it is left to its time-out again.
-    world.delete_task().await;
+    world.delete_task("task").await;
     world.sim.clock.advance(Duration::from_secs(125));
     world.poke().await;
     world.until("idle again", |s| ready(s) == "True/Idle").await;
@@ -138,7 +138,7 @@ async fn an_e2b_that_fails_is_waited_for_and_nothing_is_recreated() {
         },
     ] {
         let rule = world.fault(GET, When::All, action);
-        world.put_task("SandboxUnreachable").await;
+        world.report_unreachable("task").await;
         world.poke().await;
         let failing =
             world.until("retrying", |s| s.retry.as_ref().is_some_and(|retry| retry.attempt >= 2)).await;
@@ -158,7 +158,7 @@ async fn a_task_that_cannot_reach_it_makes_the_operator_look_at_once() {
     let first = world.until_running().await.sandbox_id.unwrap();
     assert!(world.sim.e2b.kill(&first).await);
     assert_eq!(world.count(GET), 0);
-    world.put_task("SandboxUnreachable").await;
+    world.report_unreachable("task").await;
     world.until("replaced", |s| s.incarnation == Some(2) && ready(s) == "True/Running").await;
     assert_eq!(world.live().len(), 1);
 }

@@ -12,4 +12,5 @@ mod life;
 mod operator;
 mod refusal;
 mod shell;
+mod turns;
 mod world;

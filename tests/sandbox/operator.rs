@@ -11,7 +11,7 @@ use slipway::{
         sandbox::SandboxController,
         shell::{MANAGER, Shell},
     },
-    domain::need,
+    domain::demand,
     e2b::{E2b, Endpoints},
     telemetry::{self, Api, CallLayer, Metrics},
 };
@@ -35,6 +35,7 @@ impl Operator {
         let (tasks, task_events) = watch::reflect::<Task>(&client, Some(namespace), &events);
         let (sandboxes, sandbox_events) = watch::reflect::<Sandbox>(&client, Some(namespace), &events);
         let controller = SandboxController::new(
+            client.clone(),
             Secrets::new(client.clone()),
             e2b,
             key.map(Into::into),
@@ -46,7 +47,7 @@ impl Operator {
         // Errors end up in the next pass; the Tasks' stream is polled by the controller.
         let concerned = task_events.touched_objects().filter_map(async |task| {
             let task = task.ok()?;
-            Some(ObjectRef::new(&need::sandbox_name(&task)).within(&task.namespace()?))
+            Some(ObjectRef::new(&demand::sandbox_name(&task)).within(&task.namespace()?))
         });
         let passes =
             Controller::for_stream(sandbox_events.applied_objects(), sandboxes).reconcile_on(concerned).run(

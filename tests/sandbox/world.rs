@@ -4,7 +4,6 @@ use crate::controlplane::{self, Options, User};
 use crate::operator::Operator;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use slipway::api::{Sandbox, SandboxState, SandboxStatus, Task};
@@ -99,12 +98,30 @@ impl World {
         secrets.delete("key", &DeleteParams::default()).await.unwrap();
     }
 
-    /// A Task that uses the Sandbox and says this of it.
-    pub async fn put_task(&self, reason: &str) {
-        let tasks: Api<Task> = Api::namespaced(self.client.clone(), &self.namespace);
-        if tasks.get_opt("task").await.unwrap().is_none() {
+    /// A Task of this name asks for the Sandbox.
+    pub async fn ask(&self, task: &str) {
+        self.ask_at(task, 0).await;
+    }
+
+    /// The same, so many seconds after a fixed time.
+    pub async fn ask_at(&self, task: &str, second: i64) {
+        self.put_task(task).await;
+        let since = (jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(second)).to_string();
+        let request = json!({"id": format!("{task}-{second}"), "sandboxName": "box", "since": since});
+        self.patch_request(task, request).await;
+    }
+
+    /// A Task of this name asks for the Sandbox and says that it gives no answer.
+    pub async fn report_unreachable(&self, task: &str) {
+        self.ask(task).await;
+        self.patch_request(task, json!({"unreachableSince": jiff::Timestamp::UNIX_EPOCH})).await;
+    }
+
+    async fn put_task(&self, name: &str) {
+        let tasks = self.tasks();
+        if tasks.get_opt(name).await.unwrap().is_none() {
             let task = json!({
-                "apiVersion": "slipway.dev/v1alpha1", "kind": "Task", "metadata": {"name": "task"},
+                "apiVersion": "slipway.dev/v1alpha1", "kind": "Task", "metadata": {"name": name},
                 "spec": {
                     "title": "A task", "repositoryRef": {"name": "repo"}, "sandboxRef": {"name": "box"},
                     "source": {"path": "/home/user"},
@@ -113,21 +130,28 @@ impl World {
             let task: Task = serde_json::from_value(task).unwrap();
             tasks.create(&PostParams::default(), &task).await.unwrap();
         }
-        let condition = Condition {
-            type_: "SandboxReady".into(),
-            status: "False".into(),
-            reason: reason.into(),
-            message: String::new(),
-            observed_generation: Some(1),
-            last_transition_time: Time(jiff::Timestamp::now()),
-        };
-        let status = json!({"status": {"conditions": [condition]}});
-        tasks.patch_status("task", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     }
 
-    pub async fn delete_task(&self) {
-        let tasks: Api<Task> = Api::namespaced(self.client.clone(), &self.namespace);
-        tasks.delete("task", &DeleteParams::default()).await.unwrap();
+    pub async fn task_uid(&self, name: &str) -> String {
+        self.tasks().get(name).await.unwrap().metadata.uid.unwrap()
+    }
+
+    /// The Task takes its request away.
+    pub async fn let_go(&self, task: &str) {
+        self.patch_request(task, Value::Null).await;
+    }
+
+    async fn patch_request(&self, task: &str, request: Value) {
+        let status = json!({"status": {"sandboxRequest": request}});
+        self.tasks().patch_status(task, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+
+    fn tasks(&self) -> Api<Task> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub async fn delete_task(&self, task: &str) {
+        self.tasks().delete(task, &DeleteParams::default()).await.unwrap();
     }
 
     pub async fn status(&self) -> SandboxStatus {

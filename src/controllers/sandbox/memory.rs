@@ -4,7 +4,7 @@
 use crate::{
     domain::{
         failure::Class,
-        sandbox::{Ended, PauseEnd},
+        sandbox::{ConnectEnd, Ended, LookupResult, PauseEnd},
     },
     e2b::Account,
 };
@@ -78,11 +78,11 @@ impl Memory {
     pub(super) fn note(&self, uid: &str, account: &Account, ended: &Ended) {
         let class = match ended {
             Ended::Created { .. }
-            | Ended::Connected(Ok(Some(_)))
-            | Ended::Renewed(Ok(Some(_)))
+            | Ended::Connected(Ok(ConnectEnd::Resumed | ConnectEnd::Ran))
+            | Ended::Renewed(Ok(LookupResult::Found(_)))
             | Ended::Paused { result: Ok(PauseEnd::Paused | PauseEnd::Unclear), .. } => None,
-            Ended::Connected(Ok(None))
-            | Ended::Renewed(Ok(None))
+            Ended::Connected(Ok(ConnectEnd::Gone))
+            | Ended::Renewed(Ok(LookupResult::NotFound))
             | Ended::Killed { result: Ok(()), .. }
             | Ended::Paused { result: Ok(PauseEnd::Gone), .. } => return,
             Ended::NotCreated { failure, .. }

@@ -2,34 +2,35 @@
 //! Reads and calls for `domain::sandbox`, which decides; Tasks are read from their store.
 
 mod answer;
-mod keys;
+mod credentials;
 mod memory;
+mod observe;
 mod perform;
 
 use super::shell::{Conditioned, PlanOf, Reconciler};
 use crate::{
-    api::{OperatingMode, SANDBOX_FINALIZER, Sandbox, SandboxStatus, Task, common::Retry},
+    api::{SANDBOX_FINALIZER, Sandbox, SandboxStatus, Task, common::Retry},
     cluster::Secrets,
     domain::{
         failure::Failure,
-        need,
-        sandbox::{self, Asked, Looking, Observed, Outcome, Read, Step},
+        sandbox::{self, Observed, Outcome, Step},
     },
-    e2b::{Account, E2b},
+    e2b::E2b,
     telemetry,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{ResourceExt, runtime::reflector::Store};
-use memory::{Memory, Prepared};
+use kube::{Client, ResourceExt, runtime::reflector::Store};
+use memory::Memory;
 use secrecy::SecretString;
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 /// The longest a pass may take; what it cuts off is found again by the next.
 const DEADLINE: Duration = Duration::from_mins(2);
 
 /// What it takes to reconcile Sandboxes.
 pub struct SandboxController {
+    client: Client,
     secrets: Secrets,
     e2b: E2b,
     /// The operator-wide key.
@@ -42,67 +43,16 @@ pub struct SandboxController {
 
 impl SandboxController {
     /// `tasks`: all Tasks that are watched, complete before the first pass. A Sandbox has to be reconciled on every
-    /// event of a Task that names it ([`need::sandbox_name`]).
+    /// event of a Task that works in it or did so before ([`crate::domain::demand::sandbox_name`]).
     pub fn new(
+        client: Client,
         secrets: Secrets,
         e2b: E2b,
         operator_key: Option<SecretString>,
         installation: String,
         tasks: Store<Task>,
     ) -> Self {
-        Self { secrets, e2b, operator_key, installation, tasks, memory: Memory::default() }
-    }
-
-    /// What the Tasks in the Sandbox's namespace ask of it.
-    fn asked(&self, object: &Sandbox) -> Asked {
-        let name = object.name_any();
-        let mut asked = Asked {
-            needed: object.spec.operating_mode == OperatingMode::Running,
-            unreachable: false,
-            last_look: self.memory.last_look(&uid(object)),
-        };
-        for task in self.tasks.state() {
-            if task.metadata.namespace == object.metadata.namespace && need::works_in(&task, &name) {
-                asked.needed |= need::keeps_up(need::of(&task), &object.spec);
-                asked.unreachable |= need::reports_unreachable(&task);
-            }
-        }
-        asked
-    }
-
-    async fn read(
-        &self,
-        object: &Sandbox,
-        account: &Account,
-        read: Read,
-        now: Timestamp,
-        observed: &mut Observed,
-    ) {
-        let uid = uid(object);
-        match read {
-            Read::Nothing => {}
-            Read::Get => {
-                let id = object.status.as_ref().and_then(|status| status.sandbox_id.as_deref());
-                let look = account.get(id.unwrap_or_default()).await;
-                let look = look.map(|detail| detail.map(|detail| detail.seen)).map_err(answer::failure);
-                self.memory.looked(&uid, now);
-                match &look {
-                    Ok(Some(_)) => self.memory.worked(&uid, account),
-                    Ok(None) => {}
-                    Err(failure) => self.memory.failed(&uid, account, failure.class),
-                }
-                observed.look = Some(look);
-            }
-            Read::List => {
-                let marks = sandbox::own_marks(object, &self.installation);
-                let listed = account.list(&marks).await;
-                let listed = listed.map_err(answer::failure);
-                if let Err(failure) = &listed {
-                    self.memory.failed(&uid, account, failure.class);
-                }
-                observed.listed = Some(listed);
-            }
-        }
+        Self { client, secrets, e2b, operator_key, installation, tasks, memory: Memory::default() }
     }
 }
 
@@ -120,27 +70,10 @@ impl Reconciler for SandboxController {
     }
 
     async fn observe(&self, object: &Sandbox, now: Timestamp) -> Observed {
-        let asked = self.asked(object);
-        let Looking { key, env, read } = sandbox::wants(object, &asked, now);
-        let mut observed = Observed { asked, ..Observed::default() };
-        if !key {
-            return observed;
-        }
-        let account = match self.account(object).await {
-            Ok(account) => account,
-            Err(lack) => {
-                observed.credential = Some(Err(lack));
-                return observed;
-            }
-        };
-        observed.credential = Some(Ok(account.fingerprint().to_owned()));
-        let mut prepared = Prepared { account: account.clone(), env: BTreeMap::new() };
-        if env {
-            observed.env = Some(self.env(object).await.map(|env| prepared.env = env));
-        }
-        self.memory.prepare(&uid(object), prepared);
-        self.read(object, &account, read, now, &mut observed).await;
-        observed
+        let context = self.context(object).await;
+        let stage = sandbox::locate(object, &context, now);
+        let seen = self.answered(object, stage, now).await;
+        Observed { context, seen }
     }
 
     fn decide(&self, object: &Sandbox, observed: &Observed, now: Timestamp) -> PlanOf<Self> {
@@ -155,7 +88,7 @@ impl Reconciler for SandboxController {
         let sent = Timestamp::now();
         match self.memory.prepared(&uid(object)) {
             Some(prepared) => {
-                let ended = self.take(object, step, &prepared).await;
+                let ended = self.execute(object, step, &prepared).await;
                 self.memory.note(&uid(object), &prepared.account, &ended);
                 Outcome { credential: prepared.account.fingerprint().to_owned(), sent, ended }
             }

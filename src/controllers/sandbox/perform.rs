@@ -1,15 +1,15 @@
 //! The steps of `domain::sandbox` as calls to E2B: one match, no policy.
 //! Part of the Sandbox controller.
 
-use super::{SandboxController, answer, memory::Prepared};
+use super::{SandboxController, answer, memory::Prepared, observe::lookup_result};
 use crate::{
     api::{OnTimeout, Sandbox},
-    domain::sandbox::{self, Ended, Seen, Step},
+    domain::sandbox::{self, ConnectEnd, Ended, LookupResult, Step},
     e2b::{Account, CreateRequest, Error},
 };
 
 impl SandboxController {
-    pub(super) async fn take(&self, object: &Sandbox, step: &Step, prepared: &Prepared) -> Ended {
+    pub(super) async fn execute(&self, object: &Sandbox, step: &Step, prepared: &Prepared) -> Ended {
         let account = &prepared.account;
         let seconds = u32::try_from(object.spec.timeout_seconds).unwrap_or_default();
         match step {
@@ -27,7 +27,8 @@ impl SandboxController {
                 }
             }
             Step::Connect { id } => {
-                Ended::Connected(account.connect(id, seconds).await.map_err(answer::failure))
+                let result = account.connect(id, seconds).await.map(connect_end).map_err(answer::failure);
+                Ended::Connected(result)
             }
             Step::Renew { id } => Ended::Renewed(renew(account, id, seconds).await.map_err(answer::failure)),
             Step::Kill { id } => {
@@ -44,7 +45,16 @@ impl SandboxController {
 }
 
 /// The time-out's own 404 is a paused sandbox's too: the look tells.
-async fn renew(account: &Account, id: &str, seconds: u32) -> Result<Option<Seen>, Error> {
+async fn renew(account: &Account, id: &str, seconds: u32) -> Result<LookupResult, Error> {
     account.set_timeout(id, seconds).await?;
-    Ok(account.get(id).await?.map(|detail| detail.seen))
+    Ok(lookup_result(account.get(id).await?.map(|detail| detail.seen)))
+}
+
+/// `Some` tells whether it was paused before.
+fn connect_end(was_paused: Option<bool>) -> ConnectEnd {
+    match was_paused {
+        Some(true) => ConnectEnd::Resumed,
+        Some(false) => ConnectEnd::Ran,
+        None => ConnectEnd::Gone,
+    }
 }

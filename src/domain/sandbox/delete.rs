@@ -1,10 +1,11 @@
 //! The end of a Sandbox: its E2B sandbox is killed, paused or left, and what may still come of a create is awaited.
-//! Beside `known` and `create`; the finalizer goes when nothing is left to do, or nothing can be done.
+//! The finalizer goes when nothing is left to do, or nothing can be done.
 
 use super::{
-    CREATE_OVER, Ended, Lack, Life, Looking, Observed, PauseEnd, Read, Seen, Step,
-    case::{Case, KILLED, NOT_FOUND, NOT_OURS},
+    E2bSandbox, Ended, Keyed, Life, Listing, Look, LookupResult, PauseEnd, Quiet, Search, SecretError, Stage,
+    Step,
     marks::{is_anothers, is_ours},
+    scope::{CREATE_OVER, KILLED, NOT_FOUND, NOT_OURS, Scope},
 };
 use crate::{
     api::{CreateAnswer, DeletionPolicy, OnTimeout, SandboxState, SandboxStatus, conditions::reason},
@@ -25,85 +26,95 @@ const WITHOUT_E2B: SignedDuration = SignedDuration::from_hours(1);
 /// How often the list is asked for what may come of a create.
 const POLL: SignedDuration = SignedDuration::from_secs(10);
 
-fn policy(case: &Case<'_>) -> DeletionPolicy {
-    case.sandbox.spec.deletion_policy.unwrap_or(DeletionPolicy::Kill)
+fn policy(scope: &Scope<'_>) -> DeletionPolicy {
+    scope.sandbox.spec.deletion_policy.unwrap_or(DeletionPolicy::Kill)
 }
 
-/// Whether the known sandbox still has to be dealt with.
-fn has_work(case: &Case<'_>) -> bool {
-    let paused = case.status.state == Some(SandboxState::Paused);
+/// Whether the recorded sandbox still has to be dealt with.
+fn has_work(scope: &Scope<'_>) -> bool {
+    let paused = scope.status.state == Some(SandboxState::Paused);
     // A pause that was recorded earlier may be over: the beginning of the deletion looks once.
-    case.is_known() && !(policy(case) == DeletionPolicy::Pause && paused && !case.hurried)
+    scope.exists() && !(policy(scope) == DeletionPolicy::Pause && paused && !scope.hurried)
 }
 
 /// Until when a sandbox may turn up that came of a create without a recorded id.
-fn search_until(case: &Case<'_>) -> Option<Timestamp> {
-    let creating = case.status.creating.as_ref();
+fn search_until(scope: &Scope<'_>) -> Option<Timestamp> {
+    let creating = scope.status.creating.as_ref();
     // Nothing comes of a refused create.
     let creating = creating.filter(|creating| creating.answer != Some(CreateAnswer::Refused));
     let creating = creating.map(|creating| creating.requested_at.0 + CREATE_OVER);
-    creating.max(case.status.orphan_check_at.as_ref().map(|at| at.0))
+    creating.max(scope.status.orphan_check_at.as_ref().map(|at| at.0))
 }
 
-pub(super) fn wants(case: &Case<'_>) -> Looking {
-    let waits = retry::wait_until(case.status.retry.as_ref(), case.now).is_some();
-    if waits || policy(case) == DeletionPolicy::Retain {
-        Looking::default()
-    } else if has_work(case) {
-        Looking::read(Read::Get)
-    } else if search_until(case).is_some() {
-        Looking::read(Read::List)
+/// The stage of a deletion: the recorded sandbox first, then the search for others.
+pub(super) fn locate(scope: &Scope<'_>) -> Stage {
+    let searches = search_until(scope).is_some();
+    if policy(scope) == DeletionPolicy::Retain || !(has_work(scope) || searches) {
+        Stage::Quiet(Quiet::Release)
+    } else if let Some(until) = retry::wait_until(scope.status.retry.as_ref(), scope.now) {
+        Stage::Quiet(Quiet::Waits(until))
+    } else if has_work(scope) {
+        Stage::Look(Look::Deletion)
     } else {
-        Looking::default()
+        Stage::Search(Search::Deletion)
     }
 }
 
-pub(super) fn decide(mut case: Case<'_>, observed: &Observed) -> Plan<SandboxStatus, Step> {
-    if policy(&case) == DeletionPolicy::Retain || !(has_work(&case) || search_until(&case).is_some()) {
-        return release(case);
-    }
-    if let Some(until) = retry::wait_until(case.status.retry.as_ref(), case.now) {
-        return case.wait(until).with_finalizer(true);
-    }
-    let credential = match &observed.credential {
-        Some(Ok(credential)) => credential,
-        Some(Err(lack)) => return without_key(case, lack),
-        None => return case.settle(Next::After(POLL)).with_finalizer(true),
+/// What follows from a look at the recorded sandbox.
+pub(super) fn looked(
+    mut scope: Scope<'_>,
+    answer: &Keyed<Result<LookupResult, Failure>>,
+) -> Plan<SandboxStatus, Step> {
+    let under = match answer {
+        Ok(under) => under,
+        Err(error) => return without_key(scope, error),
     };
-    case.stand(
-        Standing::Reconciling,
-        reason::DELETING,
-        "dealing with the E2B sandbox as deletionPolicy says",
-    );
-    match (&observed.look, &observed.listed) {
-        (Some(Err(failure)), _) | (None, Some(Err(failure))) => failed(case, failure),
-        (Some(Ok(None)), _) => match case.not_found(credential) {
-            Ok(()) => go_on(case),
-            Err(failure) => failed(case, &failure),
+    stand(&mut scope);
+    match &under.answer {
+        Err(failure) => failed(scope, failure),
+        Ok(LookupResult::NotFound) => match scope.not_found(&under.credential) {
+            Ok(()) => go_on(scope),
+            Err(failure) => failed(scope, &failure),
         },
-        (Some(Ok(Some(seen))), _) => known(case, seen, credential),
-        (None, Some(Ok(listed))) => found(case, listed),
-        (None, None) => case.settle(Next::After(POLL)).with_finalizer(true),
+        Ok(LookupResult::Found(seen)) => existing(scope, seen, &under.credential),
     }
 }
 
-/// The known sandbox is there.
-fn known(mut case: Case<'_>, seen: &Seen, credential: &str) -> Plan<SandboxStatus, Step> {
-    if is_anothers(seen, case.sandbox) {
-        case.lose(NOT_OURS);
-        return go_on(case);
+/// What follows from a list of what came of creates without a recorded id.
+pub(super) fn searched(mut scope: Scope<'_>, answer: &Keyed<Listing>) -> Plan<SandboxStatus, Step> {
+    let under = match answer {
+        Ok(under) => under,
+        Err(error) => return without_key(scope, error),
+    };
+    stand(&mut scope);
+    match &under.answer {
+        Err(failure) => failed(scope, failure),
+        Ok(listed) => found(scope, listed),
     }
-    case.take(seen, credential);
-    match step(&case, seen) {
-        Some(step) => Plan::act(case.status, step).with_finalizer(true),
-        None => go_on(case),
+}
+
+fn stand(scope: &mut Scope<'_>) {
+    let message = "dealing with the E2B sandbox as deletionPolicy says";
+    scope.stand(Standing::Reconciling, reason::DELETING, message);
+}
+
+/// The recorded sandbox is there.
+fn existing(mut scope: Scope<'_>, seen: &E2bSandbox, credential: &str) -> Plan<SandboxStatus, Step> {
+    if is_anothers(seen, scope.sandbox) {
+        scope.lose(NOT_OURS);
+        return go_on(scope);
+    }
+    scope.adopt_observation(seen, credential);
+    match step(&scope, seen) {
+        Some(step) => Plan::act(scope.status, step).with_finalizer(true),
+        None => go_on(scope),
     }
 }
 
 /// What the policy asks for one sandbox.
-fn step(case: &Case<'_>, seen: &Seen) -> Option<Step> {
+fn step(scope: &Scope<'_>, seen: &E2bSandbox) -> Option<Step> {
     let id = seen.id.clone();
-    match (policy(case), seen.life) {
+    match (policy(scope), seen.life) {
         (DeletionPolicy::Kill, _) => Some(Step::Kill { id }),
         (DeletionPolicy::Pause, Life::Running) => Some(Step::Pause { id }),
         (DeletionPolicy::Pause, Life::Paused) | (DeletionPolicy::Retain, _) => None,
@@ -111,48 +122,49 @@ fn step(case: &Case<'_>, seen: &Seen) -> Option<Step> {
 }
 
 /// Sandboxes that came of creates without a recorded id.
-fn found(mut case: Case<'_>, listed: &[Seen]) -> Plan<SandboxStatus, Step> {
-    let own = case.status.sandbox_id.as_deref();
+fn found(mut scope: Scope<'_>, listed: &[E2bSandbox]) -> Plan<SandboxStatus, Step> {
+    let own = scope.status.sandbox_id.as_deref();
     let mut others =
-        listed.iter().filter(|seen| is_ours(seen, case.sandbox) && Some(seen.id.as_str()) != own);
-    if let Some(step) = others.find_map(|seen| step(&case, seen)) {
-        return Plan::act(case.status, step).with_finalizer(true);
+        listed.iter().filter(|seen| is_ours(seen, scope.sandbox) && Some(seen.id.as_str()) != own);
+    if let Some(step) = others.find_map(|seen| step(&scope, seen)) {
+        return Plan::act(scope.status, step).with_finalizer(true);
     }
-    case.status.retry = None;
-    match search_until(&case).filter(|until| *until > case.now) {
+    scope.status.retry = None;
+    match search_until(&scope).filter(|until| *until > scope.now) {
         Some(until) => {
-            let message = "waiting until nothing can come any more of a create whose answer is not known";
-            case.stand(Standing::Reconciling, reason::DELETING, message);
-            let next = Next::At(until.min(case.now + POLL));
-            case.settle(next).with_finalizer(true)
+            let message = "waiting for a create with unknown result to expire";
+            scope.stand(Standing::Reconciling, reason::DELETING, message);
+            let next = Next::At(until.min(scope.now + POLL));
+            scope.settle(next).with_finalizer(true)
         }
-        None => release(case),
+        None => release(scope),
     }
 }
 
-/// The known sandbox is dealt with: the search for others comes next, if there may be any.
-fn go_on(case: Case<'_>) -> Plan<SandboxStatus, Step> {
-    if search_until(&case).is_some() { case.settle(Next::Now).with_finalizer(true) } else { release(case) }
+/// The recorded sandbox is dealt with: the search for others comes next, if there may be any.
+fn go_on(scope: Scope<'_>) -> Plan<SandboxStatus, Step> {
+    if search_until(&scope).is_some() { scope.settle(Next::Now).with_finalizer(true) } else { release(scope) }
 }
 
-pub(super) fn record(mut case: Case<'_>, ended: Ended) -> Plan<SandboxStatus, Step> {
+pub(super) fn record(mut scope: Scope<'_>, ended: Ended) -> Plan<SandboxStatus, Step> {
     match ended {
         Ended::Killed { result: Err(failure), .. } | Ended::Paused { result: Err(failure), .. } => {
-            failed(case, &failure)
+            failed(scope, &failure)
         }
-        Ended::Killed { id, result: Ok(()) } if Some(&id) == case.status.sandbox_id.as_ref() => {
-            case.lose(KILLED);
-            go_on(case)
+        Ended::Killed { id, result: Ok(()) } if Some(&id) == scope.status.sandbox_id.as_ref() => {
+            scope.lose(KILLED);
+            go_on(scope)
         }
-        Ended::Paused { id, result: Ok(end) } if Some(&id) == case.status.sandbox_id.as_ref() => match end {
+        Ended::Paused { id, result: Ok(end) } if Some(&id) == scope.status.sandbox_id.as_ref() => match end {
             PauseEnd::Paused => {
-                case.status.state = Some(SandboxState::Paused);
-                case.status.expires_at = None;
-                go_on(case)
+                scope.status.state = Some(SandboxState::Paused);
+                scope.status.expires_at = None;
+                scope.status.paused_at = Some(Time(scope.now));
+                go_on(scope)
             }
             PauseEnd::Gone => {
-                case.lose(NOT_FOUND);
-                go_on(case)
+                scope.lose(NOT_FOUND);
+                go_on(scope)
             }
             PauseEnd::Unclear => {
                 let failure = Failure {
@@ -161,83 +173,83 @@ pub(super) fn record(mut case: Case<'_>, ended: Ended) -> Plan<SandboxStatus, St
                     reason: reason::RETRYING,
                     message: "the sandbox changes its state".into(),
                 };
-                failed(case, &failure)
+                failed(scope, &failure)
             }
         },
         // One of the found ones: the next list tells what is left.
-        _ => case.settle(Next::After(SignedDuration::from_secs(1))).with_finalizer(true),
+        _ => scope.settle(Next::After(SignedDuration::from_secs(1))).with_finalizer(true),
     }
 }
 
 /// No key: its Secret is gone or of no use.
-fn without_key(case: Case<'_>, lack: &Lack) -> Plan<SandboxStatus, Step> {
-    let verdict = case.verdict_on(lack);
-    helpless(case, verdict, WITHOUT_KEY)
+fn without_key(scope: Scope<'_>, error: &SecretError) -> Plan<SandboxStatus, Step> {
+    let verdict = scope.verdict_on(error);
+    helpless(scope, verdict, WITHOUT_KEY)
 }
 
 /// A key that is refused or sees nothing is as good as none; anything else may pass.
-pub(super) fn failed(case: Case<'_>, failure: &Failure) -> Plan<SandboxStatus, Step> {
+pub(super) fn failed(scope: Scope<'_>, failure: &Failure) -> Plan<SandboxStatus, Step> {
     let limit = match failure.class {
         Class::Denied | Class::NotFound => WITHOUT_KEY,
         Class::Transient | Class::Throttled { .. } | Class::Invalid => WITHOUT_E2B,
     };
-    let verdict = case.verdict(failure);
-    helpless(case, verdict, limit)
+    let verdict = scope.verdict(failure);
+    helpless(scope, verdict, limit)
 }
 
 /// Tries again, until `limit` after the deletion was asked for; then lets go and names what is left.
-fn helpless(mut case: Case<'_>, mut verdict: Verdict, limit: SignedDuration) -> Plan<SandboxStatus, Step> {
-    let asked = case.sandbox.metadata.deletion_timestamp.as_ref().map_or(case.now, |at| at.0);
+fn helpless(mut scope: Scope<'_>, mut verdict: Verdict, limit: SignedDuration) -> Plan<SandboxStatus, Step> {
+    let asked = scope.sandbox.metadata.deletion_timestamp.as_ref().map_or(scope.now, |at| at.0);
     let deadline = asked + limit;
-    if case.now >= deadline {
-        let note = Note::warning(reason::SANDBOX_LEAKED, leak(&case, &verdict.message));
-        return case.settle(Next::AwaitChange).with_note(note);
+    if scope.now >= deadline {
+        let note = Note::warning(reason::SANDBOX_LEAKED, leak(&scope, &verdict.message));
+        return scope.settle(Next::AwaitChange).with_note(note);
     }
     let message = format!(
         "{}; the Sandbox is let go {} minutes after its deletion was asked for, with its E2B sandbox left behind",
         verdict.message,
         limit.as_mins()
     );
-    case.stand(Standing::Reconciling, reason::DELETING, &message);
+    scope.stand(Standing::Reconciling, reason::DELETING, &message);
     if !verdict.retry.limited && verdict.retry.next_attempt_at.0 > deadline {
         verdict.retry.next_attempt_at = Time(deadline);
     }
     let next = Next::At(verdict.retry.next_attempt_at.0);
-    case.status.retry = Some(verdict.retry);
-    case.settle(next).with_finalizer(true)
+    scope.status.retry = Some(verdict.retry);
+    scope.settle(next).with_finalizer(true)
 }
 
-/// What is left behind, for whom it may concern.
-fn leak(case: &Case<'_>, why: &str) -> String {
-    let pauses = case.sandbox.spec.on_timeout == OnTimeout::Pause;
+/// Lists what this deletion leaks, for the Warning event.
+fn leak(scope: &Scope<'_>, why: &str) -> String {
+    let pauses = scope.sandbox.spec.on_timeout == OnTimeout::Pause;
     let mut left = Vec::new();
-    if has_work(case) {
-        let fate = match (case.status.state, pauses) {
+    if has_work(scope) {
+        let fate = match (scope.status.state, pauses) {
             (Some(SandboxState::Paused), _) => "stays paused until killed",
             (_, true) => "pauses at its time-out and stays paused until killed",
             (_, false) => "runs until its time-out",
         };
-        left.push(format!("E2B sandbox {} was left behind and {fate}", case.id()));
+        left.push(format!("E2B sandbox {} was left behind and {fate}", scope.id()));
     }
-    if search_until(case).is_some() {
+    if search_until(scope).is_some() {
         let fate = if pauses { ", which stays paused until killed," } else { "" };
-        left.push(format!("an E2B sandbox{fate} may exist with metadata slipway/uid={}", case.uid()));
+        left.push(format!("an E2B sandbox{fate} may exist with metadata slipway/uid={}", scope.uid()));
     }
     format!("{}: {why}", left.join("; "))
 }
 
 /// Nothing is left to do: the finalizer goes.
-fn release(case: Case<'_>) -> Plan<SandboxStatus, Step> {
-    let left = match policy(&case) {
+pub(super) fn release(scope: Scope<'_>) -> Plan<SandboxStatus, Step> {
+    let left = match policy(&scope) {
         DeletionPolicy::Kill => None,
         DeletionPolicy::Pause => Some("stays paused until killed"),
         DeletionPolicy::Retain => Some("is left as it is"),
     };
-    let known = case.is_known();
-    let id = case.id();
-    let plan = case.settle(Next::AwaitChange);
+    let exists = scope.exists();
+    let id = scope.id();
+    let plan = scope.settle(Next::AwaitChange);
     match left {
-        Some(fate) if known => plan.with_note(Note {
+        Some(fate) if exists => plan.with_note(Note {
             warning: false,
             reason: reason::DELETING,
             message: format!("E2B sandbox {id} {fate}, as deletionPolicy says"),

@@ -1,7 +1,7 @@
 //! The marks by which a sandbox at E2B is known as ours: metadata and idempotency keys.
 //! Written at create, read wherever a list has to be understood.
 
-use super::Seen;
+use super::E2bSandbox;
 use crate::api::{METADATA_PREFIX, Sandbox};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -38,15 +38,15 @@ pub fn idempotency_key(uid: &str, incarnation: i64, attempt: i64) -> String {
 }
 
 /// Whether the sandbox carries the object's uid.
-pub(super) fn is_ours(seen: &Seen, sandbox: &Sandbox) -> bool {
+pub(super) fn is_ours(seen: &E2bSandbox, sandbox: &Sandbox) -> bool {
     seen.metadata.get(&key(UID)).is_some_and(|uid| Some(uid) == sandbox.metadata.uid.as_ref())
 }
 
 /// Whether the sandbox carries the uid of another object.
-pub(super) fn is_anothers(seen: &Seen, sandbox: &Sandbox) -> bool {
+pub(super) fn is_anothers(seen: &E2bSandbox, sandbox: &Sandbox) -> bool {
     seen.metadata.get(&key(UID)).is_some_and(|uid| Some(uid) != sandbox.metadata.uid.as_ref())
 }
 
-pub(super) fn incarnation(seen: &Seen) -> Option<i64> {
+pub(super) fn incarnation(seen: &E2bSandbox) -> Option<i64> {
     seen.metadata.get(&key(INCARNATION))?.parse().ok()
 }

@@ -1,7 +1,10 @@
 //! What the status becomes once the outcome of a step is known.
 //! Called by the shell through `controllers::sandbox`, after `decide` and the step.
 
-use super::{Ended, LEAST_GAIN, Life, Outcome, Seen, Step, case::Case, delete, known};
+use super::{
+    ConnectEnd, E2bSandbox, Ended, Life, LookupResult, Outcome, Step, delete, existing, orphans, pauses,
+    scope::Scope,
+};
 use crate::{
     api::{
         CreateAnswer, OnTimeout, Sandbox, SandboxState, SandboxStatus, bounds, common::whole_seconds,
@@ -13,8 +16,11 @@ use crate::{
         plan::{Next, Note, Plan},
     },
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// A renewal that moves the end by less than this has met the plan's maximum run.
+const LEAST_GAIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// What `plan` becomes with the outcome of its step.
 pub fn record(
@@ -24,24 +30,30 @@ pub fn record(
     now: Timestamp,
 ) -> Plan<SandboxStatus, Step> {
     let mut notes = plan.notes;
-    let case = Case::resume(sandbox, plan.status, now);
+    // The decision may have a time of its own at which it has to be made again.
+    let planned = if let Next::At(at) = plan.next { Some(at) } else { None };
+    let scope = Scope::resume(sandbox, plan.status, now);
     let Outcome { credential, sent, ended } = outcome;
-    let mut recorded = if case.is_deleting() {
-        delete::record(case, ended)
+    let mut recorded = if scope.is_deleting() {
+        delete::record(scope, ended)
     } else {
         let recorded = match ended {
-            Ended::Created { id } => created(case, &id, &credential, sent),
-            Ended::NotCreated { answer, failure } => not_created(case, answer, &failure),
-            Ended::Connected(Ok(Some(resumed))) => connected(case, &credential, sent, resumed),
-            Ended::Renewed(Ok(Some(seen))) => renewed(case, &seen, &credential),
-            Ended::Connected(Ok(None)) | Ended::Renewed(Ok(None)) => not_there(case, &credential),
-            Ended::Connected(Err(failure)) | Ended::Renewed(Err(failure)) => case.fail(&failure),
-            Ended::Killed { result, .. } => orphan_killed(case, result),
+            Ended::Created { id } => created(scope, &id, &credential, sent),
+            Ended::NotCreated { answer, failure } => not_created(scope, answer, &failure),
+            Ended::Connected(Ok(ConnectEnd::Resumed)) => resumed(scope, &credential, sent),
+            Ended::Connected(Ok(ConnectEnd::Ran)) => ran(scope, &credential, sent),
+            Ended::Renewed(Ok(LookupResult::Found(seen))) => renewed(scope, &seen, &credential),
+            Ended::Connected(Ok(ConnectEnd::Gone)) | Ended::Renewed(Ok(LookupResult::NotFound)) => {
+                not_there(scope, &credential)
+            }
+            Ended::Connected(Err(failure)) | Ended::Renewed(Err(failure)) => scope.fail(&failure),
+            Ended::Killed { result, .. } => orphans::record(scope, &result),
             // Only a deletion pauses.
-            Ended::Paused { .. } => case.settle(Next::Now),
+            Ended::Paused { .. } => scope.settle(Next::Now),
         };
         recorded.with_finalizer(true)
     };
+    recorded.next = recorded.next.or_at(planned, now);
     notes.append(&mut recorded.notes);
     recorded.notes = notes;
     recorded
@@ -49,67 +61,68 @@ pub fn record(
 
 /// What is written when a pass ran out of time: the object backs off as after any failed call.
 pub fn timed_out(sandbox: &Sandbox, failure: &Failure, now: Timestamp) -> Plan<SandboxStatus, Step> {
-    let case = Case::resume(sandbox, sandbox.status.clone().unwrap_or_default(), now);
-    if case.is_deleting() { delete::failed(case, failure) } else { case.fail(failure).with_finalizer(true) }
+    let scope = Scope::resume(sandbox, sandbox.status.clone().unwrap_or_default(), now);
+    if scope.is_deleting() {
+        delete::failed(scope, failure)
+    } else {
+        scope.fail(failure).with_finalizer(true)
+    }
 }
 
-fn created(mut case: Case<'_>, id: &str, credential: &str, sent: Timestamp) -> Plan<SandboxStatus, Step> {
-    if let Some(creating) = case.status.creating.clone() {
-        case.own(id, &creating);
+fn created(mut scope: Scope<'_>, id: &str, credential: &str, sent: Timestamp) -> Plan<SandboxStatus, Step> {
+    if let Some(creating) = scope.status.creating.clone() {
+        scope.own(id, &creating);
     }
-    run_begins(&mut case, credential, sent);
-    case.settle(Next::Now)
+    run_begins(&mut scope, credential, sent);
+    scope.settle(Next::Now)
 }
 
 /// The answers of create and connect don't say when the sandbox ends: the time to live runs from their arrival, so
 /// from the sending it is never over-estimated.
-fn run_begins(case: &mut Case<'_>, credential: &str, sent: Timestamp) {
-    let expires = Time(whole_seconds(sent + case.time_to_live()));
-    let id = case.id();
-    let status = &mut case.status;
+fn run_begins(scope: &mut Scope<'_>, credential: &str, sent: Timestamp) {
+    let expires = Time(whole_seconds(sent + scope.time_to_live()));
+    let id = scope.id();
+    let status = &mut scope.status;
     status.state = Some(SandboxState::Running);
     status.credential = Some(bounds::cut(credential, bounds::SHA));
     status.started_at = Some(Time(whole_seconds(sent)));
     status.expires_at = Some(expires);
     status.lifetime_limited = false;
     status.retry = None;
-    case.stand(Standing::Ready, reason::RUNNING, &known::running(&id));
+    scope.stand(Standing::Ready, reason::RUNNING, &existing::is_running(&id));
 }
 
-fn not_created(mut case: Case<'_>, answer: CreateAnswer, failure: &Failure) -> Plan<SandboxStatus, Step> {
-    if let Some(creating) = &mut case.status.creating {
+fn not_created(mut scope: Scope<'_>, answer: CreateAnswer, failure: &Failure) -> Plan<SandboxStatus, Step> {
+    if let Some(creating) = &mut scope.status.creating {
         creating.answer = Some(answer);
     }
-    case.fail(failure)
+    scope.fail(failure)
 }
 
-fn connected(
-    mut case: Case<'_>,
-    credential: &str,
-    sent: Timestamp,
-    resumed: bool,
-) -> Plan<SandboxStatus, Step> {
-    if resumed {
-        case.status.reconnects += 1;
-        case.status.last_reconnect_time = Some(Time(case.now));
-        run_begins(&mut case, credential, sent);
-    } else {
-        // Somebody else resumed it, for a time that only a look tells.
-        run_begins(&mut case, credential, sent);
-        case.status.expires_at = None;
-    }
-    case.settle(Next::Now)
+fn resumed(mut scope: Scope<'_>, credential: &str, sent: Timestamp) -> Plan<SandboxStatus, Step> {
+    scope.status.reconnects += 1;
+    scope.status.last_reconnect_time = Some(Time(scope.now));
+    pauses::end(&mut scope.status, scope.now);
+    run_begins(&mut scope, credential, sent);
+    scope.settle(Next::Now)
 }
 
-fn renewed(mut case: Case<'_>, seen: &Seen, credential: &str) -> Plan<SandboxStatus, Step> {
-    let before = case.status.expires_at.as_ref().map(|at| at.0);
-    case.take(seen, credential);
-    let id = case.id();
+/// Somebody else resumed it: since when and for how long, only a look tells.
+fn ran(mut scope: Scope<'_>, credential: &str, sent: Timestamp) -> Plan<SandboxStatus, Step> {
+    run_begins(&mut scope, credential, sent);
+    scope.status.expires_at = None;
+    scope.settle(Next::Now)
+}
+
+fn renewed(mut scope: Scope<'_>, seen: &E2bSandbox, credential: &str) -> Plan<SandboxStatus, Step> {
+    let before = scope.status.expires_at.as_ref().map(|at| at.0);
+    scope.adopt_observation(seen, credential);
+    let id = scope.id();
     let mut note = None;
     if seen.life == Life::Running {
-        case.stand(Standing::Ready, reason::RUNNING, &known::running(&id));
+        scope.stand(Standing::Ready, reason::RUNNING, &existing::is_running(&id));
         let is_limited = before.is_some_and(|before| seen.end_at.duration_since(before) < LEAST_GAIN);
-        if is_limited && !case.status.lifetime_limited && case.sandbox.spec.on_timeout == OnTimeout::Kill {
+        if is_limited && !scope.status.lifetime_limited && scope.sandbox.spec.on_timeout == OnTimeout::Kill {
             note = Some(Note::warning(
                 reason::SANDBOX_LIFETIME_LIMIT,
                 format!(
@@ -119,26 +132,18 @@ fn renewed(mut case: Case<'_>, seen: &Seen, credential: &str) -> Plan<SandboxSta
                 ),
             ));
         }
-        case.status.lifetime_limited |= is_limited;
+        scope.status.lifetime_limited |= is_limited;
     }
-    let plan = case.settle(Next::Now);
+    let plan = scope.settle(Next::Now);
     match note {
         Some(note) => plan.with_note(note),
         None => plan,
     }
 }
 
-fn not_there(mut case: Case<'_>, credential: &str) -> Plan<SandboxStatus, Step> {
-    match case.not_found(credential) {
-        Ok(()) => known::lost(case),
-        Err(failure) => case.fail(&failure),
+fn not_there(mut scope: Scope<'_>, credential: &str) -> Plan<SandboxStatus, Step> {
+    match scope.not_found(credential) {
+        Ok(()) => existing::lost(scope),
+        Err(failure) => scope.fail(&failure),
     }
-}
-
-fn orphan_killed(mut case: Case<'_>, result: Result<(), Failure>) -> Plan<SandboxStatus, Step> {
-    match result {
-        Ok(()) => known::orphan_is_killed(&mut case),
-        Err(failure) => known::postpone_orphans(&mut case, failure.class.is_retryable()),
-    }
-    case.settle(Next::Now)
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn step_of(sandbox: &Sandbox, observed: &Observed, now: i64) -> Option<Step> {
+fn step_of(sandbox: &Sandbox, observed: &Sights, now: i64) -> Option<Step> {
     decide(sandbox, observed, at(now)).step
 }
 
@@ -13,12 +13,8 @@ fn create(attempt: i64) -> Step {
 
 #[test]
 fn a_new_object_gets_its_finalizer_and_an_intent_before_the_create() {
-    let asked = Asked::default();
-    assert_eq!(
-        wants(&fresh(), &asked, at(0)),
-        Looking { key: true, env: true, read: Read::Nothing },
-        "nothing to look for before the first create"
-    );
+    let asked = Context::default();
+    assert_eq!(reads(&fresh(), &asked, at(0)), Read::Secrets, "nothing to look for before the first create");
     let plan = decide(&fresh(), &idle(), at(0));
     assert_eq!(plan.step, Some(create(1)));
     assert!(plan.intent && plan.finalizer);
@@ -41,7 +37,7 @@ fn the_answer_ends_the_intent_and_the_object_is_ready() {
     assert_eq!(stands(&status), standing(Standing::Ready, reason::RUNNING));
     assert_eq!(message(&status), "E2B sandbox i1 is running");
     let settled = with(fresh(), |s| *s = status);
-    assert_eq!(wants(&settled, &Asked { needed: true, ..Asked::default() }, at(8)), Looking::default());
+    assert_eq!(reads(&settled, &Context { needed: true, ..Context::default() }, at(8)), Read::Nothing);
 }
 
 #[test]
@@ -58,7 +54,7 @@ fn after_a_crash_the_list_decides() {
     ];
     for (answer, now, step, why) in table {
         let sandbox = creating(1, answer);
-        assert_eq!(wants(&sandbox, &Asked::default(), at(now)).read, Read::List, "{why}");
+        assert_eq!(reads(&sandbox, &Context::default(), at(now)), Read::ListAndSecrets, "{why}");
         assert_eq!(step_of(&sandbox, &listed(vec![]), now), step, "{answer:?} {now}: {why}");
         let found = decide(&sandbox, &listed(vec![seen("i7", Life::Running, 300)]), at(now));
         assert_eq!(
@@ -86,9 +82,9 @@ fn of_several_the_oldest_is_kept_and_the_others_are_killed_one_a_pass() {
             .status;
     assert_eq!(status.orphan_check_at.clone(), Some(Time(at(100))));
     let sandbox = with(fresh(), |s| *s = status);
-    let asked = Asked::default();
-    assert_eq!(wants(&sandbox, &asked, at(99)).read, Read::Nothing);
-    assert_eq!(wants(&sandbox, &asked, at(100)).read, Read::List);
+    let asked = Context::default();
+    assert_eq!(reads(&sandbox, &asked, at(99)), Read::Nothing);
+    assert_eq!(reads(&sandbox, &asked, at(100)), Read::List);
     let plan = decide(&sandbox, &listed(vec![youngest, old.clone()]), at(100));
     assert_eq!(plan.step.clone(), Some(Step::Kill { id: "i6".into() }));
     let status =
@@ -116,7 +112,8 @@ fn a_sandbox_of_another_object_or_incarnation_is_never_adopted() {
     anothers.metadata.insert("slipway/uid".into(), "another".into());
     let mut older = seen("i8", Life::Running, 300);
     older.metadata.insert("slipway/incarnation".into(), "0".into());
-    let unmarked = Seen { metadata: std::collections::BTreeMap::new(), ..seen("i7", Life::Running, 300) };
+    let unmarked =
+        E2bSandbox { metadata: std::collections::BTreeMap::new(), ..seen("i7", Life::Running, 300) };
     let list = vec![anothers, older, unmarked];
     assert_eq!(step_of(&creating(1, None), &listed(list.clone()), 30), Some(create(1)));
     let sandbox = with(running(), |s| s.orphan_check_at = Some(Time(at(100))));
@@ -147,8 +144,8 @@ fn how_a_create_failed_is_recorded_and_what_follows() {
         assert!(plan.status.retry.is_some() && plan.finalizer);
         let waiting = with(fresh(), |s| *s = plan.status);
         assert_eq!(
-            wants(&waiting, &Asked::default(), at(1)),
-            Looking::default(),
+            reads(&waiting, &Context::default(), at(1)),
+            Read::Nothing,
             "status.retry forbids every call"
         );
     }
@@ -161,7 +158,7 @@ fn a_mended_spec_tries_again_at_once_with_the_next_attempt() {
     let status = record(&fresh(), plan, ended(refused), at(1)).status;
     let mut mended = with(fresh(), |s| *s = status);
     mended.metadata.generation = Some(2);
-    assert_eq!(wants(&mended, &Asked::default(), at(2)).read, Read::List);
+    assert_eq!(reads(&mended, &Context::default(), at(2)), Read::ListAndSecrets);
     let plan = decide(&mended, &listed(vec![]), at(2));
     assert_eq!(plan.step, Some(create(2)));
     assert_eq!((plan.status.retry, plan.status.observed_generation), (None, 2));
@@ -204,7 +201,7 @@ fn a_lost_sandbox_is_replaced_when_it_is_needed() {
         let plan = decide(&sandbox, &observed, at(1));
         assert_eq!(plan.step.is_some(), replaced);
         assert_eq!(stands(&plan.status), standing(wanted, reason));
-        assert_eq!(wants(&sandbox, &observed.asked, at(1)).key, replaced);
+        assert_eq!(reads(&sandbox, &observed.context, at(1)) == Read::Secrets, replaced);
     }
     let plan = decide(&gone(), &needed(), at(1));
     let intent = plan.status.creating.clone().expect("intent");
@@ -242,11 +239,10 @@ fn replacements_wait_longer_the_more_were_lost_within_an_hour() {
 
 #[test]
 fn a_missing_secret_is_waited_for_before_any_intent() {
-    let missing = || Lack::Missing("Secret k is not there".into());
-    for observed in [
-        Observed { credential: Some(Err(missing())), ..idle() },
-        Observed { env: Some(Err(missing())), ..idle() },
-    ] {
+    let missing = || SecretError::Missing("Secret k is not there".into());
+    for observed in
+        [Sights { credential: Err(missing()), ..idle() }, Sights { env: Err(missing()), ..idle() }]
+    {
         let mut sandbox = fresh();
         let mut stalled = false;
         for now in [0, 10, 30, 70, 150, 300, 900] {
@@ -260,7 +256,7 @@ fn a_missing_secret_is_waited_for_before_any_intent() {
         }
         assert!(stalled, "after two minutes it needs a person");
     }
-    let invalid = Observed { credential: Some(Err(Lack::Invalid("no apiKey".into()))), ..idle() };
+    let invalid = Sights { credential: Err(SecretError::Invalid("no apiKey".into())), ..idle() };
     assert_eq!(
         stands(&decide(&fresh(), &invalid, at(0)).status),
         standing(Standing::Stalled, reason::CREDENTIALS_INVALID)
@@ -269,7 +265,7 @@ fn a_missing_secret_is_waited_for_before_any_intent() {
 
 #[test]
 fn waiting_for_a_secret_uses_up_no_attempt_of_the_create() {
-    let missing = Observed { credential: Some(Err(Lack::Missing("m".into()))), ..idle() };
+    let missing = Sights { credential: Err(SecretError::Missing("m".into())), ..idle() };
     let mut sandbox = fresh();
     for now in [0, 10, 30, 70] {
         sandbox = with(sandbox.clone(), |s| *s = decide(&sandbox, &missing, at(now)).status);

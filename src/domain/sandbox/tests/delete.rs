@@ -25,8 +25,8 @@ fn the_policy_decides_what_happens_to_it() {
         (policy(paused(), Pause), Life::Paused, None),
     ];
     for (sandbox, life, step) in table {
-        assert_eq!(wants(&sandbox, &Asked::default(), at(1)).read, Read::Get);
-        let plan = decide(&sandbox, &looked(Ok(Some(seen("i1", life, 300)))), at(1));
+        assert_eq!(reads(&sandbox, &Context::default(), at(1)), Read::Get);
+        let plan = decide(&sandbox, &found(seen("i1", life, 300)), at(1));
         assert_eq!((plan.finalizer, plan.step.clone()), (step.is_some(), step));
     }
     // Once the deletion has been looked at, only a pause that is recorded is enough.
@@ -36,11 +36,11 @@ fn the_policy_decides_what_happens_to_it() {
             conditions::stand(&mut s.conditions, 2, at(0), Standing::Reconciling, reason::DELETING, "");
         })
     };
-    assert_eq!(wants(&known(Kill), &Asked::default(), at(1)).read, Read::Get);
-    assert!(!decide(&known(Pause), &Observed::default(), at(1)).finalizer);
+    assert_eq!(reads(&known(Kill), &Context::default(), at(1)), Read::Get);
+    assert!(!decide(&known(Pause), &Sights::default(), at(1)).finalizer);
     let retained = policy(running(), Retain);
-    assert_eq!(wants(&retained, &Asked::default(), at(1)), Looking::default());
-    let plan = decide(&retained, &Observed::default(), at(1));
+    assert_eq!(reads(&retained, &Context::default(), at(1)), Read::Nothing);
+    let plan = decide(&retained, &Sights::default(), at(1));
     assert_eq!((plan.step, plan.finalizer), (None, false));
     assert!(plan.notes[0].message.contains("i1"));
 }
@@ -48,7 +48,7 @@ fn the_policy_decides_what_happens_to_it() {
 #[test]
 fn the_finalizer_goes_when_it_is_done() {
     let end = |sandbox: Sandbox, outcome| {
-        let plan = decide(&sandbox, &looked(Ok(Some(seen("i1", Life::Running, 300)))), at(1));
+        let plan = decide(&sandbox, &found(seen("i1", Life::Running, 300)), at(1));
         record(&sandbox, plan, ended(outcome), at(2))
     };
     let id = || "i1".to_owned();
@@ -68,10 +68,10 @@ fn nothing_there_nothing_asked() {
     let refused = creating(2, Some(CreateAnswer::Refused));
     for sandbox in [fresh(), gone(), refused] {
         let sandbox = deleted(sandbox);
-        assert_eq!(wants(&sandbox, &Asked::default(), at(1)), Looking::default());
-        assert!(!decide(&sandbox, &Observed::default(), at(1)).finalizer);
+        assert_eq!(reads(&sandbox, &Context::default(), at(1)), Read::Nothing);
+        assert!(!decide(&sandbox, &Sights::default(), at(1)).finalizer);
     }
-    let plan = decide(&deleted(running()), &looked(Ok(None)), at(1));
+    let plan = decide(&deleted(running()), &looked(Ok(LookupResult::NotFound)), at(1));
     assert!(!plan.finalizer, "404 under its own key is success");
 }
 
@@ -79,7 +79,7 @@ fn nothing_there_nothing_asked() {
 fn what_may_come_of_a_create_is_awaited_and_dealt_with() {
     for answer in [None, Some(CreateAnswer::Lost), Some(CreateAnswer::Failed)] {
         let sandbox = deleted(creating(1, answer));
-        assert_eq!(wants(&sandbox, &Asked::default(), at(5)).read, Read::List);
+        assert_eq!(reads(&sandbox, &Context::default(), at(5)), Read::List);
         let plan = decide(&sandbox, &listed(vec![]), at(5));
         assert_eq!((plan.step, plan.finalizer, plan.next), (None, true, Next::At(at(15))));
         let waiting = with(sandbox.clone(), |s| *s = plan.status);
@@ -93,20 +93,18 @@ fn what_may_come_of_a_create_is_awaited_and_dealt_with() {
     let paused = policy(creating(1, None), DeletionPolicy::Pause);
     let found = listed(vec![seen("i3", Life::Paused, 300), seen("i4", Life::Running, 300)]);
     assert_eq!(decide(&paused, &found, at(5)).step, Some(Step::Pause { id: "i4".into() }));
-    assert!(
-        !decide(&policy(creating(1, None), DeletionPolicy::Retain), &Observed::default(), at(5)).finalizer
-    );
+    assert!(!decide(&policy(creating(1, None), DeletionPolicy::Retain), &Sights::default(), at(5)).finalizer);
 }
 
 #[test]
 fn the_known_one_comes_before_the_search() {
     let both = deleted(with(running(), |s| s.orphan_check_at = Some(Time(at(100)))));
-    assert_eq!(wants(&both, &Asked::default(), at(1)).read, Read::Get);
-    let plan = decide(&both, &looked(Ok(Some(seen("i1", Life::Running, 300)))), at(1));
+    assert_eq!(reads(&both, &Context::default(), at(1)), Read::Get);
+    let plan = decide(&both, &found(seen("i1", Life::Running, 300)), at(1));
     let plan = record(&both, plan, ended(Ended::Killed { id: "i1".into(), result: Ok(()) }), at(2));
     assert_eq!((plan.finalizer, plan.next), (true, Next::Now));
     let left = with(both, |s| *s = plan.status);
-    assert_eq!(wants(&left, &Asked::default(), at(2)).read, Read::List);
+    assert_eq!(reads(&left, &Context::default(), at(2)), Read::List);
     assert!(!decide(&left, &listed(vec![]), at(100)).finalizer);
 }
 
@@ -122,7 +120,7 @@ fn a_found_one_is_followed_by_another_look_and_not_in_a_circle() {
 fn a_refused_kill_or_pause_is_made_again_as_the_policy_says() {
     for policy_of in [DeletionPolicy::Kill, DeletionPolicy::Pause] {
         let sandbox = policy(running(), policy_of);
-        let plan = decide(&sandbox, &looked(Ok(Some(seen("i1", Life::Running, 300)))), at(1));
+        let plan = decide(&sandbox, &found(seen("i1", Life::Running, 300)), at(1));
         let (id, failed) = ("i1".to_owned(), failure(Class::Transient));
         let end = match policy_of {
             DeletionPolicy::Kill => Ended::Killed { id, result: Err(failed) },
@@ -145,9 +143,8 @@ fn a_found_one_that_was_paused_is_not_taken_for_the_known_one() {
 #[test]
 fn what_stays_is_named_only_if_there_is_something() {
     for policy_of in [DeletionPolicy::Pause, DeletionPolicy::Retain] {
-        assert!(decide(&policy(fresh(), policy_of), &Observed::default(), at(1)).notes.is_empty());
-        let plan =
-            decide(&policy(paused(), policy_of), &looked(Ok(Some(seen("i1", Life::Paused, 300)))), at(1));
+        assert!(decide(&policy(fresh(), policy_of), &Sights::default(), at(1)).notes.is_empty());
+        let plan = decide(&policy(paused(), policy_of), &found(seen("i1", Life::Paused, 300)), at(1));
         assert!(plan.notes[0].message.contains("i1"), "{policy_of:?}");
     }
 }
@@ -167,11 +164,11 @@ fn the_tries_of_a_deletion_have_the_waits_of_any_call_and_a_limit_outlasts_its_e
 }
 
 /// Runs the deletion with the same sighting until it is let go; the second of the release.
-fn let_go(mut sandbox: Sandbox, observed: &Observed) -> (i64, Plan<SandboxStatus, Step>) {
+fn let_go(mut sandbox: Sandbox, observed: &Sights) -> (i64, Plan<SandboxStatus, Step>) {
     let mut now = at(1);
     for _ in 0..200 {
-        let waits = wants(&sandbox, &Asked::default(), now) == Looking::default();
-        let nothing = Observed::default();
+        let waits = reads(&sandbox, &Context::default(), now) == Read::Nothing;
+        let nothing = Sights::default();
         let plan = decide(&sandbox, if waits { &nothing } else { observed }, now);
         if !plan.finalizer {
             return (now.as_second() - START, plan);
@@ -187,8 +184,8 @@ fn let_go(mut sandbox: Sandbox, observed: &Observed) -> (i64, Plan<SandboxStatus
 
 #[test]
 fn without_a_key_it_is_let_go_after_ten_minutes_and_named() {
-    let missing = Observed { credential: Some(Err(Lack::Missing("m".into()))), ..Observed::default() };
-    let invalid = Observed { credential: Some(Err(Lack::Invalid("m".into()))), ..Observed::default() };
+    let missing = Sights { credential: Err(SecretError::Missing("m".into())), ..Sights::default() };
+    let invalid = Sights { credential: Err(SecretError::Invalid("m".into())), ..Sights::default() };
     let denied = looked(Err(failure(Class::Denied)));
     for observed in [missing, invalid, denied] {
         let (when, plan) = let_go(deleted(running()), &observed);
@@ -197,7 +194,7 @@ fn without_a_key_it_is_let_go_after_ten_minutes_and_named() {
         assert!(said.contains("i1") && said.contains("stays paused until killed"), "{said}");
     }
     let other = deleted(with(running(), |s| s.credential = Some("fingerprint-b".into())));
-    let (when, plan) = let_go(other, &looked(Ok(None)));
+    let (when, plan) = let_go(other, &looked(Ok(LookupResult::NotFound)));
     assert_eq!(when, 600, "404 under another key is no proof");
     assert!(leaks(&plan).is_some());
 }
@@ -212,7 +209,7 @@ fn without_e2b_it_is_let_go_after_an_hour_and_named() {
     let (_, plan) = let_go(kills, &away);
     let said = leaks(&plan).expect("a Warning").to_owned();
     assert!(!said.contains("paused"), "{said}");
-    let list_away = Observed { listed: Some(Err(failure(Class::Transient))), ..idle() };
+    let list_away = Sights { listed: Some(Err(failure(Class::Transient))), ..idle() };
     let (when, plan) = let_go(deleted(creating(1, None)), &list_away);
     assert_eq!(when, 3600);
     assert!(leaks(&plan).is_some_and(|said| said.contains(UID)));
@@ -222,13 +219,13 @@ fn without_e2b_it_is_let_go_after_an_hour_and_named() {
 fn deletion_cuts_a_wait_short() {
     let retry = crate::domain::retry::after(None, &failure(Class::Denied), UID, at(0)).retry;
     let sandbox = deleted(with(running(), |s| s.retry = Some(retry)));
-    assert_eq!(wants(&sandbox, &Asked::default(), at(1)).read, Read::Get);
+    assert_eq!(reads(&sandbox, &Context::default(), at(1)), Read::Get);
 }
 
 #[test]
 fn suspension_does_not_stop_a_deletion() {
     let sandbox = deleted(spec(running(), |s| s.suspend = true));
-    let plan = decide(&sandbox, &looked(Ok(Some(seen("i1", Life::Running, 300)))), at(1));
+    let plan = decide(&sandbox, &found(seen("i1", Life::Running, 300)), at(1));
     assert_eq!(plan.step, Some(Step::Kill { id: "i1".into() }));
 }
 
@@ -236,7 +233,7 @@ fn suspension_does_not_stop_a_deletion() {
 fn what_belongs_to_another_object_is_not_killed() {
     let mut anothers = seen("i1", Life::Running, 300);
     anothers.metadata.insert("slipway/uid".into(), "another".into());
-    let plan = decide(&deleted(running()), &looked(Ok(Some(anothers.clone()))), at(1));
+    let plan = decide(&deleted(running()), &looked(Ok(LookupResult::Found(anothers.clone()))), at(1));
     assert_eq!((plan.step, plan.finalizer), (None, false));
     let plan = decide(&deleted(creating(1, None)), &listed(vec![anothers]), at(5));
     assert_eq!(plan.step, None);

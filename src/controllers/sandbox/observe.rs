@@ -1,0 +1,138 @@
+//! What a pass finds out before it decides: the Tasks' demands from their store, and the answer to a stage's question.
+//! Part of the Sandbox controller; `domain::sandbox` says where an object stands and so what is asked.
+
+use super::{SandboxController, answer, memory::Prepared, uid};
+use crate::{
+    api::{OperatingMode, Sandbox, Task},
+    cluster,
+    domain::{
+        demand,
+        failure::Failure,
+        sandbox::{self, Attempts, Context, Keyed, Listing, LookupResult, Seen, Stage, UnderKey},
+        turn::{self, Turn},
+    },
+    e2b::Account,
+};
+use jiff::Timestamp;
+use kube::{Api, ResourceExt};
+use secrecy::SecretString;
+use std::{collections::BTreeMap, sync::Arc};
+
+impl SandboxController {
+    pub(super) async fn context(&self, object: &Sandbox) -> Context {
+        let tasks = self.tasks_of(object);
+        let keeps_up = |task: &Arc<Task>| demand::keeps_up(demand::of(task), &object.spec);
+        Context {
+            needed: object.spec.operating_mode == OperatingMode::Running || tasks.iter().any(keeps_up),
+            unreachable: tasks.iter().any(|task| demand::reports_unreachable(task)),
+            last_look: self.memory.last_look(&uid(object)),
+            turn: self.turn(object, tasks).await,
+        }
+    }
+
+    /// The Tasks that work in the Sandbox, or would like to.
+    fn tasks_of(&self, object: &Sandbox) -> Vec<Arc<Task>> {
+        let name = object.name_any();
+        let mut tasks = self.tasks.state();
+        tasks.retain(|task| {
+            task.metadata.namespace == object.metadata.namespace && demand::works_in(task, &name)
+        });
+        tasks
+    }
+
+    /// Whose turn it is. The store may be older than the grant, so the end of a turn is confirmed by the API server.
+    async fn turn(&self, object: &Sandbox, mut tasks: Vec<Arc<Task>>) -> Turn {
+        // Nothing begins in a sandbox that is about to go.
+        if !turn::is_shared(object) || object.metadata.deletion_timestamp.is_some() {
+            return Turn::default();
+        }
+        let name = object.name_any();
+        let current = object.status.as_ref().and_then(|status| status.holder.as_ref());
+        if let Some(holder) = turn::ending(current, &name, tasks.iter().map(Arc::as_ref)) {
+            let api = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+            match api.get_opt(&holder.task).await.map_err(cluster::Error::from) {
+                Ok(live) => tasks = turn::confirmed(tasks, holder, live.map(Arc::new)),
+                Err(error) => {
+                    tracing::debug!(task = holder.task, %error, "the end of a turn can't be confirmed yet");
+                    return turn::unconfirmed(holder, object);
+                }
+            }
+        }
+        turn::grant(current, &name, tasks.iter().map(Arc::as_ref))
+    }
+
+    /// The stage with the answer to its question. The key and the values that it took are kept for the step that may
+    /// follow.
+    pub(super) async fn answered(&self, object: &Sandbox, stage: Stage, now: Timestamp) -> Seen {
+        match stage {
+            Stage::Quiet(quiet) => Seen::Quiet(quiet),
+            Stage::Create(new) => Seen::Create(new, self.secrets_of_create(object).await),
+            Stage::Unfinished(creating) => Seen::Unfinished(creating, self.attempts(object).await),
+            Stage::Look(look) => Seen::Look(look, self.look(object, now).await),
+            Stage::Search(search) => Seen::Search(search, self.search(object).await),
+        }
+    }
+
+    async fn secrets_of_create(&self, object: &Sandbox) -> Keyed<()> {
+        let account = self.account(object).await?;
+        let env = self.env(object).await?;
+        Ok(self.under_key(object, account, env, ()))
+    }
+
+    async fn attempts(&self, object: &Sandbox) -> Keyed<Attempts> {
+        let account = self.account(object).await?;
+        let (env, values) = match self.env(object).await {
+            Ok(values) => (Ok(()), values),
+            Err(error) => (Err(error), BTreeMap::new()),
+        };
+        let listed = self.list(object, &account).await;
+        Ok(self.under_key(object, account, values, Attempts { listed, env }))
+    }
+
+    async fn search(&self, object: &Sandbox) -> Keyed<Listing> {
+        let account = self.account(object).await?;
+        let listed = self.list(object, &account).await;
+        Ok(self.under_key(object, account, BTreeMap::new(), listed))
+    }
+
+    async fn look(&self, object: &Sandbox, now: Timestamp) -> Keyed<Result<LookupResult, Failure>> {
+        let account = self.account(object).await?;
+        let id = object.status.as_ref().and_then(|status| status.sandbox_id.as_deref());
+        let look = account.get(id.unwrap_or_default()).await;
+        let look =
+            look.map(|detail| lookup_result(detail.map(|detail| detail.seen))).map_err(answer::failure);
+        let uid = uid(object);
+        self.memory.looked(&uid, now);
+        match &look {
+            Ok(LookupResult::Found(_)) => self.memory.worked(&uid, &account),
+            Ok(LookupResult::NotFound) => {}
+            Err(failure) => self.memory.failed(&uid, &account, failure.class),
+        }
+        Ok(self.under_key(object, account, BTreeMap::new(), look))
+    }
+
+    async fn list(&self, object: &Sandbox, account: &Account) -> Listing {
+        let marks = sandbox::own_marks(object, &self.installation);
+        let listed = account.list(&marks).await.map_err(answer::failure);
+        if let Err(failure) = &listed {
+            self.memory.failed(&uid(object), account, failure.class);
+        }
+        listed
+    }
+
+    fn under_key<T>(
+        &self,
+        object: &Sandbox,
+        account: Account,
+        env: BTreeMap<String, SecretString>,
+        answer: T,
+    ) -> UnderKey<T> {
+        let credential = account.fingerprint().to_owned();
+        self.memory.prepare(&uid(object), Prepared { account, env });
+        UnderKey { credential, answer }
+    }
+}
+
+pub(super) fn lookup_result(found: Option<sandbox::E2bSandbox>) -> LookupResult {
+    found.map_or(LookupResult::NotFound, LookupResult::Found)
+}

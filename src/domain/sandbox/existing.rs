@@ -1,0 +1,189 @@
+//! A sandbox that has an id and is not known to be gone: look, resume, renew, let expire.
+//! When it turns out to be gone, `create` says what follows.
+
+use super::{
+    Context, Keyed, Life, LookupResult, Quiet, Step, create,
+    marks::is_anothers,
+    scope::{NOT_OURS, Scope},
+};
+use crate::{
+    api::{SandboxState, SandboxStatus, conditions::reason},
+    domain::{
+        conditions::Standing,
+        failure::Failure,
+        plan::{Next, Plan},
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// E2B ends a sandbox within moments of its time-out; a look this long after sees the result.
+const AFTER_EXPIRY: SignedDuration = SignedDuration::from_secs(10);
+/// How often a sandbox is looked at while a Task says that it gives no answer.
+const UNREACHABLE: SignedDuration = SignedDuration::from_secs(30);
+
+/// The stage of a sandbox that needs no look now; `None`: look first.
+pub(super) fn at_rest(scope: &Scope<'_>, context: &Context) -> Option<Quiet> {
+    let reported = context.unreachable && context.last_look.is_none_or(|at| at + UNREACHABLE <= scope.now);
+    if scope.hurried || scope.status.retry.is_some() || reported {
+        return None;
+    }
+    match scope.status.state {
+        Some(SandboxState::Running) => (due_at(scope, context) > scope.now).then_some(Quiet::Running),
+        // It is looked at before it is resumed.
+        Some(SandboxState::Paused) => (!context.needed).then_some(Quiet::Paused),
+        Some(SandboxState::Gone | SandboxState::Unknown) | None => None,
+    }
+}
+
+/// When a running sandbox needs attention: at two thirds of its life if it is needed and can be renewed, else when it
+/// has ended.
+fn due_at(scope: &Scope<'_>, context: &Context) -> Timestamp {
+    let Some(expires) = scope.status.expires_at.as_ref().map(|at| at.0) else { return scope.now };
+    if context.needed && !scope.status.lifetime_limited {
+        expires - scope.time_to_live() / 3
+    } else {
+        expires + AFTER_EXPIRY
+    }
+}
+
+/// Whether a running sandbox has to be renewed: needed, not at the plan's limit, a third of its life or less is left.
+pub(super) fn renewal_is_due(scope: &Scope<'_>, context: &Context) -> bool {
+    let ends = scope.status.expires_at.is_some();
+    context.needed && !scope.status.lifetime_limited && ends && due_at(scope, context) <= scope.now
+}
+
+/// What a look says of the sandbox.
+enum Absorbed {
+    There(Life),
+    /// It is gone, and that is noted.
+    Lost,
+    Failed(Failure),
+}
+
+/// Adopts what a look has shown.
+fn absorb(scope: &mut Scope<'_>, credential: &str, look: &Result<LookupResult, Failure>) -> Absorbed {
+    scope.accept_credential(credential);
+    match look {
+        Err(failure) => Absorbed::Failed(failure.clone()),
+        Ok(LookupResult::NotFound) => match scope.not_found(credential) {
+            Ok(()) => Absorbed::Lost,
+            Err(failure) => Absorbed::Failed(failure),
+        },
+        Ok(LookupResult::Found(seen)) if is_anothers(seen, scope.sandbox) => {
+            scope.lose(NOT_OURS);
+            Absorbed::Lost
+        }
+        Ok(LookupResult::Found(seen)) => {
+            scope.adopt_observation(seen, credential);
+            Absorbed::There(seen.life)
+        }
+    }
+}
+
+/// What follows from a look.
+pub(super) fn looked(
+    mut scope: Scope<'_>,
+    context: &Context,
+    answer: &Keyed<Result<LookupResult, Failure>>,
+) -> Plan<SandboxStatus, Step> {
+    let under = match answer {
+        Ok(under) => under,
+        Err(error) => return scope.secret_error(error),
+    };
+    match absorb(&mut scope, &under.credential, &under.answer) {
+        Absorbed::Failed(failure) => scope.fail(&failure),
+        Absorbed::Lost if create::is_wanted(&scope, context) => lost(scope),
+        Absorbed::Lost => create::rest(scope, context),
+        Absorbed::There(life) => seen(scope, context, life),
+    }
+}
+
+/// Only renewal goes on. What the look saw is recorded, nothing else follows from it.
+pub(super) fn looked_while_suspended(
+    mut scope: Scope<'_>,
+    context: &Context,
+    answer: &Keyed<Result<LookupResult, Failure>>,
+) -> Plan<SandboxStatus, Step> {
+    let under = match answer {
+        Ok(under) => under,
+        Err(error) => return scope.secret_error(error),
+    };
+    match absorb(&mut scope, &under.credential, &under.answer) {
+        Absorbed::Failed(failure) => scope.fail(&failure),
+        Absorbed::There(Life::Running) if renewal_is_due(&scope, context) => {
+            scope.stand(Standing::Ready, reason::SUSPENDED, "");
+            let id = scope.id();
+            Plan::act(scope.status, Step::Renew { id })
+        }
+        Absorbed::There(_) | Absorbed::Lost => suspended(scope, context),
+    }
+}
+
+/// Suspended, and nothing is to be done now: it comes back for what it would renew.
+pub(super) fn suspended(mut scope: Scope<'_>, context: &Context) -> Plan<SandboxStatus, Step> {
+    scope.stand(Standing::Ready, reason::SUSPENDED, "");
+    let runs = scope.status.state == Some(SandboxState::Running);
+    let renews = runs && context.needed && !scope.status.lifetime_limited;
+    let next = if renews { next_look(&scope, context) } else { Next::AwaitChange };
+    scope.settle(next)
+}
+
+/// Records a loss; the next pass does what follows from it.
+pub(super) fn lost(mut scope: Scope<'_>) -> Plan<SandboxStatus, Step> {
+    let message = format!("E2B sandbox {} is gone", scope.id());
+    scope.stand(Standing::Reconciling, reason::PROGRESSING, &message);
+    scope.settle(Next::Now)
+}
+
+/// What follows for a sandbox that E2B has just shown: resume it, renew it, or leave it alone.
+pub(super) fn seen(mut scope: Scope<'_>, context: &Context, life: Life) -> Plan<SandboxStatus, Step> {
+    // This is the look that a Task's report asks for.
+    let context = Context { last_look: Some(scope.now), ..context.clone() };
+    let id = scope.id();
+    match life {
+        Life::Running if renewal_is_due(&scope, &context) => {
+            scope.stand(Standing::Ready, reason::RUNNING, &is_running(&id));
+            Plan::act(scope.status, Step::Renew { id })
+        }
+        Life::Running => running(scope, &context),
+        Life::Paused if context.needed => {
+            let message = format!("resuming E2B sandbox {id}");
+            scope.stand(Standing::Reconciling, reason::PROGRESSING, &message);
+            Plan::act(scope.status, Step::Connect { id })
+        }
+        Life::Paused => paused(scope, &context),
+    }
+}
+
+/// It runs, and nothing is to be done now.
+pub(super) fn running(mut scope: Scope<'_>, context: &Context) -> Plan<SandboxStatus, Step> {
+    let message = is_running(&scope.id());
+    scope.stand(Standing::Ready, reason::RUNNING, &message);
+    let next = next_look(&scope, context);
+    rest(scope, context, next)
+}
+
+/// It is paused, and nobody needs it.
+pub(super) fn paused(mut scope: Scope<'_>, context: &Context) -> Plan<SandboxStatus, Step> {
+    let message = format!("E2B sandbox {} is paused; it is resumed when a Task needs it", scope.id());
+    scope.stand(Standing::Ready, reason::IDLE, &message);
+    rest(scope, context, Next::AwaitChange)
+}
+
+pub(super) fn is_running(id: &str) -> String {
+    format!("E2B sandbox {id} is running")
+}
+
+/// Comes back at `next`, or earlier for a Task that reports no answer and for the check of orphans.
+fn rest(scope: Scope<'_>, context: &Context, next: Next) -> Plan<SandboxStatus, Step> {
+    let now = scope.now;
+    let report = context.unreachable.then(|| context.last_look.unwrap_or(now) + UNREACHABLE);
+    let orphan_check = scope.status.orphan_check_at.as_ref().map(|at| at.0);
+    scope.settle(next.or_at(report, now).or_at(orphan_check, now))
+}
+
+/// When a running sandbox is next looked at. Still overdue right after a look: back off instead of spinning.
+fn next_look(scope: &Scope<'_>, context: &Context) -> Next {
+    let due = due_at(scope, context);
+    Next::At(if due <= scope.now { scope.now + AFTER_EXPIRY } else { due })
+}

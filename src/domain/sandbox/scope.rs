@@ -1,0 +1,277 @@
+//! One Sandbox under decision: its status as it will stand, and the moves all decisions share.
+//! Used by every other file of this folder that decides; stands on `pauses` alone.
+
+use super::{E2bSandbox, Life, SecretError, Step, pauses};
+use crate::{
+    api::{
+        Creating, PastSandbox, RECONCILE_ANNOTATION, Sandbox, SandboxState, SandboxStatus, bounds,
+        common::whole_seconds, conditions::reason,
+    },
+    domain::{
+        conditions::{self, Standing},
+        failure::{Class, Failure, operation},
+        plan::{Next, Plan},
+        retry::{self, Verdict},
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+/// From this long after an intent on, nothing comes of it any more: E2B gives up a request after 70 s.
+pub(super) const CREATE_OVER: SignedDuration = SignedDuration::from_secs(100);
+
+/// Why an E2B sandbox ended, in `history`.
+pub(super) const EXPIRED: &str = "Expired";
+pub(super) const NOT_FOUND: &str = reason::NOT_FOUND;
+pub(super) const NOT_OURS: &str = "NotOurs";
+pub(super) const KILLED: &str = "Killed";
+
+pub(super) struct Scope<'a> {
+    pub sandbox: &'a Sandbox,
+    pub now: Timestamp,
+    /// As it will stand.
+    pub status: SandboxStatus,
+    /// A person asked to look at once: a new spec, a new value of the annotation, the deletion.
+    pub hurried: bool,
+}
+
+impl<'a> Scope<'a> {
+    /// The object as it was read. A new spec, a new value of `slipway.dev/reconcile` and the beginning of its deletion
+    /// cut a wait short, unless a limit asked for it.
+    pub fn open(sandbox: &'a Sandbox, now: Timestamp) -> Self {
+        let mut scope = Self::resume(sandbox, sandbox.status.clone().unwrap_or_default(), now);
+        let annotation = sandbox
+            .annotations()
+            .get(RECONCILE_ANNOTATION)
+            .map(|value| bounds::cut(value, bounds::ANNOTATION));
+        let poked = annotation.is_some() && annotation != scope.status.observed_reconcile;
+        // The API server counts the beginning of a deletion as a generation of its own.
+        scope.hurried = scope.status.observed_generation != scope.generation() || poked;
+        if scope.hurried {
+            scope.status.retry = retry::hurry(scope.status.retry.take(), now);
+            scope.status.observed_generation = scope.generation();
+            scope.status.observed_reconcile = annotation.or(scope.status.observed_reconcile.take());
+        }
+        scope
+    }
+
+    /// The object between its step and its record.
+    pub fn resume(sandbox: &'a Sandbox, status: SandboxStatus, now: Timestamp) -> Self {
+        Self { sandbox, now, status, hurried: false }
+    }
+
+    pub fn generation(&self) -> i64 {
+        self.sandbox.metadata.generation.unwrap_or_default()
+    }
+
+    pub fn is_deleting(&self) -> bool {
+        self.sandbox.metadata.deletion_timestamp.is_some()
+    }
+
+    pub fn uid(&self) -> &str {
+        self.sandbox.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// The id, for messages.
+    pub fn id(&self) -> String {
+        self.status.sandbox_id.clone().unwrap_or_default()
+    }
+
+    /// Whether there is a sandbox that is not known to be gone.
+    pub fn exists(&self) -> bool {
+        self.status.sandbox_id.is_some() && self.status.state != Some(SandboxState::Gone)
+    }
+
+    /// `spec.timeoutSeconds` as a duration.
+    pub fn time_to_live(&self) -> SignedDuration {
+        SignedDuration::from_secs(i64::from(self.sandbox.spec.timeout_seconds))
+    }
+
+    /// A new value of the annotation on a sandbox that the present key does not see says that the key is right.
+    pub fn accept_credential(&mut self, credential: &str) {
+        let before = self.sandbox.status.as_ref();
+        let poked = before.and_then(|status| status.observed_reconcile.as_ref())
+            != self.status.observed_reconcile.as_ref();
+        let retry = before.and_then(|status| status.retry.as_ref());
+        let not_visible = retry.is_some_and(|retry| retry.reason == reason::SANDBOX_NOT_VISIBLE);
+        if poked && not_visible {
+            self.status.credential = Some(bounds::cut(credential, bounds::SHA));
+        }
+    }
+
+    /// Writes the three conditions. While suspended the object is ready whatever happens; the message tells.
+    pub fn stand(&mut self, standing: Standing, reason: &str, message: &str) {
+        let (generation, now) = (self.generation(), self.now);
+        let list = &mut self.status.conditions;
+        if self.sandbox.spec.suspend && self.sandbox.metadata.deletion_timestamp.is_none() {
+            let quiet = "spec.suspend is true: only renewal and deletion go on";
+            let message =
+                if standing == Standing::Ready { quiet.to_owned() } else { format!("{quiet}; {message}") };
+            conditions::stand(list, generation, now, Standing::Ready, reason::SUSPENDED, &message);
+        } else {
+            conditions::stand(list, generation, now, standing, reason, message);
+        }
+    }
+
+    /// The status as it is, looked at again at `next`.
+    pub fn settle(self, next: Next) -> Plan<SandboxStatus, Step> {
+        Plan::settle(self.status, next)
+    }
+
+    /// Nothing may be asked before `until`. What was said stays true for the present spec.
+    pub fn wait(mut self, until: Timestamp) -> Plan<SandboxStatus, Step> {
+        let generation = self.generation();
+        for condition in &mut self.status.conditions {
+            condition.observed_generation = Some(generation);
+        }
+        if self.sandbox.spec.suspend {
+            self.stand(Standing::Ready, reason::SUSPENDED, "");
+        }
+        self.settle(Next::At(until))
+    }
+
+    /// A call failed: when it is made again, and how the object stands until then.
+    pub fn fail(mut self, failure: &Failure) -> Plan<SandboxStatus, Step> {
+        let verdict = self.verdict(failure);
+        self.apply(verdict)
+    }
+
+    /// What a failed call means. Waiting for a Secret used up none of its attempts.
+    pub fn verdict(&self, failure: &Failure) -> Verdict {
+        let previous = self.status.retry.as_ref();
+        let previous = previous.filter(|retry| {
+            (retry.operation == operation::GET_SECRET) == (failure.operation == operation::GET_SECRET)
+        });
+        retry::after(previous, failure, self.uid(), self.now)
+    }
+
+    /// A Secret does not give what it should.
+    pub fn secret_error(mut self, error: &SecretError) -> Plan<SandboxStatus, Step> {
+        let verdict = self.verdict_on(error);
+        self.apply(verdict)
+    }
+
+    pub fn verdict_on(&self, error: &SecretError) -> Verdict {
+        match error {
+            SecretError::Missing(message) => {
+                let previous = self.status.retry.as_ref();
+                retry::not_found(
+                    previous,
+                    operation::GET_SECRET,
+                    reason::SECRET_NOT_FOUND,
+                    message,
+                    self.uid(),
+                    self.now,
+                )
+            }
+            SecretError::Invalid(message) => {
+                let failure = Failure {
+                    operation: operation::GET_SECRET,
+                    class: Class::Invalid,
+                    reason: reason::CREDENTIALS_INVALID,
+                    message: message.clone(),
+                };
+                self.verdict(&failure)
+            }
+            SecretError::Unread(failure) => self.verdict(failure),
+        }
+    }
+
+    fn apply(&mut self, verdict: Verdict) -> Plan<SandboxStatus, Step> {
+        self.stand(verdict.standing, verdict.reason, &verdict.message);
+        let next = Next::At(verdict.retry.next_attempt_at.0);
+        self.status.retry = Some(verdict.retry);
+        Plan::settle(self.status.clone(), next)
+    }
+
+    /// Takes over what E2B shows of the sandbox, under a key that therefore is one that sees it.
+    pub fn adopt_observation(&mut self, seen: &E2bSandbox, credential: &str) {
+        pauses::count(&mut self.status, self.sandbox.spec.on_timeout, seen, self.now);
+        let status = &mut self.status;
+        let ran = status.state == Some(SandboxState::Running);
+        status.retry = None;
+        status.credential = Some(bounds::cut(credential, bounds::SHA));
+        status.started_at = Some(Time(whole_seconds(seen.started_at)));
+        match seen.life {
+            Life::Running => {
+                status.state = Some(SandboxState::Running);
+                status.expires_at = Some(Time(whole_seconds(seen.end_at)));
+                status.lifetime_limited &= ran;
+            }
+            Life::Paused => {
+                status.state = Some(SandboxState::Paused);
+                status.expires_at = None;
+                status.lifetime_limited = false;
+            }
+        }
+    }
+
+    /// The sandbox `id` came of the create: the intent is fulfilled, and a new incarnation begins.
+    pub fn own(&mut self, id: &str, creating: &Creating) {
+        let status = &mut self.status;
+        if status.sandbox_id.is_some() {
+            status.recreations += 1;
+        }
+        status.sandbox_id = Some(id.to_owned());
+        status.incarnation = Some(creating.incarnation);
+        status.creating = None;
+        status.retry = None;
+        status.lifetime_limited = false;
+        status.paused_at = None;
+        status.paused_seconds = 0;
+    }
+
+    /// The sandbox has ended: it goes into the history, once.
+    pub fn lose(&mut self, why: &str) {
+        let status = &mut self.status;
+        let Some(id) = status.sandbox_id.clone() else { return };
+        status.retry = None;
+        status.state = Some(SandboxState::Gone);
+        status.expires_at = None;
+        status.paused_at = None;
+        status.lifetime_limited = false;
+        if status.history.last().is_none_or(|last| last.sandbox_id != id) {
+            status.history.push(PastSandbox {
+                sandbox_id: id,
+                incarnation: status.incarnation.unwrap_or_default(),
+                started_at: status.started_at.clone(),
+                ended_at: Time(self.now),
+                reason: why.to_owned(),
+            });
+            bounds::keep_newest(&mut status.history);
+        }
+    }
+
+    /// A definite 404: gone, if the key has seen the sandbox before; else the failure to report.
+    pub fn not_found(&mut self, credential: &str) -> Result<(), Failure> {
+        if self.status.credential.as_deref() != Some(credential) {
+            return Err(self.not_visible());
+        }
+        let expired = self.sandbox.spec.on_timeout == crate::api::OnTimeout::Kill
+            && self.status.expires_at.as_ref().is_some_and(|at| at.0 <= self.now);
+        self.lose(if expired { EXPIRED } else { NOT_FOUND });
+        Ok(())
+    }
+
+    fn not_visible(&self) -> Failure {
+        Failure {
+            operation: "getSandbox",
+            class: Class::NotFound,
+            reason: reason::SANDBOX_NOT_VISIBLE,
+            message: format!(
+                "E2B answers 404 for {} under an API key or URL that has never seen it, so it may belong to another team; \
+                 restore the key it was made with, or set the annotation {RECONCILE_ANNOTATION} to a new value to say that \
+                 this key is right: the sandbox then counts as gone",
+                self.id()
+            ),
+        }
+    }
+
+    /// Something may come of the create of `requested_at` although its answer said otherwise or was lost.
+    pub fn doubt(&mut self, requested_at: Timestamp) {
+        let over = requested_at + CREATE_OVER;
+        let known = self.status.orphan_check_at.as_ref().map(|at| at.0);
+        self.status.orphan_check_at = Some(Time(known.map_or(over, |at| at.max(over))));
+    }
+}
