@@ -77,7 +77,7 @@ mod tests {
         while recent.knows(&ours, Some("heads/nope"), created + passed) {
             let now = Timestamp::UNIX_EPOCH + passed;
             let verdict = retry::after(retry.as_ref(), &lag, "uid", now);
-            assert_eq!(verdict.reason, reason::RETRYING, "after {passed:?}");
+            assert_eq!(verdict.reason, reason::NOT_VISIBLE_YET, "after {passed:?}");
             passed += verdict.retry.next_attempt_at.0.duration_since(now).unsigned_abs();
             retry = Some(verdict.retry);
         }

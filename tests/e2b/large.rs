@@ -3,8 +3,9 @@
 use crate::support::{Sandbox, World};
 use crate::transfer::{PATH, START, caps, is_empty, odd_files, source, spool, write};
 use slipway::api::Source;
-use slipway::controllers::task::files::{Caps, collect};
+use slipway::controllers::task::files::collect;
 use slipway::domain::failure::Class;
+use slipway::domain::files::Caps;
 use std::fs;
 
 /// More than one listing may hold, by far not more than all may.

@@ -25,7 +25,6 @@ use listing::Found;
 /// Who reads the files: whatever the generation made, root can read it. E2B's templates all have it.
 const SANDBOX_USER: &str = "root";
 
-
 /// The result of a transfer, spooled.
 #[derive(Debug, Clone)]
 pub struct Collected {

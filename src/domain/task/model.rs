@@ -2,7 +2,7 @@
 //! Used by every module of this folder and by the Task controller.
 
 use crate::{
-    api::{MergeMethod, PullRequestState, SandboxSpec, TaskStatus, conditions::reason},
+    api::{MergeMethod, PullRequestState, SandboxSpec, TaskStatus},
     domain::{failure::Failure, plan, pull_request::ObservedPullRequest},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -150,11 +150,6 @@ pub enum Files {
     Waiting { reason: &'static str },
     /// The files are not in the spool any more, and were not read from the sandbox.
     NotSpooled,
-}
-
-impl Files {
-    /// The spool has no room now.
-    pub const WAITING_FOR_SPOOL: Self = Self::Waiting { reason: reason::WAITING_FOR_SPOOL };
 }
 
 /// A pull request as GitHub shows it.

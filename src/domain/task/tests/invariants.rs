@@ -44,6 +44,8 @@ impl World {
             let at_work = scope::is_under_way(status) && open;
             let failed = status.phase == Some(Phase::Ended) && status.ended.is_some() && open;
             let rows: &[Row] = match () {
+                // Closed and opened again while nobody looked.
+                () if at_work && self.task.spec.suspend => &[BUILDING, FAILED_LATE, own],
                 () if at_work => &[BUILDING, FAILED_LATE],
                 () if failed => &[FAILED_LATE],
                 () => &[own],
