@@ -1,4 +1,4 @@
-//! What every reconcile has around it, once for all kinds: deadline, panic guard, finalizer, status write, events, metrics.
+//! Surrounds every reconcile, once for all kinds: deadline, panic guard, finalizer, status write, events, metrics.
 //! Drives observe → decide → perform → record; the kinds fill these in (`shell::kind`).
 
 mod announce;
@@ -120,7 +120,8 @@ impl<R: Reconciler> Shell<R> {
     /// Runs the pass with its deadline and its panic guard.
     async fn within_deadline(&self, object: R::Kind, writes: &ExternalWrites) -> Result<Passed, Cut> {
         let deadline = self.reconciler.deadline(&object);
-        // On the heap: each layer around a pass would otherwise keep room for all of it on the stack, and end a thread.
+        // On the heap, like its long parts: each layer around a pass would otherwise keep room for all of it on the stack,
+        // and the thread would run out of it.
         let pass = AssertUnwindSafe(Box::pin(self.pass(object.clone(), writes))).catch_unwind();
         match tokio::time::timeout(deadline, pass).await {
             Ok(Ok(passed)) => passed,
@@ -137,7 +138,7 @@ impl<R: Reconciler> Shell<R> {
             return Ok(Passed::NOTHING);
         }
         let now = whole_seconds(Timestamp::now());
-        let observed = self.reconciler.observe(&work.object, now).await;
+        let observed = Box::pin(self.reconciler.observe(&work.object, now)).await;
         if writes.any_refused() {
             return Err(Cut::NotLeading);
         }
@@ -181,7 +182,7 @@ impl<R: Reconciler> Shell<R> {
         writes: &ExternalWrites,
     ) -> Result<PlanOf<R>, Cut> {
         tracing::debug!(?step, "performing");
-        let outcome = self.reconciler.perform(&work.object, step).await;
+        let outcome = Box::pin(self.reconciler.perform(&work.object, step)).await;
         if writes.any_refused() {
             if plan.intent && !writes.any_sent() {
                 self.withdraw_intent(work).await;

@@ -79,7 +79,8 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
 /// What `Ready` says while `retry` holds: its reason and message, from what is in status alone.
 pub fn said(retry: &Retry) -> (String, String) {
     let reason = if retry.reason.is_empty() { reason::RETRYING.to_owned() } else { retry.reason.clone() };
-    if operation::LOOKED_FOR.contains(&retry.operation.as_str()) && retry.reason.ends_with("NotFound") {
+    if operation::LOOKED_FOR.contains(&retry.operation.as_str()) && retry.reason.ends_with(reason::NOT_FOUND)
+    {
         // The message names the object and its cure: the operation would add nothing.
         return (reason, retry.last_error.clone());
     }

@@ -1,9 +1,9 @@
-//! What it takes to talk to one sandbox. The API gives it, envd's calls need it.
+//! The address and the token of one sandbox's envd. The API gives them, envd's calls need them.
 //! Used by `e2b` and by whoever keeps it for the next call.
 
 use secrecy::SecretString;
 
-/// What it takes to reach the envd of one sandbox. The token lives in memory only.
+/// Address and token of the envd of one sandbox. The token lives in memory only.
 #[derive(Debug, Clone)]
 pub struct Access {
     pub sandbox_id: String,

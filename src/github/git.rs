@@ -8,6 +8,7 @@ use super::{
     name::RepositoryName,
     operation::Operation,
 };
+use crate::api::conditions::reason;
 use crate::domain::{failure::Class, git::BaseEntry};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
@@ -237,7 +238,7 @@ impl Client {
         BASE64_STANDARD.decode(content).map_err(|error| Error {
             operation: Operation::GetBlob.name(),
             class: Class::Transient,
-            reason: "UnreadableAnswer",
+            reason: reason::UNREADABLE_ANSWER,
             message: format!("GitHub's answer to {} could not be read: {error}", Operation::GetBlob.name()),
             status: None,
         })

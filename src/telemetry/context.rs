@@ -35,7 +35,7 @@ pub struct Attempt {
     pub of: u32,
 }
 
-/// What became of the external writes of one pass. Clones share one account: the pass keeps one, the call layer writes
+/// The results of the external writes of one pass. Clones share one account: the pass keeps one, the call layer writes
 /// into the other.
 #[derive(Debug, Clone, Default)]
 pub struct ExternalWrites(Arc<Account>);

@@ -16,7 +16,7 @@ const CALL_BUCKETS: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.
 /// Seconds: controller-runtime's range, with fewer steps.
 const RECONCILE_BUCKETS: [f64; 11] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 120.0];
 
-/// What an outbound call counts as.
+/// The labels that an outbound call is counted under.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CallLabels {
     pub api: &'static str,

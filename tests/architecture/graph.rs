@@ -76,12 +76,18 @@ fn read(source: &Source) -> File {
     File { path: source.path.clone(), module: module_of(&source.path), written, rest }
 }
 
+/// Whether `code` needs what it shows under `name`. A field or a child of that name is another thing: a function is called
+/// or a module entered, only types and constants stand by themselves.
 fn has_word(code: &str, name: &str) -> bool {
     let word = |c: char| c.is_alphanumeric() || c == '_';
+    let is_type = name.starts_with(|c: char| c.is_uppercase());
     code.match_indices(name).any(|(at, _)| {
-        let (before, after) = (code[..at].chars().next_back(), code[at + name.len()..].chars().next());
-        // A child of the same name is declared, not needed.
-        !before.is_some_and(word) && !after.is_some_and(word) && !code[..at].ends_with("mod ")
+        let (before, after) = (&code[..at], &code[at + name.len()..]);
+        let whole = !before.ends_with(word) && !after.starts_with(word);
+        let called = (after.starts_with('(') || after.starts_with("::"))
+            && !before.ends_with('.')
+            && !before.ends_with("fn ");
+        whole && (is_type || called)
     })
 }
 
@@ -258,5 +264,10 @@ fn paths_lead_to_the_file_that_defines_what_they_name() {
     assert_eq!(to_of(&doors[..3]), [("src/a/mod.rs".into(), "src/a/x.rs".into(), true)], "only a door");
     let used = [("src/a/mod.rs", "mod x;\npub use x::X;\npub fn made() -> X { X }"), doors[2]];
     assert_eq!(to_of(&used), [("src/a/mod.rs".into(), "src/a/x.rs".into(), false)], "needed as well");
+    let field = [
+        ("src/a/mod.rs", "mod x;\npub use x::x;\npub struct S { pub x: u8 }"),
+        ("src/a/x.rs", "pub fn x() {}"),
+    ];
+    assert_eq!(to_of(&field), [("src/a/mod.rs".into(), "src/a/x.rs".into(), true)], "a field of that name");
     assert_eq!(b("fn f() { ::a::X::new(); }"), [""; 0], "another crate of that name");
 }

@@ -1,4 +1,4 @@
-//! What a pass tells: events when the reason of `Ready` changes and for the plan's notes, one line when a wait begins.
+//! Tells people of a pass: events when the reason of `Ready` changes and for the plan's notes, one line when a wait begins.
 //! Called by `shell` once the status is written.
 
 use super::kind::{Conditioned, Kind};

@@ -1,4 +1,4 @@
-//! Why a pass ended before its plan was carried out, and when the next one comes then.
+//! The reasons why a pass ends before its plan is carried out, and when the next one comes then.
 //! Made by `shell` and `shell::objects`.
 
 use crate::{

@@ -1,4 +1,4 @@
-//! What a kind fills in so that the shell can reconcile it: reading, deciding, one step, recording.
+//! The part of a reconcile that each kind fills in: reading, deciding, one step, recording.
 //! Implemented by the controllers; driven by `shell`.
 
 use crate::{
@@ -37,7 +37,7 @@ impl<K> Kind for K where
 {
 }
 
-/// What the shell reads of every status.
+/// The part of every status that the shell reads.
 pub trait Conditioned: Serialize + Clone + Default + Debug + Send + Sync {
     fn conditions(&self) -> &[Condition];
     fn retry(&self) -> Option<&Retry>;
@@ -52,7 +52,7 @@ pub type PlanOf<R> = Plan<StatusOf<R>, <R as Reconciler>::Step>;
 /// One kind's way of reconciling.
 pub trait Reconciler: Send + Sync + 'static {
     type Kind: Kind;
-    /// What was seen of the world, as data.
+    /// The world as the pass has seen it, as data.
     type Observed: Send;
     /// The one effect of a pass.
     type Step: Debug + Send + Sync;

@@ -18,7 +18,7 @@ const LONGEST_CONFLICT: Duration = Duration::from_secs(5);
 /// An entry this old belongs to an object that was deleted without a last pass.
 const FORGET: Duration = Duration::from_hours(1);
 
-/// What the store's copy of an object is worth.
+/// Whether the store's copy of an object may be decided from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Freshness {
     Current,
