@@ -115,7 +115,7 @@ pub async fn collect(
     spool: &Spool,
     id: &str,
 ) -> Result<Collected, FilesError> {
-    let (selected, has_tar) = select::select(envd, source, caps.max_files).await?;
+    let (selected, has_tar) = Box::pin(select::select(envd, source, caps.max_files)).await?;
     if selected.is_empty() {
         return Err(FilesError::NoFiles(format!(
             "no file below {} is selected: check spec.source, and .gitignore files there",
@@ -132,7 +132,7 @@ pub async fn collect(
     }
     let reservation = spool.reserve(bytes).ok_or(FilesError::WaitingForSpool { needed: bytes })?;
     let intake = Intake::new(spool.begin(id, reservation)?, caps);
-    let intake = transfer::transfer(envd, &source.path, has_tar, &selected, intake).await?;
+    let intake = Box::pin(transfer::transfer(envd, &source.path, has_tar, &selected, intake)).await?;
     unblocked(move || intake.keep()).await
 }
 
