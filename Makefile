@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 CARGO ?= cargo
 
-.PHONY: help demo test tools controlplane build fmt-check clippy unit integration sdk e2e docs crds chart fmt bench
+.PHONY: help demo test tools runner controlplane build fmt-check clippy unit integration sdk e2e docs crds chart fmt bench
 
 help: ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -12,11 +12,15 @@ demo: tools controlplane ## The whole story on loopback, told as it happens (KEE
 	@$(CARGO) build --quiet --bin slipway --example demo
 	@$(CARGO) run --quiet --example demo
 
-test: tools fmt-check clippy docs controlplane unit integration sdk ## Everything that must be green
+test: tools runner fmt-check clippy docs controlplane unit integration sdk ## Everything that must be green
 	@echo "all tests passed"
+	@if [ -s target/flaky ]; then echo FLAKY; cat target/flaky; fi
 
 tools:
 	@tests/tools.sh
+
+runner: ## What runs the integration tests, tested itself
+	@CARGO=$(CARGO) tests/runner/test.sh
 
 controlplane: ## The pinned Kubernetes binaries, built once into a cache
 	@tests/controlplane/build.sh

@@ -3,9 +3,9 @@
 
 mod value;
 
-pub use value::Error;
+pub use value::{Environment, Error};
 
-use crate::{controllers::task::files::Caps, e2b::Endpoints, telemetry::logs::Format};
+use crate::{domain::files::Caps, e2b::Endpoints, telemetry::logs::Format};
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -176,9 +176,6 @@ pub struct Ping {
     /// Absent: only refusal is checked.
     pub secret: Option<SecretString>,
 }
-
-/// Secrets of the environment, by name; a parameter so that a test needs no environment.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

@@ -19,70 +19,276 @@ pub const PULL_REQUEST_OPEN: &str = "PullRequestOpen";
 /// Task: GitHub confirms the merge.
 pub const MERGED: &str = "Merged";
 
-/// Reasons, alphabetically. Messages explain; reasons are stable. Those of failed calls stand in the adapters.
+/// Every reason that a condition, an event or `status.retry` can show, by who says it first, alphabetically.
+///
+/// Messages explain, reasons are stable. A name is its value in capitals, so that either leads here.
 pub mod reason {
-    pub const BASE_BRANCH_MISSING: &str = "BaseBranchMissing";
-    pub const BRANCH_TAKEN: &str = "BranchTaken";
-    pub const CLOSED: &str = "Closed";
-    pub const COMMITTING: &str = "Committing";
-    pub const CREATE_REFUSED: &str = "CreateRefused";
-    pub const CREATING: &str = "Creating";
-    pub const CREDENTIALS_DENIED: &str = "CredentialsDenied";
-    pub const CREDENTIALS_INVALID: &str = "CredentialsInvalid";
-    pub const CREDENTIALS_UNSUPPORTED: &str = "CredentialsUnsupported";
+    // Said of every kind.
+
+    /// A pass over the object did not end in time and was cut off.
+    pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+    /// The object is being deleted, and the operator still has something to undo or to keep.
     pub const DELETING: &str = "Deleting";
-    pub const DRAFT: &str = "Draft";
-    pub const GENERATING: &str = "Generating";
-    pub const GENERATION_FAILED: &str = "GenerationFailed";
-    pub const GENERATION_KEEPS_DYING: &str = "GenerationKeepsDying";
-    pub const GENERATION_LOST: &str = "GenerationLost";
-    pub const HEAD_MOVED: &str = "HeadMoved";
-    pub const IDLE: &str = "Idle";
-    pub const IN_REVIEW: &str = "InReview";
-    pub const INVALID_FILES: &str = "InvalidFiles";
-    pub const LEFT_BEHIND: &str = "LeftBehind";
-    pub const MERGED: &str = "Merged";
-    pub const MERGE_NOT_CONFIRMED: &str = "MergeNotConfirmed";
-    pub const NOTHING_TO_COMMIT: &str = "NothingToCommit";
-    pub const NO_COMMAND: &str = "NoCommand";
-    pub const NO_FILES: &str = "NoFiles";
-    pub const OLD_PULL_REQUEST_MOVED: &str = "OldPullRequestMoved";
-    pub const OPEN: &str = "Open";
-    pub const OPENING_PULL_REQUEST: &str = "OpeningPullRequest";
-    pub const PENDING: &str = "Pending";
+    /// Work goes on, and nothing more can be said of it yet.
     pub const PROGRESSING: &str = "Progressing";
-    pub const PULL_REQUEST_NOT_FOUND: &str = "PullRequestNotFound";
-    pub const REPOSITORY_ARCHIVED: &str = "RepositoryArchived";
-    pub const REPOSITORY_CHANGED: &str = "RepositoryChanged";
-    pub const REPOSITORY_GONE: &str = "RepositoryGone";
-    pub const REPOSITORY_NOT_FOUND: &str = "RepositoryNotFound";
-    pub const REPOSITORY_NOT_READY: &str = "RepositoryNotReady";
-    pub const REPOSITORY_SUSPENDED: &str = "RepositorySuspended";
-    pub const RERUN_IGNORED: &str = "RerunIgnored";
+    /// A call has failed as often as it is repeated quickly; it is repeated every five minutes from now on.
     pub const RETRIES_EXHAUSTED: &str = "RetriesExhausted";
+    /// A call has failed and is repeated soon.
     pub const RETRYING: &str = "Retrying";
-    pub const ROUND_ABANDONED: &str = "RoundAbandoned";
-    pub const RUNNING: &str = "Running";
-    pub const SANDBOX_FILES_LOST: &str = "SandboxFilesLost";
-    pub const SANDBOX_GONE: &str = "SandboxGone";
-    pub const SANDBOX_LEAKED: &str = "SandboxLeaked";
-    pub const SANDBOX_LIFETIME_LIMIT: &str = "SandboxLifetimeLimit";
-    pub const SANDBOX_NOT_FOUND: &str = "SandboxNotFound";
-    pub const SANDBOX_NOT_READY: &str = "SandboxNotReady";
-    pub const SANDBOX_NOT_VISIBLE: &str = "SandboxNotVisible";
-    pub const SANDBOX_REQUESTED: &str = "SandboxRequested";
-    pub const SANDBOX_UNREACHABLE: &str = "SandboxUnreachable";
+    /// A Secret that the object refers to does not exist, or lacks the key.
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
-    pub const SPOOL_FAILED: &str = "SpoolFailed";
-    pub const SUCCEEDED: &str = "Succeeded";
+    /// `spec.suspend` is true.
     pub const SUSPENDED: &str = "Suspended";
-    pub const SYNCED: &str = "Synced";
-    pub const TEMPLATE_CHANGED: &str = "TemplateChanged";
-    pub const TEMPLATE_NOT_FOUND: &str = "TemplateNotFound";
+
+    // Said of a Task.
+
+    /// The branch that the work starts from, or that the pull request goes to, is not in the repository.
+    pub const BASE_BRANCH_MISSING: &str = "BaseBranchMissing";
+    /// Somebody else has the branch's name and the name that would be used instead.
+    pub const BRANCH_TAKEN: &str = "BranchTaken";
+    /// The pull request was closed without being merged.
+    pub const CLOSED: &str = "Closed";
+    /// The files are on their way from the sandbox to a commit.
+    pub const COMMITTING: &str = "Committing";
+    /// The pull request is a draft: a person has to mark it as ready.
+    pub const DRAFT: &str = "Draft";
+    /// A file is written on while it is read, time after time.
+    pub const FILE_KEEPS_CHANGING: &str = "FileKeepsChanging";
+    /// The command runs.
+    pub const GENERATING: &str = "Generating";
+    /// The command ended with an error, or ran longer than it may. It is never repeated automatically.
+    pub const GENERATION_FAILED: &str = "GenerationFailed";
+    /// The command was lost with its sandbox as often as `maxAttempts` allows.
+    pub const GENERATION_KEEPS_DYING: &str = "GenerationKeepsDying";
+    /// The command was lost with its sandbox and runs again.
+    pub const GENERATION_LOST: &str = "GenerationLost";
+    /// The pull request's head is not the Task's commit any more, so it is not merged automatically.
+    pub const HEAD_MOVED: &str = "HeadMoved";
+    /// The sandbox holds files that git or GitHub can't take.
+    pub const INVALID_FILES: &str = "InvalidFiles";
+    /// The pull request is open and waits for people.
+    pub const IN_REVIEW: &str = "InReview";
+    /// Warning: something of the Task stays behind; the message names it.
+    pub const LEFT_BEHIND: &str = "LeftBehind";
+    /// The pull request was merged, and GitHub confirms it.
+    pub const MERGED: &str = "Merged";
+    /// Warning: a delivery reported a merge that GitHub does not know.
+    pub const MERGE_NOT_CONFIRMED: &str = "MergeNotConfirmed";
+    /// The files are the same as those of the base branch.
+    pub const NOTHING_TO_COMMIT: &str = "NothingToCommit";
+    /// The Task has no `generate`: its files are in the sandbox already.
+    pub const NO_COMMAND: &str = "NoCommand";
+    /// `source.path` does not exist, or no file of it is selected.
+    pub const NO_FILES: &str = "NoFiles";
+    /// Warning: the pull request of an earlier round has moved, which moves the Task no more.
+    pub const OLD_PULL_REQUEST_MOVED: &str = "OldPullRequestMoved";
+    /// The pull request is open.
+    pub const OPEN: &str = "Open";
+    /// The commit is at GitHub; branch and pull request are being made.
+    pub const OPENING_PULL_REQUEST: &str = "OpeningPullRequest";
+    /// The round has not begun.
+    pub const PENDING: &str = "Pending";
+    /// GitHub shows the Task's pull request no more.
+    pub const PULL_REQUEST_NOT_FOUND: &str = "PullRequestNotFound";
+    /// The Repository is another repository at GitHub than the one that the round began in.
+    pub const REPOSITORY_CHANGED: &str = "RepositoryChanged";
+    /// The Task waits for its Repository.
+    pub const REPOSITORY_NOT_READY: &str = "RepositoryNotReady";
+    /// The Task waits until its Repository is no longer suspended.
+    pub const REPOSITORY_SUSPENDED: &str = "RepositorySuspended";
+    /// Warning: a rerun was asked for where none is possible; the message says why.
+    pub const RERUN_IGNORED: &str = "RerunIgnored";
+    /// A round was ended before it was done.
+    pub const ROUND_ABANDONED: &str = "RoundAbandoned";
+    /// The files were lost with their sandbox, and nothing can make them again without a rerun.
+    pub const SANDBOX_FILES_LOST: &str = "SandboxFilesLost";
+    /// The Sandbox that the Task refers to does not exist.
+    pub const SANDBOX_NOT_FOUND: &str = "SandboxNotFound";
+    /// The Task waits for its Sandbox.
+    pub const SANDBOX_NOT_READY: &str = "SandboxNotReady";
+    /// The Sandbox that the Task refers to belongs to another Task, which deletes it when it is done.
+    pub const SANDBOX_OWNED: &str = "SandboxOwned";
+    /// The Task has asked for its Sandbox and waits for it to run.
+    pub const SANDBOX_REQUESTED: &str = "SandboxRequested";
+    /// The sandbox runs as far as E2B says, but its daemon gives no whole answer.
+    pub const SANDBOX_UNREACHABLE: &str = "SandboxUnreachable";
+    /// A file, a path or a text that would go to GitHub holds the value of a Secret that the sandbox was given.
+    pub const SECRET_IN_FILES: &str = "SecretInFiles";
+    /// A Secret has changed since the command was started, and its old value, which the files may hold, is not known.
+    pub const SECRET_ROTATED: &str = "SecretRotated";
+    /// The files that were read are gone from the operator's disk or damaged: they are read again.
+    pub const SPOOLED_FILES_LOST: &str = "SpooledFilesLost";
+    /// The operator's disk does not take the files.
+    pub const SPOOL_FAILED: &str = "SpoolFailed";
+    /// The step that the condition stands for is done.
+    pub const SUCCEEDED: &str = "Succeeded";
+    /// The files are more, or larger, than the operator's limits allow.
     pub const TOO_LARGE: &str = "TooLarge";
+    /// The files stopped on their way from the sandbox: they are read again.
     pub const TRANSFER_INTERRUPTED: &str = "TransferInterrupted";
+    /// The repository has more files than GitHub lists, so the difference can't be told.
     pub const TREE_TOO_LARGE: &str = "TreeTooLarge";
+    /// Another Task has the turn in the shared Sandbox.
     pub const WAITING_FOR_SANDBOX: &str = "WaitingForSandbox";
+    /// Other transfers hold the workers that may read files out of sandboxes.
+    pub const WAITING_FOR_TRANSFER: &str = "WaitingForTransfer";
+    /// The operator's disk has no room for the files right now.
     pub const WAITING_FOR_SPOOL: &str = "WaitingForSpool";
+
+    // Said of a Sandbox.
+
+    /// E2B does not make such a sandbox: the spec has to be corrected.
+    pub const CREATE_REFUSED: &str = "CreateRefused";
+    /// A sandbox, or a repository, is being created.
+    pub const CREATING: &str = "Creating";
+    /// E2B does not accept the API key.
+    pub const CREDENTIALS_DENIED: &str = "CredentialsDenied";
+    /// There is no sandbox, and nobody needs one.
+    pub const IDLE: &str = "Idle";
+    /// The sandbox runs.
+    pub const RUNNING: &str = "Running";
+    /// The sandbox is gone, and `recovery.policy` does not replace it.
+    pub const SANDBOX_GONE: &str = "SandboxGone";
+    /// Warning: the Sandbox was let go although a sandbox of it may still be at E2B; the message names it.
+    pub const SANDBOX_LEAKED: &str = "SandboxLeaked";
+    /// Warning: E2B does not extend the sandbox's run any further.
+    pub const SANDBOX_LIFETIME_LIMIT: &str = "SandboxLifetimeLimit";
+    /// The API key does not show the sandbox that another key has made.
+    pub const SANDBOX_NOT_VISIBLE: &str = "SandboxNotVisible";
+
+    // Said of a Repository.
+
+    /// The Secret does not hold what it should.
+    pub const CREDENTIALS_INVALID: &str = "CredentialsInvalid";
+    /// The Secret holds credentials of a kind that this release does not use.
+    pub const CREDENTIALS_UNSUPPORTED: &str = "CredentialsUnsupported";
+    /// The repository is archived, so it is read-only.
+    pub const REPOSITORY_ARCHIVED: &str = "RepositoryArchived";
+    /// The repository that the object stood for is not visible any more.
+    pub const REPOSITORY_GONE: &str = "RepositoryGone";
+    /// There is no such repository, or no such Repository, or the token may not see it.
+    pub const REPOSITORY_NOT_FOUND: &str = "RepositoryNotFound";
+    /// The repository is known, and its pull requests are up to date.
+    pub const SYNCED: &str = "Synced";
+    /// Warning: the webhook secret is too short to be used.
     pub const WEBHOOK_SECRET_TOO_SHORT: &str = "WebhookSecretTooShort";
+
+    // Said by GitHub's adapter.
+
+    /// 401: the token is wrong, expired or revoked.
+    pub const BAD_CREDENTIALS: &str = "BadCredentials";
+    /// GitHub does not take a file.
+    pub const BLOB_REFUSED: &str = "BlobRefused";
+    /// The branch that the pull request would come from is not there any more.
+    pub const BRANCH_MISSING: &str = "BranchMissing";
+    /// A rule of the repository protects the branch.
+    pub const BRANCH_PROTECTED: &str = "BranchProtected";
+    /// A rule forbids the branch's name, or another branch is in its way.
+    pub const BRANCH_REFUSED: &str = "BranchRefused";
+    /// The commit that the branch would stand at is not there any more.
+    pub const COMMIT_MISSING: &str = "CommitMissing";
+    /// Something else changed the same thing at the same time.
+    pub const CONFLICT: &str = "Conflict";
+    /// The repository knows no draft pull requests.
+    pub const DRAFTS_NOT_SUPPORTED: &str = "DraftsNotSupported";
+    /// GitHub says that it exists, but does not show it to the token.
+    pub const EXISTS_BUT_NOT_VISIBLE: &str = "ExistsButNotVisible";
+    /// GitHub failed, answered that it is busy, or gave no whole answer.
+    pub const GITHUB_UNAVAILABLE: &str = "GitHubUnavailable";
+    /// No connection to GitHub could be made.
+    pub const GITHUB_UNREACHABLE: &str = "GitHubUnreachable";
+    /// The branch has nothing that the base branch has not.
+    pub const NOTHING_TO_MERGE: &str = "NothingToMerge";
+    /// The operator made it less than a minute ago, and GitHub does not show it everywhere yet.
+    pub const NOT_VISIBLE_YET: &str = "NotVisibleYet";
+    /// A blob, tree or commit that a new object is made of is not there (yet).
+    pub const OBJECT_MISSING: &str = "ObjectMissing";
+    /// The token may not create a repository below this owner.
+    pub const OWNER_NOT_USABLE: &str = "OwnerNotUsable";
+    /// 403 or 404: the token lacks the permission that the message names.
+    pub const PERMISSION_MISSING: &str = "PermissionMissing";
+    /// GitHub does not take the pull request as it is.
+    pub const PULL_REQUEST_REFUSED: &str = "PullRequestRefused";
+    /// GitHub named a limit: nothing is sent with this token until it is over.
+    pub const RATE_LIMITED: &str = "RateLimited";
+    /// GitHub refused for a reason that only its message tells.
+    pub const REFUSED: &str = "Refused";
+    /// The repository has no commit to start from.
+    pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
+    /// The repository was renamed or transferred.
+    pub const REPOSITORY_MOVED: &str = "RepositoryMoved";
+    /// GitHub does not create the repository like this.
+    pub const REPOSITORY_REFUSED: &str = "RepositoryRefused";
+    /// The call could not be sent: it makes no valid request.
+    pub const REQUEST_REFUSED: &str = "RequestRefused";
+    /// The commit that the work starts from is not there any more.
+    pub const TREE_MISSING: &str = "TreeMissing";
+    /// GitHub does not take the files as they are.
+    pub const TREE_REFUSED: &str = "TreeRefused";
+    /// GitHub gave an answer that has no meaning for the call.
+    pub const UNEXPECTED_ANSWER: &str = "UnexpectedAnswer";
+    /// GitHub's answer could not be read.
+    pub const UNREADABLE_ANSWER: &str = "UnreadableAnswer";
+    /// Other writes with the same token come first.
+    pub const WAITING_FOR_WRITE_SLOT: &str = "WaitingForWriteSlot";
+    /// Workflow files need a token that may write them.
+    pub const WORKFLOW_PERMISSION_MISSING: &str = "WorkflowPermissionMissing";
+
+    // Said by E2B's adapter.
+
+    /// A command in the sandbox outlived its time.
+    pub const COMMAND_TIMEOUT: &str = "CommandTimeout";
+    /// 403: the team may not do this.
+    pub const E2B_FORBIDDEN: &str = "E2BForbidden";
+    /// E2B refuses the request as it stands.
+    pub const E2B_INVALID_REQUEST: &str = "E2BInvalidRequest";
+    /// What the call was about is not there.
+    pub const E2B_NOT_FOUND: &str = "E2BNotFound";
+    /// 429 without the quota's text.
+    pub const E2B_RATE_LIMITED: &str = "E2BRateLimited";
+    /// 401: the API key is missing, wrong or revoked.
+    pub const E2B_UNAUTHORIZED: &str = "E2BUnauthorized";
+    /// E2B failed, or is busy.
+    pub const E2B_UNAVAILABLE: &str = "E2BUnavailable";
+    /// The answer is not E2B's.
+    pub const E2B_UNEXPECTED_ANSWER: &str = "E2BUnexpectedAnswer";
+    /// No whole answer came from E2B.
+    pub const E2B_UNREACHABLE: &str = "E2BUnreachable";
+    /// The first request of this key still runs: it is asked for again with the same key.
+    pub const IDEMPOTENCY_IN_PROGRESS: &str = "IdempotencyInProgress";
+    /// The key was used with another body: E2B is searched, then a new key is taken.
+    pub const IDEMPOTENCY_MISMATCH: &str = "IdempotencyMismatch";
+    /// The result of the first request of this key is unknown: E2B is searched, then a new key is taken.
+    pub const IDEMPOTENCY_UNKNOWN: &str = "IdempotencyUnknown";
+    /// The sandbox's daemon refuses or fails.
+    pub const SANDBOX_AGENT_ERROR: &str = "SandboxAgentError";
+    /// A kill is under way.
+    pub const SANDBOX_BEING_KILLED: &str = "SandboxBeingKilled";
+    /// The sandbox is changing its state.
+    pub const SANDBOX_BUSY: &str = "SandboxBusy";
+    /// E2B has no machine with room right now.
+    pub const SANDBOX_CAPACITY: &str = "SandboxCapacity";
+    /// E2B says that repeating the create is useless.
+    pub const SANDBOX_CREATE_REFUSED: &str = "SandboxCreateRefused";
+    /// 429: the team runs as many sandboxes as its plan allows.
+    pub const SANDBOX_QUOTA: &str = "SandboxQuota";
+    /// The snapshot of the sandbox's memory does not come back.
+    pub const SANDBOX_SNAPSHOT_UNRESPONSIVE: &str = "SandboxSnapshotUnresponsive";
+    /// The template, or its tag, is not visible to the team.
+    pub const TEMPLATE_NOT_FOUND: &str = "TemplateNotFound";
+
+    // Said by the adapter of Kubernetes; the call layer's own stands last.
+
+    /// The API server gave no usable answer.
+    pub const API_SERVER_UNAVAILABLE: &str = "ApiServerUnavailable";
+    /// The operator's service account lacks a right.
+    pub const FORBIDDEN: &str = "Forbidden";
+    /// The API server refuses the object as it stands.
+    pub const INVALID: &str = "Invalid";
+    /// The object, its namespace or its kind is not there.
+    pub const NOT_FOUND: &str = "NotFound";
+    /// This release can't read the object, and leaves it alone.
+    pub const UNDECODABLE: &str = "Undecodable";
+    /// The call was not sent, because another replica leads or this one is told to end.
+    pub const NOT_LEADING: &str = "NotLeading";
 }

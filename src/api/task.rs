@@ -24,13 +24,9 @@ pub(super) const BRANCH_RULE: &str = "!self.contains('..') && !self.contains('@{
     && !self.startsWith('refs/') && !self.matches('^[0-9a-fA-F]{40}$') \
     && self.split('/').all(p, !p.startsWith('.') && !p.endsWith('.lock'))";
 
-/// From the intent to make the branch until it is given up, what it was made from stands. A Task that is stuck without a
-/// pull request may need another branch: then the next round begins. What heals without that is no reason
-/// (`domain::task::round` names the same).
-const FROZEN: &str = "!has(oldSelf.status) || !has(oldSelf.status.commitSHA) || !has(oldSelf.status.branch) \
-    || (!has(oldSelf.status.pullRequest) && has(oldSelf.status.conditions) \
-    && oldSelf.status.conditions.exists(c, c.type == 'Stalled' && c.status == 'True' \
-    && !(c.reason in ['RepositoryNotReady', 'RepositoryNotFound', 'SecretNotFound']))) \
+/// An open pull request goes on as it was made, and a Task that is done has nothing left to change.
+const FROZEN: &str = "!has(oldSelf.status) || ((!has(oldSelf.status.pullRequest) || oldSelf.status.pullRequest.state == 'closed') \
+    && (!has(oldSelf.status.state) || oldSelf.status.state != 'done')) \
     || (has(self.spec.branch) == has(oldSelf.spec.branch) && (!has(self.spec.branch) || self.spec.branch == oldSelf.spec.branch) \
     && has(self.spec.baseBranch) == has(oldSelf.spec.baseBranch) && (!has(self.spec.baseBranch) || self.spec.baseBranch == oldSelf.spec.baseBranch) \
     && has(self.spec.sandboxRef) == has(oldSelf.spec.sandboxRef) && (!has(self.spec.sandboxRef) || self.spec.sandboxRef == oldSelf.spec.sandboxRef) \
@@ -52,7 +48,7 @@ const FROZEN: &str = "!has(oldSelf.status) || !has(oldSelf.status.commitSHA) || 
     selectable = ".status.pullRequest.number",
     selectable = ".status.branch",
     validation = Rule::new(FROZEN)
-        .message("branch, baseBranch, sandboxRef and sandboxTemplate must not change while the Task has a branch with its commit, unless GitHub has refused the branch or the pull request"),
+        .message("branch, baseBranch, sandboxRef and sandboxTemplate must not change while the Task has an open pull request or is done: close the pull request first, or create another Task"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Column", type_ = "string", json_path = ".status.column"),
     printcolumn(name = "Build", type_ = "string", json_path = ".status.buildStatus"),
@@ -88,9 +84,9 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_ref: Option<LocalRef>,
 
-    /// A Sandbox of this Task's own, created for it and deleted after the merge. Set this or `sandboxRef`. Until the
-    /// files of a round are committed the Sandbox is kept as this template says: change it here, not there. What can't
-    /// change in place is given to another Sandbox, made before the next round. Frozen like `branch`.
+    /// A Sandbox of this Task's own, created for it and deleted after the merge. Set this or `sandboxRef`. It is made as the
+    /// template says when a round begins, and fixed for that round: only `timeoutSeconds` and `suspend` are followed in
+    /// place. Any other change begins another round, in another Sandbox. Frozen like `branch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_template: Option<TemplatedSandbox>,
 
@@ -102,8 +98,8 @@ pub struct TaskSpec {
     /// Which files of the sandbox are the result.
     pub source: Source,
 
-    /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`. Frozen while it has the Task's commit,
-    /// unless GitHub has refused the branch or the pull request: another one then begins another round.
+    /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`. Frozen while the pull request is open, and once
+    /// the Task is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = bounds::BRANCH), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
     #[x_kube(validation = Rule::new(BRANCH_RULE).message("branch must be a valid git branch name, without refs/heads/ and no commit id"))]
@@ -131,8 +127,7 @@ pub struct TaskSpec {
 /// A Sandbox to create for the Task.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 pub struct TemplatedSandbox {
-    /// Spec of the Sandbox. Changes made to the Sandbox itself are undone, but for `suspend`: the template says only how it
-    /// begins.
+    /// Spec of the Sandbox. `timeoutSeconds` and `suspend` are kept as they stand here: change them here, not there.
     #[serde(default)]
     pub spec: SandboxSpec,
 }
@@ -154,11 +149,11 @@ pub struct Generate {
     #[schemars(range(min = 1, max = 86400))]
     pub timeout_seconds: i32,
     /// How often the command is started in all when its sandbox or its process is lost; 1: never again. Default: 3. A command
-    /// that fails is never repeated by itself.
+    /// that fails is never repeated automatically.
     #[serde(default = "default_attempts")]
     #[schemars(range(min = 1, max = 10))]
     pub max_attempts: i32,
-    /// Environment variables of the command, beside those of the sandbox.
+    /// Environment variables of the command, in addition to the sandbox's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = bounds::ENV))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

@@ -15,9 +15,10 @@ use crate::{
         shell::{Reconciler, Shell},
         task::{
             Stores, TaskController,
-            files::{Caps, Spool},
+            files::{Spool, Transfers},
         },
     },
+    domain::files::Caps,
     telemetry::Metrics,
 };
 use anyhow::Context;
@@ -164,6 +165,7 @@ fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps)
         stores: stores.clone(),
         spool,
         caps,
+        transfers: Transfers::new(WORKERS.into()),
         memory: Mutex::default(),
     }
 }

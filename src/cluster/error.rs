@@ -2,7 +2,7 @@
 //! Every kube error becomes one of these before it leaves `cluster`.
 
 use crate::{
-    api::bounds,
+    api::{bounds, conditions::reason},
     domain::failure::{Class, Failure},
 };
 use kube::core::Status;
@@ -49,12 +49,12 @@ impl Error {
     /// A stable name, fit for a condition or a metric label.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Conflict(_) => "Conflict",
-            Self::NotFound(_) => "NotFound",
-            Self::Denied(_) => "Forbidden",
-            Self::Invalid(_) => "Invalid",
-            Self::Undecodable(_) => "Undecodable",
-            Self::Unavailable(_) => "ApiServerUnavailable",
+            Self::Conflict(_) => reason::CONFLICT,
+            Self::NotFound(_) => reason::NOT_FOUND,
+            Self::Denied(_) => reason::FORBIDDEN,
+            Self::Invalid(_) => reason::INVALID,
+            Self::Undecodable(_) => reason::UNDECODABLE,
+            Self::Unavailable(_) => reason::API_SERVER_UNAVAILABLE,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Leader election on a Lease, after client-go's algorithm: who holds it leads until a known instant, renewed or not.
 //! Run by `app`, which asks [`Leadership`] at the start of every pass and before every external write.
 
-use super::Error;
+use super::{Error, watch};
 use crate::telemetry::Metrics;
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -9,14 +9,10 @@ use k8s_openapi::{
     api::coordination::v1::Lease,
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
-use kube::{
-    Api, Client, ResourceExt,
-    api::PostParams,
-    runtime::{WatchStreamExt, watcher::watch_object},
-};
+use kube::{Api, Client, ResourceExt, api::PostParams, runtime::watcher::watch_object};
 use std::{pin::pin, time::Duration};
 use tokio::{
-    sync::watch,
+    sync::watch as flag,
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -38,7 +34,7 @@ const RELEASE_DEADLINE: Duration = Duration::from_secs(2);
 /// Whether this process leads. Cheap to clone and to ask.
 #[derive(Debug, Clone)]
 pub struct Leadership {
-    until: watch::Receiver<Option<Instant>>,
+    until: flag::Receiver<Option<Instant>>,
 }
 
 impl Leadership {
@@ -78,7 +74,7 @@ pub struct Elector {
     api: Api<Lease>,
     name: String,
     identity: String,
-    until: watch::Sender<Option<Instant>>,
+    until: flag::Sender<Option<Instant>>,
     metrics: Metrics,
 }
 
@@ -94,7 +90,7 @@ impl Elector {
         identity: String,
         metrics: Metrics,
     ) -> (Self, Leadership) {
-        let (sender, until) = watch::channel(None);
+        let (sender, until) = flag::channel(None);
         let name = match serves {
             Some(namespace) if namespace != client.default_namespace() => format!("{NAME}-{namespace}"),
             _ => NAME.to_owned(),
@@ -130,7 +126,7 @@ impl Elector {
 
     /// Waits for the Lease to be free, and takes it: the Lease as written, and until when it makes this process lead.
     async fn stand_by(&self) -> (Lease, Instant) {
-        let mut changes = pin!(watch_object(self.api.clone(), &self.name).default_backoff());
+        let mut changes = pin!(watch::patient(watch_object(self.api.clone(), &self.name)));
         let mut seen: Option<Seen> = None;
         let mut not_before = Instant::now();
         loop {
@@ -313,7 +309,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn leading_ends_at_its_instant_whether_or_not_somebody_says_so() {
-        let (sender, until) = watch::channel(None);
+        let (sender, until) = flag::channel(None);
         let leadership = Leadership { until };
         assert!(!leadership.leads());
         sender.send_replace(Some(Instant::now() + RENEW_DEADLINE));

@@ -12,5 +12,5 @@ pub mod watch;
 pub use error::Error;
 pub use events::Events;
 pub use lease::{Elector, Leadership};
-pub use secrets::{SecretValues, Secrets};
+pub use secrets::{Age, SecretError, SecretKey, SecretText, SecretValues, Secrets};
 pub use status::Written;

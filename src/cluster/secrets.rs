@@ -2,6 +2,10 @@
 //! Serves whoever needs a credential or a webhook secret; values stay in `secrecy` types.
 
 use super::Error;
+use crate::{
+    api::conditions::reason,
+    domain::failure::{Class, Failure, operation},
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
@@ -20,13 +24,20 @@ const ABSENT_TTL: Duration = Duration::from_secs(2);
 /// The values of one Secret, one trailing newline stripped from each.
 #[derive(Debug)]
 pub struct SecretValues {
+    version: String,
     values: BTreeMap<String, SecretSlice<u8>>,
 }
 
 impl SecretValues {
     fn of(secret: Secret) -> Self {
         let values = secret.data.unwrap_or_default();
-        Self { values: values.into_iter().map(|(key, value)| (key, strip(value.0).into())).collect() }
+        let values = values.into_iter().map(|(key, value)| (key, strip(value.0).into())).collect();
+        Self { version: secret.metadata.resource_version.unwrap_or_default(), values }
+    }
+
+    /// The `resourceVersion` of the Secret that they were read from.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// The value under `key`.
@@ -43,6 +54,94 @@ impl SecretValues {
     /// All keys and values, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &SecretSlice<u8>)> {
         self.values.iter().map(|(key, value)| (key.as_str(), value))
+    }
+}
+
+/// One key of a Secret, and what its value is for: the words of a complaint.
+#[derive(Debug, Clone, Copy)]
+pub struct SecretKey<'a> {
+    pub namespace: &'a str,
+    pub secret: &'a str,
+    pub key: &'a str,
+    /// Stands where a noun stands: `a GitHub token`, `the value of the variable TOKEN`.
+    pub purpose: &'a str,
+}
+
+/// The value of one key as text, and the `resourceVersion` of the Secret it was read from.
+#[derive(Debug, Clone)]
+pub struct SecretText {
+    pub value: SecretString,
+    pub version: String,
+}
+
+/// How old a value may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// As old as the cache.
+    Cached,
+    /// As it is now: for reads that are rare, and often follow a change of just this Secret.
+    Fresh,
+}
+
+/// Why a Secret does not give what it should, in the same words for every kind.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The Secret or its key does not exist: it may still come, because manifests arrive in any order.
+    #[error("{0}")]
+    Missing(String),
+    /// The value is there and can't be right.
+    #[error("{0}")]
+    Invalid(String),
+    /// The API server did not give it.
+    #[error(transparent)]
+    Unread(#[from] Error),
+}
+
+impl SecretError {
+    fn no_secret(key: SecretKey<'_>) -> Self {
+        let SecretKey { secret, key, purpose, .. } = key;
+        Self::Missing(format!(
+            "Secret {secret} does not exist in this namespace: create it with {purpose} under the key {key}"
+        ))
+    }
+
+    fn no_key(key: SecretKey<'_>) -> Self {
+        let SecretKey { secret, key, purpose, .. } = key;
+        Self::Missing(format!("Secret {secret} has no key {key}: put {purpose} there"))
+    }
+
+    fn wrong(key: SecretKey<'_>, problem: &str) -> Self {
+        let SecretKey { secret, key, purpose, .. } = key;
+        Self::Invalid(format!("key {key} of Secret {secret} is {problem}: put {purpose} there"))
+    }
+
+    /// A stable name, fit for a condition.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => reason::SECRET_NOT_FOUND,
+            Self::Invalid(_) => reason::CREDENTIALS_INVALID,
+            Self::Unread(error) => error.reason(),
+        }
+    }
+
+    /// What the failure means for whoever needs the value.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Missing(_) => Class::NotFound,
+            Self::Invalid(_) => Class::Invalid,
+            Self::Unread(error) => error.class(),
+        }
+    }
+}
+
+impl From<SecretError> for Failure {
+    fn from(error: SecretError) -> Self {
+        Self {
+            operation: operation::GET_SECRET,
+            class: error.class(),
+            reason: error.reason(),
+            message: error.to_string(),
+        }
     }
 }
 
@@ -85,6 +184,26 @@ impl Secrets {
         }
     }
 
+    /// One value as text. An empty one is a value: a variable may be empty.
+    pub async fn text(&self, key: SecretKey<'_>, age: Age) -> Result<SecretText, SecretError> {
+        let values = match age {
+            Age::Cached => self.get(key.namespace, key.secret).await?,
+            Age::Fresh => self.fresh(key.namespace, key.secret).await?,
+        };
+        let values = values.ok_or_else(|| SecretError::no_secret(key))?;
+        if values.get(key.key).is_none() {
+            return Err(SecretError::no_key(key));
+        }
+        let value = values.text(key.key).ok_or_else(|| SecretError::wrong(key, "not UTF-8 text"))?;
+        Ok(SecretText { value, version: values.version().to_owned() })
+    }
+
+    /// One value as text that can't be empty: a token, an API key.
+    pub async fn credential(&self, key: SecretKey<'_>, age: Age) -> Result<SecretText, SecretError> {
+        let text = self.text(key, age).await?;
+        if text.value.expose_secret().is_empty() { Err(SecretError::wrong(key, "empty")) } else { Ok(text) }
+    }
+
     /// The Secret as it is now, past the cache; later calls of [`Secrets::get`] see it too.
     pub async fn fresh(&self, namespace: &str, name: &str) -> Result<Option<Arc<SecretValues>>, Error> {
         let read = Instant::now();
@@ -105,6 +224,7 @@ fn is_fresh((read, values): &Entry) -> bool {
 mod tests {
     use super::*;
     use k8s_openapi::ByteString;
+    use serde_json::json;
 
     #[test]
     fn one_newline_goes_and_no_more() {
@@ -122,5 +242,79 @@ mod tests {
         assert!(!format!("{values:?}").contains("canary"));
         assert_eq!(values.text("token").expect("text").expose_secret(), "ghp_canary");
         assert!(values.text("other").is_none());
+    }
+
+    /// An API server that has one Secret, whatever is asked for: `good`, `empty` and `binary` are its keys.
+    fn secrets(status: u16) -> Secrets {
+        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| async move {
+            let body = if status == 200 {
+                json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "resourceVersion": "42"},
+                    "data": {"good": "Z2hwX2NhbmFyeQo=", "empty": "", "binary": "/w=="}})
+            } else {
+                let reason = if status == 404 { "NotFound" } else { "Forbidden" };
+                json!({"kind": "Status", "status": "Failure", "code": status, "reason": reason, "message": "m"})
+            };
+            let mut answer =
+                http::Response::new(http_body_util::Full::new(bytes::Bytes::from(body.to_string())));
+            *answer.status_mut() = http::StatusCode::from_u16(status).expect("valid");
+            Ok::<_, tower::BoxError>(answer)
+        });
+        Secrets::new(Client::new(service, "n"))
+    }
+
+    fn key(key: &str) -> SecretKey<'_> {
+        SecretKey { namespace: "n", secret: "s", key, purpose: "a GitHub token" }
+    }
+
+    #[tokio::test]
+    async fn a_value_comes_with_the_version_it_was_read_at() {
+        for age in [Age::Cached, Age::Fresh] {
+            let text = secrets(200).credential(key("good"), age).await.expect("there");
+            assert_eq!((text.value.expose_secret(), text.version.as_str()), ("ghp_canary", "42"));
+            assert!(!format!("{text:?}").contains("canary"));
+        }
+        let empty = secrets(200).text(key("empty"), Age::Fresh).await.expect("a variable may be empty");
+        assert_eq!(empty.value.expose_secret(), "");
+    }
+
+    #[tokio::test]
+    async fn what_a_secret_does_not_give_is_said_in_one_way() {
+        for (status, name, class, reason, message) in [
+            (
+                404,
+                "good",
+                Class::NotFound,
+                "SecretNotFound",
+                "Secret s does not exist in this namespace: create it with a GitHub token under the key good",
+            ),
+            (
+                200,
+                "other",
+                Class::NotFound,
+                "SecretNotFound",
+                "Secret s has no key other: put a GitHub token there",
+            ),
+            (
+                200,
+                "empty",
+                Class::Invalid,
+                "CredentialsInvalid",
+                "key empty of Secret s is empty: put a GitHub token there",
+            ),
+            (
+                200,
+                "binary",
+                Class::Invalid,
+                "CredentialsInvalid",
+                "key binary of Secret s is not UTF-8 text: put a GitHub token there",
+            ),
+        ] {
+            let error = secrets(status).credential(key(name), Age::Fresh).await.expect_err(message);
+            let failure = Failure::from(error);
+            assert_eq!((failure.operation, failure.class, failure.reason), ("getSecret", class, reason));
+            assert_eq!(failure.message, message);
+        }
+        let denied = secrets(403).text(key("good"), Age::Fresh).await.expect_err("denied");
+        assert_eq!((denied.class(), denied.reason()), (Class::Denied, "Forbidden"));
     }
 }

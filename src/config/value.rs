@@ -1,10 +1,12 @@
 //! One setting from text to value. Beside `config`, which knows the names and bounds.
 //! Errors name the variable, its flag, the value and what is allowed; a secret's value is never repeated.
 
-use super::Environment;
 use crate::e2b::EndpointError;
 use secrecy::SecretString;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Secrets of the environment, by name; a parameter so that a test needs no environment.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A setting that is not what it must be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,163 +1,92 @@
-//! What every reconcile has around it, once for all kinds: deadline, panic guard, finalizer, status write,
-//! events, metrics. Drives observe → decide → perform → record; the kinds fill these in.
+//! What every reconcile has around it, once for all kinds: deadline, panic guard, finalizer, status write, events, metrics.
+//! Drives observe → decide → perform → record; the kinds fill these in (`shell::kind`).
 
+mod announce;
+mod cut;
+mod kind;
+mod objects;
 mod time;
+mod versions;
+
+pub use kind::{Conditioned, Kind, PlanOf, Reconciler, StatusOf};
+pub use objects::MANAGER;
 
 use crate::{
     api::common::whole_seconds,
-    cluster::{self, Events, Written, finalizer, status},
+    cluster::{Events, finalizer},
     domain::{
-        conditions,
-        plan::{Next, Note, Plan},
+        failure::Failure,
+        plan::{Next, Plan},
+        retry,
     },
-    telemetry::{self, Attempt, Metrics, ObjectLabel, Outcome},
+    telemetry::{self, Attempt, ExternalWrites, Metrics, ObjectLabel, Outcome, Pass},
 };
+use announce::announce;
+use cut::Cut;
 use futures::FutureExt;
 use jiff::Timestamp;
-use k8s_openapi::{
-    NamespaceResourceScope, api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition,
-};
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    core::object::HasStatus,
-    runtime::{controller::Action, events::EventType},
-};
-use serde::{Serialize, de::DeserializeOwned};
+use kube::{Client, Resource, ResourceExt, core::object::HasStatus, runtime::controller::Action};
+use objects::Objects;
 use std::{
-    collections::HashMap,
     convert::Infallible,
-    fmt::Debug,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use time::{action, postpone};
+use versions::Freshness;
 
-/// Field manager of everything the controllers write.
-pub const MANAGER: &str = "slipway-controller";
-/// Wait after a conflict: the watch brings the newer object meanwhile.
-const CONFLICT: Duration = Duration::from_millis(100);
-/// Wait after a write that was not sent for want of leadership. The next pass begins when it is back, if ever.
-const NOT_LEADING: Duration = Duration::from_secs(1);
-/// Wait while the store lags behind our own last write.
+/// Wait while the store lags behind a write.
 const LAG: Duration = Duration::from_millis(50);
-/// How long a store may lag before it is believed anyway: a restored etcd counts from a lower version.
-const LAG_LIMIT: Duration = Duration::from_secs(10);
-/// Wait after the API server failed us, a pass ran out of time, or it panicked.
-const FAILED: Duration = Duration::from_secs(5);
-const PANICKED: Duration = Duration::from_mins(1);
 
-/// A kind whose objects can be reconciled.
-pub trait Kind:
-    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-    + HasStatus<Status: Conditioned>
-    + Clone
-    + Debug
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
-{
-}
-
-impl<K> Kind for K where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + HasStatus<Status: Conditioned>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static
-{
-}
-
-/// What the shell reads of every status.
-pub trait Conditioned: Serialize + Clone + Default + Debug + Send + Sync {
-    fn conditions(&self) -> &[Condition];
-    fn retry(&self) -> Option<&crate::api::common::Retry>;
-    fn retry_mut(&mut self) -> Option<&mut crate::api::common::Retry>;
-}
-
-/// The status of a kind.
-pub type StatusOf<R> = <<R as Reconciler>::Kind as HasStatus>::Status;
-/// The plan for a kind.
-pub type PlanOf<R> = Plan<StatusOf<R>, <R as Reconciler>::Step>;
-
-/// One kind's way of reconciling.
-pub trait Reconciler: Send + Sync + 'static {
-    type Kind: Kind;
-    /// What was seen of the world, as data.
-    type Observed: Send;
-    /// The one effect of a pass.
-    type Step: Debug + Send + Sync;
-    /// What became of it.
-    type Outcome: Send;
-
-    const CONTROLLER: telemetry::Controller;
-    const FINALIZER: &'static str;
-
-    /// The longest a pass over this object may take.
-    fn deadline(&self, object: &Self::Kind) -> Duration;
-    /// Reads what the decision needs, and nothing that `status.retry` forbids to ask.
-    fn observe(&self, object: &Self::Kind, now: Timestamp) -> impl Future<Output = Self::Observed> + Send;
-    /// Pure.
-    fn decide(&self, object: &Self::Kind, observed: &Self::Observed, now: Timestamp) -> PlanOf<Self>
-    where
-        Self: Sized;
-    /// Makes the one effect of the pass.
-    fn perform(&self, object: &Self::Kind, step: &Self::Step) -> impl Future<Output = Self::Outcome> + Send;
-    /// Pure: what `plan` becomes once the outcome of its step is known.
-    fn record(
-        &self,
-        object: &Self::Kind,
-        plan: PlanOf<Self>,
-        outcome: Self::Outcome,
-        now: Timestamp,
-    ) -> PlanOf<Self>
-    where
-        Self: Sized;
-}
-
-/// Why a pass ended before its plan was carried out.
-enum Cut {
-    /// Somebody else wrote first: read again, decide again.
-    Conflict,
-    /// A write was not sent, because another replica leads or this one ends. Nothing is recorded: nothing has failed.
-    NotLeading,
-    Cluster(cluster::Error),
-}
-
-impl From<cluster::Error> for Cut {
-    fn from(error: cluster::Error) -> Self {
-        Self::Cluster(error)
-    }
-}
-
-/// What a pass came to.
+/// The end of a pass that came to its end.
 struct Passed {
     next: Next,
-    changed: bool,
+    outcome: Outcome,
+}
+
+impl Passed {
+    /// There is nothing to do about the object.
+    const NOTHING: Self = Self { next: Next::AwaitChange, outcome: Outcome::Skipped };
+}
+
+/// An object on its way through a pass.
+struct Work<R: Reconciler> {
+    object: R::Kind,
+    /// The status that the pass began with.
+    observed_status: Option<StatusOf<R>>,
+    /// The status that the API server has by now.
+    stored_status: Option<StatusOf<R>>,
+}
+
+impl<R: Reconciler> Work<R> {
+    fn new(object: R::Kind) -> Self {
+        let observed_status = object.status().cloned();
+        Self { object, stored_status: observed_status.clone(), observed_status }
+    }
+
+    fn is_deleting(&self) -> bool {
+        self.object.meta().deletion_timestamp.is_some()
+    }
 }
 
 /// The shell around one kind's reconciler.
 pub struct Shell<R: Reconciler> {
     reconciler: R,
-    client: Client,
+    objects: Objects,
     events: Events,
     metrics: Metrics,
-    /// The version of our own last write per object (uid), and when it was made.
-    written: Mutex<HashMap<String, (u64, Instant)>>,
 }
 
 impl<R: Reconciler> Shell<R> {
     pub fn new(reconciler: R, client: Client, events: Events, metrics: Metrics) -> Self {
-        Self { reconciler, client, events, metrics, written: Mutex::default() }
+        Self { reconciler, objects: Objects::new(client), events, metrics }
     }
 
     /// One pass over one object; never fails, never panics, always says when to come back.
     pub async fn reconcile(self: Arc<Self>, object: Arc<R::Kind>) -> Result<Action, Infallible> {
-        if self.is_stale(&object) {
+        let freshness = self.objects.freshness(&*object);
+        if freshness == Freshness::Lagging {
             return Ok(Action::requeue(LAG));
         }
         let started = Instant::now();
@@ -166,212 +95,161 @@ impl<R: Reconciler> Shell<R> {
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
         };
-        let pass = AssertUnwindSafe(self.pass(R::Kind::clone(&object))).catch_unwind();
-        let pass = telemetry::with_attempt(attempt_of(&*object), telemetry::with_object(label.clone(), pass));
-        let (action, outcome) = match tokio::time::timeout(self.reconciler.deadline(&object), pass).await {
-            Ok(Ok(Ok(passed))) => (action(passed.next), outcome(&passed)),
-            Ok(Ok(Err(Cut::Conflict))) => (Action::requeue(CONFLICT), Outcome::Waiting),
-            Ok(Ok(Err(Cut::NotLeading))) => {
-                tracing::debug!(object = %label, "pass ends: this process does not lead");
-                (Action::requeue(NOT_LEADING), Outcome::Abandoned)
-            }
-            Ok(Ok(Err(Cut::Cluster(error)))) => {
-                tracing::warn!(object = %label, error = %error, reason = error.reason(), "pass failed at the API server");
-                (Action::requeue(FAILED), Outcome::Failed)
-            }
-            Ok(Err(panic)) => {
-                tracing::error!(object = %label, panic = panic_text(&*panic), "pass panicked");
-                (Action::requeue(PANICKED), Outcome::Abandoned)
-            }
-            Err(_) => {
-                tracing::warn!(object = %label, "pass ran out of time");
-                (Action::requeue(FAILED), Outcome::Abandoned)
+        let pass = Pass::new(label.clone(), attempt_of(&*object));
+        let writes = pass.writes.clone();
+        let passing = async {
+            // Deciding from a status that is known to be old would repeat effects, and end in a conflict.
+            let object = match freshness {
+                Freshness::Overdue => self.objects.read(&*object).await?,
+                Freshness::Current | Freshness::Lagging => Some(R::Kind::clone(&object)),
+            };
+            let Some(object) = object else { return Ok(Passed::NOTHING) };
+            self.within_deadline(object, &writes).await
+        };
+        let (action, outcome) = match telemetry::in_pass(pass, passing).await {
+            Ok(passed) => (action(passed.next), passed.outcome),
+            Err(cut) => {
+                let (wait, outcome) = cut.conclude(&label);
+                (Action::requeue(wait), outcome)
             }
         };
         self.metrics.reconcile(R::CONTROLLER, outcome, started.elapsed());
         Ok(action)
     }
 
-    /// The one straight line.
-    async fn pass(&self, object: R::Kind) -> Result<Passed, Cut> {
-        let deleting = object.meta().deletion_timestamp.is_some();
-        if deleting && !finalizer::has(&object, R::FINALIZER) {
-            self.forget(&object);
-            return Ok(Passed { next: Next::AwaitChange, changed: false });
+    /// Runs the pass with its deadline and its panic guard.
+    async fn within_deadline(&self, object: R::Kind, writes: &ExternalWrites) -> Result<Passed, Cut> {
+        let deadline = self.reconciler.deadline(&object);
+        // On the heap: each layer around a pass would otherwise keep room for all of it on the stack, and end a thread.
+        let pass = AssertUnwindSafe(Box::pin(self.pass(object.clone(), writes))).catch_unwind();
+        match tokio::time::timeout(deadline, pass).await {
+            Ok(Ok(passed)) => passed,
+            Ok(Err(panic)) => Err(Cut::panicked(&*panic)),
+            Err(_) => self.time_out(&object, deadline, writes).await,
         }
-        let read = object.status().cloned();
+    }
+
+    /// The one straight line.
+    async fn pass(&self, object: R::Kind, writes: &ExternalWrites) -> Result<Passed, Cut> {
+        let mut work = Work::<R>::new(object);
+        if work.is_deleting() && !finalizer::has(&work.object, R::FINALIZER) {
+            self.objects.forget(&work.object);
+            return Ok(Passed::NOTHING);
+        }
         let now = whole_seconds(Timestamp::now());
-        let observed = self.reconciler.observe(&object, now).await;
-        if telemetry::writes().refused {
+        let observed = self.reconciler.observe(&work.object, now).await;
+        if writes.any_refused() {
             return Err(Cut::NotLeading);
         }
-        let mut plan = self.reconciler.decide(&object, &observed, now);
-        postpone(&mut plan, read.as_ref(), whole_seconds(Timestamp::now()).duration_since(now));
-        let mut seen = object;
-        let mut changed = plan.step.is_some();
-        if plan.finalizer && !deleting {
-            seen = self.finalizer(seen, true).await?;
-        }
-        let mut stored = read.clone();
+        let mut plan = self.reconciler.decide(&work.object, &observed, now);
+        let took = whole_seconds(Timestamp::now()).duration_since(now);
+        postpone(&mut plan, work.observed_status.as_ref(), took);
+        self.ensure_finalizer(&mut work, &plan).await?;
+        let acts = plan.step.is_some();
         if let Some(step) = plan.step.take() {
             if plan.intent {
-                (seen, stored) = self.write(seen, stored, &plan.status).await?;
+                self.write_status(&mut work, &plan.status).await?;
             }
-            tracing::debug!(?step, "performing");
-            let outcome = self.reconciler.perform(&seen, &step).await;
-            let writes = telemetry::writes();
-            if writes.refused {
-                if plan.intent && !writes.sent {
-                    self.withdraw(seen, &plan.status, read).await;
-                }
-                return Err(Cut::NotLeading);
+            plan = self.execute(&mut work, plan, &step, writes).await?;
+        }
+        self.finish(work, plan, acts).await
+    }
+
+    /// Puts our finalizer on before anything is done that it has to guard. An object that is being deleted takes none.
+    async fn ensure_finalizer(&self, work: &mut Work<R>, plan: &PlanOf<R>) -> Result<(), Cut> {
+        if plan.finalizer && !work.is_deleting() {
+            work.object = self.objects.set_finalizer(work.object.clone(), R::FINALIZER, true).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a status against the version of `work.object`. Before a step it is the intent that a restart finds: a
+    /// conflict ends the pass, and the step with it.
+    async fn write_status(&self, work: &mut Work<R>, desired_status: &StatusOf<R>) -> Result<(), Cut> {
+        let stored_status = work.stored_status.as_ref();
+        work.object = self.objects.write_status(work.object.clone(), stored_status, desired_status).await?;
+        work.stored_status = Some(desired_status.clone());
+        Ok(())
+    }
+
+    /// Performs the step and records its outcome.
+    async fn execute(
+        &self,
+        work: &mut Work<R>,
+        plan: PlanOf<R>,
+        step: &R::Step,
+        writes: &ExternalWrites,
+    ) -> Result<PlanOf<R>, Cut> {
+        tracing::debug!(?step, "performing");
+        let outcome = self.reconciler.perform(&work.object, step).await;
+        if writes.any_refused() {
+            if plan.intent && !writes.any_sent() {
+                self.withdraw_intent(work).await;
             }
-            plan = self.reconciler.record(&seen, plan, outcome, whole_seconds(Timestamp::now()));
+            return Err(Cut::NotLeading);
         }
-        if deleting && !plan.finalizer {
-            self.finalizer(seen.clone(), false).await?;
-            self.publish(&seen, read.as_ref(), &plan.status, &plan.notes).await;
-            self.forget(&seen);
-            return Ok(Passed { next: Next::AwaitChange, changed: true });
-        }
-        let before = seen.resource_version();
-        (seen, _) = self.write(seen, stored, &plan.status).await?;
-        changed |= before != seen.resource_version();
-        if !plan.finalizer {
-            seen = self.finalizer(seen, false).await?;
-        }
-        self.publish(&seen, read.as_ref(), &plan.status, &plan.notes).await;
-        Ok(Passed { next: plan.next, changed })
+        Ok(self.reconciler.record(&work.object, plan, outcome, whole_seconds(Timestamp::now())))
     }
 
     /// Takes an intent back whose step was not sent at all. The next leader would take it for a crash, whose effect it
     /// has to look for and wait for. Nobody needs it done: whoever has written since has seen the intent.
-    async fn withdraw(&self, seen: R::Kind, intent: &StatusOf<R>, read: Option<StatusOf<R>>) {
-        let before = read.unwrap_or_default();
-        if self.write(seen, Some(intent.clone()), &before).await.is_err() {
+    async fn withdraw_intent(&self, work: &mut Work<R>) {
+        let before = work.observed_status.clone().unwrap_or_default();
+        if self.write_status(work, &before).await.is_err() {
             tracing::debug!("the intent of a step that was not sent stays");
         }
     }
 
-    /// Writes a status against the version of `seen`; the object and status as they stand then.
-    async fn write(
-        &self,
-        seen: R::Kind,
-        stored: Option<StatusOf<R>>,
-        wanted: &StatusOf<R>,
-    ) -> Result<(R::Kind, Option<StatusOf<R>>), Cut> {
-        let seen = self
-            .settle(seen, |api, seen| {
-                let stored = stored.clone();
-                async move { status::write(&api, &seen, stored.as_ref(), wanted, MANAGER).await }
-            })
-            .await?;
-        Ok((seen, Some(wanted.clone())))
-    }
-
-    /// Puts our finalizer on, or takes it off.
-    async fn finalizer(&self, seen: R::Kind, wanted: bool) -> Result<R::Kind, Cut> {
-        self.settle(seen, |api, seen| async move {
-            if wanted {
-                finalizer::add(&api, &seen, R::FINALIZER, MANAGER).await
-            } else {
-                finalizer::remove(&api, &seen, R::FINALIZER, MANAGER).await
-            }
-        })
-        .await
-    }
-
-    /// Makes one write and remembers its version.
-    async fn settle<F>(
-        &self,
-        seen: R::Kind,
-        write: impl FnOnce(Api<R::Kind>, R::Kind) -> F,
-    ) -> Result<R::Kind, Cut>
-    where
-        F: Future<Output = Result<Written<R::Kind>, cluster::Error>>,
-    {
-        let api = Api::namespaced(self.client.clone(), &seen.namespace().unwrap_or_default());
-        match write(api, seen.clone()).await? {
-            Written::Patched(object) => {
-                self.remember(&object);
-                Ok(object)
-            }
-            Written::Unchanged => Ok(seen),
-            Written::Conflict => Err(Cut::Conflict),
+    /// Writes the plan's status, takes our finalizer off where it is no longer wanted, and tells.
+    async fn finish(&self, mut work: Work<R>, plan: PlanOf<R>, acts: bool) -> Result<Passed, Cut> {
+        let Plan { status: desired_status, next, finalizer, notes, .. } = plan;
+        let before = work.object.resource_version();
+        let leaves = work.is_deleting() && !finalizer;
+        // An object that goes takes its status with it.
+        if !leaves {
+            self.write_status(&mut work, &desired_status).await?;
         }
-    }
-
-    /// Whether the store has not yet caught up with our own last write. Deciding from it could only end in a conflict.
-    fn is_stale(&self, object: &R::Kind) -> bool {
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        object.uid().and_then(|uid| written.get(&uid).copied()).is_some_and(|(version, at)| {
-            at.elapsed() < LAG_LIMIT && version_of(object).is_some_and(|seen| seen < version)
-        })
-    }
-
-    fn remember(&self, object: &R::Kind) {
-        if let (Some(uid), Some(version)) = (object.uid(), version_of(object)) {
-            let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-            written.retain(|_, (_, at)| at.elapsed() < LAG_LIMIT);
-            written.insert(uid, (version, Instant::now()));
+        let changed = acts || leaves || before != work.object.resource_version();
+        if !finalizer {
+            work.object = self.objects.set_finalizer(work.object.clone(), R::FINALIZER, false).await?;
         }
-    }
-
-    fn forget(&self, object: &R::Kind) {
-        if let Some(uid) = object.uid() {
-            self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
+        let (observed_status, object) = (work.observed_status.as_ref(), &work.object);
+        announce(&self.events, R::CONTROLLER, object, observed_status, &desired_status, &notes).await;
+        if leaves {
+            self.objects.forget(object);
+            return Ok(Passed { next: Next::AwaitChange, outcome: Outcome::Applied });
         }
-    }
-
-    /// One event when the reason of `Ready` changes, and the plan's own notes.
-    async fn publish(&self, object: &R::Kind, old: Option<&StatusOf<R>>, new: &StatusOf<R>, notes: &[Note]) {
-        let reference = reference(object);
-        for note in notes {
-            let kind = if note.warning { EventType::Warning } else { EventType::Normal };
-            self.events.publish(&reference, kind, note.reason, "Reconcile", &note.message).await;
-        }
-        log_retry(old, new);
-        let ready = |status: &StatusOf<R>| {
-            conditions::find(status.conditions(), crate::api::conditions::READY).cloned()
+        let outcome = match (changed, next) {
+            (true, _) => Outcome::Applied,
+            (false, Next::AwaitChange) => Outcome::Skipped,
+            (false, _) => Outcome::Waiting,
         };
-        let (before, after) = (old.and_then(ready), ready(new));
-        let Some(after) = after else { return };
-        if before.as_ref().map(|ready| (&ready.reason, &ready.status)) == Some((&after.reason, &after.status))
-        {
-            return;
+        Ok(Passed { next, outcome })
+    }
+
+    /// Says in the status that the pass was cut off, like any failure: the object backs off, and a person sees why.
+    async fn time_out(
+        &self,
+        object: &R::Kind,
+        deadline: Duration,
+        writes: &ExternalWrites,
+    ) -> Result<Passed, Cut> {
+        if writes.any_refused() {
+            return Err(Cut::NotLeading);
         }
-        tracing::info!(
+        tracing::warn!(
             kind = R::CONTROLLER.as_str(),
-            namespace = reference.namespace,
-            name = reference.name,
-            ready = after.status,
-            reason = after.reason,
-            message = after.message,
-            "state changed"
+            namespace = object.namespace(),
+            name = object.name_any(),
+            seconds = deadline.as_secs(),
+            "pass ran out of time"
         );
-        let stalled = conditions::is_true(new.conditions(), crate::api::conditions::STALLED)
-            || after.reason == crate::api::conditions::reason::RETRIES_EXHAUSTED;
-        let kind = if stalled { EventType::Warning } else { EventType::Normal };
-        self.events.publish(&reference, kind, &after.reason, "Reconcile", &after.message).await;
+        let Some(object) = self.objects.read(object).await? else { return Ok(Passed::NOTHING) };
+        let now = whole_seconds(Timestamp::now());
+        let plan = self.reconciler.timed_out(&object, &Failure::out_of_time(deadline), now);
+        let Passed { next, .. } = self.finish(Work::new(object), plan, false).await?;
+        Ok(Passed { next, outcome: Outcome::Abandoned })
     }
-}
-
-/// One line when a wait begins.
-fn log_retry<S: Conditioned>(old: Option<&S>, new: &S) {
-    let Some(retry) = new.retry() else { return };
-    if old.and_then(Conditioned::retry) != Some(retry) {
-        let wait = retry.next_attempt_at.0.duration_since(Timestamp::now());
-        telemetry::retries::retrying(&retry.operation, Duration::try_from(wait).unwrap_or_default());
-    }
-}
-
-/// Versions are opaque by contract but ordered numbers since Kubernetes 1.35 (KEP-5504); anything else is never stale.
-fn version_of<K: Resource>(object: &K) -> Option<u64> {
-    object.meta().resource_version.as_deref()?.parse().ok()
-}
-
-fn reference<K: Resource<DynamicType = ()>>(object: &K) -> ObjectReference {
-    ObjectReference { resource_version: None, ..object.object_ref(&()) }
 }
 
 fn attempt_of<K: Kind>(object: &K) -> Attempt {
@@ -379,22 +257,9 @@ fn attempt_of<K: Kind>(object: &K) -> Attempt {
     Attempt {
         operation: retry.map(|retry| retry.operation.clone()).unwrap_or_default(),
         number: retry.map_or(1, |retry| u32::try_from(retry.attempt).unwrap_or(0) + 1),
-        of: u32::try_from(crate::domain::retry::ATTEMPTS).unwrap_or(4),
+        of: u32::try_from(retry::ATTEMPTS).unwrap_or(4),
     }
 }
 
-fn outcome(passed: &Passed) -> Outcome {
-    match (passed.changed, passed.next) {
-        (true, _) => Outcome::Applied,
-        (false, Next::AwaitChange) => Outcome::Skipped,
-        (false, _) => Outcome::Waiting,
-    }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
-}
+#[cfg(test)]
+mod tests;

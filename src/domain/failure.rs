@@ -1,7 +1,9 @@
 //! The classes every failure of an outbound call falls into, and what each means for a retry.
 //! Used by the adapters (`github`, `e2b`, `cluster`) to speak and by the decisions to listen.
 
+use crate::api::conditions::reason;
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// Operations that look for what others have to make, as `status.retry` names them. They use up no attempt of a call.
 pub mod operation {
@@ -11,10 +13,11 @@ pub mod operation {
     pub const FIND_REPOSITORY: &str = "findRepository";
     /// Looking for a Task's Sandbox.
     pub const FIND_SANDBOX: &str = "findSandbox";
+    /// All of them.
+    pub const LOOKED_FOR: [&str; 3] = [GET_SECRET, FIND_REPOSITORY, FIND_SANDBOX];
+    /// One whole pass over the object.
+    pub const RECONCILE: &str = "reconcile";
 }
-
-/// Reason of a failure that is [`Class::Transient`] for a minute: what we created ourselves is not visible everywhere yet.
-pub const NOT_VISIBLE_YET: &str = "NotVisibleYet";
 
 /// What a failed call means for whoever made it. Policy follows from the class alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,4 +51,19 @@ pub struct Failure {
     pub reason: &'static str,
     /// Cause and cure in words, without request ids or times: the same failure gives the same text.
     pub message: String,
+}
+
+impl Failure {
+    /// A pass that was cut off after `deadline`. The same call may come further another time: the class is transient.
+    pub fn out_of_time(deadline: Duration) -> Self {
+        Self {
+            operation: operation::RECONCILE,
+            class: Class::Transient,
+            reason: reason::DEADLINE_EXCEEDED,
+            message: format!(
+                "the work on the object did not end within {} s and was cut off",
+                deadline.as_secs()
+            ),
+        }
+    }
 }

@@ -26,6 +26,16 @@ impl Mode {
     }
 }
 
+/// The bounds of one transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    pub max_files: usize,
+    /// Bytes.
+    pub max_file_bytes: u64,
+    /// Bytes.
+    pub max_total_bytes: u64,
+}
+
 /// One file of a snapshot. For a symlink the content is the target's path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {

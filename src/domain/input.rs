@@ -1,19 +1,56 @@
-//! The digest of what a round of a Task is made from: when it changes, a new round is due.
+//! Digests of what a round of a Task is made from: when one changes, a new round is due.
 //! Used by the decisions about Tasks.
+//!
+//! A digest is `<version>:<SHA-256, hex>` over the canonical form of its fields: keys sorted, without fields that are absent or
+//! equal to their default, so that a release which adds a field gives the same digest for a spec that does not use it.
 
 use crate::api::{SandboxSpec, TaskSpec};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-/// `v1:<SHA-256, hex>` over the canonical form of the fields that make a round: title, description, generate, source,
-/// commit, branch, baseBranch, sandboxRef and sandboxTemplate.
-///
-/// Canonical: keys sorted; without fields that are absent or equal to their default, so that a release which adds a field
-/// gives the same digest for a spec that does not use it.
+const VERSION_1: &str = "v1";
+const VERSION_2: &str = "v2";
+/// Of `source`, what the command depends on; the rest only says what is published of its files.
+const SOURCE_INPUT: [&str; 1] = ["path"];
+/// Of the template, what follows in place.
+const TEMPLATE_IN_PLACE: [&str; 2] = ["timeoutSeconds", "suspend"];
+
+/// Digest of what the command is run for and with: title, description, generate, source.path, baseBranch, sandboxRef, and
+/// of sandboxTemplate what takes another sandbox.
 pub fn digest(spec: &TaskSpec) -> String {
-    let whole = serde_json::to_value(spec).expect("a spec has string keys only");
-    let mut chosen = Map::new();
-    for key in [
+    let mut chosen = canonical(
+        spec,
+        &["title", "description", "generate", "source", "baseBranch", "sandboxRef", "sandboxTemplate"],
+    );
+    if let Some(Value::Object(source)) = chosen.get_mut("source") {
+        source.retain(|key, _| SOURCE_INPUT.contains(&key.as_str()));
+    }
+    if let Some(Value::Object(template)) = chosen.get_mut("sandboxTemplate") {
+        if let Some(Value::Object(spec)) = template.get_mut("spec") {
+            spec.retain(|key, _| !TEMPLATE_IN_PLACE.contains(&key.as_str()));
+        }
+        template.retain(|_, value| value.as_object().is_none_or(|fields| !fields.is_empty()));
+    }
+    hashed(VERSION_2, chosen)
+}
+
+/// Digest of what is published of the same files: source's other fields, commit and branch.
+pub fn publication_digest(spec: &TaskSpec) -> String {
+    let mut chosen = canonical(spec, &["source", "commit", "branch"]);
+    if let Some(Value::Object(source)) = chosen.get_mut("source") {
+        source.retain(|key, _| !SOURCE_INPUT.contains(&key.as_str()));
+    }
+    hashed(VERSION_2, chosen)
+}
+
+/// The input digest by the version that `recorded` was made by: a digest of an older release is compared by its own rules.
+pub fn digest_like(recorded: &str, spec: &TaskSpec) -> String {
+    if recorded.starts_with(VERSION_1) { digest_v1(spec) } else { digest(spec) }
+}
+
+/// One digest for all: the first version made no difference between what is run and what is published.
+fn digest_v1(spec: &TaskSpec) -> String {
+    let fields = [
         "title",
         "description",
         "generate",
@@ -23,18 +60,29 @@ pub fn digest(spec: &TaskSpec) -> String {
         "baseBranch",
         "sandboxRef",
         "sandboxTemplate",
-    ] {
+    ];
+    hashed(VERSION_1, canonical(spec, &fields))
+}
+
+fn canonical(spec: &TaskSpec, fields: &[&str]) -> Map<String, Value> {
+    let whole = serde_json::to_value(spec).expect("a spec has string keys only");
+    let mut chosen = Map::new();
+    for key in fields {
         if let Some(value) = whole.get(key)
-            && !(key == "commit" && value.as_object().is_some_and(Map::is_empty))
+            && !(*key == "commit" && value.as_object().is_some_and(Map::is_empty))
             && let Some(value) = without_defaults(value, &defaults(key))
         {
-            chosen.insert(key.to_owned(), value);
+            chosen.insert((*key).to_owned(), value);
         }
     }
+    chosen
+}
+
+fn hashed(version: &str, chosen: Map<String, Value>) -> String {
     let mut canonical = Value::Object(chosen);
     // Sorted already, unless some crate of the build turns on serde_json's `preserve_order`.
     canonical.sort_all_objects();
-    format!("v1:{}", hex::encode(Sha256::digest(canonical.to_string())))
+    format!("{version}:{}", hex::encode(Sha256::digest(canonical.to_string())))
 }
 
 /// The values a field has when nobody sets it.
@@ -109,7 +157,8 @@ mod tests {
                 "v1:d8c0a843403e70e995b3676d10c8d365da43c56d3318ab4081028dc377b8bec4",
             ),
         ] {
-            assert_eq!(digest(&spec(recorded.clone())), expected, "{recorded}");
+            assert_eq!(digest_v1(&spec(recorded.clone())), expected, "{recorded}");
+            assert_eq!(digest_like(expected, &spec(recorded.clone())), expected, "{recorded}");
         }
     }
 
@@ -126,22 +175,44 @@ mod tests {
     }
 
     #[test]
-    fn each_field_of_the_input_counts() {
+    fn each_field_counts_for_the_one_or_the_other() {
         let base = json!({"title": "T", "repositoryRef": {"name": "r"}, "sandboxRef": {"name": "s"}, "source": {"path": "/a"}});
-        let plain = digest(&spec(base.clone()));
-        for (field, value) in [
-            ("title", json!("U")),
-            ("description", json!("d")),
-            ("generate", json!({"command": ["a"]})),
-            ("source", json!({"path": "/a", "includeIgnored": true})),
-            ("commit", json!({"message": "m"})),
-            ("branch", json!("b")),
-            ("baseBranch", json!("b")),
-            ("sandboxRef", json!({"name": "t"})),
+        let both = |value: &Value| (digest(&spec(value.clone())), publication_digest(&spec(value.clone())));
+        let plain = both(&base);
+        for (field, value, runs, publishes) in [
+            ("title", json!("U"), true, false),
+            ("description", json!("d"), true, false),
+            ("generate", json!({"command": ["a"]}), true, false),
+            ("source", json!({"path": "/b"}), true, false),
+            ("source", json!({"path": "/a", "includeIgnored": true}), false, true),
+            ("source", json!({"path": "/a", "include": ["x"]}), false, true),
+            ("source", json!({"path": "/a", "exclude": ["x"]}), false, true),
+            ("commit", json!({"message": "m"}), false, true),
+            ("branch", json!("b"), false, true),
+            ("baseBranch", json!("b"), true, false),
+            ("sandboxRef", json!({"name": "t"}), true, false),
+            ("pullRequest", json!({"title": "t"}), false, false),
+            ("suspend", json!(true), false, false),
         ] {
             let mut changed = base.clone();
             changed[field] = value;
-            assert_ne!(digest(&spec(changed)), plain, "{field}");
+            let changed = both(&changed);
+            assert_eq!((changed.0 != plain.0, changed.1 != plain.1), (runs, publishes), "{field}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_template_in_place_is_no_new_input() {
+        let with = |template: Value| {
+            digest(&spec(json!({"title": "T", "repositoryRef": {"name": "r"}, "source": {"path": "/a"},
+                "sandboxTemplate": {"spec": template}})))
+        };
+        let plain = with(json!({}));
+        assert_eq!(plain, with(json!({"timeoutSeconds": 600, "suspend": true})));
+        for other in
+            [json!({"template": "x"}), json!({"onTimeout": "Kill"}), json!({"deletionPolicy": "Pause"})]
+        {
+            assert_ne!(plain, with(other.clone()), "{other}");
         }
     }
 }

@@ -1,22 +1,23 @@
 //! What Slipway knows, without touching the world: decisions, transitions, names, git object ids.
 //! Pure: may use `api` only; time, randomness and ids come in as arguments.
 
+pub mod board;
 pub mod conditions;
 pub mod demand;
 pub mod failure;
 pub mod files;
 pub mod git;
 pub mod input;
+pub mod jitter;
 pub mod mask;
-pub mod need;
 pub mod patch;
 pub mod plan;
 pub mod pull_request;
 pub mod repository;
 pub mod retry;
 pub mod sandbox;
+pub mod secrets;
 pub mod selection;
 pub mod signature;
-pub mod spread;
 pub mod task;
 pub mod turn;

@@ -3,8 +3,8 @@
 
 use super::{
     conditions::Standing,
-    failure::{Class, Failure, NOT_VISIBLE_YET},
-    spread,
+    failure::{Class, Failure, operation},
+    jitter,
 };
 use crate::api::{bounds, common::Retry, conditions::reason};
 use jiff::{SignedDuration, Timestamp};
@@ -32,10 +32,9 @@ pub struct Verdict {
 /// What follows from `failure`, given what `status.retry` held before. `uid` spreads the slow retries.
 pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timestamp) -> Verdict {
     let failed = previous.map_or(0, |retry| retry.attempt);
-    let attempts = if failure.reason == NOT_VISIBLE_YET { LOOKS } else { ATTEMPTS };
-    let message = format!("{}: {}", failure.operation, failure.message);
-    let verdict = |attempt, wait, limited, standing, reason: &'static str, message| Verdict {
-        retry: Retry {
+    let attempts = if failure.reason == reason::NOT_VISIBLE_YET { LOOKS } else { ATTEMPTS };
+    let verdict = |attempt, wait, limited, standing, reason: &'static str| {
+        let retry = Retry {
             operation: bounds::cut(failure.operation, bounds::ID),
             attempt,
             last_error: bounds::cut(&failure.message, bounds::MESSAGE),
@@ -43,11 +42,9 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
             limited,
             reason: bounds::cut(reason, bounds::ID),
             stalled: standing == Standing::Stalled,
-        },
-        standing,
-        reason,
-        message,
-        exhausted_now: false,
+        };
+        let (_, message) = said(&retry);
+        Verdict { retry, standing, reason, message, exhausted_now: false }
     };
     match failure.class {
         Class::Throttled { until } => {
@@ -55,31 +52,47 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
             // One that is over already by our clock still costs a moment, or the same answer would come in a circle.
             let wait = until.duration_since(now).max(SignedDuration::from_secs(1));
             let wait = SignedDuration::from_secs(wait.as_secs() + i64::from(wait.subsec_nanos() > 0));
-            verdict(failed, wait, true, Standing::Reconciling, failure.reason, message)
+            verdict(failed, wait, true, Standing::Reconciling, failure.reason)
         }
         Class::Transient if failed + 1 < attempts => {
             // `now` is cut to the second: one more keeps the wait from being short.
             let wait = SignedDuration::from_secs((1 << failed) + 1);
-            let message = format!("{message} (attempt {} of {attempts})", failed + 1);
-            verdict(failed + 1, wait, false, Standing::Reconciling, reason::RETRYING, message)
+            let reason = if failure.reason == reason::NOT_VISIBLE_YET {
+                reason::NOT_VISIBLE_YET
+            } else {
+                reason::RETRYING
+            };
+            verdict(failed + 1, wait, false, Standing::Reconciling, reason)
         }
         Class::Transient => {
-            let message = format!("{message}; tried {attempts} times, trying again every 5 minutes");
-            let mut verdict = verdict(
-                attempts,
-                slow(uid, failed),
-                false,
-                Standing::Reconciling,
-                reason::RETRIES_EXHAUSTED,
-                message,
-            );
+            let mut verdict =
+                verdict(attempts, slow(uid, failed), false, Standing::Reconciling, reason::RETRIES_EXHAUSTED);
             verdict.exhausted_now = failed + 1 == attempts;
             verdict
         }
         Class::NotFound | Class::Denied | Class::Invalid => {
-            verdict(failed, slow(uid, failed), false, Standing::Stalled, failure.reason, message)
+            verdict(failed, slow(uid, failed), false, Standing::Stalled, failure.reason)
         }
     }
+}
+
+/// What `Ready` says while `retry` holds: its reason and message, from what is in status alone.
+pub fn said(retry: &Retry) -> (String, String) {
+    let reason = if retry.reason.is_empty() { reason::RETRYING.to_owned() } else { retry.reason.clone() };
+    if operation::LOOKED_FOR.contains(&retry.operation.as_str()) && retry.reason.ends_with("NotFound") {
+        // The message names the object and its cure: the operation would add nothing.
+        return (reason, retry.last_error.clone());
+    }
+    let what = format!("{}: {}", retry.operation, retry.last_error);
+    let message = match reason.as_str() {
+        reason::RETRYING => format!("{what} (attempt {} of {ATTEMPTS})", retry.attempt),
+        reason::NOT_VISIBLE_YET => format!("{what} (look {} of {LOOKS})", retry.attempt),
+        reason::RETRIES_EXHAUSTED => {
+            format!("{what}; tried {} times, trying again every 5 minutes", retry.attempt)
+        }
+        _ => what,
+    };
+    (reason, message)
 }
 
 /// Until when `status.retry` forbids calls, if it still does.
@@ -94,7 +107,7 @@ pub fn hurry(retry: Option<Retry>, now: Timestamp) -> Option<Retry> {
 
 /// Five minutes, spread by up to a fifth either way so that objects which failed together do not come back together.
 pub fn slow(uid: &str, salt: i32) -> SignedDuration {
-    SLOW + SignedDuration::from_secs(i64::from(spread::below(121, uid, salt)) - 60)
+    SLOW + SignedDuration::from_secs(i64::from(jitter::below(121, uid, salt)) - 60)
 }
 
 /// The wait before a missing object is looked for again: 5, 10, 20, 40, 60 s, about two minutes in all; then `None`.
@@ -125,21 +138,17 @@ pub fn not_found(
         Some(wait) => (wait, Standing::Reconciling),
         None => (slow(uid, looked), Standing::Stalled),
     };
-    Verdict {
-        retry: Retry {
-            operation: operation.to_owned(),
-            attempt: (looked + 1).min(6),
-            last_error: bounds::cut(message, bounds::MESSAGE),
-            next_attempt_at: Time(now + wait),
-            limited: false,
-            reason: bounds::cut(reason, bounds::ID),
-            stalled: standing == Standing::Stalled,
-        },
-        standing,
-        reason,
-        message: message.to_owned(),
-        exhausted_now: false,
-    }
+    let retry = Retry {
+        operation: operation.to_owned(),
+        attempt: (looked + 1).min(6),
+        last_error: bounds::cut(message, bounds::MESSAGE),
+        next_attempt_at: Time(now + wait),
+        limited: false,
+        reason: bounds::cut(reason, bounds::ID),
+        stalled: standing == Standing::Stalled,
+    };
+    let (_, message) = said(&retry);
+    Verdict { retry, standing, reason, message, exhausted_now: false }
 }
 
 #[cfg(test)]

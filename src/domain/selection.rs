@@ -73,6 +73,12 @@ impl Selection {
 
     /// Whether the file or link at `path` travels.
     pub fn takes(&mut self, path: &[u8]) -> bool {
+        self.may_take(path) && !self.leaves_out(parent(path)) && !self.is_out(path, false)
+    }
+
+    /// Whether the file or link at `path` travels as far as `source.include` and `source.exclude` go. May be asked before
+    /// the `.gitignore` files are known.
+    pub fn may_take(&self, path: &[u8]) -> bool {
         if path.is_empty() || is_git_internal(path) {
             return false;
         }
@@ -81,7 +87,14 @@ impl Selection {
         {
             return false;
         }
-        !self.leaves_out(parent(path)) && !self.is_out(path, false)
+        let mut directory = parent(path);
+        while !directory.is_empty() {
+            if self.exclude.matched(as_path(directory), true).is_ignore() {
+                return false;
+            }
+            directory = parent(directory);
+        }
+        !self.exclude.matched(as_path(path), false).is_ignore()
     }
 
     /// Whether a pattern names `path` itself.
@@ -169,6 +182,18 @@ mod tests {
     fn exclude_beats_include_and_its_directories_stay_out() {
         let mut some = selection(&["*.rs"], &["target/", "!target/keep.rs"], &[]);
         assert_eq!(taken(&mut some, &["a.rs", "target/keep.rs", "x/target/b.rs"]), ["a.rs"]);
+    }
+
+    #[test]
+    fn the_patterns_of_the_spec_are_judged_before_ignore_files_are_known() {
+        let mut some = selection(&["*.rs"], &["target/", "!target/keep.rs"], &[]);
+        let paths = ["a.rs", "a.md", "target/keep.rs", "x/target/b.rs", ".git/a.rs", "log.rs"];
+        assert_eq!(
+            paths.iter().filter(|path| some.may_take(path.as_bytes())).collect::<Vec<_>>(),
+            [&"a.rs", &"log.rs"]
+        );
+        some.add_ignore_file(b"", b"log.rs\n");
+        assert_eq!(taken(&mut some, &paths), ["a.rs"], "asking before has settled nothing");
     }
 
     #[test]

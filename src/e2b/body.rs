@@ -2,7 +2,7 @@
 //! Below `e2b::connect` and every read of a file.
 
 use super::Result;
-use super::http::{Call, root_cause};
+use super::call::{Call, root_cause};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use std::time::Duration;

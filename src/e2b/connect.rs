@@ -4,8 +4,8 @@
 
 use super::Result;
 use super::body::Chunks;
+use super::call::Call;
 use super::error::Answer;
-use super::http::Call;
 use super::wire::EndOfStream;
 use bytes::{Buf as _, Bytes, BytesMut};
 

@@ -1,8 +1,9 @@
 //! envd, the daemon inside every sandbox: how it is reached, and its files.
 //! Called by the Task controller through `controllers::task`; processes are in `e2b::process`.
 
+use super::call::{Api, Call};
 use super::endpoints::{ENVD_PORT, join};
-use super::http::{Api, Call, MAX_ERROR_BODY, Reply};
+use super::http::{MAX_ERROR_BODY, Reply};
 use super::{Access, Chunks, E2b, Result};
 use http::{HeaderValue, Method, StatusCode};
 use reqwest::Url;

@@ -1,8 +1,10 @@
 //! What a failed E2B call means: one table from answers to classes and reasons.
 //! Filled by `e2b::http`, read by the Sandbox and Task controllers.
 
+use crate::api::conditions::reason;
 use crate::domain::failure::{Class, Failure};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 /// A failed call. The message is stable: no request ids, no times, no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,52 +37,31 @@ impl From<Error> for Failure {
     }
 }
 
-/// The reasons of [`Error`], as conditions show them.
-pub mod reason {
-    /// 401: the API key is missing, wrong or revoked.
-    pub const UNAUTHORIZED: &str = "E2BUnauthorized";
-    /// 403: the team may not do this.
-    pub const FORBIDDEN: &str = "E2BForbidden";
-    /// 429 without the quota's text.
-    pub const RATE_LIMITED: &str = "E2BRateLimited";
-    /// 429: too many sandboxes run at once.
-    pub const SANDBOX_QUOTA: &str = "SandboxQuota";
-    /// The request is refused as it stands.
-    pub const INVALID_REQUEST: &str = "E2BInvalidRequest";
-    /// The template, or its tag, is not there.
-    pub const TEMPLATE_NOT_FOUND: &str = "TemplateNotFound";
-    /// E2B says that a retry is useless.
-    pub const CREATE_REFUSED: &str = "SandboxCreateRefused";
-    /// The first request of this key still runs: ask again with the same key.
-    pub const IDEMPOTENCY_IN_PROGRESS: &str = "IdempotencyInProgress";
-    /// What became of the first request of this key is unknown: look by metadata, then take a new key.
-    pub const IDEMPOTENCY_UNKNOWN: &str = "IdempotencyUnknown";
-    /// The key was used with another body: look by metadata, then take a new key.
-    pub const IDEMPOTENCY_MISMATCH: &str = "IdempotencyMismatch";
-    /// A kill is under way.
-    pub const BEING_KILLED: &str = "SandboxBeingKilled";
-    /// The sandbox changes its state: ask again.
-    pub const BUSY: &str = "SandboxBusy";
-    /// The memory snapshot does not come back; only a cold boot would.
-    pub const SNAPSHOT_UNRESPONSIVE: &str = "SandboxSnapshotUnresponsive";
-    /// No machine has room now.
-    pub const CAPACITY: &str = "SandboxCapacity";
-    /// 5xx.
-    pub const UNAVAILABLE: &str = "E2BUnavailable";
-    /// No (whole) answer came.
-    pub const UNREACHABLE: &str = "E2BUnreachable";
-    /// Not sent, because another replica leads.
-    pub const NOT_LEADING: &str = "NotLeading";
-    /// An answer that is not E2B's.
-    pub const UNEXPECTED_ANSWER: &str = "E2BUnexpectedAnswer";
-    /// envd gives no (whole) answer, or its proxy says that the sandbox does not run.
-    pub const SANDBOX_UNREACHABLE: &str = "SandboxUnreachable";
-    /// A command outlived its time.
-    pub const COMMAND_TIMEOUT: &str = "CommandTimeout";
-    /// envd refuses or fails.
-    pub const ENVD_ERROR: &str = "SandboxAgentError";
-    /// What the call was about is not in the sandbox.
-    pub const NOT_FOUND: &str = "E2BNotFound";
+/// Any error body of both APIs: E2B's `code` is a number, Connect's a word.
+#[derive(Debug, Default)]
+pub(super) struct ErrorBody {
+    pub message: String,
+    pub error_code: Option<String>,
+    pub says_not_found: bool,
+}
+
+impl ErrorBody {
+    pub(super) fn parse(body: &[u8]) -> Self {
+        let Ok(Value::Object(fields)) = serde_json::from_slice::<Value>(body) else {
+            return Self::default();
+        };
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
+        let connect_code = text("code");
+        let says_not_found = match fields.get("code") {
+            Some(Value::Number(code)) => code.as_u64() == Some(404),
+            _ => connect_code.as_deref() == Some("not_found"),
+        };
+        Self {
+            message: text("message").unwrap_or_default(),
+            error_code: text("error_code").or(connect_code),
+            says_not_found,
+        }
+    }
 }
 
 /// What an answer other than success says.
@@ -103,32 +84,34 @@ pub(super) fn lifecycle(
     use Class::{Denied, Invalid, NotFound, Throttled, Transient};
     let creating = operation == "createSandbox";
     match (answer.status, answer.error_code.unwrap_or_default()) {
-        (401, _) => (Denied, reason::UNAUTHORIZED),
-        (403, _) => (Denied, reason::FORBIDDEN),
+        (401, _) => (Denied, reason::E2B_UNAUTHORIZED),
+        (403, _) => (Denied, reason::E2B_FORBIDDEN),
         (404, _) if creating => (Invalid, reason::TEMPLATE_NOT_FOUND),
-        (404, _) => (NotFound, reason::NOT_FOUND),
+        (404, _) => (NotFound, reason::E2B_NOT_FOUND),
         (409, "idempotency_in_progress") => (Transient, reason::IDEMPOTENCY_IN_PROGRESS),
         (409, "idempotency_request_mismatch") => (Transient, reason::IDEMPOTENCY_MISMATCH),
         (409 | 422, "idempotency_outcome_unknown") => (Transient, reason::IDEMPOTENCY_UNKNOWN),
-        (409, "sandbox_snapshot_guest_agent_unresponsive") => (Transient, reason::SNAPSHOT_UNRESPONSIVE),
-        (409, _) if answer.message.contains("being killed") => (Transient, reason::BEING_KILLED),
-        (409, _) => (Transient, reason::BUSY),
+        (409, "sandbox_snapshot_guest_agent_unresponsive") => {
+            (Transient, reason::SANDBOX_SNAPSHOT_UNRESPONSIVE)
+        }
+        (409, _) if answer.message.contains("being killed") => (Transient, reason::SANDBOX_BEING_KILLED),
+        (409, _) => (Transient, reason::SANDBOX_BUSY),
         (429, _) if answer.message.contains(CONCURRENCY_TEXT) => (Transient, reason::SANDBOX_QUOTA),
         (429, _) => match answer.retry_after.and_then(|value| retry_at(value, now)) {
-            Some(until) => (Throttled { until }, reason::RATE_LIMITED),
-            None => (Transient, reason::RATE_LIMITED),
+            Some(until) => (Throttled { until }, reason::E2B_RATE_LIMITED),
+            None => (Transient, reason::E2B_RATE_LIMITED),
         },
-        (500, "sandbox_create_refused") => (Invalid, reason::CREATE_REFUSED),
+        (500, "sandbox_create_refused") => (Invalid, reason::SANDBOX_CREATE_REFUSED),
         (503, _) if answer.message.contains("same Idempotency-Key") => {
             (Transient, reason::IDEMPOTENCY_IN_PROGRESS)
         }
         (
             500..,
             "sandbox_capacity_unavailable" | "sandbox_no_compatible_node" | "sandbox_placement_timeout",
-        ) => (Transient, reason::CAPACITY),
-        (408 | 500.., _) => (Transient, reason::UNAVAILABLE),
-        (400..=499, _) => (Invalid, reason::INVALID_REQUEST),
-        _ => (Transient, reason::UNEXPECTED_ANSWER),
+        ) => (Transient, reason::SANDBOX_CAPACITY),
+        (408 | 500.., _) => (Transient, reason::E2B_UNAVAILABLE),
+        (400..=499, _) => (Invalid, reason::E2B_INVALID_REQUEST),
+        _ => (Transient, reason::E2B_UNEXPECTED_ANSWER),
     }
 }
 
@@ -139,12 +122,14 @@ pub(super) fn envd(answer: &Answer<'_>, now: Timestamp) -> (Class, &'static str)
         (_, "unavailable") | (409 | 502..=504, _) => (Transient, reason::SANDBOX_UNREACHABLE),
         (429, _) => lifecycle("envd", answer, now),
         (_, "deadline_exceeded") => (Transient, reason::COMMAND_TIMEOUT),
-        (_, "unauthenticated" | "permission_denied") | (401 | 403, _) => (Denied, reason::ENVD_ERROR),
-        (_, "not_found") | (404, _) => (NotFound, reason::NOT_FOUND),
-        (_, "invalid_argument" | "failed_precondition" | "out_of_range") | (400 | 405..=499, _) => {
-            (Invalid, reason::ENVD_ERROR)
+        (_, "unauthenticated" | "permission_denied") | (401 | 403, _) => {
+            (Denied, reason::SANDBOX_AGENT_ERROR)
         }
-        _ => (Transient, reason::ENVD_ERROR),
+        (_, "not_found") | (404, _) => (NotFound, reason::E2B_NOT_FOUND),
+        (_, "invalid_argument" | "failed_precondition" | "out_of_range") | (400 | 405..=499, _) => {
+            (Invalid, reason::SANDBOX_AGENT_ERROR)
+        }
+        _ => (Transient, reason::SANDBOX_AGENT_ERROR),
     }
 }
 
@@ -160,16 +145,16 @@ fn retry_at(value: &str, now: Timestamp) -> Option<Timestamp> {
 /// What a person can do, where there is something.
 pub(super) fn cure(reason: &str) -> Option<&'static str> {
     Some(match reason {
-        reason::UNAUTHORIZED => {
+        reason::E2B_UNAUTHORIZED => {
             "put a valid key into the Secret of credentialsSecretRef (key apiKey) or into E2B_API_KEY, \
              then set the annotation slipway.dev/reconcile to any new value"
         }
-        reason::FORBIDDEN => "check that the team of the API key is not blocked and may use the template",
+        reason::E2B_FORBIDDEN => "check that the team of the API key is not blocked and may use the template",
         reason::TEMPLATE_NOT_FOUND => "set spec.template to a template that the team of the API key can see",
         reason::SANDBOX_QUOTA => "wait until other sandboxes end, kill some, or raise the plan's limit",
-        reason::SNAPSHOT_UNRESPONSIVE => "kill the sandbox if it stays so: it is replaced then",
-        reason::INVALID_REQUEST | reason::CREATE_REFUSED => "correct the Sandbox's spec",
-        reason::UNEXPECTED_ANSWER => "check E2B_API_URL and E2B_SANDBOX_URL",
+        reason::SANDBOX_SNAPSHOT_UNRESPONSIVE => "kill the sandbox if it stays so: it is replaced then",
+        reason::E2B_INVALID_REQUEST | reason::SANDBOX_CREATE_REFUSED => "correct the Sandbox's spec",
+        reason::E2B_UNEXPECTED_ANSWER => "check E2B_API_URL and E2B_SANDBOX_URL",
         _ => return None,
     })
 }

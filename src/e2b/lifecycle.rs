@@ -1,8 +1,9 @@
 //! The lifecycle API under one API key: create, look, list, connect, time-out, pause, kill.
 //! Called by the Sandbox controller; its bodies are in `e2b::wire`, its errors in `e2b::error`.
 
+use super::call::{Api, Call};
 use super::endpoints::join;
-use super::http::{Api, Call, Reply};
+use super::http::Reply;
 use super::wire::{WireDetail, WireSandbox, WireSeen};
 use super::{Access, E2b, Envd, Error, Result};
 use crate::domain::{
@@ -47,8 +48,22 @@ pub struct Detail {
     pub seen: E2bSandbox,
 }
 
+impl From<WireDetail> for Detail {
+    fn from(wire: WireDetail) -> Self {
+        let (access, seen) = wire.parts();
+        Self { access, seen }
+    }
+}
+
+impl E2b {
+    /// The same installation under one team's API key.
+    pub fn account(&self, api_key: SecretString) -> Account {
+        Account::new(self.clone(), api_key)
+    }
+}
+
 impl Account {
-    pub(super) fn new(e2b: E2b, api_key: SecretString) -> Self {
+    fn new(e2b: E2b, api_key: SecretString) -> Self {
         let mut hash = Sha256::new();
         hash.update(api_key.expose_secret());
         hash.update([0]);

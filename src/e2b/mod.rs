@@ -1,7 +1,9 @@
 //! E2B's two APIs: the lifecycle of sandboxes and envd, the daemon inside each (files and processes).
 //! Speaks in `domain::failure` classes; sends everything through the one call layer of `telemetry`.
 
+mod access;
 mod body;
+mod call;
 mod connect;
 mod endpoints;
 mod envd;
@@ -11,15 +13,15 @@ mod lifecycle;
 mod process;
 mod wire;
 
+pub use access::Access;
 pub use body::Chunks;
 pub use endpoints::{EndpointError, Endpoints};
 pub use envd::Envd;
-pub use error::{Error, reason};
+pub use error::Error;
 pub use lifecycle::{Account, CreateRequest, Detail};
 pub use process::{Command, Event, Output, Process};
 
 use crate::telemetry::HttpService;
-use secrecy::SecretString;
 use std::sync::Arc;
 
 /// What a call answers: the value, or an [`Error`] with a class and a stable reason.
@@ -38,19 +40,4 @@ impl E2b {
     pub fn new(endpoints: Endpoints, lifecycle: HttpService, envd: HttpService) -> Self {
         Self { endpoints: Arc::new(endpoints), lifecycle, envd }
     }
-
-    /// The same installation under one team's API key.
-    pub fn account(&self, api_key: SecretString) -> Account {
-        Account::new(self.clone(), api_key)
-    }
-}
-
-/// What it takes to reach the envd of one sandbox. The token lives in memory only.
-#[derive(Debug, Clone)]
-pub struct Access {
-    pub sandbox_id: String,
-    /// `X-Access-Token` of every envd call; the same for the life of the sandbox.
-    pub token: Option<SecretString>,
-    /// The domain the answer named; private clusters only.
-    pub domain: Option<String>,
 }

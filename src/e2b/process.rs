@@ -1,8 +1,9 @@
 //! Processes in a sandbox: a command, its events as a Connect stream, its end.
 //! Built by `e2b::envd` on the frames of `e2b::connect`.
 
+use super::call::{Api, Call};
 use super::connect::{Frames, envelope};
-use super::http::{Api, Call, MAX_ERROR_BODY, Reply};
+use super::http::{MAX_ERROR_BODY, Reply};
 use super::wire::{ProcessData, ProcessEnd, ProcessMessage};
 use super::{Envd, Error, Result};
 use base64::Engine as _;

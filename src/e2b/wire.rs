@@ -1,41 +1,13 @@
 //! The bodies of both APIs as they travel; shapes as recorded from the official SDKs and a real envd.
 //! Turned here into what `domain::sandbox` sees, and into the types of `e2b::process` there.
 
-use super::{Access, Detail};
+use super::Access;
 use crate::domain::sandbox::{E2bSandbox, Life};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-
-/// Any error body of both APIs: E2B's `code` is a number, Connect's a word.
-#[derive(Debug, Default)]
-pub(super) struct ErrorBody {
-    pub message: String,
-    pub error_code: Option<String>,
-    pub says_not_found: bool,
-}
-
-impl ErrorBody {
-    pub(super) fn parse(body: &[u8]) -> Self {
-        let Ok(Value::Object(fields)) = serde_json::from_slice::<Value>(body) else {
-            return Self::default();
-        };
-        let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
-        let connect_code = text("code");
-        let says_not_found = match fields.get("code") {
-            Some(Value::Number(code)) => code.as_u64() == Some(404),
-            _ => connect_code.as_deref() == Some("not_found"),
-        };
-        Self {
-            message: text("message").unwrap_or_default(),
-            error_code: text("error_code").or(connect_code),
-            says_not_found,
-        }
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -105,10 +77,12 @@ pub(super) struct WireDetail {
     seen: WireSeen,
 }
 
-impl From<WireDetail> for Detail {
-    fn from(WireDetail { envd_access_token, domain, seen }: WireDetail) -> Self {
+impl WireDetail {
+    /// How to get to the sandbox, and what it shows.
+    pub(super) fn parts(self) -> (Access, E2bSandbox) {
+        let Self { envd_access_token, domain, seen } = self;
         let sandbox_id = seen.sandbox_id.clone();
-        Self { access: WireSandbox { sandbox_id, envd_access_token, domain }.into(), seen: seen.into() }
+        (WireSandbox { sandbox_id, envd_access_token, domain }.into(), seen.into())
     }
 }
 

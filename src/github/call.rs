@@ -4,10 +4,10 @@
 use super::{
     Error,
     classify::{Refusal, State},
+    name::RepositoryName,
     operation::Operation,
-    repositories::RepositoryName,
 };
-use crate::domain::failure::Class;
+use crate::{api::conditions::reason, domain::failure::Class};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use jiff::Timestamp;
@@ -91,7 +91,7 @@ pub(super) struct Success {
     pub(super) etag: Option<String>,
     /// From the `Link` header's `rel="next"`.
     pub(super) next_page: Option<u32>,
-    body: Bytes,
+    pub(super) body: Bytes,
 }
 
 impl Success {
@@ -100,12 +100,17 @@ impl Success {
         Self { etag: text(headers, header::ETAG.as_str()).map(str::to_owned), next_page, body }
     }
 
+    /// An answer that was given before.
+    pub(super) fn known(body: Bytes) -> Self {
+        Self { etag: None, next_page: None, body }
+    }
+
     pub(super) fn json<T: DeserializeOwned>(&self, operation: Operation) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|error| Error {
             operation: operation.name(),
             // What the other side meant is unknown, so for a write this is a lost answer.
             class: Class::Transient,
-            reason: "UnreadableAnswer",
+            reason: reason::UNREADABLE_ANSWER,
             message: format!("GitHub's answer to {} could not be read: {error}", operation.name()),
             status: None,
         })

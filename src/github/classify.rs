@@ -2,15 +2,8 @@
 //! `client` asks it about every answer that is not a plain success.
 
 use super::{error::Error, operation::Operation};
-use crate::domain::failure::{Class, NOT_VISIBLE_YET};
+use crate::{api::conditions::reason, domain::failure::Class};
 use std::time::Duration;
-
-/// Reason: the repository has no commit.
-pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
-/// Reason: the repository was renamed or transferred.
-pub const REPOSITORY_MOVED: &str = "RepositoryMoved";
-/// Reason: a blob, tree or commit that a new object is made of is not there (yet).
-pub const OBJECT_MISSING: &str = "ObjectMissing";
 
 /// An answer that is neither a success nor a failure: a state of the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,21 +29,21 @@ impl State {
         let (class, reason, message) = match self {
             Self::Moved { .. } => (
                 Class::Transient,
-                REPOSITORY_MOVED,
+                reason::REPOSITORY_MOVED,
                 format!(
                     "{name}: the repository was renamed or transferred; its new name is read with the next look at the Repository"
                 ),
             ),
             Self::AlreadyExists => (
                 Class::Denied,
-                "ExistsButNotVisible",
+                reason::EXISTS_BUT_NOT_VISIBLE,
                 format!(
                     "{name}: GitHub says it exists already, but the token may not see it: give the token access to it or choose another name"
                 ),
             ),
             other => (
                 Class::Invalid,
-                "UnexpectedAnswer",
+                reason::UNEXPECTED_ANSWER,
                 format!("{name}: GitHub's answer ({other:?}) has no meaning for this call"),
             ),
         };
@@ -123,10 +116,10 @@ pub(super) fn classify(operation: Operation, refusal: &Refusal, about: &str, rec
     match refusal.status {
         304 => Verdict::State(State::NotModified),
         301 | 302 | 307 | 308 => Verdict::State(State::Moved { id: refusal.moved_to }),
-        408 | 429 | 500..=599 => case.failed(Class::Transient, "GitHubUnavailable", "it is tried again"),
+        408 | 429 | 500..=599 => case.failed(Class::Transient, reason::GITHUB_UNAVAILABLE, "it is tried again"),
         401 => case.failed(
             Class::Denied,
-            "BadCredentials",
+            reason::BAD_CREDENTIALS,
             "the token is wrong, expired or revoked: put a valid one into the Secret that credentialsSecretRef names, \
              then set the annotation slipway.dev/reconcile to any new value",
         ),
@@ -135,7 +128,7 @@ pub(super) fn classify(operation: Operation, refusal: &Refusal, about: &str, rec
         405 if operation == Operation::MergePull => Verdict::State(State::NotMergeable { message: case.said() }),
         409 => case.conflict(),
         422 => case.unprocessable(),
-        _ => case.failed(Class::Invalid, "Refused", "see GitHub's message"),
+        _ => case.failed(Class::Invalid, reason::REFUSED, "see GitHub's message"),
     }
 }
 
@@ -181,7 +174,7 @@ impl Case<'_> {
     fn lagging(&self) -> Verdict {
         self.failed(
             Class::Transient,
-            NOT_VISIBLE_YET,
+            reason::NOT_VISIBLE_YET,
             "it was created less than a minute ago and is not visible everywhere yet",
         )
     }
@@ -190,29 +183,29 @@ impl Case<'_> {
         let needed =
             self.refusal.accepted_permissions.as_deref().unwrap_or_else(|| self.operation.permission());
         let cure = format!("give the token the permission \"{needed}\" on this repository");
-        self.failed(Class::Denied, "PermissionMissing", &cure)
+        self.failed(Class::Denied, reason::PERMISSION_MISSING, &cure)
     }
 
     fn blocked(&self) -> Option<Verdict> {
         let refusal = self.refusal;
         if refusal.says(EMPTY) {
             let cure = "the repository has no commit to start from: push one, or create it with create.autoInit: true";
-            return Some(self.failed(Class::Invalid, REPOSITORY_EMPTY, cure));
+            return Some(self.failed(Class::Invalid, reason::REPOSITORY_EMPTY, cure));
         }
         if refusal.says(ARCHIVED) {
             return Some(self.failed(
                 Class::Invalid,
-                "RepositoryArchived",
+                reason::REPOSITORY_ARCHIVED,
                 "the repository is read-only: unarchive it",
             ));
         }
         if refusal.says(&["workflow` scope", "`workflows` permission"]) {
             let cure = "files below .github/workflows need a token with the permission \"Workflows: write\"";
-            return Some(self.failed(Class::Denied, "WorkflowPermissionMissing", cure));
+            return Some(self.failed(Class::Denied, reason::WORKFLOW_PERMISSION_MISSING, cure));
         }
         if refusal.says(PROTECTED) && self.operation != Operation::MergePull {
             let cure = "a rule of the repository protects this branch: choose a branch name outside the rule, or let the token bypass it";
-            return Some(self.failed(Class::Invalid, "BranchProtected", cure));
+            return Some(self.failed(Class::Invalid, reason::BRANCH_PROTECTED, cure));
         }
         None
     }
@@ -227,18 +220,18 @@ impl Case<'_> {
             operation if operation.looks_up() => Verdict::State(State::Absent),
             Operation::CreateRepository => self.failed(
                 Class::Denied,
-                "OwnerNotUsable",
+                reason::OWNER_NOT_USABLE,
                 "the owner is neither the token's own user nor an organisation in which it may create repositories: \
                  correct spec.owner, or give the token the organisation permission \"Administration: write\"",
             ),
             Operation::GetTree => {
-                self.failed(Class::NotFound, "TreeMissing", "the commit this work starts from is not in the repository any more: set the annotation slipway.dev/rerun to begin again from the base branch")
+                self.failed(Class::NotFound, reason::TREE_MISSING, "the commit this work starts from is not in the repository any more: set the annotation slipway.dev/rerun to begin again from the base branch")
             }
             // GitHub hides with 404 what a token may not do.
             operation if operation.writes() => self.permission_missing(),
             operation => {
                 let cure = format!("it does not exist, or the token lacks \"{}\" on it", operation.permission());
-                self.failed(Class::NotFound, "RepositoryNotFound", &cure)
+                self.failed(Class::NotFound, reason::REPOSITORY_NOT_FOUND, &cure)
             }
         }
     }
@@ -250,7 +243,7 @@ impl Case<'_> {
         self.blocked().unwrap_or_else(|| {
             self.failed(
                 Class::Transient,
-                "Conflict",
+                reason::CONFLICT,
                 "something else changes it at the same time: it is tried again",
             )
         })
@@ -266,19 +259,21 @@ impl Case<'_> {
             Operation::CreatePull => self.pull_refused(),
             Operation::CreateTree | Operation::CreateCommit if self.refusal.says(OBJECTS) => self.failed(
                 Class::Transient,
-                OBJECT_MISSING,
+                reason::OBJECT_MISSING,
                 "GitHub does not find what this is made of: it is made again",
             ),
             Operation::CreateTree => self.failed(
                 Class::Invalid,
-                "TreeRefused",
+                reason::TREE_REFUSED,
                 "GitHub does not take these files as they are: see its message",
             ),
-            Operation::CreateBlob => {
-                self.failed(Class::Invalid, "BlobRefused", "GitHub does not take this file: see its message")
-            }
+            Operation::CreateBlob => self.failed(
+                Class::Invalid,
+                reason::BLOB_REFUSED,
+                "GitHub does not take this file: see its message",
+            ),
             Operation::MergePull => Verdict::State(State::NotMergeable { message: self.said() }),
-            _ => self.failed(Class::Invalid, "Refused", "see GitHub's message"),
+            _ => self.failed(Class::Invalid, reason::REFUSED, "see GitHub's message"),
         }
     }
 
@@ -288,7 +283,7 @@ impl Case<'_> {
         }
         self.failed(
             Class::Invalid,
-            "RepositoryRefused",
+            reason::REPOSITORY_REFUSED,
             "GitHub does not create it like this: correct owner, name or spec.create",
         )
     }
@@ -302,10 +297,10 @@ impl Case<'_> {
         } else if refusal.says(&["reference does not exist"]) {
             if self.recent { self.lagging() } else { Verdict::State(State::Absent) }
         } else if refusal.says(&["object does not exist", "no commit found"]) {
-            self.failed(Class::NotFound, "CommitMissing", "the commit is not in the repository any more: set the annotation slipway.dev/rerun to have it made again")
+            self.failed(Class::NotFound, reason::COMMIT_MISSING, "the commit is not in the repository any more: set the annotation slipway.dev/rerun to have it made again")
         } else {
             let cure = "a rule of the repository forbids this branch, or another branch is in its way (a and a/b can't both be): choose another spec.branch";
-            self.failed(Class::Invalid, "BranchRefused", cure)
+            self.failed(Class::Invalid, reason::BRANCH_REFUSED, cure)
         }
     }
 
@@ -316,26 +311,30 @@ impl Case<'_> {
         } else if refusal.says(&["no commits between"]) {
             self.failed(
                 Class::Invalid,
-                "NothingToMerge",
+                reason::NOTHING_TO_MERGE,
                 "the branch has nothing that the base branch has not: somebody has merged the same change, so delete the Task, or change its input",
             )
         } else if refusal.says(&["base invalid", "base is invalid"]) {
-            self.failed(Class::Invalid, "BaseBranchMissing", "create the base branch or correct baseBranch")
+            self.failed(
+                Class::Invalid,
+                reason::BASE_BRANCH_MISSING,
+                "create the base branch or correct baseBranch",
+            )
         } else if refusal.says(&["head invalid", "head is invalid"]) {
             if self.recent {
                 return self.lagging();
             }
-            self.failed(Class::NotFound, "BranchMissing", "the branch is not in the repository any more: restore it, or set the annotation slipway.dev/rerun to begin again")
+            self.failed(Class::NotFound, reason::BRANCH_MISSING, "the branch is not in the repository any more: restore it, or set the annotation slipway.dev/rerun to begin again")
         } else if refusal.says(&["draft pull requests are not supported"]) {
             self.failed(
                 Class::Invalid,
-                "DraftsNotSupported",
+                reason::DRAFTS_NOT_SUPPORTED,
                 "this repository knows no draft pull requests: set pullRequest.draft to false",
             )
         } else {
             self.failed(
                 Class::Invalid,
-                "PullRequestRefused",
+                reason::PULL_REQUEST_REFUSED,
                 "correct pullRequest.title or pullRequest.body: see GitHub's message",
             )
         }

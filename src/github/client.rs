@@ -5,12 +5,13 @@ use super::{
     Error,
     call::{Call, Reply, Success, refusal, reset_in},
     classify::{Limit, State, Verdict, classify},
+    etags::{Answer, Etags},
     limits::{Credential, Credentials},
     operation::Operation,
     recent::Recent,
-    repositories::Repository,
 };
 use crate::{
+    api::conditions::reason,
     domain::failure::Class,
     telemetry::{BoxError, CallError, CallMeta, HttpService, retries},
 };
@@ -21,19 +22,11 @@ use jiff::Timestamp;
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::{convert::Infallible, fmt, sync::Arc, time::Instant};
 use tower::ServiceExt as _;
 
 /// No answer of GitHub's that Slipway asks for is larger: a full tree is at most 7 MB, a page of pull requests 25 MB.
 const MAX_ANSWER: usize = 64 << 20;
-/// Repositories whose last answer is kept for its `ETag`.
-const MAX_CACHED: usize = 1024;
 
 /// GitHub at one base URL. Cheap to clone; limits, turns and what was created lately are shared by all clients of it.
 #[derive(Clone)]
@@ -41,16 +34,13 @@ pub struct GitHub {
     shared: Arc<Shared>,
 }
 
-/// By credential and path: no credential sees what another was answered. `ETag` and answer.
-type Answered = HashMap<([u8; 32], String), (String, Repository)>;
-
 struct Shared {
     /// Without a trailing slash: `https://api.github.com`, `https://ghe.example/api/v3`.
     base: String,
     octocrab: Octocrab,
     credentials: Credentials,
     recent: Recent,
-    repositories: Mutex<Answered>,
+    etags: Etags,
 }
 
 impl GitHub {
@@ -65,7 +55,7 @@ impl GitHub {
             octocrab,
             credentials: Credentials::new(write_interval),
             recent: Recent::default(),
-            repositories: Mutex::default(),
+            etags: Etags::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -99,18 +89,21 @@ impl Client {
         &self.shared.recent
     }
 
-    /// The answer this credential had for `path` before, with its `ETag`.
-    pub(super) fn cached(&self, path: &str) -> Option<(String, Repository)> {
-        let cache = self.shared.repositories.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.get(&(self.credential.fingerprint, path.to_owned())).cloned()
-    }
-
-    pub(super) fn cache(&self, path: String, etag: String, repository: Repository) {
-        let mut cache = self.shared.repositories.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= MAX_CACHED {
-            cache.clear();
-        }
-        cache.insert((self.credential.fingerprint, path), (etag, repository));
+    /// One read, answered from memory where GitHub says that nothing has changed since.
+    pub(super) async fn send_unless_known(&self, call: Call<'_>) -> Result<Reply, Error> {
+        let (etags, credential, path) = (&self.shared.etags, self.credential.fingerprint, call.path.clone());
+        let known = etags.get(credential, &path);
+        let reply = self.send(call.etag(known.as_ref().map(|known| known.etag.clone()))).await?;
+        Ok(match (reply, known) {
+            (Reply::State(State::NotModified), Some(known)) => Reply::Success(Success::known(known.body)),
+            (Reply::Success(success), _) => {
+                if let Some(etag) = success.etag.clone() {
+                    etags.set(credential, path, Answer { etag, body: success.body.clone() });
+                }
+                Reply::Success(success)
+            }
+            (other, _) => other,
+        })
     }
 
     /// A call that has one good answer.
@@ -148,7 +141,7 @@ impl Client {
         let reply = self.exchange(call).await;
         match &reply {
             Ok(_) => retries::call_succeeded(operation.name()),
-            Err(error) if error.reason == NOT_LEADING => {}
+            Err(error) if error.reason == reason::NOT_LEADING => {}
             Err(error) => retries::call_failed(error.operation, error.status, &error.message),
         }
         reply
@@ -184,7 +177,7 @@ impl Client {
         let wrong = |what: &str| Error {
             operation: operation.name(),
             class: Class::Invalid,
-            reason: "RequestRefused",
+            reason: reason::REQUEST_REFUSED,
             message: format!("{} can't be sent: {what}", operation.name()),
             status: None,
         };
@@ -261,15 +254,11 @@ impl Client {
     }
 }
 
-const NOT_LEADING: &str = "NotLeading";
-/// Reason of a write that waits for its turn among this credential's others.
-pub const WAITING_FOR_WRITE_SLOT: &str = "WaitingForWriteSlot";
-
 fn limited(operation: Operation, until: Timestamp, status: Option<StatusCode>) -> Error {
     Error {
         operation: operation.name(),
         class: Class::Throttled { until },
-        reason: "RateLimited",
+        reason: reason::RATE_LIMITED,
         message: "GitHub limits the calls of this token; nothing is sent until the limit it named is over"
             .to_owned(),
         status: status.map(|s| s.as_u16()),
@@ -280,7 +269,7 @@ fn waiting_for_turn(operation: Operation, until: Timestamp) -> Error {
     Error {
         operation: operation.name(),
         class: Class::Throttled { until },
-        reason: WAITING_FOR_WRITE_SLOT,
+        reason: reason::WAITING_FOR_WRITE_SLOT,
         message: "other writes with the same token come first; GitHub asks for one write at a time"
             .to_owned(),
         status: None,
@@ -291,16 +280,18 @@ fn waiting_for_turn(operation: Operation, until: Timestamp) -> Error {
 fn lost(operation: Operation, error: &(dyn std::error::Error + 'static)) -> Error {
     let name = operation.name();
     let (reason, message) = match cause::<CallError>(error) {
-        Some(CallError::NotLeading) => (NOT_LEADING, format!("{name} was not sent: another replica leads")),
+        Some(CallError::NotLeading) => {
+            (reason::NOT_LEADING, format!("{name} was not sent: another replica leads"))
+        }
         Some(CallError::Deadline(after)) => {
-            ("GitHubUnavailable", format!("GitHub did not answer {name} within {} s", after.as_secs()))
+            (reason::GITHUB_UNAVAILABLE, format!("GitHub did not answer {name} within {} s", after.as_secs()))
         }
         _ => match cause::<reqwest::Error>(error) {
             Some(e) if e.is_connect() => (
-                "GitHubUnreachable",
+                reason::GITHUB_UNREACHABLE,
                 format!("{name} could not connect to GitHub: check GITHUB_API_URL, network and proxy"),
             ),
-            _ => ("GitHubUnavailable", format!("the connection to GitHub was lost during {name}")),
+            _ => (reason::GITHUB_UNAVAILABLE, format!("the connection to GitHub was lost during {name}")),
         },
     };
     tracing::debug!(operation = name, error = ?BoxError::from(chain(error)), "no answer from GitHub");

@@ -1,21 +1,24 @@
 //! GitHub's REST API: one call per method, its failure classified, its limits kept. No retries and no policy: what to do
-//! about a failure is decided by the controllers from its class. Uses `domain` and `telemetry` only.
+//! about a failure is decided by the controllers from its class. Uses `domain`, `telemetry` and the reasons of `api` only.
 
 mod call;
 mod classify;
 mod client;
 mod error;
+mod etags;
 mod git;
 mod limits;
-mod observed;
+mod name;
 mod operation;
 mod pulls;
 mod recent;
 mod repositories;
 
-pub use classify::{OBJECT_MISSING, REPOSITORY_EMPTY, REPOSITORY_MOVED};
-pub use client::{Client, GitHub, WAITING_FOR_WRITE_SLOT};
+pub use client::{Client, GitHub};
 pub use error::Error;
 pub use git::{Author, Commit, CreatedRef, NewCommit, Tree, TreeContent, TreeEntry, UpdatedRef};
-pub use pulls::{CreatedPull, Merged, NewPull, Pull, PullHead, PullState, PullsPage, UpdatedPulls};
-pub use repositories::{CreateRepository, Repository, RepositoryName};
+pub use name::RepositoryName;
+pub use pulls::{
+    CreatedPull, MergeMethod, Merged, NewPull, Pull, PullHead, PullState, PullsPage, UpdatedPulls,
+};
+pub use repositories::{CreateRepository, Repository};

@@ -5,10 +5,10 @@ use super::{
     Client, Error,
     call::{Call, Reply, encode_query},
     classify::State,
+    name::RepositoryName,
     operation::Operation,
-    repositories::RepositoryName,
 };
-use crate::domain::pull_request::MergeMethod;
+use crate::domain::pull_request::{ObservedPullRequest, marker_in, state_of};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,8 @@ pub struct Pull {
     /// The merge's commit once merged; before that GitHub's test merge.
     pub merge_commit_sha: Option<String>,
     pub head: PullHead,
+    /// GitHub's id of the repository that the pull request is in.
+    pub base_repository_id: Option<u64>,
     pub body: String,
     pub updated_at: Timestamp,
     /// `clean`, `blocked`, `behind`, `dirty`, `unstable`, `draft`, `unknown`; only a single GET has it.
@@ -62,6 +64,7 @@ struct PullAnswer {
     merged_at: Option<Timestamp>,
     merge_commit_sha: Option<String>,
     head: SideAnswer,
+    base: BaseAnswer,
     body: Option<String>,
     updated_at: Timestamp,
     mergeable_state: Option<String>,
@@ -72,6 +75,11 @@ struct SideAnswer {
     #[serde(rename = "ref")]
     branch: String,
     sha: String,
+    repo: Option<RepoAnswer>,
+}
+
+#[derive(Deserialize)]
+struct BaseAnswer {
     repo: Option<RepoAnswer>,
 }
 
@@ -97,9 +105,34 @@ impl From<PullAnswer> for Pull {
                 sha: answer.head.sha,
                 repository_id: answer.head.repo.map(|repo| repo.id),
             },
+            base_repository_id: answer.base.repo.map(|repo| repo.id),
             body: answer.body.unwrap_or_default(),
             updated_at: answer.updated_at,
             mergeable_state: answer.mergeable_state,
+        }
+    }
+}
+
+/// As the decisions see it: the same for lists, single reads and answers to writes. Whether the head stands on a Task's
+/// commit takes another question, so it is not said here.
+impl From<&Pull> for ObservedPullRequest {
+    fn from(pull: &Pull) -> Self {
+        let signed = |id: u64| i64::try_from(id).unwrap_or(i64::MAX);
+        Self {
+            number: signed(pull.number),
+            state: state_of(pull.state == PullState::Open, pull.merged),
+            draft: Some(pull.draft),
+            branch: Some(pull.head.branch.clone()),
+            head_repository_id: pull.head.repository_id.map(signed),
+            base_repository_id: pull.base_repository_id.map(signed),
+            node_id: Some(pull.node_id.clone()),
+            url: Some(pull.url.clone()),
+            head_sha: Some(pull.head.sha.clone()),
+            stands_on_commit: false,
+            marker: marker_in(&pull.body).map(str::to_owned),
+            merge_sha: pull.merge_commit_sha.clone().filter(|_| pull.merged),
+            merged_at: pull.merged_at,
+            updated_at: Some(pull.updated_at),
         }
     }
 }
@@ -120,6 +153,15 @@ pub enum CreatedPull {
     Created(Box<Pull>),
     /// There is an open one for this head and base: list it.
     AlreadyExists,
+}
+
+/// GitHub's ways to merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MergeMethod {
+    Merge,
+    Squash,
+    Rebase,
 }
 
 /// What became of a merge.

@@ -1,7 +1,7 @@
 //! What this process created in the last minute. GitHub's replicas lag behind: a 404 for our own creation is then a
 //! matter of waiting and not of absence. In memory only: after a restart a minute has usually passed.
 
-use super::repositories::RepositoryName;
+use super::name::RepositoryName;
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
@@ -44,7 +44,7 @@ mod tests {
     use crate::{
         api::conditions::reason,
         domain::{
-            failure::{Class, Failure, NOT_VISIBLE_YET},
+            failure::{Class, Failure},
             retry,
         },
     };
@@ -70,7 +70,7 @@ mod tests {
         let lag = Failure {
             operation: "getRef",
             class: Class::Transient,
-            reason: NOT_VISIBLE_YET,
+            reason: reason::NOT_VISIBLE_YET,
             message: "not visible".into(),
         };
         let (mut retry, mut passed) = (None, Duration::ZERO);

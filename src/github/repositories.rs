@@ -5,35 +5,11 @@ use super::{
     Client, Error,
     call::{Call, Reply},
     classify::State,
+    name::RepositoryName,
     operation::Operation,
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Instant};
-
-/// A repository's full name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RepositoryName {
-    pub owner: String,
-    pub name: String,
-}
-
-impl RepositoryName {
-    pub fn new(owner: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { owner: owner.into(), name: name.into() }
-    }
-
-    /// From `owner/name`, as GitHub's `full_name` gives it.
-    pub fn parse(full_name: &str) -> Option<Self> {
-        let (owner, name) = full_name.split_once('/')?;
-        (!owner.is_empty() && !name.is_empty() && !name.contains('/')).then(|| Self::new(owner, name))
-    }
-}
-
-impl fmt::Display for RepositoryName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.owner, self.name)
-    }
-}
+use std::time::Instant;
 
 /// A repository as GitHub describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -92,17 +68,9 @@ impl Client {
     }
 
     async fn look_up(&self, repository: &RepositoryName, path: String) -> Result<Option<Repository>, Error> {
-        let known = self.cached(&path);
-        let call = Call::get(Operation::GetRepository, path.clone()).about(repository);
-        match self.send(call.etag(known.as_ref().map(|(etag, _)| etag.clone()))).await? {
-            Reply::Success(success) => {
-                let found: Repository = success.json(Operation::GetRepository)?;
-                if let Some(etag) = success.etag {
-                    self.cache(path, etag, found.clone());
-                }
-                Ok(Some(found))
-            }
-            Reply::State(State::NotModified) => Ok(known.map(|(_, repository)| repository)),
+        let call = Call::get(Operation::GetRepository, path).about(repository);
+        match self.send_unless_known(call).await? {
+            Reply::Success(success) => success.json(Operation::GetRepository).map(Some),
             Reply::State(State::Moved { id: Some(id) }) => Box::pin(self.get_repository_by_id(id)).await,
             Reply::State(State::Absent) => Ok(None),
             Reply::State(other) => Err(other.unexpected(Operation::GetRepository)),

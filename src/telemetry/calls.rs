@@ -1,15 +1,13 @@
 //! The tower layer every outbound call passes, whichever API it goes to: deadline, leadership, log line, metric,
-//! span, and the place where tests put faults. Knows a call's description, nothing of what it means.
+//! span. Knows a call's description, nothing of what it means.
 
 use super::{
     BoxError, CallMeta,
     context::{self, ObjectLabel},
-    metrics::Metrics,
+    metrics::{CallLabels, Metrics},
 };
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Method, Request, Response};
-use http_body_util::{Either, Full};
 use std::{
     future::Future,
     sync::{
@@ -43,24 +41,24 @@ impl Api {
     }
 }
 
-/// One outbound call, as the layer and a [`Hook`] see it.
+/// One outbound call, as the layer sees it.
 #[derive(Debug, Clone)]
-pub struct Call {
-    pub api: Api,
+struct Call {
+    api: Api,
     /// Stable name of the operation (`createPullRequest`); for Kubernetes the client's verb (`patch_status`).
-    pub operation: &'static str,
+    operation: &'static str,
     /// For Kubernetes the resource (`tasks`), else empty.
-    pub resource: &'static str,
-    pub method: Method,
+    resource: &'static str,
+    method: Method,
     /// Without the query, which may carry a signature.
-    pub path: String,
-    pub object: Option<ObjectLabel>,
+    path: String,
+    object: Option<ObjectLabel>,
     /// Counts the calls of this process from 1, over all APIs.
-    pub ordinal: u64,
+    ordinal: u64,
     /// Whether the call changes something outside.
-    pub write: bool,
+    write: bool,
     /// From sending the request to the head of the answer; none for a watch.
-    pub deadline: Option<Duration>,
+    deadline: Option<Duration>,
 }
 
 /// Why a call has no answer although the network may be fine.
@@ -72,35 +70,6 @@ pub enum CallError {
     /// The head of the answer did not come in time; whether the call had its effect is unknown.
     #[error("no answer within {} s", .0.as_secs_f64())]
     Deadline(Duration),
-    /// A test cut the connection before the request was sent.
-    #[error("the connection was cut before the call was sent")]
-    CutBefore,
-    /// A test cut the connection after the call had its effect.
-    #[error("the connection was cut before the answer came")]
-    CutAfter,
-}
-
-/// What a [`Hook`] makes of a call.
-#[derive(Debug, Clone, Default)]
-pub enum Fault {
-    #[default]
-    None,
-    /// Sent after a wait; the wait counts against the deadline.
-    Delay(Duration),
-    /// Not sent; this is the answer.
-    Answer { status: http::StatusCode, body: Bytes },
-    /// Not sent.
-    CutBefore,
-    /// Sent, and the answer thrown away.
-    CutAfter,
-}
-
-/// Sees every call before and after. For tests: faults, counts, a process that ends at the n-th call.
-pub trait Hook: Send + Sync {
-    fn before(&self, _call: &Call) -> Fault {
-        Fault::None
-    }
-    fn after(&self, _call: &Call, _outcome: Result<http::StatusCode, &BoxError>, _took: Duration) {}
 }
 
 /// Leave to send a write, given while this process leads: asked for just before, held until the answer has come.
@@ -122,28 +91,17 @@ struct Shared {
     api: Api,
     metrics: Metrics,
     leading: Option<Leading>,
-    hook: Option<Arc<dyn Hook>>,
 }
 
 impl CallLayer {
     pub fn new(api: Api, metrics: Metrics) -> Self {
-        Self { shared: Arc::new(Shared { api, metrics, leading: None, hook: None }) }
+        Self { shared: Arc::new(Shared { api, metrics, leading: None }) }
     }
 
     /// Writes are sent only while `leading` gives leave.
     #[must_use]
     pub fn leading(self, leading: Leading) -> Self {
-        self.with(|shared| shared.leading = Some(leading))
-    }
-
-    #[must_use]
-    pub fn hook(self, hook: Arc<dyn Hook>) -> Self {
-        self.with(|shared| shared.hook = Some(hook))
-    }
-
-    fn with(self, change: impl FnOnce(&mut Shared)) -> Self {
-        let mut shared = Arc::unwrap_or_clone(self.shared);
-        change(&mut shared);
+        let shared = Shared { leading: Some(leading), ..Arc::unwrap_or_clone(self.shared) };
         Self { shared: Arc::new(shared) }
     }
 }
@@ -170,7 +128,7 @@ where
     S::Error: Into<BoxError>,
     R: Send + 'static,
 {
-    type Response = Response<Either<R, Full<Bytes>>>;
+    type Response = Response<R>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
@@ -198,18 +156,13 @@ where
 }
 
 impl Shared {
-    async fn run<F, R, E>(
-        self: Arc<Self>,
-        call: Call,
-        answer: F,
-    ) -> Result<Response<Either<R, Full<Bytes>>>, BoxError>
+    async fn run<F, R, E>(self: Arc<Self>, call: Call, answer: F) -> Result<Response<R>, BoxError>
     where
         F: Future<Output = Result<Response<R>, E>>,
         E: Into<BoxError>,
     {
         let started = Instant::now();
-        let fault = self.hook.as_ref().map_or(Fault::None, |hook| hook.before(&call));
-        let sent = self.send(&call, fault, answer);
+        let sent = self.send(&call, answer);
         let result = match call.deadline {
             None => sent.await,
             Some(deadline) => tokio::time::timeout(deadline, sent)
@@ -218,35 +171,17 @@ impl Shared {
         };
         let took = started.elapsed();
         let outcome = result.as_ref().map(Response::status);
-        self.metrics.call(&call, outcome_label(outcome), took);
+        self.metrics.call(&labels(&call, outcome), took);
         log(&call, outcome, took);
-        if let Some(hook) = &self.hook {
-            hook.after(&call, outcome, took);
-        }
         result
     }
 
-    async fn send<F, R, E>(
-        &self,
-        call: &Call,
-        fault: Fault,
-        answer: F,
-    ) -> Result<Response<Either<R, Full<Bytes>>>, BoxError>
+    async fn send<F, R, E>(&self, call: &Call, answer: F) -> Result<Response<R>, BoxError>
     where
         F: Future<Output = Result<Response<R>, E>>,
         E: Into<BoxError>,
     {
-        match &fault {
-            Fault::CutBefore => return Err(CallError::CutBefore.into()),
-            Fault::Answer { status, body } => {
-                let mut answer = Response::new(Either::Right(Full::new(body.clone())));
-                *answer.status_mut() = *status;
-                return Ok(answer);
-            }
-            Fault::Delay(wait) => tokio::time::sleep(*wait).await,
-            Fault::None | Fault::CutAfter => {}
-        }
-        // The last thing before sending: whatever waited above may have cost the lease.
+        // The last thing before sending: whatever the call has waited for until here may have cost the lease.
         let leave = self.leading.as_ref().filter(|_| call.write).map(|leading| leading());
         if let Some(leave) = &leave {
             context::note_write(leave.is_some());
@@ -254,12 +189,9 @@ impl Shared {
                 return Err(CallError::NotLeading.into());
             }
         }
-        let answer = answer.await.map_err(Into::into)?;
+        let answer = answer.await.map_err(Into::into);
         drop(leave);
-        if matches!(fault, Fault::CutAfter) {
-            return Err(CallError::CutAfter.into());
-        }
-        Ok(answer.map(Either::Left))
+        answer
     }
 }
 
@@ -299,6 +231,15 @@ fn resource(path: &str) -> &'static str {
     }
     let first = rest.first().copied().unwrap_or_default();
     RESOURCES.iter().find(|known| **known == first).copied().unwrap_or("other")
+}
+
+fn labels(call: &Call, outcome: Result<http::StatusCode, &BoxError>) -> CallLabels {
+    CallLabels {
+        api: call.api.as_str(),
+        operation: call.operation,
+        resource: call.resource,
+        status: outcome_label(outcome),
+    }
 }
 
 fn outcome_label(outcome: Result<http::StatusCode, &BoxError>) -> &'static str {

@@ -1,9 +1,16 @@
-//! On whose behalf a call is made: the object being reconciled and the attempt its retry stands at.
-//! Set by the controllers around a pass, read by the call layer and by the retry log lines.
+//! On whose behalf a call is made: the pass that makes it, as a value that the shell of the controllers owns.
+//! Handed to a scope when the pass begins; read by the call layer and by the retry log lines.
 
-use std::{cell::Cell, fmt, future::Future};
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-/// The object a pass is about. For logs, spans and faults only; never a metric label.
+/// The object a pass is about. For logs and spans only; never a metric label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectLabel {
     pub kind: &'static str,
@@ -28,51 +35,70 @@ pub struct Attempt {
     pub of: u32,
 }
 
-/// What became of the external writes of a pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Writes {
-    /// One was sent, whatever its answer.
-    pub sent: bool,
-    /// One was not sent, because this process does not lead or is told to end. What came of the pass then says nothing
-    /// about the world.
-    pub refused: bool,
+/// What became of the external writes of one pass. Clones share one account: the pass keeps one, the call layer writes
+/// into the other.
+#[derive(Debug, Clone, Default)]
+pub struct ExternalWrites(Arc<Account>);
+
+#[derive(Debug, Default)]
+struct Account {
+    sent: AtomicBool,
+    refused: AtomicBool,
+}
+
+impl ExternalWrites {
+    /// Whether one was sent, whatever its answer.
+    pub fn any_sent(&self) -> bool {
+        self.0.sent.load(Ordering::Relaxed)
+    }
+
+    /// Whether one was not sent, because this process does not lead or is told to end. The results of the pass then say
+    /// nothing about the world.
+    pub fn any_refused(&self) -> bool {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, sent: bool) {
+        let flag = if sent { &self.0.sent } else { &self.0.refused };
+        flag.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One pass over one object.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    pub object: ObjectLabel,
+    pub attempt: Attempt,
+    pub writes: ExternalWrites,
+}
+
+impl Pass {
+    pub fn new(object: ObjectLabel, attempt: Attempt) -> Self {
+        Self { object, attempt, writes: ExternalWrites::default() }
+    }
 }
 
 tokio::task_local! {
-    static OBJECT: ObjectLabel;
-    static WRITES: Cell<Writes>;
-    static ATTEMPT: Attempt;
+    static PASS: Pass;
 }
 
-/// Runs a future with `object` attached to every outbound call it makes, and counting its external [`writes`].
-pub async fn with_object<F: Future>(object: ObjectLabel, future: F) -> F::Output {
-    OBJECT.scope(object, WRITES.scope(Cell::default(), future)).await
+/// Runs a future on behalf of `pass`: every outbound call it makes is logged under the pass's object, and its external
+/// writes are noted in the pass's own account.
+pub async fn in_pass<F: Future>(pass: Pass, future: F) -> F::Output {
+    PASS.scope(pass, future).await
 }
 
-/// Takes note of a write of the running pass. Outside a pass nobody asks.
+/// Notes a write of the running pass. Outside a pass nobody asks.
 pub(super) fn note_write(sent: bool) {
-    let _ = WRITES.try_with(|writes| {
-        let before = writes.get();
-        writes.set(Writes { sent: before.sent || sent, refused: before.refused || !sent });
-    });
+    let _ = PASS.try_with(|pass| pass.writes.note(sent));
 }
 
-/// The external writes of the running pass so far.
-pub fn writes() -> Writes {
-    WRITES.try_with(Cell::get).unwrap_or_default()
+/// The object of the running pass, for log lines.
+pub(super) fn object() -> Option<ObjectLabel> {
+    PASS.try_with(|pass| pass.object.clone()).ok()
 }
 
-/// Runs a future with the attempt that its failed and recovered calls are logged under.
-pub async fn with_attempt<F: Future>(attempt: Attempt, future: F) -> F::Output {
-    ATTEMPT.scope(attempt, future).await
-}
-
-/// The object of the running task, if it reconciles one.
-pub fn object() -> Option<ObjectLabel> {
-    OBJECT.try_with(Clone::clone).ok()
-}
-
-/// The attempt of the running task, if it was told one.
-pub fn attempt() -> Option<Attempt> {
-    ATTEMPT.try_with(Clone::clone).ok()
+/// The attempt of the running pass, for log lines.
+pub(super) fn attempt() -> Option<Attempt> {
+    PASS.try_with(|pass| pass.attempt.clone()).ok()
 }

@@ -3,19 +3,12 @@
 
 use super::{BoxError, HttpService, calls::CallLayer};
 use futures::future::BoxFuture;
-use http_body_util::Either;
 use std::task::{Context, Poll};
-use tower::{Layer, Service, ServiceExt as _};
+use tower::{Layer, Service};
 
 /// `client` behind `layer`. The client must not follow redirects: an adapter decides what a redirect means.
 pub fn http_service(client: reqwest::Client, layer: &CallLayer) -> HttpService {
-    let service = layer.layer(ReqwestService(client)).map_response(|answer: http::Response<_>| {
-        answer.map(|body| match body {
-            Either::Left(real) => real,
-            Either::Right(injected) => reqwest::Body::wrap(injected),
-        })
-    });
-    HttpService::new(service)
+    HttpService::new(layer.layer(ReqwestService(client)))
 }
 
 /// A reqwest client as a tower service. Nothing is sent before the future is polled.

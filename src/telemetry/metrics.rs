@@ -1,7 +1,6 @@
 //! Metrics in the `OpenMetrics` text format, under `slipway_*` and controller-runtime's well-known names.
 //! Every label is an enum or a constant: never an object's name, a repository or an error's text.
 
-use super::calls::Call;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -17,12 +16,15 @@ const CALL_BUCKETS: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.
 /// Seconds: controller-runtime's range, with fewer steps.
 const RECONCILE_BUCKETS: [f64; 11] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 120.0];
 
+/// What an outbound call counts as.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CallLabels {
-    api: &'static str,
-    operation: &'static str,
-    resource: &'static str,
-    status: &'static str,
+pub struct CallLabels {
+    pub api: &'static str,
+    pub operation: &'static str,
+    /// For Kubernetes the resource, else empty.
+    pub resource: &'static str,
+    /// The class of the HTTP status, or why there is none.
+    pub status: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -180,10 +182,11 @@ impl Metrics {
         }
     }
 
-    pub(super) fn call(&self, call: &Call, status: &'static str, took: Duration) {
-        let (api, operation, resource) = (call.api.as_str(), call.operation, call.resource);
-        self.calls.get_or_create(&CallLabels { api, operation, resource, status }).inc();
-        self.call_seconds.get_or_create(&CallSecondsLabels { api, operation }).observe(took.as_secs_f64());
+    /// One outbound call was answered or given up.
+    pub(super) fn call(&self, labels: &CallLabels, took: Duration) {
+        let seconds = CallSecondsLabels { api: labels.api, operation: labels.operation };
+        self.calls.get_or_create(labels).inc();
+        self.call_seconds.get_or_create(&seconds).observe(took.as_secs_f64());
     }
 
     /// One pass of a controller has ended.

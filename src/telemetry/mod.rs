@@ -1,5 +1,5 @@
-//! What can be seen of the operator from outside: logs, metrics, and the one layer every outbound call passes.
-//! Knows neither Kubernetes, GitHub nor E2B: they describe their calls to it.
+//! The one layer every outbound call passes (deadline, leadership, log line, metric), and the operator's logs and metrics.
+//! Imports no other folder: GitHub's and E2B's adapters describe their calls to it, Kubernetes' it knows by path and verb.
 
 pub mod calls;
 pub mod context;
@@ -8,8 +8,8 @@ pub mod logs;
 pub mod metrics;
 pub mod retries;
 
-pub use calls::{Api, Call, CallError, CallLayer, Fault, Hook};
-pub use context::{Attempt, ObjectLabel, Writes, with_attempt, with_object, writes};
+pub use calls::{Api, CallError, CallLayer};
+pub use context::{Attempt, ExternalWrites, ObjectLabel, Pass, in_pass};
 pub use http::http_service;
 pub use metrics::{Controller, Metrics, Outcome};
 

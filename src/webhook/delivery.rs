@@ -8,7 +8,7 @@ use super::{
     keyring::Check,
     payload::{Action, Head, NamedRepository, Payload},
     repositories::{Repositories, TrackedRepository},
-    tasks::{TrackedTask, Wanted},
+    tasks::TrackedTask,
 };
 use crate::{
     api::{Delivery, Task, bounds, common::whole_seconds, conditions::reason},
@@ -36,10 +36,9 @@ pub(super) struct Record {
 }
 
 /// One delivery on its way to the Tasks of one pull request.
-struct News<'a> {
+struct News {
     action: Action,
     observed: ObservedPullRequest,
-    wanted: Wanted<'a>,
     delivery: Delivery,
     received_at: Timestamp,
 }
@@ -102,36 +101,35 @@ impl Inner {
             return Ok(Answer::Ignored("This action moves no Task"));
         };
         let payload = payload.map_err(Answer::Malformed)?;
-        let number = payload
-            .number()
-            .ok_or_else(|| Answer::Malformed("pull_request.number must be there, from 1".to_owned()))?;
+        if payload.number().is_none() {
+            return Err(Answer::Malformed("pull_request.number must be there, from 1".to_owned()));
+        }
         let Some(observed) = payload.observed(action) else {
             return Ok(Answer::Ignored("The payload tells no state of the pull request"));
         };
         let named = payload.repository();
         let repositories = addressed(&mut check, named, repositories).await?;
-        let repository_id = named.and_then(|named| named.id);
-        let wanted = Wanted { repository_id, number, own_branch: payload.own_branch() };
         let label = format!("{event}.{}", told.unwrap_or_default());
         let delivery = Delivery {
             id: bounds::cut(name.delivery.as_deref().unwrap_or_default(), bounds::ID),
             event: bounds::cut(&label, bounds::ID),
             received_at: Time(received_at),
         };
-        self.spread(&repositories, &News { action, observed, wanted, delivery, received_at }, record).await
+        self.spread(&repositories, &News { action, observed, delivery, received_at }, record).await
     }
 
     /// Moves every Task of `repositories` that the news are about.
     async fn spread(
         &self,
         repositories: &[Arc<TrackedRepository>],
-        news: &News<'_>,
+        news: &News,
         record: &mut Record,
     ) -> Result<Answer, Answer> {
         let (mut current, mut once) = (Vec::new(), Vec::new());
         for repository in repositories {
             let found = self.projection.tasks(|tasks| {
-                (tasks.moved_by(repository, &news.wanted), tasks.once_of(repository, &news.wanted))
+                let (observed, number) = (&news.observed, news.observed.number);
+                (tasks.moved_by(repository, observed), tasks.once_of(repository, number))
             });
             let (moved_by, once_of) = found.ok_or(NOT_SYNCED)?;
             current.extend(moved_by.into_iter().map(|task| (repository, task)));
@@ -167,7 +165,7 @@ impl Inner {
         &self,
         repository: &TrackedRepository,
         known: &TrackedTask,
-        news: &News<'_>,
+        news: &News,
     ) -> Result<bool, Error> {
         let api: Api<Task> = Api::namespaced(self.client.clone(), &known.namespace);
         let mut task = known.clone();
@@ -188,7 +186,7 @@ impl Inner {
             }
             let Some(read) = api.get_opt(&known.name).await? else { return Ok(false) };
             task = TrackedTask::of(&read);
-            if task.uid != known.uid || !task.is_moved_by(repository, &news.wanted) {
+            if task.uid != known.uid || !task.is_moved_by(repository, &news.observed) {
                 return Ok(false);
             }
         }
@@ -196,14 +194,14 @@ impl Inner {
     }
 
     /// A pull request of an earlier round was closed, reopened or merged: its Task stays, but a person should know.
-    async fn tell_of_old(&self, tasks: &[Arc<TrackedTask>], news: &News<'_>) {
+    async fn tell_of_old(&self, tasks: &[Arc<TrackedTask>], news: &News) {
         if !news.action.moves() {
             return;
         }
         for task in tasks {
             let note = format!(
                 "{}: pull request #{} of an earlier round; the Task does not follow it any more",
-                news.delivery.event, news.wanted.number
+                news.delivery.event, news.observed.number
             );
             let (object, old) = (task.reference(), reason::OLD_PULL_REQUEST_MOVED);
             self.events.publish(&object, EventType::Warning, old, "Receive", &note).await;

@@ -3,7 +3,7 @@
 
 use crate::{
     api::{PullRequestState, bounds},
-    domain::pull_request::ObservedPullRequest,
+    domain::pull_request::{ObservedPullRequest, marker_in},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -94,6 +94,8 @@ struct PullRequest {
     #[serde(default)]
     html_url: Option<String>,
     #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
     state: Option<String>,
     #[serde(default)]
     draft: Option<bool>,
@@ -141,13 +143,6 @@ impl Payload {
         (named.id.is_some() || named.full_name.is_some()).then_some(named)
     }
 
-    /// The head branch, if it is in the repository that the pull request goes to: a fork may call its branch like ours.
-    pub(super) fn own_branch(&self) -> Option<&str> {
-        let head = self.pull_request.as_ref()?.head.as_ref()?;
-        let (theirs, ours) = (head.repo.as_ref()?.id?, self.repository()?.id?);
-        (theirs == ours).then_some(head.name.as_deref()).flatten()
-    }
-
     /// What the payload says of the pull request; `None` when it tells no state.
     pub(super) fn observed(&self, action: Action) -> Option<ObservedPullRequest> {
         let pull_request = self.pull_request.as_ref()?;
@@ -173,9 +168,13 @@ impl Payload {
             state,
             draft,
             branch: head.and_then(|head| head.name.clone()),
+            head_repository_id: head.and_then(|head| head.repo.as_ref()?.id),
+            base_repository_id: self.repository().and_then(|repository| repository.id),
             node_id: pull_request.node_id.clone(),
             url: pull_request.html_url.clone(),
             head_sha: head.and_then(|head| head.sha.clone()),
+            stands_on_commit: false,
+            marker: pull_request.body.as_deref().and_then(marker_in).map(str::to_owned),
             merge_sha: pull_request.merge_commit_sha.clone(),
             merged_at: pull_request.merged_at,
             updated_at: pull_request.updated_at,
@@ -233,22 +232,19 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_is_ours_only_if_both_repositories_are_told_and_the_same() {
-        let of = |head: &str, base: &str| {
+    fn what_tells_whose_a_pull_request_is_is_read_where_it_is_told() {
+        let of = |head: &str, rest: &str| {
             let json =
-                format!(r#"{{"pull_request":{{"head":{{"ref":"b","repo":{head}}}}},"repository":{base}}}"#);
-            payload(&json).own_branch().map(str::to_owned)
+                format!(r#"{{"pull_request":{{"number":1,"head":{{"ref":"b","repo":{head}}},{rest}}}"#);
+            let observed = payload(&json).observed(Action::Opened).expect("a state");
+            (observed.head_repository_id, observed.base_repository_id, observed.marker)
         };
-        assert_eq!(of(r#"{"id":1}"#, r#"{"id":1}"#).as_deref(), Some("b"));
-        for (head, base) in [
-            (r#"{"id":2}"#, r#"{"id":1}"#),
-            ("null", r#"{"id":1}"#),
-            (r#"{"id":1}"#, "null"),
-            ("{}", "{}"),
-            (r#"{"full_name":"o/r"}"#, r#"{"full_name":"o/r"}"#),
-        ] {
-            assert_eq!(of(head, base), None, "{head} {base}");
-        }
+        let named = r#""body":"Why.\r\n\r\n Slipway-Task: u/1 \r\n"},"repository":{"id":1}"#;
+        assert_eq!(of(r#"{"id":2}"#, named), (Some(2), Some(1), Some("Slipway-Task: u/1".to_owned())));
+        // A fork that is gone, and a payload that names the repository in the pull request alone.
+        assert_eq!(of("null", r#""body":null,"base":{"repo":{"id":1}}}"#), (None, Some(1), None));
+        let by_name = r#""body":" \n"},"repository":{"full_name":"o/r"}"#;
+        assert_eq!(of(r#"{"full_name":"o/r"}"#, by_name), (None, None, None));
     }
 
     #[test]

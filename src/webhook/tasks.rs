@@ -1,4 +1,4 @@
-//! What the receiver keeps of each Task, and the ways to find it: by pull request, by branch, by a pull request of old.
+//! What the receiver keeps of each Task, and the ways to find it: by pull request, by branch, by an earlier pull request.
 //! Fed by `projection`, asked and written by `delivery`.
 
 use super::{
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     api::{Task, TaskSpec, TaskStatus},
-    domain::pull_request::Stored,
+    domain::pull_request::{ObservedPullRequest, Stored},
 };
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
@@ -29,21 +29,8 @@ pub(super) struct TrackedTask {
     version: Option<String>,
     /// Name of its Repository, in the same namespace.
     repository: String,
-    /// GitHub's id of the repository that its branch and pull request are in.
-    repository_id: Option<i64>,
-    branch: Option<String>,
     deleting: bool,
     pub(super) stored: Stored,
-}
-
-/// A pull request as a payload describes it, for finding whose it is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted<'a> {
-    /// GitHub's id of the repository, if the payload tells it.
-    pub(super) repository_id: Option<i64>,
-    pub(super) number: i64,
-    /// Head branch, if it is in the repository itself and not in a fork.
-    pub(super) own_branch: Option<&'a str>,
 }
 
 impl TrackedTask {
@@ -57,8 +44,6 @@ impl TrackedTask {
             uid: task.uid(),
             version: task.resource_version(),
             repository: task.spec.repository_ref.name.clone(),
-            repository_id: status.and_then(|status| status.repository_id),
-            branch: status.and_then(|status| status.branch.clone()),
             deleting: task.meta().deletion_timestamp.is_some(),
             stored: Stored::of(status.unwrap_or(&default)),
         }
@@ -70,28 +55,18 @@ impl TrackedTask {
 
     /// Its branch, while it is known by that alone: once it has a number, only the number counts.
     fn awaiting(&self) -> Option<&str> {
-        self.branch.as_deref().filter(|_| self.stored.pull_request.is_none())
+        self.stored.branch.as_deref().filter(|_| self.stored.pull_request.is_none())
     }
 
     /// Whether news of the pull request may move this Task.
-    pub(super) fn is_moved_by(&self, repository: &TrackedRepository, wanted: &Wanted) -> bool {
-        // Another repository under the same name numbers its pull requests anew.
-        let elsewhere =
-            self.repository_id.zip(wanted.repository_id).is_some_and(|(ours, theirs)| ours != theirs);
-        let found = match self.number() {
-            Some(number) => number == wanted.number,
-            None => self.awaiting().is_some() && self.awaiting() == wanted.own_branch,
-        };
-        self.belongs_to(repository)
-            && !elsewhere
-            && !self.deleting
-            && found
-            && !self.stored.history.contains(&wanted.number)
+    pub(super) fn is_moved_by(&self, repository: &TrackedRepository, observed: &ObservedPullRequest) -> bool {
+        let uid = self.uid.as_deref().unwrap_or_default();
+        self.belongs_to(repository) && !self.deleting && self.stored.owns(uid, observed)
     }
 
     /// Whether the pull request was this Task's in an earlier round.
-    fn had(&self, repository: &TrackedRepository, wanted: &Wanted) -> bool {
-        let past = self.stored.history.contains(&wanted.number) && self.number() != Some(wanted.number);
+    fn had(&self, repository: &TrackedRepository, number: i64) -> bool {
+        let past = self.stored.history.contains(&number) && self.number() != Some(number);
         self.belongs_to(repository) && past
     }
 
@@ -162,18 +137,23 @@ pub(super) struct Tasks {
 
 impl Tasks {
     /// The Tasks of `repository` that news of the pull request move.
-    pub(super) fn moved_by(&self, repository: &TrackedRepository, wanted: &Wanted) -> Vec<Arc<TrackedTask>> {
-        let by_number = self.at(repository, &Way::Number(wanted.number));
-        let by_branch = wanted.own_branch.map_or(&[][..], |branch| self.at(repository, &Way::Branch(branch)));
+    pub(super) fn moved_by(
+        &self,
+        repository: &TrackedRepository,
+        observed: &ObservedPullRequest,
+    ) -> Vec<Arc<TrackedTask>> {
+        let by_number = self.at(repository, &Way::Number(observed.number));
+        let branch = observed.branch.as_deref();
+        let by_branch = branch.map_or(&[][..], |branch| self.at(repository, &Way::Branch(branch)));
         // No Task is in both places: with a number, it is not found by its branch.
         let found = by_number.iter().chain(by_branch);
-        found.filter(|task| task.is_moved_by(repository, wanted)).cloned().collect()
+        found.filter(|task| task.is_moved_by(repository, observed)).cloned().collect()
     }
 
     /// The Tasks of `repository` that had this pull request in an earlier round.
-    pub(super) fn once_of(&self, repository: &TrackedRepository, wanted: &Wanted) -> Vec<Arc<TrackedTask>> {
-        let found = self.at(repository, &Way::History(wanted.number)).iter();
-        found.filter(|task| task.had(repository, wanted)).cloned().collect()
+    pub(super) fn once_of(&self, repository: &TrackedRepository, number: i64) -> Vec<Arc<TrackedTask>> {
+        let found = self.at(repository, &Way::History(number)).iter();
+        found.filter(|task| task.had(repository, number)).cloned().collect()
     }
 
     /// The version that is known of a Task.
@@ -249,24 +229,35 @@ mod tests {
         found.iter().map(|task| &*task.name).collect()
     }
 
-    fn wanted(number: i64, own_branch: Option<&str>) -> Wanted<'_> {
-        Wanted { repository_id: Some(7), number, own_branch }
+    fn news(number: i64, branch: Option<&str>) -> ObservedPullRequest {
+        ObservedPullRequest {
+            branch: branch.map(str::to_owned),
+            head_repository_id: Some(7),
+            base_repository_id: Some(7),
+            head_sha: Some("c0ffee".to_owned()),
+            ..ObservedPullRequest::new(number, crate::api::PullRequestState::Open)
+        }
+    }
+
+    fn committed(branch: &str) -> Value {
+        json!({"branch": branch, "repositoryID": 7, "commitSHA": "c0ffee"})
     }
 
     #[test]
-    fn a_task_is_found_by_number_else_by_branch() {
+    fn a_task_is_found_by_number_else_by_its_own_commit_on_its_branch() {
         let mut tasks = Tasks::default();
         tasks.put(&task("numbered", &json!({"branch": "b", "pullRequest": {"number": 1, "state": "open"}})));
-        tasks.put(&task("planned", &json!({"branch": "b"})));
+        tasks.put(&task("planned", &json!({"branch": "b", "repositoryID": 7})));
+        tasks.put(&task("committed", &committed("b")));
         let repository = repository();
-        assert_eq!(names(&tasks.moved_by(&repository, &wanted(1, None))), ["numbered"]);
+        assert_eq!(names(&tasks.moved_by(&repository, &news(1, None))), ["numbered"]);
         tasks.put(&task("other", &json!({"branch": "c", "pullRequest": {"number": 3, "state": "open"}})));
-        assert_eq!(names(&tasks.moved_by(&repository, &wanted(3, Some("c")))), ["other"], "found once");
-        assert_eq!(names(&tasks.moved_by(&repository, &wanted(2, Some("b")))), ["planned"]);
-        assert!(tasks.moved_by(&repository, &wanted(2, None)).is_empty());
+        assert_eq!(names(&tasks.moved_by(&repository, &news(3, Some("c")))), ["other"], "found once");
+        assert_eq!(names(&tasks.moved_by(&repository, &news(2, Some("b")))), ["committed"]);
+        assert!(tasks.moved_by(&repository, &news(2, None)).is_empty());
         let mut elsewhere = repository.clone();
         elsewhere.namespace = "m".to_owned();
-        assert!(tasks.moved_by(&elsewhere, &wanted(1, Some("b"))).is_empty());
+        assert!(tasks.moved_by(&elsewhere, &news(1, Some("b"))).is_empty());
     }
 
     #[test]
@@ -274,11 +265,16 @@ mod tests {
         let mut tasks = Tasks::default();
         let open = json!({"number": 1, "state": "open"});
         tasks.put(&task("t", &json!({"branch": "b", "pullRequest": open})));
-        tasks.put(&task("t", &json!({"branch": "b-2", "pullRequestHistory": [open]})));
+        tasks.put(&task(
+            "t",
+            &json!({
+                "branch": "b-2", "repositoryID": 7, "commitSHA": "c0ffee", "pullRequestHistory": [open],
+            }),
+        ));
         let repository = repository();
-        assert!(tasks.moved_by(&repository, &wanted(1, Some("b"))).is_empty());
-        assert_eq!(names(&tasks.once_of(&repository, &wanted(1, None))), ["t"]);
-        assert_eq!(names(&tasks.moved_by(&repository, &wanted(2, Some("b-2")))), ["t"]);
+        assert!(tasks.moved_by(&repository, &news(1, Some("b"))).is_empty());
+        assert_eq!(names(&tasks.once_of(&repository, 1)), ["t"]);
+        assert_eq!(names(&tasks.moved_by(&repository, &news(2, Some("b-2")))), ["t"]);
         tasks.remove(&task("t", &json!({})));
         assert!(tasks.all.is_empty() && tasks.places.is_empty());
     }
@@ -289,8 +285,8 @@ mod tests {
         let status = json!({"repositoryID": 7, "pullRequest": {"number": 1, "state": "open"}});
         tasks.put(&task("t", &status));
         let repository = repository();
-        let other = Wanted { repository_id: Some(8), ..wanted(1, None) };
+        let other = ObservedPullRequest { base_repository_id: Some(8), ..news(1, None) };
         assert!(tasks.moved_by(&repository, &other).is_empty());
-        assert_eq!(names(&tasks.moved_by(&repository, &wanted(1, None))), ["t"]);
+        assert_eq!(names(&tasks.moved_by(&repository, &news(1, None))), ["t"]);
     }
 }

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails its test")]
 
 mod arrows;
+mod circles;
+mod graph;
+mod reasons;
 mod schema;
 mod sources;
 mod style;

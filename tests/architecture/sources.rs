@@ -19,10 +19,8 @@ impl Source {
         Self { path: path.to_owned(), text: text.to_owned() }
     }
 
-    /// First folder or file below `src/`: the module whose arrows it counts for.
     pub fn module(&self) -> &str {
-        let below = self.path.strip_prefix("src/").unwrap_or(&self.path);
-        below.split('/').next().unwrap_or(below).trim_end_matches(".rs")
+        module(&self.path)
     }
 
     /// Only for tests: a file or folder of that name.
@@ -35,6 +33,12 @@ impl Source {
     pub fn code(&self) -> String {
         without_tests(&blank(&self.text))
     }
+}
+
+/// First folder or file below `src/`: the module whose arrows a file counts for.
+pub fn module(path: &str) -> &str {
+    let below = path.strip_prefix("src/").unwrap_or(path);
+    below.split('/').next().unwrap_or(below).trim_end_matches(".rs")
 }
 
 /// Every `.rs` file below `folder`, sorted.

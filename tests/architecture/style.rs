@@ -1,4 +1,4 @@
-//! Sizes, headers and what must not stand in the sources: the parts of "How we write" that a machine can check.
+//! Sizes, headers and what must not stand in the sources: the parts of "How we write" (CONTRIBUTING.md) that a machine can check.
 //! Neighbours: `sources` gives the code without comments and tests.
 
 use crate::sources::{self, Source, block_end, root};

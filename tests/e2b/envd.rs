@@ -1,8 +1,9 @@
 //! envd: commands, files, and the ways it can be out of reach.
 
 use crate::support::{World, eventually};
+use slipway::api::conditions::reason;
 use slipway::domain::failure::Class;
-use slipway::e2b::{Command, Event, reason};
+use slipway::e2b::{Command, Event};
 use slipway_simulator::core::{Action, Rule};
 use slipway_simulator::e2b::Unreachable;
 use std::pin::pin;
@@ -42,7 +43,7 @@ async fn commands_end_as_they_end() {
     let mut nowhere = Command::sh("test", "true", []);
     nowhere.cwd = "/no/such".to_owned();
     let error = envd.run(nowhere, 1000).await.unwrap_err();
-    assert_eq!((error.class, error.reason), (Class::Invalid, reason::ENVD_ERROR));
+    assert_eq!((error.class, error.reason), (Class::Invalid, reason::SANDBOX_AGENT_ERROR));
     assert!(error.message.contains("cwd '/no/such' does not exist"), "{error}");
 
     let mut nobody = Command::sh("test", "true", []);
@@ -128,7 +129,7 @@ async fn a_wrong_token_is_denied() {
     let access = slipway::e2b::Access { token: Some("wrong".into()), ..sandbox.access.clone() };
     let envd = world.account.envd(&access);
     let error = envd.run(Command::sh("test", "true", []), 100).await.unwrap_err();
-    assert_eq!((error.class, error.reason), (Class::Denied, reason::ENVD_ERROR), "{error}");
+    assert_eq!((error.class, error.reason), (Class::Denied, reason::SANDBOX_AGENT_ERROR), "{error}");
     assert_eq!(envd.read_small("/etc/passwd", 100).await.unwrap_err().class, Class::Denied);
 }
 

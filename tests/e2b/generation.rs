@@ -2,9 +2,10 @@
 
 use crate::support::{Sandbox, World, eventually};
 use secrecy::SecretString;
+use slipway::api::conditions::reason;
 use slipway::controllers::task::generate::{GenerationSpec, look, signal, start};
+use slipway::domain::secrets::{Needles, SecretValue};
 use slipway::domain::task::Look;
-use slipway::e2b::reason;
 use slipway_simulator::core::{Action, Rule, When};
 use slipway_simulator::e2b::Template;
 
@@ -17,8 +18,14 @@ fn spec(id: &str, command: &[&str]) -> GenerationSpec {
     }
 }
 
+/// What the look must not show.
+fn hunter() -> Needles {
+    let value = SecretString::from("hunter2hunter2");
+    Needles::new([SecretValue { secret: "keys".to_owned(), key: "token".to_owned(), value }])
+}
+
 async fn seen(sandbox: &Sandbox<'_>, id: &str) -> Look {
-    look(&sandbox.envd, id, &["hunter2hunter2".into()]).await.unwrap()
+    look(&sandbox.envd, id, &hunter()).await.unwrap()
 }
 
 async fn ended(sandbox: &Sandbox<'_>, id: &str) -> Look {
@@ -172,4 +179,82 @@ async fn without_setsid_it_says_what_is_missing() {
         }
         other => assert_eq!(other, Look::Exited { code: 0, tail: String::new() }),
     }
+}
+
+/// The pids that a command has written to /home/user/pids, once there are `count`.
+async fn pids(sandbox: &Sandbox<'_>, count: usize) -> Vec<String> {
+    eventually("all of them run", async || {
+        let pids = sandbox.envd.read_small("/home/user/pids", 1000).await.unwrap()?;
+        let pids: Vec<_> = String::from_utf8(pids).unwrap().lines().map(str::to_owned).collect();
+        (pids.len() == count).then_some(pids)
+    })
+    .await
+}
+
+async fn lives(sandbox: &Sandbox<'_>, pid: &str) -> bool {
+    let state = format!("sed 's/.*) //' /proc/{pid}/stat 2>/dev/null | cut -c1 | grep -v Z || true");
+    !sandbox.sh(&state).await.is_empty()
+}
+
+#[tokio::test]
+async fn what_the_command_left_running_ends_before_it_counts_as_ended() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    sandbox.sh("touch /home/user/pids; chmod 666 /home/user/pids").await;
+    // Another run whose id begins alike, and somebody's own process.
+    let other = ["sh", "-c", "echo $$ >>/home/user/pids; sleep 60"];
+    start(&sandbox.envd, &spec("u-1-10", &other)).await.unwrap();
+    sandbox.sh("(setsid sleep 60 >/dev/null 2>&1 & echo $! >>/home/user/pids)").await;
+    let spared = pids(&sandbox, 2).await;
+    let script = "note='echo $$ >>/home/user/pids'
+        sh -c \"$note; sleep 60\" &
+        sh -c \"trap '' TERM; $note; while :; do sleep 0.1; done\" &
+        setsid sh -c \"$note; sleep 60\" &
+        setsid sh -c \"trap '' TERM; $note; while :; do sleep 0.1; done\" &
+        while [ \"$(wc -l </home/user/pids)\" -lt 6 ]; do sleep 0.1; done; exit 3";
+    start(&sandbox.envd, &spec("u-1-1", &["sh", "-c", script])).await.unwrap();
+    let all = pids(&sandbox, 6).await;
+    let end = ended(&sandbox, "u-1-1").await;
+    assert!(matches!(end, Look::Exited { code: 3, .. }), "{end:?}");
+    for pid in &all {
+        assert_eq!(lives(&sandbox, pid).await, spared.contains(pid), "{pid} of {all:?}, spared {spared:?}");
+    }
+    assert_eq!(seen(&sandbox, "u-1-10").await, Look::Running);
+}
+
+#[tokio::test]
+async fn probes_that_are_left_over_or_concurrent_are_no_failure() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    sandbox.sh("mkdir -p -m 1777 /var/tmp/slipway; chmod 1777 /var/tmp/slipway").await;
+    let leftovers = "cd /var/tmp/slipway; mkdir u-1-1.probe; i=0; while [ $i -lt 3000 ]; do mkdir u-1-1.probe.$i; i=$((i+1)); done";
+    sandbox.sh(leftovers).await;
+    let looks = (0..8).map(|_| seen(&sandbox, "u-1-1"));
+    for look in futures::future::join_all(looks).await {
+        assert_eq!(look, Look::NotStarted);
+    }
+    start(&sandbox.envd, &spec("u-1-1", &["true"])).await.unwrap();
+    assert_eq!(ended(&sandbox, "u-1-1").await, Look::Exited { code: 0, tail: String::new() });
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_to_be_full() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let mount = "mkdir /var/tmp/slipway; mount -t tmpfs -o size=64k,mode=1777 tmpfs /var/tmp/slipway";
+    sandbox.sh(mount).await;
+    let fill = "dd if=/dev/zero of=/var/tmp/slipway/big bs=1k 2>/dev/null; exit 7";
+    start(&sandbox.envd, &spec("u-1-1", &["sh", "-c", fill])).await.unwrap();
+    let Look::Exited { code: 7, tail } = ended(&sandbox, "u-1-1").await else { panic!("exit code 7") };
+    assert!(tail.contains("No space left on device"), "{tail}");
+    // Nothing of this one can be written.
+    start(&sandbox.envd, &spec("u-1-2", &["true"])).await.unwrap();
+    let failed = eventually("it has failed", async || match seen(&sandbox, "u-1-2").await {
+        Look::DirectoryFailed(message) => Some(message),
+        _ => None,
+    })
+    .await;
+    assert!(failed.contains("No space left on device"), "{failed}");
+    sandbox.sh("rm /var/tmp/slipway/big").await;
+    assert_eq!(seen(&sandbox, "u-1-2").await, Look::PidDead, "with room again it can be tried again");
 }

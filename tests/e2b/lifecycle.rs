@@ -1,11 +1,12 @@
 //! The lifecycle API: every answer the controllers tell apart.
 
 use crate::support::{API_KEY, World, e2b, key, request, standby};
+use slipway::api::conditions::reason;
 use slipway::domain::{
     failure::Class,
     sandbox::{Life, PauseEnd},
 };
-use slipway::e2b::{Error, reason};
+use slipway::e2b::Error;
 use slipway_simulator::core::{Action, Rule, When};
 use slipway_simulator::e2b::{Refusal, TEAM, Team};
 use std::collections::BTreeMap;
@@ -89,7 +90,7 @@ async fn lists_by_metadata_over_all_pages() {
     world.sim.faults.set(Rule::on("e2b", "GET /v2/sandboxes").when(When::Next(1)).action(page));
     // The second page is asked for by the token, which the stand-in does not know.
     let error = world.account.list(&BTreeMap::new()).await.unwrap_err();
-    is(&error, Class::Invalid, reason::INVALID_REQUEST);
+    is(&error, Class::Invalid, reason::E2B_INVALID_REQUEST);
     let calls = world.sim.calls.all();
     assert!(calls.last().unwrap().query.contains("nextToken=bmV4dA%3D%3D"), "{:?}", calls.last());
     assert_eq!(world.account.list(&BTreeMap::new()).await.unwrap().len(), 4);
@@ -106,15 +107,15 @@ async fn only_e2bs_own_404_means_gone() {
     };
     let rule = world.sim.faults.set(Rule::on("e2b", GET).action(html));
     let error = world.account.get("iabc").await.unwrap_err();
-    is(&error, Class::Transient, reason::UNEXPECTED_ANSWER);
+    is(&error, Class::Transient, reason::E2B_UNEXPECTED_ANSWER);
     world.sim.faults.remove(rule);
     // Too short to be told from the whole by anything but the length.
     world.sim.faults.set(Rule::on("e2b", GET).action(Action::TruncateBody { after: 5 }));
     let error = world.account.get("iabcdefghijklmnopqrst").await.unwrap_err();
-    is(&error, Class::Transient, reason::UNREACHABLE);
+    is(&error, Class::Transient, reason::E2B_UNREACHABLE);
     assert!(!error.answered());
     let error = world.account.get("../v2/sandboxes").await.unwrap_err();
-    is(&error, Class::Invalid, reason::INVALID_REQUEST);
+    is(&error, Class::Invalid, reason::E2B_INVALID_REQUEST);
 }
 
 #[tokio::test]
@@ -124,7 +125,7 @@ async fn credentials_and_templates_name_their_cure() {
     assert_ne!(stranger.fingerprint(), world.account.fingerprint());
     assert_eq!(world.account.fingerprint().len(), 16);
     let error = stranger.create(&request("base"), &key()).await.unwrap_err();
-    is(&error, Class::Denied, reason::UNAUTHORIZED);
+    is(&error, Class::Denied, reason::E2B_UNAUTHORIZED);
     assert!(error.message.contains("E2B_API_KEY") && !error.message.contains("e2b_wrong"), "{error}");
 
     let error = world.account.create(&request("no-such-template-2026"), &key()).await.unwrap_err();
@@ -138,7 +139,7 @@ async fn credentials_and_templates_name_their_cure() {
     let blocked = Team { blocked: true, ..Team::new(TEAM, API_KEY) };
     world.sim.e2b.set_team(blocked);
     let error = world.account.get("iabc").await.unwrap_err();
-    is(&error, Class::Denied, reason::FORBIDDEN);
+    is(&error, Class::Denied, reason::E2B_FORBIDDEN);
 }
 
 #[tokio::test]
@@ -166,7 +167,7 @@ async fn a_lost_answer_is_not_an_answer() {
     for action in [Action::CutAfter, Action::CutBefore, Action::TruncateBody { after: 10 }] {
         let rule = world.sim.faults.set(Rule::on("e2b", CREATE).action(action.clone()));
         let error = world.account.create(&request, &key).await.unwrap_err();
-        is(&error, Class::Transient, reason::UNREACHABLE);
+        is(&error, Class::Transient, reason::E2B_UNREACHABLE);
         assert!(!error.answered(), "{action:?}");
         world.sim.faults.remove(rule);
     }
@@ -189,13 +190,13 @@ async fn refused_creates_by_their_codes() {
         (409, Some("idempotency_in_progress"), Class::Transient, reason::IDEMPOTENCY_IN_PROGRESS),
         (409, Some("idempotency_request_mismatch"), Class::Transient, reason::IDEMPOTENCY_MISMATCH),
         (422, Some("idempotency_outcome_unknown"), Class::Transient, reason::IDEMPOTENCY_UNKNOWN),
-        (500, Some("sandbox_create_refused"), Class::Invalid, reason::CREATE_REFUSED),
-        (500, Some("sandbox_create_failed"), Class::Transient, reason::UNAVAILABLE),
-        (503, Some("sandbox_capacity_unavailable"), Class::Transient, reason::CAPACITY),
-        (504, Some("sandbox_placement_timeout"), Class::Transient, reason::CAPACITY),
-        (400, None, Class::Invalid, reason::INVALID_REQUEST),
-        (403, None, Class::Denied, reason::FORBIDDEN),
-        (502, None, Class::Transient, reason::UNAVAILABLE),
+        (500, Some("sandbox_create_refused"), Class::Invalid, reason::SANDBOX_CREATE_REFUSED),
+        (500, Some("sandbox_create_failed"), Class::Transient, reason::E2B_UNAVAILABLE),
+        (503, Some("sandbox_capacity_unavailable"), Class::Transient, reason::SANDBOX_CAPACITY),
+        (504, Some("sandbox_placement_timeout"), Class::Transient, reason::SANDBOX_CAPACITY),
+        (400, None, Class::Invalid, reason::E2B_INVALID_REQUEST),
+        (403, None, Class::Denied, reason::E2B_FORBIDDEN),
+        (502, None, Class::Transient, reason::E2B_UNAVAILABLE),
     ];
     for (status, code, class, reason) in table {
         let message = "request 5b8efff798038103 failed near s3cret-value".to_owned();

@@ -5,6 +5,8 @@
 
 mod envd;
 mod generation;
+mod large;
 mod lifecycle;
+mod restless;
 mod support;
 mod transfer;

@@ -2,37 +2,37 @@
 
 use crate::support::{Sandbox, World};
 use slipway::api::Source;
-use slipway::controllers::task::files::{Caps, Collected, FilesError, Spool, collect};
-use slipway::domain::{failure::Class, files::Mode};
+use slipway::controllers::task::files::{Collected, FilesError, Spool, collect};
+use slipway::domain::failure::Class;
+use slipway::domain::files::{Caps, Mode};
 use slipway_simulator::core::{Action, Rule, When};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::{fs, path::Path};
 use tempfile::TempDir;
 
-const PATH: &str = "/home/user/app";
-const START: &str = "POST /process.Process/Start";
-const ROOM: u64 = 64 << 20;
+pub const PATH: &str = "/home/user/app";
+pub const START: &str = "POST /process.Process/Start";
+pub const ROOM: u64 = 64 << 20;
 
-fn source() -> Source {
+pub fn source() -> Source {
     Source { path: PATH.to_owned(), ..Source::default() }
 }
 
-fn caps() -> Caps {
+pub fn caps() -> Caps {
     Caps { max_files: 5000, max_file_bytes: 50 << 20, max_total_bytes: 256 << 20 }
 }
 
-fn spool() -> (TempDir, Spool) {
+pub fn spool() -> (TempDir, Spool) {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::new(dir.path().join("spool"), ROOM).unwrap();
     (dir, spool)
 }
 
 /// Makes files of the sandbox from outside: as nobody inside could stop it.
-fn write(sandbox: &Sandbox<'_>, files: &[(&str, &str)]) {
+pub fn write(sandbox: &Sandbox<'_>, files: &[(&str, &str)]) {
     for (name, content) in files {
         let path = sandbox.host(PATH).join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -44,12 +44,12 @@ fn names(collected: &Collected) -> Vec<&str> {
     collected.snapshot.files.iter().map(|file| file.path.as_str()).collect()
 }
 
-fn is_empty(dir: &TempDir) -> bool {
+pub fn is_empty(dir: &TempDir) -> bool {
     fs::read_dir(dir.path().join("spool")).unwrap().next().is_none()
 }
 
 /// Every kind of file and every kind of name; what git makes of them.
-fn odd_files(base: &Path) -> BTreeMap<String, (Mode, Vec<u8>)> {
+pub fn odd_files(base: &Path) -> BTreeMap<String, (Mode, Vec<u8>)> {
     let long = "n".repeat(255);
     let deep = vec!["directory-of-some-length"; 30].join("/");
     let binary: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();

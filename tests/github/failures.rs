@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use slipway::{
     domain::failure::Class,
     github::{CreateRepository, Error, GitHub, RepositoryName, UpdatedRef},
-    telemetry::{Api, Attempt, CallLayer, Metrics, http_service, with_attempt},
+    telemetry::{Api, Attempt, CallLayer, Metrics, ObjectLabel, Pass, http_service, in_pass},
 };
 use slipway_simulator::{
     core::{Action, When},
@@ -182,12 +182,15 @@ async fn a_failure_and_the_success_after_it_are_logged_with_their_attempt_and_wi
     let world = World::new();
     world.simulator.faults.set(fault(BLOBS).when(When::Next(1)).status(502, "busy"));
     // The number of attempts tells our lines from those of other tests.
-    let attempt = |number| Attempt { operation: "createBlob".into(), number, of: 9 };
+    let attempt = |number| {
+        let object = ObjectLabel { kind: "task", namespace: "n".into(), name: "t".into() };
+        Pass::new(object, Attempt { operation: "createBlob".into(), number, of: 9 })
+    };
     let upload = || world.client.create_blob(&world.repository, b"x");
-    with_attempt(attempt(2), upload()).await.unwrap_err();
+    in_pass(attempt(2), upload()).await.unwrap_err();
     slipway::telemetry::retries::retrying("createBlob", Duration::from_millis(4321));
-    with_attempt(attempt(3), upload()).await.unwrap();
-    with_attempt(attempt(3), world.client.get_branch_sha(&world.repository, "main")).await.unwrap();
+    in_pass(attempt(3), upload()).await.unwrap();
+    in_pass(attempt(3), world.client.get_branch_sha(&world.repository, "main")).await.unwrap();
 
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     let parsed: Vec<serde_json::Value> =

@@ -2,12 +2,12 @@
 
 use crate::support::{TOKEN, USER, World, author};
 use slipway::{
-    domain::{failure::Class, pull_request::MergeMethod},
+    domain::failure::Class,
     github::{
-        CreateRepository, CreatedPull, CreatedRef, Merged, NewCommit, NewPull, Pull, PullState,
+        CreateRepository, CreatedPull, CreatedRef, MergeMethod, Merged, NewCommit, NewPull, Pull, PullState,
         RepositoryName, TreeContent, TreeEntry, UpdatedPulls, UpdatedRef,
     },
-    telemetry::{ObjectLabel, with_object},
+    telemetry::{Attempt, ObjectLabel, Pass, in_pass},
 };
 use slipway_simulator::{Options, github::Settings};
 use std::time::Duration;
@@ -234,19 +234,17 @@ async fn changed_pull_requests_come_newest_first_page_by_page_and_unchanged_ones
 }
 
 #[tokio::test]
-async fn every_call_is_described_to_the_layer_down_to_the_object() {
+async fn every_call_is_described_to_the_layer_and_counted() {
     let world = World::new();
     let object = ObjectLabel { kind: "Task", namespace: "n".into(), name: "t".into() };
     let sha = world.tip().await;
-    with_object(object.clone(), world.client.create_ref(&world.repository, "b", &sha)).await.unwrap();
-    let seen = world.seen.0.lock().unwrap();
-    let call = seen.last().unwrap();
-    assert_eq!((call.operation, call.write, call.object.as_ref()), ("createBranch", true, Some(&object)));
-    assert_eq!(call.deadline, Some(Duration::from_secs(30)));
-    assert!(!seen[0].write);
+    let pass = Pass::new(object, Attempt { operation: String::new(), number: 1, of: 4 });
+    in_pass(pass, world.client.create_ref(&world.repository, "b", &sha)).await.unwrap();
     let text = world.metrics.encode().unwrap();
-    assert!(text.contains(
-        r#"slipway_external_calls_total{api="github",operation="createBranch",resource="",status="2xx"} 1"#
-    ));
+    for operation in ["createBranch", "getBranch"] {
+        assert!(text.contains(&format!(
+            r#"slipway_external_calls_total{{api="github",operation="{operation}",resource="",status="2xx"}} 1"#
+        )));
+    }
     assert!(!text.contains(TOKEN) && !text.contains("task/"));
 }

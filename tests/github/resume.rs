@@ -110,7 +110,10 @@ async fn a_content_github_does_not_find_any_more_is_sent_again() {
     let trees = fault("POST /repos/{owner}/{repo}/git/trees").when(When::Next(1));
     world.simulator.faults.set(trees.status(422, &format!("tree.sha {id} is not a valid blob")));
     let failure = run(&world, &spool, &base).await.unwrap_err();
-    assert_eq!((failure.class, failure.reason), (Class::Transient, slipway::github::OBJECT_MISSING));
+    assert_eq!(
+        (failure.class, failure.reason),
+        (Class::Transient, slipway::api::conditions::reason::OBJECT_MISSING)
+    );
     let sent = world.calls(BLOBS);
     assert!(matches!(run(&world, &spool, &base).await.unwrap(), Prepared::Commit { .. }));
     assert_eq!(world.calls(BLOBS), sent + 5);

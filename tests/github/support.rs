@@ -1,4 +1,4 @@
-//! What the tests start from: a stand-in, an adapter on it, a repository, and what was seen of the calls.
+//! What the tests start from: a stand-in, an adapter on it, and a repository.
 
 use secrecy::SecretString;
 use slipway::{
@@ -7,34 +7,18 @@ use slipway::{
         git::blob_id,
     },
     github::{Author, Client, GitHub, RepositoryName},
-    telemetry::{Api, Call, CallLayer, Hook, Metrics, http_service},
+    telemetry::{Api, CallLayer, Metrics, http_service},
 };
 use slipway_simulator::{Options, Simulator, core::Rule, github};
-use std::{
-    path::Path,
-    process::Command,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{path::Path, process::Command, time::Duration};
 
 pub const TOKEN: &str = "slipway-bot-token";
 pub const USER: &str = "slipway-bot";
-
-/// Every call the layer let through.
-#[derive(Default)]
-pub struct Seen(pub Mutex<Vec<Call>>);
-
-impl Hook for Seen {
-    fn after(&self, call: &Call, _: Result<http::StatusCode, &slipway::telemetry::BoxError>, _: Duration) {
-        self.0.lock().unwrap().push(call.clone());
-    }
-}
 
 pub struct World {
     pub simulator: Simulator,
     pub github: GitHub,
     pub client: Client,
-    pub seen: Arc<Seen>,
     pub metrics: Metrics,
     pub repository: RepositoryName,
 }
@@ -47,13 +31,13 @@ impl World {
 
     pub fn with(options: Options, write_interval: Duration) -> Self {
         let simulator = Simulator::start(options).unwrap();
-        let (seen, metrics) = (Arc::new(Seen::default()), Metrics::new());
-        let layer = CallLayer::new(Api::Github, metrics.clone()).hook(seen.clone());
+        let metrics = Metrics::new();
+        let layer = CallLayer::new(Api::Github, metrics.clone());
         let github =
             GitHub::new(&simulator.github_url(), http_service(http_client(), &layer), write_interval);
         let client = github.client(&SecretString::from(TOKEN));
         let repository = RepositoryName::new(USER, "app");
-        let world = Self { simulator, github, client, seen, metrics, repository };
+        let world = Self { simulator, github, client, metrics, repository };
         world.create("app", false);
         world
     }

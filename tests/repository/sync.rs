@@ -21,19 +21,26 @@ async fn in_review(world: &World, repository: &str, branch: &str) -> Result<Valu
     world.sim.github.push(&full_name, branch, &[("file.txt", Some(branch))], "work")?;
     let body = json!({"title": branch, "head": branch, "base": "main"});
     let pull = world.sim.github.act(OWNER, &Method::POST, &format!("/repos/{full_name}/pulls"), body)?;
-    let task = json!({
-        "apiVersion": "slipway.dev/v1alpha1", "kind": "Task", "metadata": {"name": branch},
-        "spec": {"title": branch, "repositoryRef": {"name": repository}, "sandboxRef": {"name": "none"},
-                 "source": {"path": "/work"}, "suspend": true}
-    });
-    world.tasks().create(&PostParams::default(), &serde_json::from_value(task)?).await?;
-    let status = json!({"status": {
+    let status = json!({
         "state": "review", "column": "testing", "buildStatus": "ready", "branch": branch, "round": 1,
         "commitSHA": pull["head"]["sha"],
         "pullRequest": {"number": pull["number"], "state": "open", "updatedAt": pull["updated_at"], "headSHA": pull["head"]["sha"]},
-    }});
-    world.tasks().patch_status(branch, &PatchParams::default(), &Patch::Merge(status)).await?;
+    });
+    task(world, branch, repository, status).await?;
     Ok(pull)
+}
+
+/// A suspended Task of the Repository, with this status.
+async fn task(world: &World, name: &str, repository: &str, status: Value) -> Result<()> {
+    let task = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "Task", "metadata": {"name": name},
+        "spec": {"title": name, "repositoryRef": {"name": repository}, "sandboxRef": {"name": "none"},
+                 "source": {"path": "/work"}, "suspend": true}
+    });
+    world.tasks().create(&PostParams::default(), &serde_json::from_value(task)?).await?;
+    let patch = Patch::Merge(json!({ "status": status }));
+    world.tasks().patch_status(name, &PatchParams::default(), &patch).await?;
+    Ok(())
 }
 
 /// The Task is in this state, and its own controller has seen it (and, as it is suspended, has nothing more to say).
@@ -123,5 +130,38 @@ async fn a_rename_between_syncs_is_followed() -> Result<()> {
     world.tasks().patch_status("travels", &PatchParams::default(), &Patch::Merge(patch)).await?;
     let look = world.call(seq, GET_BY_ID).await?;
     assert!(matches!(look.status(), Some(200 | 304)));
+    Ok(())
+}
+
+/// The list of a sync holds everybody's pull requests, and several Tasks may have one branch.
+#[tokio::test]
+async fn a_sync_moves_only_the_task_whose_pull_request_it_is() -> Result<()> {
+    let world = World::new("twins").await?;
+    world.token().await?;
+    let id = world.at_github("app")?;
+    world.repository("app", json!({"syncIntervalSeconds": 30})).await?;
+    world.repository_with("app", "Synced").await?;
+    let pull = in_review(&world, "app", "work").await?;
+    let twin = |commit: Value| {
+        json!({
+            "state": "in-progress", "column": "development", "buildStatus": "building", "phase": "BranchCreated",
+            "branch": "work", "round": 1, "repositoryID": id, "commitSHA": commit,
+        })
+    };
+    task(&world, "late", "app", twin(pull["head"]["sha"].clone())).await?;
+    task(&world, "twin", "app", twin(json!("0".repeat(40)))).await?;
+    task(&world, "running", "app", twin(Value::Null)).await?;
+    world.sim.github.merge(
+        "slipway-bot/app",
+        pull["number"].as_u64().context("a number")?,
+        MergeMethod::Squash,
+    )?;
+    task_in(&world, "work", State::Done).await?;
+    // It has the very commit and has not yet learned the number.
+    task_in(&world, "late", State::Done).await?;
+    for name in ["twin", "running"] {
+        let status = world.tasks().get(name).await?.status.context("a status")?;
+        assert_eq!((status.state, status.pull_request), (State::InProgress, None), "{name}");
+    }
     Ok(())
 }

@@ -10,7 +10,10 @@ use slipway::{
     api::{Sandbox, SandboxStatus},
     cluster::Events,
     controllers::shell::{Reconciler, Shell},
-    domain::plan::{Next, Plan},
+    domain::{
+        failure::Failure,
+        plan::{Next, Plan},
+    },
     telemetry::{self, Api, CallError, CallLayer, HttpService, Metrics, calls::Leading},
 };
 use std::{
@@ -106,6 +109,12 @@ impl Reconciler for Misbehaving {
         plan.next = Next::After(jiff::SignedDuration::from_millis(100));
         plan
     }
+
+    fn timed_out(&self, object: &Sandbox, failure: &Failure, _: Timestamp) -> Plan<SandboxStatus, ()> {
+        self.count(failure.reason, object);
+        let next = Next::After(jiff::SignedDuration::from_millis(100));
+        Plan::settle(object.status.clone().unwrap_or_default(), next)
+    }
 }
 
 /// An API that nobody serves, behind the call layer.
@@ -146,6 +155,7 @@ async fn one_bad_object_never_stops_the_others() {
     let started = Instant::now();
     while misbehaving.counted("decide panics") != 1
         || misbehaving.counted("observe hangs") < 2
+        || misbehaving.counted("DeadlineExceeded hangs") < 1
         || misbehaving.counted("observe reads") < 2
         || misbehaving.counted("perform standby") < 2
         || misbehaving.counted("perform halfway") < 2

@@ -37,7 +37,8 @@ async fn a_pull_requests_life_moves_its_task_through_every_row() -> Result<()> {
             (status.state, status.column, status.build_status) =
                 (State::InProgress, Column::Development, BuildStatus::Building);
             status.branch = Some("task/t-42/work".to_owned());
-            status.commit_sha = Some("ec26c3e57ca3a959ca5aad62de7213c562f8c821".to_owned());
+            status.repository_id = Some(crate::world::REPOSITORY_ID);
+            status.commit_sha = Some(crate::payload::HEAD.to_owned());
             status.observed_generation = 1;
             slipway::domain::conditions::set(
                 &mut status.conditions,
@@ -50,7 +51,7 @@ async fn a_pull_requests_life_moves_its_task_through_every_row() -> Result<()> {
             );
         })
         .await?;
-    // The controller has not yet learned the number: found by its branch.
+    // The controller has not yet learned the number: found by its own commit on its branch.
     deliver_and_see(&world, payload("opened", 42, 1), REVIEW).await?;
     deliver_and_see(&world, payload("converted_to_draft", 42, 2).draft(), DRAFT).await?;
     deliver_and_see(&world, payload("ready_for_review", 42, 3), REVIEW).await?;
@@ -171,8 +172,6 @@ async fn a_confirmed_merge_is_never_left() -> Result<()> {
     let task = world.tasks().get(&task.metadata.name.context("a name")?).await?;
     world
         .write(&task, |status| {
-            let now = jiff::Timestamp::UNIX_EPOCH;
-            slipway::domain::conditions::set(&mut status.conditions, 1, now, "Merged", true, "Merged", "");
             if let Some(stored) = &mut status.pull_request {
                 stored.unconfirmed = false;
             }

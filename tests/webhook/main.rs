@@ -12,6 +12,7 @@ mod handbook;
 mod log;
 mod matching;
 mod order;
+mod ownership;
 mod payload;
 mod ping;
 mod secrets;

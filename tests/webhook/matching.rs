@@ -2,7 +2,7 @@
 
 use crate::{
     delivery::delivery,
-    payload::{Payload, payload},
+    payload::{HEAD, Payload, payload},
     world::{REPOSITORY_ID, SECRET, World, eventually, in_review, pull_request, row, world},
 };
 use anyhow::{Context as _, Result, ensure};
@@ -15,9 +15,12 @@ use reqwest::StatusCode;
 use serde_json::json;
 use slipway::api::{Repository, State, TaskStatus};
 
-fn building(status: &mut TaskStatus) {
+/// The Task's commit stands on its branch, and its pull request is not known yet.
+fn committed(status: &mut TaskStatus) {
     status.state = State::InProgress;
+    status.repository_id = Some(REPOSITORY_ID);
     status.branch = Some("task/t-42/work".to_owned());
+    status.commit_sha = Some(HEAD.to_owned());
 }
 
 async fn ignored(world: &World<'_>, payload: &Payload) -> Result<()> {
@@ -30,7 +33,7 @@ async fn ignored(world: &World<'_>, payload: &Payload) -> Result<()> {
 async fn a_branch_counts_only_in_the_repository_itself() -> Result<()> {
     let world = world("forks").await?;
     world.octo_app().await?;
-    let task = world.task("task", building).await?;
+    let task = world.task("task", committed).await?;
     // A fork may call its branch like ours, and a fork may be gone.
     ignored(&world, &Payload { head_repository_id: 999, ..payload("opened", 42, 1) }).await?;
     let mut gone = payload("opened", 42, 1).json();
@@ -52,7 +55,7 @@ async fn a_pull_request_of_an_earlier_round_gives_an_event_and_no_more() -> Resu
     let world = world("history").await?;
     world.octo_app().await?;
     let second_round = |status: &mut TaskStatus| {
-        building(status);
+        committed(status);
         status.round = Some(2);
         status.pull_request_history = vec![pull_request(41)];
     };
@@ -127,24 +130,6 @@ async fn a_task_of_another_repository_under_the_same_name_stays() -> Result<()> 
         })
         .await?;
     ignored(&world, &payload("closed", 42, 1).closed()).await?;
-    world.end().await
-}
-
-#[tokio::test]
-async fn a_deleted_and_created_namesake_is_another_task() -> Result<()> {
-    let world = world("namesake").await?;
-    world.octo_app().await?;
-    world.task("task", in_review(42)).await?;
-    world.tasks().delete("task", &DeleteParams::default()).await?;
-    eventually("the receiver to forget it", || async {
-        world.receiver.task_version(&world.namespace, "task").is_none().then_some(())
-    })
-    .await?;
-    ignored(&world, &payload("closed", 42, 1).closed()).await?;
-    let again = world.task("task", building).await?;
-    ignored(&world, &Payload { branch: "task/elsewhere".to_owned(), ..payload("closed", 42, 1).closed() })
-        .await?;
-    ensure!(world.tasks().get("task").await?.metadata.resource_version == again.metadata.resource_version);
     world.end().await
 }
 

@@ -17,7 +17,12 @@ pub struct Payload {
     pub branch: String,
     pub repository: (i64, String),
     pub head_repository_id: i64,
+    pub head_sha: &'static str,
+    pub body: Option<String>,
 }
+
+/// Where a pull request's head stands unless a test says otherwise.
+pub const HEAD: &str = "ec26c3e57ca3a959ca5aad62de7213c562f8c821";
 
 /// An open pull request of `octo/app`, changed at this minute of 2 January 2026.
 pub fn payload(action: &'static str, number: i64, minute: u32) -> Payload {
@@ -31,6 +36,8 @@ pub fn payload(action: &'static str, number: i64, minute: u32) -> Payload {
         branch: format!("task/t-{number}/work"),
         repository: (REPOSITORY_ID, "octo/app".to_owned()),
         head_repository_id: REPOSITORY_ID,
+        head_sha: HEAD,
+        body: None,
     }
 }
 
@@ -72,7 +79,7 @@ impl Payload {
                 "locked": false,
                 "title": "Work",
                 "user": {"login": "octocat", "id": 1},
-                "body": null,
+                "body": self.body,
                 "created_at": "2026-01-01T00:00:00Z",
                 "updated_at": self.updated_at,
                 "closed_at": (self.state == "closed").then_some(&self.updated_at),
@@ -82,7 +89,7 @@ impl Payload {
                 "draft": self.draft,
                 "head": {
                     "label": format!("octo:{}", self.branch), "ref": self.branch,
-                    "sha": "ec26c3e57ca3a959ca5aad62de7213c562f8c821", "repo": repository(self.head_repository_id),
+                    "sha": self.head_sha, "repo": repository(self.head_repository_id),
                 },
                 "base": {
                     "label": "octo:main", "ref": "main",

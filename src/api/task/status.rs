@@ -167,6 +167,11 @@ pub struct TaskStatus {
     #[schemars(length(max = bounds::LIST))]
     pub code_generations: Vec<CodeGeneration>,
 
+    /// The run whose files the round publishes, where it runs no command of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::ID))]
+    pub files_from: Option<String>,
+
     /// Branch of the round, or the one that is planned for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::BRANCH))]

@@ -103,8 +103,7 @@ impl Keeper {
     }
 }
 
-/// The spooled files that a Task may still need: none once its commit is at GitHub.
+/// The spooled files that a Task may still need.
 fn spooled(task: &Task) -> Option<String> {
-    let status = task.status.as_ref().filter(|status| status.commit_sha.is_none())?;
-    Some(spool_id(task, status))
+    spool_id(task, task.status.as_ref()?)
 }

@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// The longest interval is a day: what is overdue for longer is no Repository that is synced.
+/// The longest interval is a day: an entry that is overdue for longer belongs to a Repository that is not synced any more.
 const FORGET: SignedDuration = SignedDuration::from_hours(72);
 
 /// By uid of the Repository.
@@ -36,47 +36,53 @@ impl Memory {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
-        change(self.entries().entry(uid.to_owned()).or_default())
+    fn change(&self, uid: &str, change: impl FnOnce(&mut Entry)) {
+        change(self.entries().entry(uid.to_owned()).or_default());
+    }
+
+    /// Plans the first sync of a Repository that has none yet; when the next is due.
+    pub(super) fn schedule(&self, uid: &str, interval: SignedDuration, now: Timestamp) -> Timestamp {
+        self.change(uid, |entry| {
+            entry.next_sync.get_or_insert_with(|| first_sync(uid, interval, now));
+        });
+        self.next_sync(uid, interval, now)
     }
 
     /// When the next sync is due. A shorter interval in the spec counts at once.
     pub(super) fn next_sync(&self, uid: &str, interval: SignedDuration, now: Timestamp) -> Timestamp {
-        self.with(uid, |entry| {
-            let due = *entry.next_sync.get_or_insert_with(|| first_sync(uid, interval, now));
-            due.min(now + interval)
-        })
+        let planned = self.entries().get(uid).and_then(|entry| entry.next_sync);
+        planned.map_or(now + interval, |due| due.min(now + interval))
     }
 
     /// A sync has succeeded; the next is due at `next`. Entries that were due days ago belong to nobody any more.
     pub(super) fn synced(&self, uid: &str, next: Timestamp) {
         let forgotten = next.checked_sub(FORGET).unwrap_or(Timestamp::MIN);
         self.entries().retain(|_, entry| entry.next_sync.is_none_or(|due| due > forgotten));
-        self.with(uid, |entry| entry.next_sync = Some(next));
+        self.change(uid, |entry| entry.next_sync = Some(next));
     }
 
     /// What the last sync found did not reach every Task: it is read once more.
-    pub(super) fn again(&self, uid: &str, now: Timestamp) {
-        self.with(uid, |entry| {
+    pub(super) fn repeat_sync(&self, uid: &str, now: Timestamp) {
+        self.change(uid, |entry| {
             entry.next_sync = Some(now);
             entry.position = Position::default();
         });
     }
 
     pub(super) fn position(&self, uid: &str) -> Position {
-        self.with(uid, |entry| entry.position.clone())
+        self.entries().get(uid).map(|entry| entry.position.clone()).unwrap_or_default()
     }
 
     pub(super) fn set_position(&self, uid: &str, position: Position) {
-        self.with(uid, |entry| entry.position = position);
+        self.change(uid, |entry| entry.position = position);
     }
 
     /// Whether the base branch has been seen by this process.
     pub(super) fn has_branch(&self, uid: &str) -> bool {
-        self.with(uid, |entry| entry.has_branch)
+        self.entries().get(uid).is_some_and(|entry| entry.has_branch)
     }
 
     pub(super) fn set_branch(&self, uid: &str, seen: bool) {
-        self.with(uid, |entry| entry.has_branch = seen);
+        self.change(uid, |entry| entry.has_branch = seen);
     }
 }

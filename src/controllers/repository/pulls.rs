@@ -3,12 +3,13 @@
 
 use super::{RepositoryController, memory::Position, name_today};
 use crate::{
-    api::{Repository, Task},
+    api::{Repository, Task, conditions::reason},
     domain::{
         failure::Class,
+        pull_request::ObservedPullRequest,
         repository::{Found, sync},
     },
-    github::{self, Pull, PullsPage, RepositoryName, UpdatedPulls},
+    github::{self, PullsPage, RepositoryName, UpdatedPulls},
 };
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -24,11 +25,11 @@ impl RepositoryController {
         github: &github::Client,
         object: &Repository,
         tasks: &[Arc<Task>],
-    ) -> Result<(Vec<sync::Listed>, Option<Found>), github::Error> {
+    ) -> Result<(Vec<ObservedPullRequest>, Option<Found>), github::Error> {
         match self.read(github, object, tasks, &name_today(object)).await {
             Ok(listed) => Ok((listed, None)),
             // Under this name it is not there (any more); by its id it may be.
-            Err(error) if error.class == Class::NotFound || error.reason == github::REPOSITORY_MOVED => {
+            Err(error) if error.class == Class::NotFound || error.reason == reason::REPOSITORY_MOVED => {
                 let Some(found) = self.look_up(github, object).await? else { return Err(error) };
                 match RepositoryName::parse(&found.full_name) {
                     Some(name) if name != name_today(object) => {
@@ -47,7 +48,7 @@ impl RepositoryController {
         object: &Repository,
         tasks: &[Arc<Task>],
         name: &RepositoryName,
-    ) -> Result<Vec<sync::Listed>, github::Error> {
+    ) -> Result<Vec<ObservedPullRequest>, github::Error> {
         let uid = object.uid().unwrap_or_default();
         let known = self.memory.position(&uid);
         let back_to = sync::back_to(known.newest, tasks);
@@ -73,8 +74,7 @@ impl RepositoryController {
             }
         }
         self.memory.set_position(&uid, position);
-        let id = object.status.as_ref().and_then(|status| status.repository_id);
-        Ok(pulls.iter().map(|pull| listed(pull, id)).collect())
+        Ok(pulls.iter().map(ObservedPullRequest::from).collect())
     }
 }
 
@@ -83,10 +83,4 @@ fn next_page(page: &PullsPage, back_to: Option<Timestamp>) -> Option<u32> {
     let oldest = page.pulls.last().map(|pull| pull.updated_at);
     // An older pull request may share the second of the place to reach.
     if oldest >= Some(back_to?) { page.next } else { None }
-}
-
-/// The pull request as data. `repository`: GitHub's id of the repository it was listed in.
-fn listed(pull: &Pull, repository: Option<i64>) -> sync::Listed {
-    let head = pull.head.repository_id.and_then(|id| i64::try_from(id).ok());
-    sync::Listed { pull: pull.into(), own_branch: head.is_some() && head == repository }
 }

@@ -2,12 +2,12 @@
 //! Part of the Sandbox controller; the table from answers to classes is `e2b::error`'s.
 
 use crate::{
-    api::{CreateAnswer, conditions::reason as ours},
+    api::{CreateAnswer, conditions::reason},
     domain::{
         failure::{Class, Failure, operation},
         sandbox::{ConnectEnd, E2bSandbox, Ended, LookupResult, Step},
     },
-    e2b::{Error, reason},
+    e2b::Error,
 };
 
 /// `None` is E2B's own 404.
@@ -28,16 +28,16 @@ pub(super) fn connect_end(was_paused: Option<bool>) -> ConnectEnd {
 pub(super) fn failure(error: Error) -> Failure {
     let denied = error.class == Class::Denied;
     let failure = Failure::from(error);
-    Failure { reason: if denied { ours::CREDENTIALS_DENIED } else { failure.reason }, ..failure }
+    Failure { reason: if denied { reason::CREDENTIALS_DENIED } else { failure.reason }, ..failure }
 }
 
 /// A create that gave no sandbox: what may have come of it, and why it failed.
 pub(super) fn not_created(error: Error) -> Ended {
     let answer = create_answer(&error);
     let reason = match (error.class, error.status) {
-        (Class::Invalid, _) if error.reason == reason::TEMPLATE_NOT_FOUND => Some(ours::TEMPLATE_NOT_FOUND),
+        (Class::Invalid, _) if error.reason == reason::TEMPLATE_NOT_FOUND => Some(reason::TEMPLATE_NOT_FOUND),
         // The key is good, but not for this template or this team: another spec may be taken.
-        (Class::Invalid, _) | (Class::Denied, Some(403)) => Some(ours::CREATE_REFUSED),
+        (Class::Invalid, _) | (Class::Denied, Some(403)) => Some(reason::CREATE_REFUSED),
         _ => None,
     };
     let failure = failure(error);
@@ -49,7 +49,7 @@ fn create_answer(error: &Error) -> CreateAnswer {
     if !error.answered() || error.reason == reason::IDEMPOTENCY_IN_PROGRESS {
         CreateAnswer::Lost
     } else if error.status.is_some_and(|status| status >= 500 || status == 408)
-        || [reason::IDEMPOTENCY_UNKNOWN, reason::UNEXPECTED_ANSWER].contains(&error.reason)
+        || [reason::IDEMPOTENCY_UNKNOWN, reason::E2B_UNEXPECTED_ANSWER].contains(&error.reason)
     {
         CreateAnswer::Failed
     } else {
@@ -62,7 +62,7 @@ pub(super) fn without_key(step: &Step) -> Ended {
     let failure = Failure {
         operation: operation::GET_SECRET,
         class: Class::Transient,
-        reason: ours::RETRYING,
+        reason: reason::RETRYING,
         message: "the API key is not at hand".into(),
     };
     match step {

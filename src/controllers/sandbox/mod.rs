@@ -11,7 +11,10 @@ use super::shell::{Conditioned, PlanOf, Reconciler};
 use crate::{
     api::{SANDBOX_FINALIZER, Sandbox, SandboxStatus, Task, common::Retry},
     cluster::Secrets,
-    domain::sandbox::{self, Observed, Outcome, Step},
+    domain::{
+        failure::Failure,
+        sandbox::{self, Observed, Outcome, Step},
+    },
     e2b::E2b,
     telemetry,
 };
@@ -99,6 +102,10 @@ impl Reconciler for SandboxController {
             self.memory.leaves(&uid(object));
         }
         plan
+    }
+
+    fn timed_out(&self, object: &Sandbox, failure: &Failure, now: Timestamp) -> PlanOf<Self> {
+        sandbox::timed_out(object, failure, now)
     }
 }
 

@@ -1,7 +1,7 @@
 //! When a pass decides, when its waits end, and when the next pass comes.
 //! Beside `shell`; the waits themselves are `domain::retry`'s.
 
-use super::Conditioned;
+use super::kind::Conditioned;
 use crate::domain::plan::{Next, Plan};
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;

@@ -5,40 +5,26 @@ mod archive;
 mod blob;
 mod intake;
 mod listing;
+mod permits;
+mod select;
 mod single;
 mod spool;
+mod transfer;
 
+pub use permits::{Permit, Transfers};
 pub use spool::{Reservation, Spool, SpoolError};
 
 use crate::api::{Source, conditions::reason};
 use crate::domain::failure::{Class, Failure};
-use crate::domain::files::Snapshot;
-use crate::domain::selection::{PatternError, Selection, parent};
+use crate::domain::files::{Caps, Snapshot};
+use crate::domain::selection::PatternError;
 use crate::e2b::{self, Envd};
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use intake::Intake;
-use listing::{Found, Kind, Listing};
+use listing::Found;
 
 /// Who reads the files: whatever the generation made, root can read it. E2B's templates all have it.
 const SANDBOX_USER: &str = "root";
 
-/// Longest `.gitignore` that is honoured (bytes).
-const MAX_IGNORE_FILE: usize = 4 << 20;
-/// `.gitignore` files that are read at a time.
-const IGNORE_FILES_AT_ONCE: usize = 8;
-
-/// Names in the arguments of one command (bytes): Linux allows 2 MiB with the environment, 128 KiB each.
-const BATCH_NAMES: usize = 64 << 10;
-
-/// The bounds of one transfer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caps {
-    pub max_files: usize,
-    /// Bytes.
-    pub max_file_bytes: u64,
-    /// Bytes.
-    pub max_total_bytes: u64,
-}
 
 /// The result of a transfer, spooled.
 #[derive(Debug, Clone)]
@@ -60,6 +46,12 @@ pub enum FilesError {
     /// A pattern or a file name that can't be used; the message names it.
     #[error("{0}")]
     Invalid(String),
+    /// A file that changes whenever it is read; the message names it.
+    #[error("{0}")]
+    KeepsChanging(String),
+    /// Others move files now: see [`Transfers`].
+    #[error("waiting until other files have been read")]
+    WaitingForTransfer,
     /// The spool has no room now.
     #[error("waiting for {needed} bytes of room in the spool")]
     WaitingForSpool { needed: u64 },
@@ -83,6 +75,8 @@ impl FilesError {
             Self::NoFiles(_) => reason::NO_FILES,
             Self::TooLarge(_) => reason::TOO_LARGE,
             Self::Invalid(_) => reason::INVALID_FILES,
+            Self::KeepsChanging(_) => reason::FILE_KEEPS_CHANGING,
+            Self::WaitingForTransfer => reason::WAITING_FOR_TRANSFER,
             Self::WaitingForSpool { .. } => reason::WAITING_FOR_SPOOL,
             Self::Interrupted(_) => reason::TRANSFER_INTERRUPTED,
             Self::Sandbox(error) => error.reason,
@@ -93,8 +87,13 @@ impl FilesError {
 
     pub fn class(&self) -> Class {
         match self {
-            Self::NoFiles(_) | Self::TooLarge(_) | Self::Invalid(_) => Class::Invalid,
-            Self::WaitingForSpool { .. } | Self::Interrupted(_) | Self::Spool(_) => Class::Transient,
+            Self::NoFiles(_) | Self::TooLarge(_) | Self::Invalid(_) | Self::KeepsChanging(_) => {
+                Class::Invalid
+            }
+            Self::WaitingForTransfer
+            | Self::WaitingForSpool { .. }
+            | Self::Interrupted(_)
+            | Self::Spool(_) => Class::Transient,
             Self::Sandbox(error) => error.class,
             Self::Unreached(failure) => failure.class,
         }
@@ -117,9 +116,7 @@ pub async fn collect(
     spool: &Spool,
     id: &str,
 ) -> Result<Collected, FilesError> {
-    let selection = Selection::new(&source.include, &source.exclude)?;
-    let listing = listing::list(envd, &source.path).await?;
-    let (selected, has_tar) = select(envd, source, selection, listing).await?;
+    let (selected, has_tar) = select::select(envd, source, caps.max_files).await?;
     if selected.is_empty() {
         return Err(FilesError::NoFiles(format!(
             "no file below {} is selected: check spec.source, and .gitignore files there",
@@ -136,60 +133,19 @@ pub async fn collect(
     }
     let reservation = spool.reserve(bytes).ok_or(FilesError::WaitingForSpool { needed: bytes })?;
     let intake = Intake::new(spool.begin(id, reservation)?, caps);
-    let intake = if has_tar {
-        archive::transfer(envd, &source.path, &selected, intake).await?
-    } else {
-        single::transfer(envd, &source.path, &selected, intake).await?
-    };
-    intake.keep()
+    let intake = transfer::transfer(envd, &source.path, has_tar, &selected, intake).await?;
+    unblocked(move || intake.keep()).await
 }
 
-/// What of the listing travels, by name.
-async fn select(
-    envd: &Envd,
-    source: &Source,
-    mut selection: Selection,
-    listing: Listing,
-) -> Result<(Vec<Found>, bool), FilesError> {
-    if !source.include_ignored {
-        read_ignore_files(envd, &source.path, &mut selection, &listing.found).await?;
+/// Runs what waits for the disk beside the passes. Dropped half-way, it ends by itself.
+async fn unblocked<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FilesError> + Send + 'static,
+) -> Result<T, FilesError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(FilesError::Interrupted("the operator is stopping".to_owned())),
     }
-    let mut selected: Vec<_> = listing.found.into_iter().filter(|file| selection.takes(&file.path)).collect();
-    selected.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok((selected, listing.has_tar))
-}
-
-/// Adds the `.gitignore` files, the upper ones first: they may leave out directories with more of them. Links of that
-/// name are passed over, as git does.
-async fn read_ignore_files(
-    envd: &Envd,
-    base: &str,
-    selection: &mut Selection,
-    found: &[Found],
-) -> Result<(), FilesError> {
-    let is_ignore_file =
-        |f: &&Found| f.path.rsplit(|b| *b == b'/').next() == Some(b".gitignore") && f.kind != Kind::Symlink;
-    let depth = |f: &&Found| f.path.split(|b| *b == b'/').count();
-    let mut files: Vec<&Found> = found.iter().filter(is_ignore_file).collect();
-    files.sort_by_key(depth);
-    for level in files.chunk_by(|a, b| depth(a) == depth(b)) {
-        let reads: Vec<_> = level
-            .iter()
-            .filter(|file| !selection.leaves_out(parent(&file.path)))
-            // A directory that is no UTF-8 has no path envd could be asked for, and none that could travel.
-            .filter_map(|file| Some((parent(&file.path), std::str::from_utf8(&file.path).ok()?)))
-            .map(|(directory, path)| async move {
-                let path = format!("{}/{path}", base.trim_end_matches('/'));
-                let content = envd.read_small(&path, MAX_IGNORE_FILE).await?;
-                Ok::<_, e2b::Error>((directory, content.unwrap_or_default()))
-            })
-            .collect();
-        let contents: Vec<_> = stream::iter(reads).buffered(IGNORE_FILES_AT_ONCE).try_collect().await?;
-        for (directory, content) in contents {
-            selection.add_ignore_file(directory, &content);
-        }
-    }
-    Ok(())
 }
 
 /// GitHub's API takes names as JSON: there is no way to send one that is no UTF-8.
@@ -204,23 +160,6 @@ fn check_names(selected: &[Found]) -> Result<(), FilesError> {
     }
 }
 
-/// `files` in pieces whose names fit one command and whose content is at most `bytes`, unless one file has more.
-fn batches(files: &[Found], bytes: u64) -> impl Iterator<Item = &[Found]> {
-    let mut rest = files;
-    std::iter::from_fn(move || {
-        let (mut names, mut content) = (0, 0_u64);
-        let fits = |file: &&Found| {
-            names += file.path.len() + 3;
-            content = content.saturating_add(file.size);
-            names <= BATCH_NAMES && content <= bytes
-        };
-        let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
-        let (batch, after) = rest.split_at(count);
-        rest = after;
-        (!batch.is_empty()).then_some(batch)
-    })
-}
-
 impl From<PatternError> for FilesError {
     fn from(error: PatternError) -> Self {
         Self::Invalid(error.to_string())
@@ -229,22 +168,11 @@ impl From<PatternError> for FilesError {
 
 #[cfg(test)]
 mod tests {
+    use super::listing::Kind;
     use super::*;
 
     fn file(name: &str, size: u64) -> Found {
         Found { path: name.as_bytes().to_vec(), kind: Kind::Regular { executable: false }, size }
-    }
-
-    #[test]
-    fn batches_keep_order_and_bounds() {
-        let files: Vec<_> =
-            [3, 3, 9, 1, 1].iter().enumerate().map(|(n, s)| file(&n.to_string(), *s)).collect();
-        let sizes: Vec<Vec<u64>> =
-            batches(&files, 6).map(|batch| batch.iter().map(|file| file.size).collect()).collect();
-        assert_eq!(sizes, [vec![3, 3], vec![9], vec![1, 1]]);
-        let long: Vec<_> = (0..3).map(|_| file(&"n".repeat(30_000), 0)).collect();
-        assert_eq!(batches(&long, 6).map(<[_]>::len).collect::<Vec<_>>(), [2, 1]);
-        assert_eq!(batches(&[], 6).count(), 0);
     }
 
     #[test]

@@ -1,30 +1,38 @@
 //! The Task controller: from a sandbox to a merged pull request.
 //! Reads and writes through `e2b` and `github`; decides in `domain::task`.
 
+mod access;
 pub mod commit;
 mod context;
+mod credentials;
 pub mod files;
 pub mod generate;
+mod memory;
 mod observe;
 mod perform;
-mod reach;
+pub mod secrets;
+
+pub use memory::Memory;
 
 use super::shell::{Conditioned, PlanOf, Reconciler};
 use crate::{
-    api::{Repository, Sandbox, TASK_FINALIZER, Task, TaskStatus, common::Retry},
+    api::{Phase, Repository, Sandbox, TASK_FINALIZER, Task, TaskStatus, common::Retry},
     cluster::Secrets,
-    domain::task::{self, Context, Observed, Outcome, PullRead, Step},
-    e2b::{Access, E2b},
+    domain::{
+        failure::Failure,
+        files::Caps,
+        task::{self, Observed, Outcome, Step},
+    },
+    e2b::E2b,
     github::GitHub,
     telemetry,
 };
-use files::{Caps, Spool};
+use files::{Spool, Transfers};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Client, runtime::reflector::Store};
 use secrecy::SecretString;
 use std::{
-    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -52,18 +60,8 @@ pub struct TaskController {
     pub stores: Stores,
     pub spool: Spool,
     pub caps: Caps,
+    pub transfers: Transfers,
     pub memory: Mutex<Memory>,
-}
-
-/// What only this process knows; all of it can be found again.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// Since when a generation's process looks dead, by generation id.
-    dead: HashMap<String, Timestamp>,
-    /// When a Task's pull request was last read, by Task uid.
-    pulls: HashMap<String, PullRead>,
-    /// How to reach the envd of a sandbox, by E2B id. Tokens live here only.
-    access: HashMap<String, Access>,
 }
 
 impl TaskController {
@@ -96,24 +94,22 @@ impl Reconciler for TaskController {
     const FINALIZER: &'static str = TASK_FINALIZER;
 
     fn deadline(&self, task: &Task) -> Duration {
-        let moving =
-            task.status.as_ref().is_some_and(|status| status.commit_sha.is_none() && status.branch.is_some());
+        let moving = task.status.as_ref().is_some_and(|status| status.phase == Some(Phase::Collecting));
         if moving { TRANSFER } else { PASS }
     }
 
     async fn observe(&self, task: &Task, now: Timestamp) -> Observed {
-        let context: Context = self.context(task);
-        let looking = task::wants(task, &context, now);
-        let seen = self.look(task, &context, looking, now).await;
-        Observed { context, seen }
+        self.tidy_spool(task).await;
+        let position = task::locate(task, &self.context(task), now);
+        self.answer(task, position, now).await
     }
 
     fn decide(&self, task: &Task, observed: &Observed, now: Timestamp) -> PlanOf<Self> {
-        task::decide(task, observed, now)
+        task::decide(task, observed.clone(), now)
     }
 
     async fn perform(&self, task: &Task, step: &Step) -> Self::Outcome {
-        let outcome = self.take(task, step).await.unwrap_or_else(Outcome::Failed);
+        let outcome = self.execute(task, step).await.unwrap_or_else(Outcome::Failed);
         (step.clone(), outcome)
     }
 
@@ -125,5 +121,10 @@ impl Reconciler for TaskController {
         now: Timestamp,
     ) -> PlanOf<Self> {
         task::record(task, plan, &step, outcome, now)
+    }
+
+    fn timed_out(&self, task: &Task, failure: &Failure, now: Timestamp) -> PlanOf<Self> {
+        let position = task::locate(task, &self.context(task), now);
+        task::decide(task, position.failed(failure), now)
     }
 }

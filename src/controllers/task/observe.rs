@@ -1,143 +1,189 @@
-//! Reading the world for one pass: exactly what `domain::task::wants` asks for, as data.
-//! Part of the Task controller; nothing here changes anything that somebody would see.
+//! Answers the question of a Task's position: exactly what it asks for, as data.
+//! Part of the Task controller. Blobs, trees and commits are prepared here too; nothing here changes anything that somebody
+//! would see.
 
 use super::{
     TaskController,
+    access::{author, commit_message, seen_pull},
     commit::{self, Prepared},
     files::{self, Collected, FilesError},
     generate,
-    reach::{author, commit_message, seen_pull},
 };
 use crate::{
-    api::{Task, TaskStatus},
+    api::{Task, TaskStatus, conditions::reason},
     domain::{
         failure::{Class, Failure},
-        task::{Context, Files, Look, Looking, PlannedBranch, PullRead, Seen},
+        secrets::Needles,
+        task::{
+            Branches, Collect, Files, FindPulls, Generation, LeftBranch, Leftover, Look, Observed,
+            PlannedRound, Position, PullRead, ReadPull, SeenPull, Start, StartAnswer, source_generation,
+            spool_id,
+        },
     },
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest interval between two looks is a day: what was last seen before this belongs to nobody any more.
-const FORGET: SignedDuration = SignedDuration::from_hours(72);
 /// A pass with files left to upload ends after this; the next goes on.
 const UPLOAD: Duration = Duration::from_secs(90);
 
 impl TaskController {
-    pub(super) async fn look(
-        &self,
-        task: &Task,
-        context: &Context,
-        looking: Looking,
-        now: Timestamp,
-    ) -> Seen {
-        let seen = match looking {
-            Looking::Nothing => Ok(Seen::Nothing),
-            Looking::Start { plan } => self.look_at_start(task, plan).await,
-            Looking::Generation { id } => self.look_at_generation(task, context, &id, now).await,
-            Looking::Files { id } => self.look_at_files(task, context, &id).await,
-            Looking::Pulls { branch } => self.look_at_pulls(task, &branch).await,
-            Looking::Pull { number } => self.look_at_pull(task, number, now).await,
-            Looking::Leftover { branch } => self.look_at_leftover(task, &branch).await,
-        };
-        if let Err(Failure { reason: crate::api::conditions::reason::SANDBOX_UNREACHABLE, .. }) = &seen
-            && let Some(id) = context.sandbox.as_ref().and_then(|sandbox| sandbox.id.as_ref())
-        {
-            // The next look asks E2B again how to get there.
-            self.memory().access.remove(id);
+    /// The position with the answer to its question.
+    pub(super) async fn answer(&self, task: &Task, position: Position, now: Timestamp) -> Observed {
+        match position {
+            Position::Decided(plan) => Observed::Decided(plan),
+            Position::Start(asked) => {
+                let answer = self.look_at_start(task, &asked.question).await;
+                asked.answered(answer)
+            }
+            Position::Generation(asked) => {
+                let answer = self.look_at_generation(task, &asked.question, now).await;
+                let answer = self.forget_unreachable(&asked.question.sandbox, answer);
+                asked.answered(answer)
+            }
+            Position::Collect(asked) => {
+                let answer = self.look_at_files(task, &asked.question).await;
+                let sandbox = asked.question.sandbox.clone().unwrap_or_default();
+                let answer = self.forget_unreachable(&sandbox, answer);
+                asked.answered(answer)
+            }
+            Position::FindPulls(asked) => {
+                let answer = self.look_at_pulls(task, &asked.question).await;
+                asked.answered(answer)
+            }
+            Position::ReadPull(asked) => {
+                let answer = self.look_at_pull(task, &asked.question, now).await;
+                asked.answered(answer)
+            }
+            Position::LeftBranch(asked) => {
+                let answer = self.look_at_leftover(task, &asked.question).await;
+                asked.answered(answer)
+            }
         }
-        seen.unwrap_or_else(Seen::Failed)
     }
 
-    async fn look_at_start(&self, task: &Task, plan: Option<PlannedBranch>) -> Result<Seen, Failure> {
-        if let Err(missing) = self.env(task).await? {
-            return Ok(Seen::SecretMissing(missing));
+    /// The next look asks E2B again how to get to a sandbox that gave no answer.
+    fn forget_unreachable<T>(&self, sandbox: &str, answer: Result<T, Failure>) -> Result<T, Failure> {
+        if let Err(Failure { reason: reason::SANDBOX_UNREACHABLE, .. }) = &answer {
+            self.memory().forget_access(sandbox);
         }
-        let Some(plan) = plan else { return Ok(Seen::Nothing) };
+        answer
+    }
+
+    async fn look_at_start(&self, task: &Task, question: &Start) -> Result<StartAnswer, Failure> {
+        let secrets = if question.runs { self.secret_versions(task).await? } else { Vec::new() };
+        let branches = match &question.plan {
+            Some(plan) => Some(self.branches(task, plan).await?),
+            None => None,
+        };
+        Ok(StartAnswer { secrets, branches })
+    }
+
+    async fn branches(&self, task: &Task, plan: &PlannedRound) -> Result<Branches, Failure> {
         let at = self.at_github(task).await?;
         let base_sha = at.client.get_branch_sha(&at.name, &plan.base).await?;
+        if plan.open {
+            let head_sha = at.client.get_branch_sha(&at.name, &plan.branch).await?;
+            return Ok(Branches { base_sha, taken: false, head_sha });
+        }
         let below = format!("{}/", plan.branch);
         let branches = at.client.matching_branches(&at.name, &plan.branch).await?;
         let taken = branches.iter().any(|(name, _)| *name == plan.branch || name.starts_with(&below));
-        Ok(Seen::Branches { base_sha, taken })
+        Ok(Branches { base_sha, taken, head_sha: None })
     }
 
     async fn look_at_generation(
         &self,
         task: &Task,
-        context: &Context,
-        id: &str,
+        question: &Generation,
         now: Timestamp,
-    ) -> Result<Seen, Failure> {
-        let sandbox = context.sandbox.as_ref().and_then(|sandbox| sandbox.id.clone()).unwrap_or_default();
-        let envd = self.envd(task, &sandbox).await?;
-        let look = generate::look(&envd, id, &self.secrets_of(task).await?).await?;
+    ) -> Result<Look, Failure> {
+        let Generation { id, sandbox, .. } = question;
+        let envd = self.envd(task, sandbox).await?;
+        let secrets = self.secret_values(task, id).await?;
+        let mut look =
+            generate::look(&envd, id, &secrets.needles).await.map_err(|e| secrets.masked(e.into()))?;
+        if let (Look::Exited { tail, .. }, Err(rotated)) = (&mut look, secrets.rotation(false)) {
+            // It may show a value that is not known any more.
+            *tail = format!("its output is not shown: {}", rotated.message);
+        }
         let mut memory = self.memory();
         match &look {
-            Look::PidDead => {
-                // Tasks may go while their process looks dead: nobody takes their entries away.
-                memory.dead.retain(|_, since| now.duration_since(*since) < FORGET);
-                memory.dead.entry(id.to_owned()).or_insert(now);
-            }
-            _ => {
-                memory.dead.remove(id);
-            }
+            Look::PidDead => memory.looks_dead(id, now),
+            Look::Exited { .. } => memory.ended(id),
+            _ => memory.looks_alive(id),
         }
-        Ok(Seen::Generation(look))
+        Ok(look)
     }
 
     /// Files, tree and commit: content-addressed, so that doing it again gives the same.
-    async fn look_at_files(&self, task: &Task, context: &Context, id: &str) -> Result<Seen, Failure> {
-        let collected = match self.spooled(id).await? {
-            Some(collected) => collected,
-            None => match self.collect(task, context, id).await {
+    async fn look_at_files(&self, task: &Task, question: &Collect) -> Result<Files, Failure> {
+        let status = task.status.clone().unwrap_or_default();
+        let generation = source_generation(task, &status).map(|run| run.id.clone()).unwrap_or_default();
+        let secrets = self.secret_values(task, &generation).await?;
+        secrets.rotation(false)?;
+        // Paths and the sandbox's own words stand in what goes wrong.
+        self.commit_files(task, question, &secrets.needles).await.map_err(|failure| secrets.masked(failure))
+    }
+
+    async fn commit_files(
+        &self,
+        task: &Task,
+        question: &Collect,
+        needles: &Needles,
+    ) -> Result<Files, Failure> {
+        let collected = match (self.spooled(&question.spool).await?, &question.sandbox) {
+            (Some(collected), _) => collected,
+            (None, None) => return Ok(Files::NotSpooled),
+            (None, Some(sandbox)) => match self.collect(task, question, sandbox).await {
                 Ok(collected) => collected,
-                Err(FilesError::WaitingForSpool { .. }) => return Ok(Seen::Files(Files::WaitingForSpool)),
+                Err(error @ (FilesError::WaitingForSpool { .. } | FilesError::WaitingForTransfer)) => {
+                    return Ok(Files::Waiting { reason: error.reason() });
+                }
                 Err(error) => return Err(error.into()),
             },
         };
         let at = self.at_github(task).await?;
         let status = task.status.clone().unwrap_or_default();
-        let ledger = self.spool.ledger(id);
+        let ledger = self.spool.ledger(&question.spool);
+        let (title, body) = question.text.clone().unwrap_or_default();
         let request = commit::Request {
             repository: &at.name,
-            parent: status.base_sha.as_deref().unwrap_or_default(),
+            parent: &question.parent,
             snapshot: &collected.snapshot,
             message: &commit_message(task),
+            title: &title,
+            body: &body,
+            needles,
             author: &author(task),
-            date: commit_date(&status, id),
+            date: commit_date(task, &status),
             ledger: &ledger,
             deadline: Instant::now() + UPLOAD,
         };
-        let prepared = commit::prepare(&at.client, request).await;
-        match prepared {
+        match commit::prepare(&at.client, request).await {
             Ok(Prepared::Commit { tree, commit }) => {
-                Ok(Seen::Files(Files::Committed { tree, commit, digest: collected.digest }))
+                Ok(Files::Committed { tree, commit, digest: collected.digest })
             }
-            Ok(Prepared::NothingToCommit) => {
-                self.unspool(id).await;
-                Ok(Seen::Files(Files::Unchanged { digest: collected.digest }))
-            }
-            Ok(Prepared::Progress { uploaded, of, failure }) => {
-                Ok(Seen::Files(Files::Progress { uploaded, of, failure }))
-            }
+            Ok(Prepared::NothingToCommit) => Ok(Files::Unchanged { digest: collected.digest }),
+            Ok(Prepared::Progress { uploaded, of, failure }) => Ok(Files::Progress { uploaded, of, failure }),
             Err(failure) if failure.reason == commit::SPOOLED_FILES_LOST => {
-                self.unspool(id).await;
+                self.unspool(task, None).await;
                 Err(Failure { class: Class::Transient, ..failure })
             }
             Err(failure) => Err(failure),
         }
     }
 
-    async fn collect(&self, task: &Task, context: &Context, id: &str) -> Result<Collected, FilesError> {
-        let sandbox = context.sandbox.as_ref().and_then(|sandbox| sandbox.id.clone()).unwrap_or_default();
-        let envd = self.envd(task, &sandbox).await.map_err(FilesError::Unreached)?;
-        files::collect(&envd, &task.spec.source, self.caps, &self.spool, id).await
+    async fn collect(&self, task: &Task, question: &Collect, sandbox: &str) -> Result<Collected, FilesError> {
+        let namespace = task.namespace().unwrap_or_default();
+        let _permit = self.transfers.try_acquire(&namespace).ok_or(FilesError::WaitingForTransfer)?;
+        let envd = self.envd(task, sandbox).await.map_err(FilesError::Unreached)?;
+        files::collect(&envd, &question.source, self.caps, &self.spool, &question.spool).await
     }
 
-    /// The spool's disk may block: its calls run beside the reconciles.
+    /// The spool's disk may block: its calls run on threads of their own.
     async fn spooled(&self, id: &str) -> Result<Option<Collected>, Failure> {
         let (spool, id) = (self.spool.clone(), id.to_owned());
         let opened = tokio::task::spawn_blocking(move || spool.open(&id)).await;
@@ -147,45 +193,67 @@ impl TaskController {
         }
     }
 
-    /// Forgets spooled files; what can't be removed is swept at the next start.
-    pub(super) async fn unspool(&self, id: &str) {
-        let (spool, id) = (self.spool.clone(), id.to_owned());
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || spool.remove(&id)).await {
+    /// Forgets the Task's spooled files but those that its round still needs: every end of a round, an attempt or the Task
+    /// gives the room back. What can't be removed is swept at the next start.
+    pub(super) async fn tidy_spool(&self, task: &Task) {
+        let status = task.status.clone().unwrap_or_default();
+        let keep = spool_id(task, &status).filter(|_| task.metadata.deletion_timestamp.is_none());
+        self.unspool(task, keep).await;
+    }
+
+    async fn unspool(&self, task: &Task, keep: Option<String>) {
+        let (spool, uid) = (self.spool.clone(), task.uid().unwrap_or_default());
+        let removed = tokio::task::spawn_blocking(move || spool.retain(&uid, keep.as_deref())).await;
+        if let Ok(Err(error)) = removed {
             tracing::warn!(%error, "spooled files can't be removed");
         }
     }
 
-    async fn look_at_pulls(&self, task: &Task, branch: &str) -> Result<Seen, Failure> {
+    async fn look_at_pulls(&self, task: &Task, question: &FindPulls) -> Result<Vec<SeenPull>, Failure> {
         let at = self.at_github(task).await?;
-        let pulls = at.client.list_pulls_by_head(&at.name, branch).await?;
-        Ok(Seen::Pulls(pulls.iter().map(seen_pull).collect()))
-    }
-
-    async fn look_at_pull(&self, task: &Task, number: i64, now: Timestamp) -> Result<Seen, Failure> {
-        let at = self.at_github(task).await?;
-        let pull = at.client.get_pull(&at.name, u64::try_from(number).unwrap_or_default()).await?;
-        let pull = pull.as_ref().map(seen_pull);
-        let (uid, mut memory) = (task.uid().unwrap_or_default(), self.memory());
-        let read = PullRead::after(memory.pulls.get(&uid).copied(), pull.as_ref(), now);
-        if !memory.pulls.contains_key(&uid) {
-            memory.pulls.retain(|_, read| now.duration_since(read.at) < FORGET);
+        let commit = task.status.as_ref().and_then(|status| status.commit_sha.clone()).unwrap_or_default();
+        let mut pulls = Vec::new();
+        for pull in at.client.list_pulls_by_head(&at.name, &question.branch).await? {
+            let mut seen = seen_pull(&pull);
+            let observed = &mut seen.observed;
+            let here = observed.head_repository_id == observed.base_repository_id;
+            if here && observed.branch.as_ref() == Some(&question.branch) && observed.marker.is_none() {
+                // Somebody may have pushed on top of the commit, and rewritten the text.
+                let head = observed.head_sha.clone().unwrap_or_default();
+                observed.stands_on_commit =
+                    head == commit || at.client.contains(&at.name, &head, &commit).await?;
+            }
+            pulls.push(seen);
         }
-        memory.pulls.insert(uid, read);
-        Ok(Seen::Pull(pull))
+        Ok(pulls)
     }
 
-    async fn look_at_leftover(&self, task: &Task, branch: &str) -> Result<Seen, Failure> {
+    async fn look_at_pull(
+        &self,
+        task: &Task,
+        question: &ReadPull,
+        now: Timestamp,
+    ) -> Result<Option<SeenPull>, Failure> {
         let at = self.at_github(task).await?;
-        let tip = at.client.get_branch_sha(&at.name, branch).await?;
+        let number = u64::try_from(question.number).unwrap_or_default();
+        let pull = at.client.get_pull(&at.name, number).await?.as_ref().map(seen_pull);
+        let (uid, mut memory) = (task.uid().unwrap_or_default(), self.memory());
+        let read = PullRead::after(memory.pull_read(&uid).as_ref(), pull.as_ref(), now);
+        memory.remember_pull(uid, read, now);
+        Ok(pull)
+    }
+
+    async fn look_at_leftover(&self, task: &Task, question: &LeftBranch) -> Result<Leftover, Failure> {
+        let at = self.at_github(task).await?;
+        let tip = at.client.get_branch_sha(&at.name, &question.branch).await?;
         // Also where the branch is gone: GitHub may delete it with the merge.
-        let pulls = at.client.list_pulls_by_head(&at.name, branch).await?;
-        Ok(Seen::Leftover { tip, pulls: pulls.iter().map(seen_pull).collect() })
+        let pulls = at.client.list_pulls_by_head(&at.name, &question.branch).await?;
+        Ok(Leftover { tip, pulls: pulls.iter().map(seen_pull).collect() })
     }
 }
 
 /// The end of the generation, or the start of the round: the same whenever it is asked, so that the commit is too.
-fn commit_date(status: &TaskStatus, id: &str) -> Timestamp {
-    let finished =
-        status.code_generations.iter().find(|run| run.id == id).and_then(|run| run.finished_at.as_ref());
+fn commit_date(task: &Task, status: &TaskStatus) -> Timestamp {
+    let finished = source_generation(task, status).and_then(|run| run.finished_at.as_ref());
     finished.or(status.round_started_at.as_ref()).map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }

@@ -3,21 +3,22 @@
 
 use super::{
     TaskController,
+    access::{AtGitHub, seen_pull},
+    credentials::gone,
     generate::{self, GenerationSpec},
-    reach::seen_pull,
 };
 use crate::{
-    api::{MergeMethod, SANDBOX_FINALIZER, Sandbox, Task},
+    api::{MergeMethod, Publication, SANDBOX_FINALIZER, Sandbox, Task, conditions::reason},
     cluster,
     controllers::shell::MANAGER,
     domain::{
         failure::Failure,
-        git, need,
-        task::{Outcome, Step, followed, pull_request_text},
+        git,
+        task::{Outcome, Step, apply_in_place, pull_request_text},
     },
-    github::{CreatedPull, CreatedRef, Merged, NewPull},
-    telemetry,
+    github::{self, CreatedPull, CreatedRef, Merged, NewPull, UpdatedRef},
 };
+use jiff::Timestamp;
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, ObjectMeta, PostParams, Preconditions},
@@ -25,22 +26,21 @@ use kube::{
 use secrecy::SecretString;
 
 impl TaskController {
-    pub(super) async fn take(&self, task: &Task, step: &Step) -> Result<Outcome, Failure> {
+    pub(super) async fn execute(&self, task: &Task, step: &Step) -> Result<Outcome, Failure> {
         match step {
-            Step::CreateSandbox => self.create_sandbox(task).await,
-            Step::PatchSandbox => self.patch_sandbox(task).await,
-            Step::DeleteSandbox => self.delete_sandbox(task).await,
+            Step::CreateSandbox { name } => self.create_sandbox(task, name).await,
+            Step::PatchSandbox { name } => self.patch_sandbox(task, name).await,
+            Step::DeleteSandbox { name } => self.delete_sandbox(task, name).await,
             Step::Start { generation } => self.start(task, generation).await,
-            Step::Signal { generation, kill } => self.signal(task, generation, *kill).await,
-            Step::CreateBranch { branch, sha, generation } => {
-                self.create_branch(task, branch, sha, generation).await
-            }
+            Step::Signal { generation, sandbox, kill } => self.signal(task, generation, sandbox, *kill).await,
+            Step::CreateBranch { branch, sha } => self.create_branch(task, branch, sha).await,
+            Step::UpdateBranch { branch, sha } => self.update_branch(task, branch, sha).await,
             Step::DeleteBranch { branch, .. } => {
                 let at = self.at_github(task).await?;
                 at.client.delete_ref(&at.name, branch).await?;
                 Ok(Outcome::Done)
             }
-            Step::CreatePullRequest { branch, base } => self.create_pull_request(task, branch, base).await,
+            Step::CreatePullRequest { branch } => self.create_pull_request(task, branch).await,
             Step::Merge { number, sha, method } => self.merge(task, *number, sha, *method).await,
         }
     }
@@ -49,12 +49,12 @@ impl TaskController {
         Api::namespaced(self.client.clone(), &task.namespace().unwrap_or_default())
     }
 
-    async fn create_sandbox(&self, task: &Task) -> Result<Outcome, Failure> {
+    async fn create_sandbox(&self, task: &Task, name: &str) -> Result<Outcome, Failure> {
         let mut owner = task.controller_owner_ref(&()).unwrap_or_default();
         // kube leaves it out; with it, a foreground deletion of the Task waits for the sandbox to be killed.
         owner.block_owner_deletion = Some(true);
         let spec = task.spec.sandbox_template.clone().unwrap_or_default().spec;
-        let mut sandbox = Sandbox::new(&need::sandbox_name(task), spec);
+        let mut sandbox = Sandbox::new(name, spec);
         sandbox.metadata = ObjectMeta {
             owner_references: Some(vec![owner]),
             // Its controller would add it first thing: a write less.
@@ -69,18 +69,12 @@ impl TaskController {
         }
     }
 
-    async fn patch_sandbox(&self, task: &Task) -> Result<Outcome, Failure> {
-        if let (Some(sandbox), Some(template)) = (self.sandbox(task), &task.spec.sandbox_template) {
-            let wanted = followed(&sandbox.spec, &template.spec);
-            match cluster::status::write_spec(
-                &self.sandboxes(task),
-                &*sandbox,
-                &sandbox.spec,
-                &wanted,
-                MANAGER,
-            )
-            .await
-            {
+    async fn patch_sandbox(&self, task: &Task, name: &str) -> Result<Outcome, Failure> {
+        if let (Some(sandbox), Some(template)) = (self.sandbox_named(task, name), &task.spec.sandbox_template)
+        {
+            let desired = apply_in_place(&sandbox.spec, &template.spec);
+            let api = self.sandboxes(task);
+            match cluster::status::write_spec(&api, &*sandbox, &sandbox.spec, &desired, MANAGER).await {
                 Ok(_) | Err(cluster::Error::NotFound(_)) => {}
                 Err(error) => return Err(error.during("patchSandbox")),
             }
@@ -88,16 +82,12 @@ impl TaskController {
         Ok(Outcome::Done)
     }
 
-    async fn delete_sandbox(&self, task: &Task) -> Result<Outcome, Failure> {
+    async fn delete_sandbox(&self, task: &Task, name: &str) -> Result<Outcome, Failure> {
+        let sandbox = self.sandbox_named(task, name);
         let preconditions =
-            self.sandbox(task).map(|sandbox| Preconditions { uid: sandbox.uid(), resource_version: None });
+            sandbox.map(|sandbox| Preconditions { uid: sandbox.uid(), resource_version: None });
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
-        match self
-            .sandboxes(task)
-            .delete(&need::sandbox_name(task), &params)
-            .await
-            .map_err(cluster::Error::from)
-        {
+        match self.sandboxes(task).delete(name, &params).await.map_err(cluster::Error::from) {
             Ok(_) | Err(cluster::Error::NotFound(_) | cluster::Error::Conflict(_)) => Ok(Outcome::Done),
             Err(error) => Err(error.during("deleteSandbox")),
         }
@@ -107,8 +97,8 @@ impl TaskController {
         let Some(command) = &task.spec.generate else { return Ok(Outcome::Done) };
         let status = task.status.clone().unwrap_or_default();
         let envd = self.envd(task, status.sandbox_id.as_deref().unwrap_or_default()).await?;
-        let base = self.context(task).repository.and_then(|repository| repository.base_branch);
-        let base = task.spec.base_branch.clone().or(base).unwrap_or_default();
+        // As the round recorded them: neither spec nor Repository may have a word in a round that has begun.
+        let base = status.base_branch.unwrap_or_default();
         let mut env: Vec<(String, SecretString)> = vec![
             ("SLIPWAY_TASK_NAME".into(), task.name_any().into()),
             ("SLIPWAY_TASK_TITLE".into(), task.spec.title.clone().into()),
@@ -116,67 +106,78 @@ impl TaskController {
             ("SLIPWAY_BRANCH".into(), status.branch.unwrap_or_default().into()),
             ("SLIPWAY_BASE_BRANCH".into(), base.into()),
         ];
-        // A Secret that has vanished since it was looked for leaves its variable out: the command says what it misses.
-        env.extend(self.env(task).await?.unwrap_or_default());
+        env.extend(self.env(task).await?);
         let spec = GenerationSpec {
             id: id.to_owned(),
             command: command.command.clone(),
             working_dir: command.working_dir.clone().unwrap_or_else(|| task.spec.source.path.clone()),
             env,
         };
+        let given = self.secrets_to_give(task).await?;
+        self.remember_secrets(task, id, given.values);
         generate::start(&envd, &spec).await?;
         Ok(Outcome::Done)
     }
 
-    async fn signal(&self, task: &Task, id: &str, kill: bool) -> Result<Outcome, Failure> {
-        let sandbox = task.status.as_ref().and_then(|status| status.sandbox_id.clone()).unwrap_or_default();
-        let envd = self.envd(task, &sandbox).await?;
+    async fn signal(&self, task: &Task, id: &str, sandbox: &str, kill: bool) -> Result<Outcome, Failure> {
+        let envd = self.envd(task, sandbox).await?;
         generate::signal(&envd, id, kill).await?;
+        self.memory().signalled(id, Timestamp::now());
         Ok(Outcome::Done)
     }
 
-    async fn create_branch(
-        &self,
-        task: &Task,
-        branch: &str,
-        sha: &str,
-        id: &str,
-    ) -> Result<Outcome, Failure> {
+    async fn update_branch(&self, task: &Task, branch: &str, sha: &str) -> Result<Outcome, Failure> {
+        let at = self.at_github(task).await?;
+        match at.client.update_ref(&at.name, branch, sha).await? {
+            UpdatedRef::Updated => Ok(Outcome::Done),
+            // Somebody pushed, unless an earlier answer was lost and the push is on top of our commit.
+            UpdatedRef::NotFastForward if at.client.contains(&at.name, branch, sha).await? => {
+                Ok(Outcome::Done)
+            }
+            UpdatedRef::NotFastForward => Ok(Outcome::BranchMoved),
+            UpdatedRef::Missing => Err(gone(
+                "updateBranch",
+                reason::BRANCH_MISSING,
+                format!(
+                    "the branch {branch} of the open pull request does not exist: restore it, or close the pull request"
+                ),
+            )),
+        }
+    }
+
+    async fn create_branch(&self, task: &Task, branch: &str, sha: &str) -> Result<Outcome, Failure> {
         let at = self.at_github(task).await?;
         let created = at.client.create_ref(&at.name, branch, sha).await;
-        // The commit is in status, whatever becomes of the branch; unless the call was not sent, and status goes back.
-        if !telemetry::writes().refused {
-            self.unspool(id).await;
-        }
         Ok(match created? {
             CreatedRef::Created => Outcome::Done,
             CreatedRef::AlreadyExists => {
-                let ours = match at.client.get_branch_sha(&at.name, branch).await? {
-                    Some(tip) if tip == sha => true,
-                    // Somebody has pushed on top of it, or it is an older commit of this Task.
-                    Some(tip) => {
-                        let commit = at.client.get_commit(&at.name, &tip).await?;
-                        let uid = task.uid().unwrap_or_default();
-                        commit.is_some_and(|commit| git::task_of(&commit.message) == Some(uid.as_str()))
-                            || at.client.contains(&at.name, &tip, sha).await?
-                    }
-                    None => false,
+                let Some(tip) = at.client.get_branch_sha(&at.name, branch).await? else {
+                    return Ok(Outcome::BranchNotVisible);
                 };
-                Outcome::BranchExists { ours }
+                Outcome::BranchExists { ours: self.is_ours(task, &at, &tip, sha).await? }
             }
         })
     }
 
-    async fn create_pull_request(&self, task: &Task, branch: &str, base: &str) -> Result<Outcome, Failure> {
+    /// Whether a branch is this Task's: at our commit, on top of it, or at an older commit of this Task.
+    async fn is_ours(&self, task: &Task, at: &AtGitHub, tip: &str, sha: &str) -> Result<bool, Failure> {
+        if tip == sha {
+            return Ok(true);
+        }
+        let uid = task.uid().unwrap_or_default();
+        let commit = at.client.get_commit(&at.name, tip).await?;
+        let marked = commit.is_some_and(|commit| git::task_of(&commit.message) == Some(uid.as_str()));
+        Ok(marked || at.client.contains(&at.name, tip, sha).await?)
+    }
+
+    async fn create_pull_request(&self, task: &Task, branch: &str) -> Result<Outcome, Failure> {
         let at = self.at_github(task).await?;
-        let (title, body) = pull_request_text(task, &task.status.clone().unwrap_or_default());
-        let new = NewPull {
-            title,
-            body,
-            head: branch.to_owned(),
-            base: base.to_owned(),
-            draft: task.spec.pull_request.draft,
-        };
+        let status = task.status.clone().unwrap_or_default();
+        let Publication { title, body, base } = status.publication.clone().unwrap_or_else(|| {
+            let (title, body) = pull_request_text(task, &status);
+            Publication { title, body, base: status.base_branch.clone().unwrap_or_default() }
+        });
+        let new = NewPull { title, body, head: branch.to_owned(), base, draft: task.spec.pull_request.draft };
         Ok(match at.client.create_pull(&at.name, &new).await? {
             CreatedPull::Created(pull) => Outcome::PullRequest(seen_pull(&pull)),
             CreatedPull::AlreadyExists => Outcome::PullRequestExists,
@@ -192,9 +193,18 @@ impl TaskController {
     ) -> Result<Outcome, Failure> {
         let at = self.at_github(task).await?;
         let number = u64::try_from(number).unwrap_or_default();
+        let method = match method {
+            MergeMethod::Merge => github::MergeMethod::Merge,
+            MergeMethod::Squash => github::MergeMethod::Squash,
+            MergeMethod::Rebase => github::MergeMethod::Rebase,
+        };
         Ok(match at.client.merge_pull(&at.name, number, sha, method).await? {
             Merged::Merged { sha } => Outcome::Merged { sha: Some(sha) },
-            Merged::NotMergeable { message } => Outcome::NotMergeable(message),
+            Merged::NotMergeable { message } => {
+                let words = format!("GitHub does not allow the merge yet: {message}");
+                self.memory().merge_refused(&task.uid().unwrap_or_default(), words);
+                Outcome::NotMergeable(message)
+            }
             Merged::HeadChanged => Outcome::HeadChanged,
         })
     }

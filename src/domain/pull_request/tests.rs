@@ -1,9 +1,15 @@
-//! The board's table, and that no order of news ends elsewhere.
+//! The board's table, that no order of news ends elsewhere, and whose a pull request is.
 
 mod orders;
+mod ownership;
+mod rounds;
 
 use super::*;
-use crate::api::conditions::reason;
+use crate::{
+    api::{BuildStatus, Column, State, bounds},
+    domain::board,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("in range")
@@ -23,23 +29,13 @@ fn seen(state: PullRequestState, draft: bool, updated_at: i64) -> ObservedPullRe
         merge_sha: (state == PullRequestState::Merged).then(|| "f".repeat(40)),
         merged_at: (state == PullRequestState::Merged).then(|| at(updated_at)),
         updated_at: Some(at(updated_at)),
+        ..ObservedPullRequest::new(42, state)
     }
 }
 
 /// A payload somebody typed: state and number, nothing else.
 fn typed(state: PullRequestState) -> ObservedPullRequest {
-    ObservedPullRequest {
-        number: 42,
-        state,
-        draft: None,
-        branch: None,
-        node_id: None,
-        url: None,
-        head_sha: None,
-        merge_sha: None,
-        merged_at: None,
-        updated_at: None,
-    }
+    ObservedPullRequest::new(42, state)
 }
 
 /// A Task in review whose pull request GitHub has confirmed.
@@ -50,7 +46,7 @@ fn in_review(updated_at: i64) -> TaskStatus {
     status
 }
 
-fn row(status: &TaskStatus) -> (State, Column, BuildStatus, Option<i64>) {
+fn row(status: &TaskStatus) -> Shown {
     let completed_at = status.completed_at.as_ref().map(|time| time.0.as_second());
     (status.state, status.column, status.build_status, completed_at)
 }
@@ -72,14 +68,14 @@ fn report_to(status: &mut TaskStatus, news: &ObservedPullRequest, source: Source
     change.is_some()
 }
 
-const TODO: (State, Column, BuildStatus, Option<i64>) =
-    (State::Todo, Column::Research, BuildStatus::Pending, None);
-const BUILDING: (State, Column, BuildStatus, Option<i64>) =
-    (State::InProgress, Column::Development, BuildStatus::Building, None);
-const REVIEW: (State, Column, BuildStatus, Option<i64>) =
-    (State::Review, Column::Testing, BuildStatus::Ready, None);
+/// The row as the contract with task boards spells it, and the second of `completedAt`.
+type Shown = (State, Column, BuildStatus, Option<i64>);
 
-fn done(at: i64) -> (State, Column, BuildStatus, Option<i64>) {
+const TODO: Shown = (State::Todo, Column::Research, BuildStatus::Pending, None);
+const BUILDING: Shown = (State::InProgress, Column::Development, BuildStatus::Building, None);
+const REVIEW: Shown = (State::Review, Column::Testing, BuildStatus::Ready, None);
+
+fn done(at: i64) -> Shown {
     (State::Done, Column::Done, BuildStatus::Ready, Some(at))
 }
 
@@ -248,18 +244,13 @@ fn a_confirmed_merge_is_never_left() {
     deliver(&mut confirmed, &typed(PullRequestState::Merged));
     assert!(report_to(&mut confirmed, &seen(PullRequestState::Merged, false, 20), Source::Confirmation));
     assert_eq!(row(&confirmed), done(20), "GitHub's time of the merge wins over the time of receipt");
-    let mut by_condition = in_review(10);
-    deliver(&mut by_condition, &seen(PullRequestState::Merged, false, 20));
-    conditions::set(&mut by_condition.conditions, 1, at(20), names::MERGED, true, reason::MERGED, "");
-    for before in [confirmed, by_condition] {
-        for source in [Source::Delivery, Source::Sync, Source::Confirmation] {
-            for state in [PullRequestState::Open, PullRequestState::Closed, PullRequestState::Merged] {
-                for news in [seen(state, true, 99), seen(state, false, 5), typed(state)] {
-                    let mut status = before.clone();
-                    report_to(&mut status, &news, source);
-                    assert_eq!(row(&status), done(20));
-                    assert_eq!(pull_request(&status).state, PullRequestState::Merged);
-                }
+    for source in [Source::Delivery, Source::Sync, Source::Confirmation] {
+        for state in [PullRequestState::Open, PullRequestState::Closed, PullRequestState::Merged] {
+            for news in [seen(state, true, 99), seen(state, false, 5), typed(state)] {
+                let mut status = confirmed.clone();
+                assert!(!report_to(&mut status, &news, source), "{source:?} {news:?}");
+                assert_eq!(row(&status), done(20));
+                assert_eq!(pull_request(&status).state, PullRequestState::Merged);
             }
         }
     }
@@ -312,7 +303,7 @@ fn other_pull_requests_never_move_a_task() {
 fn oversized_values_are_cut_to_the_schema() {
     let mut status = TaskStatus::default();
     let news = ObservedPullRequest {
-        url: Some("u".repeat(5_000)),
+        url: Some(format!("https://{}", "u".repeat(5_000))),
         branch: Some("ä".repeat(5_000)),
         ..seen(PullRequestState::Open, false, 1)
     };
@@ -322,28 +313,43 @@ fn oversized_values_are_cut_to_the_schema() {
     assert_eq!(stored.branch.as_ref().map(|name| name.chars().count()), Some(bounds::BRANCH as usize));
 }
 
+/// A condition is told to people and read by nobody: only what GitHub has said settles a merge.
 #[test]
-fn a_confirmed_merge_has_nothing_left_to_confirm_and_nothing_moves_it() {
+fn a_condition_settles_no_merge() {
     let mut status = in_review(1);
     deliver(&mut status, &seen(PullRequestState::Merged, false, 10));
-    conditions::set(&mut status.conditions, 1, at(NOW), names::MERGED, true, reason::MERGED, "merged");
-    for (source, changes) in [(Source::Delivery, false), (Source::Sync, false), (Source::Confirmation, true)]
-    {
-        let mut told = status.clone();
-        assert_eq!(
-            report_to(&mut told, &seen(PullRequestState::Closed, false, 20), source),
-            changes,
-            "{source:?}"
-        );
-        assert_eq!(pull_request(&told).unconfirmed, !changes, "{source:?}");
-        assert_eq!(
-            (row(&told), pull_request(&told).state),
-            (done(10), PullRequestState::Merged),
-            "{source:?}"
-        );
+    let (merged, now) = (crate::api::conditions::MERGED, at(NOW));
+    crate::domain::conditions::set(&mut status.conditions, 1, now, merged, true, "Merged", "merged");
+    assert!(report_to(&mut status, &seen(PullRequestState::Open, false, 20), Source::Confirmation));
+    assert_eq!(row(&status), REVIEW);
+}
+
+#[test]
+fn only_a_web_page_is_stored_for_people_to_click_on() {
+    for (told, stored) in [
+        ("https://github.test/o/r/pull/42", true),
+        ("javascript:alert(1)", false),
+        ("http://github.test/o/r/pull/42", false),
+        ("data:text/html,<p>", false),
+        (" https://github.test", false),
+        ("", false),
+    ] {
+        let mut status = TaskStatus::default();
+        let news =
+            ObservedPullRequest { url: Some(told.to_owned()), ..seen(PullRequestState::Open, false, 1) };
+        deliver(&mut status, &news);
+        assert_eq!(pull_request(&status).url.as_deref(), stored.then_some(told), "{told}");
     }
-    pull_request_mut(&mut status).unconfirmed = false;
-    assert!(!report_to(&mut status, &seen(PullRequestState::Merged, false, 20), Source::Confirmation));
+    let mut known = in_review(1);
+    let odd = ObservedPullRequest { url: Some("javascript:0".into()), ..typed(PullRequestState::Closed) };
+    deliver(&mut known, &odd);
+    assert_eq!(pull_request(&known).url, in_review(1).pull_request.and_then(|pull| pull.url), "stays");
+}
+
+#[test]
+fn every_row_is_one_of_the_board() {
+    let rows = [TODO, BUILDING, REVIEW, done(0)].map(|(state, column, build, _)| (state, column, build));
+    assert_eq!(rows, [board::PENDING, board::BUILDING, board::REVIEW, board::DONE]);
 }
 
 fn pull_request_mut(status: &mut TaskStatus) -> &mut PullRequest {

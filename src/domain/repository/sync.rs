@@ -3,7 +3,7 @@
 
 use crate::{
     api::{State, Task, TaskStatus},
-    domain::pull_request::{ObservedPullRequest, Source, Stored},
+    domain::pull_request::{ObservedPullRequest, Source, Stored, is_own},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -13,20 +13,12 @@ use std::borrow::Borrow;
 /// changes share a second.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(120);
 
-/// A pull request as a list of GitHub's shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    pub pull: ObservedPullRequest,
-    /// Whether its head is a branch of this repository and not of a fork.
-    pub own_branch: bool,
-}
-
 /// A Task whose pull request has moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
     /// Name of the Task, in the Repository's namespace.
     pub task: String,
-    pub listed: Listed,
+    pub observed: ObservedPullRequest,
 }
 
 /// Whether a pull request can still move this Task: it may have one, and is not confirmed to be done.
@@ -49,37 +41,25 @@ fn updated_at(task: &Task) -> Option<Timestamp> {
     task.status.as_ref()?.pull_request.as_ref()?.updated_at.as_ref().map(|at| at.0)
 }
 
-/// Which Tasks `listed` moves; at most one move per Task. Of several that fit the first in the list is taken.
-pub fn moves<T: Borrow<Task>>(tasks: &[T], listed: &[Listed], now: Timestamp) -> Vec<Move> {
+/// Which Tasks the list moves; at most one move per Task. Of several that fit the first in the list is taken.
+pub fn moves<T: Borrow<Task>>(tasks: &[T], listed: &[ObservedPullRequest], now: Timestamp) -> Vec<Move> {
     let moved = |task: &Task| {
-        let listed = listed.iter().find(|listed| apply(task, listed, now).is_some())?;
-        Some(Move { task: task.name_any(), listed: listed.clone() })
+        let observed = listed.iter().find(|observed| apply(task, observed, now).is_some())?;
+        Some(Move { task: task.name_any(), observed: observed.clone() })
     };
     tasks.iter().filter_map(|task| moved(task.borrow())).collect()
 }
 
-/// The status of the Task once `listed` is known; `None` when that changes nothing.
-pub fn apply(task: &Task, listed: &Listed, now: Timestamp) -> Option<TaskStatus> {
-    let status = task.status.as_ref().filter(|status| is_its(status, listed))?;
-    let change = Stored::of(status).transition(&listed.pull, Source::Sync, now)?;
+/// The status of the Task once `observed` is known; `None` when that changes nothing, because it is another's or no news.
+pub fn apply(task: &Task, observed: &ObservedPullRequest, now: Timestamp) -> Option<TaskStatus> {
+    let status = task.status.as_ref().filter(|_| task.metadata.deletion_timestamp.is_none())?;
+    if !is_own(&task.uid()?, status, observed) {
+        return None;
+    }
+    let change = Stored::of(status).transition(observed, Source::Sync, now)?;
     let mut status = status.clone();
     change.apply(&mut status);
     Some(status)
-}
-
-/// By number; without one by the head branch at the round's own commit: a branch name may have served before,
-/// and a pull request of that time is none of this Task's.
-fn is_its(status: &TaskStatus, listed: &Listed) -> bool {
-    match &status.pull_request {
-        Some(known) => known.number == listed.pull.number,
-        None => {
-            listed.own_branch
-                && status.branch.is_some()
-                && status.branch == listed.pull.branch
-                && status.commit_sha.is_some()
-                && status.commit_sha == listed.pull.head_sha
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,17 @@
 //! Decisions about Repositories, state by state.
-//! Beside `repository`.
+//! Part of the tests of `repository`.
 
-use super::*;
+use super::{record::MOVE_AGAIN, stage::Answer, *};
 use crate::{
-    api::CreatePolicy,
-    domain::{failure::Class, retry},
+    api::{CreatePolicy, RECONCILE_ANNOTATION, Repository, RepositoryStatus, conditions as names},
+    domain::{
+        conditions,
+        failure::Class,
+        plan::{Next, Plan},
+        retry,
+    },
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use jiff::{SignedDuration, Timestamp};
 use kube::api::ObjectMeta;
 use std::collections::BTreeMap;
 
@@ -44,8 +49,42 @@ fn failure(class: Class) -> Failure {
     Failure { operation: "getRepository", class, reason: "Why", message: "no".into() }
 }
 
-fn see(object: &Repository, seen: Seen, now: i64) -> Plan<RepositoryStatus, Step> {
-    decide(object, &Observed { seen, next_sync: at(100) }, at(now))
+fn see(object: &Repository, answer: Answer, now: i64) -> Plan<RepositoryStatus, Step> {
+    decide(object, &Observed { finding: Finding(answer), next_sync: at(100) }, at(now))
+}
+
+fn looked_up(found: Found) -> Answer {
+    Answer::LookedUp(Ok(Some(found)))
+}
+
+fn synced(moves: Vec<Move>) -> Answer {
+    Answer::Listed(Ok(Changes { moves, renamed: None }))
+}
+
+fn failed(failure: Failure) -> Answer {
+    Answer::Listed(Err(Obstacle::Failed(failure)))
+}
+
+#[derive(Debug, PartialEq)]
+enum Asked {
+    Nothing,
+    LookUp,
+    /// The interval's one call.
+    Routine,
+    Sync,
+}
+
+fn asks(object: &Repository, next_sync: Timestamp, now: Timestamp) -> Asked {
+    asks_with(object, next_sync, now, true)
+}
+
+fn asks_with(object: &Repository, next_sync: Timestamp, now: Timestamp, open: bool) -> Asked {
+    match stage(object, next_sync, now, || open) {
+        Stage::Rest(_) => Asked::Nothing,
+        Stage::LookUp(question) if question.is_routine() => Asked::Routine,
+        Stage::LookUp(_) => Asked::LookUp,
+        Stage::List(_) => Asked::Sync,
+    }
 }
 
 fn with(mut object: Repository, status: RepositoryStatus) -> Repository {
@@ -55,7 +94,7 @@ fn with(mut object: Repository, status: RepositoryStatus) -> Repository {
 
 fn settled() -> Repository {
     let object = object();
-    let status = see(&object, Seen::Found(found()), 0).status;
+    let status = see(&object, looked_up(found()), 0).status;
     with(object, status)
 }
 
@@ -74,16 +113,12 @@ fn a_found_repository_is_settled_and_asked_again_only_when_a_sync_is_due() {
     let status = object.status.as_ref().expect("set");
     assert_eq!(ready(status), ("True", "Synced", "acme/app, pull requests go to main"));
     assert_eq!((status.repository_id, status.owner_id, status.observed_generation), (Some(7), Some(3), 1));
-    assert_eq!(wants(&object, at(100), at(99)), Looking::Nothing);
-    assert_eq!(wants(&object, at(100), at(100)), Looking::Sync);
-    let plan = see(&object, Seen::NotAsked, 50);
+    assert_eq!(asks(&object, at(100), at(99)), Asked::Nothing);
+    assert_eq!(asks(&object, at(100), at(100)), Asked::Sync);
+    let plan = see(&object, Answer::NotAsked, 50);
     assert_eq!((Some(&plan.status), plan.next), (object.status.as_ref(), Next::At(at(100))));
-    let plan = see(&object, Seen::Synced { moves: Vec::new(), renamed: None }, 100);
+    let plan = see(&object, synced(Vec::new()), 100);
     assert_eq!((Some(&plan.status), plan.step), (object.status.as_ref(), None), "no write");
-}
-
-fn ready_mut(status: &mut RepositoryStatus) -> &mut Condition {
-    status.conditions.iter_mut().find(|condition| condition.type_ == names::READY).expect("always set")
 }
 
 #[test]
@@ -91,42 +126,75 @@ fn what_is_not_known_or_not_in_order_is_looked_up_and_not_synced() {
     let change = |change: fn(&mut RepositoryStatus)| {
         let mut object = settled();
         change(object.status.as_mut().expect("set"));
-        wants(&object, at(100), at(100))
+        asks(&object, at(100), at(100))
     };
-    assert_eq!(change(|_| ()), Looking::Sync);
-    assert_eq!(change(|status| status.repository_id = None), Looking::LookUp);
-    assert_eq!(change(|status| ready_mut(status).reason = "Creating".into()), Looking::LookUp);
-    assert_eq!(change(|status| ready_mut(status).status = "False".into()), Looking::LookUp);
-    assert_eq!(change(|status| status.conditions.clear()), Looking::LookUp);
+    assert_eq!(change(|_| ()), Asked::Sync);
+    assert_eq!(change(|status| status.repository_id = None), Asked::LookUp);
+    assert_eq!(change(|status| status.default_branch = None), Asked::LookUp, "just created");
+    assert_eq!(change(|status| status.conditions.clear()), Asked::Sync, "no decision reads a condition");
     assert_eq!(interval(&settled()), SignedDuration::from_secs(300));
+}
+
+#[test]
+fn a_repository_in_trouble_is_looked_up_until_it_is_in_order() {
+    for answer in [
+        looked_up(Found { archived: true, ..found() }),
+        Answer::LookedUp(Ok(None)),
+        failed(failure(Class::Denied)),
+    ] {
+        let object = with(settled(), see(&settled(), answer.clone(), 100).status);
+        assert!(!is_settled(&object), "{answer:?}");
+        assert_eq!(asks(&object, at(0), at(1000)), Asked::LookUp, "{answer:?}");
+        let object = with(object.clone(), see(&object, looked_up(found()), 1000).status);
+        assert_eq!(asks(&object, at(2000), at(2000)), Asked::Sync, "{answer:?}");
+    }
+}
+
+#[test]
+fn without_a_pull_request_that_could_move_the_one_call_looks_at_the_repository() {
+    let object = settled();
+    assert_eq!(asks_with(&object, at(100), at(99), false), Asked::Nothing);
+    assert_eq!(asks_with(&object, at(100), at(100), false), Asked::Routine);
+}
+
+#[test]
+fn only_an_answer_to_the_intervals_question_ends_the_wait_for_it() {
+    let answered = |answer| Finding(answer).is_answer();
+    assert!(answered(looked_up(found())) && answered(synced(Vec::new())));
+    for answer in
+        [Answer::Suspended, Answer::NotAsked, Answer::LookedUp(Ok(None)), failed(failure(Class::Denied))]
+    {
+        assert!(!answered(answer.clone()), "{answer:?}");
+    }
 }
 
 #[test]
 fn a_new_spec_or_annotation_looks_again() {
     let mut object = settled();
     object.metadata.generation = Some(2);
-    assert_eq!(wants(&object, at(100), at(0)), Looking::LookUp);
+    assert_eq!(asks(&object, at(100), at(0)), Asked::LookUp);
     let mut object = settled();
     object.metadata.annotations = Some(BTreeMap::from([(RECONCILE_ANNOTATION.to_owned(), "x".to_owned())]));
-    assert_eq!(wants(&object, at(100), at(0)), Looking::LookUp);
-    let plan = see(&object, Seen::Found(found()), 1);
+    assert_eq!(asks(&object, at(100), at(0)), Asked::LookUp);
+    let plan = see(&object, looked_up(found()), 1);
     assert_eq!(plan.status.observed_reconcile.as_deref(), Some("x"));
-    assert_eq!(wants(&with(object, plan.status), at(100), at(2)), Looking::Nothing);
+    assert_eq!(asks(&with(object, plan.status), at(100), at(2)), Asked::Nothing);
 }
 
 #[test]
 fn a_missing_repository_is_created_only_if_that_is_wanted_and_it_was_never_seen() {
     let mut object = object();
-    let plan = see(&object, Seen::Absent, 0);
+    let plan = see(&object, Answer::LookedUp(Ok(None)), 0);
     assert_eq!((ready(&plan.status).1, plan.step), ("RepositoryNotFound", None));
     object.spec.create_policy = CreatePolicy::IfMissing;
-    let plan = see(&object, Seen::Absent, 0);
+    let plan = see(&object, Answer::LookedUp(Ok(None)), 0);
     assert_eq!(plan.step, Some(Step::Create(CreateRepository::default())));
     let plan = record(&object, plan, Outcome::Created(Ok(found())), at(100), at(1));
     assert_eq!((plan.status.repository_id, plan.next), (Some(7), Next::Now));
     assert!(is(&plan.status, names::RECONCILING), "looked at like any other before it is ready");
+    assert!(!is_settled(&with(object.clone(), plan.status.clone())));
     let seen_before = with(object, plan.status);
-    let plan = see(&seen_before, Seen::Absent, 2);
+    let plan = see(&seen_before, Answer::LookedUp(Ok(None)), 2);
     assert_eq!((ready(&plan.status).1, plan.step), ("RepositoryGone", None));
     assert!(is(&plan.status, names::STALLED));
 }
@@ -135,7 +203,7 @@ fn a_missing_repository_is_created_only_if_that_is_wanted_and_it_was_never_seen(
 fn a_failed_create_is_retried_by_the_policy() {
     let mut object = object();
     object.spec.create_policy = CreatePolicy::IfMissing;
-    let plan = see(&object, Seen::Absent, 0);
+    let plan = see(&object, Answer::LookedUp(Ok(None)), 0);
     let plan = record(&object, plan, Outcome::Created(Err(failure(Class::Transient))), at(100), at(1));
     let retry = plan.status.retry.as_ref().expect("carried");
     assert_eq!((retry.attempt, plan.next), (1, Next::At(retry.next_attempt_at.0)));
@@ -146,45 +214,45 @@ fn a_failed_create_is_retried_by_the_policy() {
 fn a_failed_sync_is_quiet_until_the_attempts_are_used_up() {
     let mut object = settled();
     for attempt in 1..=3 {
-        let plan = see(&object, Seen::Failed(failure(Class::Transient)), attempt * 10);
+        let plan = see(&object, failed(failure(Class::Transient)), attempt * 10);
         assert_eq!(plan.status.retry.as_ref().map(|retry| retry.attempt), i32::try_from(attempt).ok());
         assert_eq!(plan.status.conditions, object.status.as_ref().expect("set").conditions);
         object = with(object, plan.status);
-        assert_eq!(wants(&object, at(1000), at(attempt * 10)), Looking::Nothing, "not before its time");
-        assert_eq!(wants(&object, at(1000), at(attempt * 10 + 6)), Looking::Sync);
+        assert_eq!(asks(&object, at(1000), at(attempt * 10)), Asked::Nothing, "not before its time");
+        assert_eq!(asks(&object, at(1000), at(attempt * 10 + 6)), Asked::Sync);
     }
-    let plan = see(&object, Seen::Failed(failure(Class::Transient)), 40);
+    let plan = see(&object, failed(failure(Class::Transient)), 40);
     assert_eq!(ready(&plan.status).1, "RetriesExhausted");
     assert_eq!(plan.notes.len(), 1);
-    let plan = see(&with(object, plan.status), Seen::Found(found()), 400);
+    let plan = see(&with(object, plan.status), looked_up(found()), 400);
     assert_eq!((ready(&plan.status).1, plan.status.retry.as_ref()), ("Synced", None));
 }
 
 #[test]
 fn a_limit_outlasts_a_person_in_a_hurry_and_a_failure_does_not() {
     let object = settled();
-    let limited = see(&object, Seen::Failed(failure(Class::Throttled { until: at(60) })), 0).status;
+    let limited = see(&object, failed(failure(Class::Throttled { until: at(60) })), 0).status;
     let mut hurried = with(object.clone(), limited);
     hurried.metadata.annotations = Some(BTreeMap::from([(RECONCILE_ANNOTATION.to_owned(), "x".to_owned())]));
-    assert_eq!(wants(&hurried, at(0), at(59)), Looking::Nothing);
-    assert_eq!(wants(&hurried, at(0), at(60)), Looking::LookUp);
-    let denied = see(&object, Seen::Failed(failure(Class::Denied)), 0).status;
+    assert_eq!(asks(&hurried, at(0), at(59)), Asked::Nothing);
+    assert_eq!(asks(&hurried, at(0), at(60)), Asked::LookUp);
+    let denied = see(&object, failed(failure(Class::Denied)), 0).status;
     assert!(is(&denied, names::STALLED));
     let mut corrected = with(object, denied);
-    assert_eq!(wants(&corrected, at(0), at(59)), Looking::Nothing);
+    assert_eq!(asks(&corrected, at(0), at(59)), Asked::Nothing);
     corrected.metadata.generation = Some(2);
-    assert_eq!(wants(&corrected, at(0), at(1)), Looking::LookUp);
+    assert_eq!(asks(&corrected, at(0), at(1)), Asked::LookUp);
 }
 
 #[test]
 fn a_secret_that_arrived_is_progress() {
     let mut object = object();
     for second in [0, 6, 20] {
-        let plan = see(&object, Seen::NoSecret, second);
+        let plan = see(&object, Answer::LookedUp(Err(Obstacle::NoSecret)), second);
         assert_eq!(ready(&plan.status).1, "SecretNotFound");
         object = with(object, plan.status);
     }
-    let plan = see(&object, Seen::Failed(failure(Class::Transient)), 60);
+    let plan = see(&object, failed(failure(Class::Transient)), 60);
     assert_eq!(plan.status.retry.map(|retry| retry.attempt), Some(1), "a new count");
 }
 
@@ -193,7 +261,7 @@ fn useless_secrets_stall_with_a_cure() {
     for (credentials, reason) in
         [(Credentials::App, "CredentialsUnsupported"), (Credentials::Unknown, "CredentialsInvalid")]
     {
-        let plan = see(&object(), Seen::NoToken(credentials), 0);
+        let plan = see(&object(), Answer::LookedUp(Err(Obstacle::NoToken(credentials))), 0);
         assert_eq!(ready(&plan.status).1, reason);
         assert!(is(&plan.status, names::STALLED));
         assert!(ready(&plan.status).2.contains("slipway.dev/reconcile"));
@@ -202,11 +270,11 @@ fn useless_secrets_stall_with_a_cure() {
 
 #[test]
 fn what_is_missing_is_named_and_looked_for_apart_from_what_others_look_for() {
-    let no_secret = see(&object(), Seen::NoSecret, 0).status;
+    let no_secret = see(&object(), Answer::LookedUp(Err(Obstacle::NoSecret)), 0).status;
     assert!(ready(&no_secret).2.contains("Secret github "), "{no_secret:?}");
-    let absent = see(&object(), Seen::Absent, 0).status;
+    let absent = see(&object(), Answer::LookedUp(Ok(None)), 0).status;
     assert!(ready(&absent).2.contains("no repository acme/app "), "{absent:?}");
-    let denied = see(&object(), Seen::Failed(failure(Class::Denied)), 0).status;
+    let denied = see(&object(), failed(failure(Class::Denied)), 0).status;
     let looked_at = denied.retry.expect("a stalled object is looked at again").next_attempt_at.0;
     assert_eq!(looked_at, at(0) + retry::slow("uid", 0));
     assert_ne!(retry::slow("uid", 0), retry::slow("another", 0));
@@ -217,22 +285,22 @@ fn suspended_asks_nothing_and_is_ready() {
     let mut object = settled();
     object.spec.suspend = true;
     object.metadata.generation = Some(2);
-    assert_eq!(wants(&object, at(0), at(500)), Looking::Nothing);
-    let plan = see(&object, Seen::NotAsked, 1);
+    assert_eq!(asks(&object, at(0), at(500)), Asked::Nothing);
+    let plan = see(&object, Answer::Suspended, 1);
     assert_eq!((ready(&plan.status).0, ready(&plan.status).1), ("True", "Suspended"));
     object = with(object, plan.status);
     object.spec.suspend = false;
     object.metadata.generation = Some(3);
-    assert_eq!(wants(&object, at(1000), at(2)), Looking::LookUp);
+    assert_eq!(asks(&object, at(1000), at(2)), Asked::LookUp);
 }
 
 #[test]
 fn archived_empty_and_branchless_repositories_say_so() {
-    let plan = see(&object(), Seen::Found(Found { archived: true, ..found() }), 0);
+    let plan = see(&object(), looked_up(Found { archived: true, ..found() }), 0);
     assert_eq!(ready(&plan.status).1, "RepositoryArchived");
-    let plan = see(&object(), Seen::Found(Found { base: Base::Empty, ..found() }), 0);
+    let plan = see(&object(), looked_up(Found { base: Base::Empty, ..found() }), 0);
     assert!(ready(&plan.status).2.contains("push a first commit"));
-    let plan = see(&object(), Seen::Found(Found { base: Base::Missing, ..found() }), 0);
+    let plan = see(&object(), looked_up(Found { base: Base::Missing, ..found() }), 0);
     assert!(ready(&plan.status).2.contains("no branch main"));
 }
 
@@ -240,7 +308,7 @@ fn archived_empty_and_branchless_repositories_say_so() {
 fn moves_that_did_not_all_land_are_made_again_soon() {
     let object = settled();
     let moves = vec![sync::tests::a_move()];
-    let plan = see(&object, Seen::Synced { moves: moves.clone(), renamed: None }, 100);
+    let plan = see(&object, synced(moves.clone()), 100);
     assert_eq!(plan.step, Some(Step::Move(moves)));
     let next = |all| record(&object, plan.clone(), Outcome::Moved { all }, at(100), at(101)).next;
     assert_eq!((next(true), next(false)), (Next::At(at(100)), Next::After(MOVE_AGAIN)));

@@ -188,7 +188,7 @@ fn without_key(scope: Scope<'_>, error: &SecretError) -> Plan<SandboxStatus, Ste
 }
 
 /// A key that is refused or sees nothing is as good as none; anything else may pass.
-fn failed(scope: Scope<'_>, failure: &Failure) -> Plan<SandboxStatus, Step> {
+pub(super) fn failed(scope: Scope<'_>, failure: &Failure) -> Plan<SandboxStatus, Step> {
     let limit = match failure.class {
         Class::Denied | Class::NotFound => WITHOUT_KEY,
         Class::Transient | Class::Throttled { .. } | Class::Invalid => WITHOUT_E2B,

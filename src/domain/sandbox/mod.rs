@@ -17,7 +17,7 @@ mod tests;
 
 pub use decide::decide;
 pub use marks::{idempotency_key, metadata, own_marks};
-pub use record::record;
+pub use record::{record, timed_out};
 pub use stage::locate;
 
 use super::{failure::Failure, turn::Turn};

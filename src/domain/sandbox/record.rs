@@ -59,6 +59,16 @@ pub fn record(
     recorded
 }
 
+/// What is written when a pass ran out of time: the object backs off as after any failed call.
+pub fn timed_out(sandbox: &Sandbox, failure: &Failure, now: Timestamp) -> Plan<SandboxStatus, Step> {
+    let scope = Scope::resume(sandbox, sandbox.status.clone().unwrap_or_default(), now);
+    if scope.is_deleting() {
+        delete::failed(scope, failure)
+    } else {
+        scope.fail(failure).with_finalizer(true)
+    }
+}
+
 fn created(mut scope: Scope<'_>, id: &str, credential: &str, sent: Timestamp) -> Plan<SandboxStatus, Step> {
     if let Some(creating) = scope.status.creating.clone() {
         scope.own(id, &creating);

@@ -23,7 +23,7 @@ pub(super) const CREATE_OVER: SignedDuration = SignedDuration::from_secs(100);
 
 /// Why an E2B sandbox ended, in `history`.
 pub(super) const EXPIRED: &str = "Expired";
-pub(super) const NOT_FOUND: &str = "NotFound";
+pub(super) const NOT_FOUND: &str = reason::NOT_FOUND;
 pub(super) const NOT_OURS: &str = "NotOurs";
 pub(super) const KILLED: &str = "Killed";
 

@@ -1,77 +1,87 @@
-//! Generation: starting the command once per attempt, reading what a look means, ending it at its time-out.
-//! Nothing here repeats a command that has failed by itself.
+//! Generation: starting the command once per attempt, reading what a look means, ending it when its time is over.
+//! A failed command is never retried automatically; a lost one is, up to `maxAttempts`.
 
 use super::{
-    Context, Look, Plan, Seen, Step,
-    board::BUILDING,
-    case::{self, Case},
-    decide::{again, ended},
-    round,
-    sandbox::RunningSandbox,
-    stage::PlannedBranch,
+    ending::ended,
+    model::{Context, Look, Plan, Step},
+    release, round,
+    scope::{self, Scope},
+    signal::{GRACE, signal},
+    stage::{Decide, Generation, PlannedRound, Purpose, RunningSandbox, Start, StartAnswer},
+    suspend::watched,
 };
 use crate::{
-    api::{CodeGeneration, RERUN_ANNOTATION, bounds, conditions as names, conditions::reason},
+    api::{
+        CodeGeneration, Phase, RERUN_ANNOTATION, SecretVersion, bounds, conditions as names,
+        conditions::reason,
+    },
     domain::{
-        failure::{Failure, operation},
+        failure::{Class, Failure},
         plan::Next,
     },
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-/// Between SIGTERM and SIGKILL, and between the two looks that make a dead process lost.
-pub(super) const GRACE: SignedDuration = SignedDuration::from_secs(10);
+impl Decide for Start {
+    /// The round's first intent, or a new attempt after the sandbox was lost.
+    fn decide(self, mut scope: Scope<'_>, context: &Context, answer: StartAnswer) -> Plan {
+        if let (Some(plan), Some(branches)) = (&self.plan, answer.branches) {
+            let Some(base_sha) = branches.base_sha else {
+                return scope.failed_plan(&base_branch_missing(&plan.base));
+            };
+            let parent = if plan.open { branches.head_sha } else { Some(base_sha.clone()) };
+            let Some(parent) = parent else {
+                return scope.failed_plan(&branch_missing(&plan.branch));
+            };
+            record_plan(&mut scope, context, plan, base_sha, parent, branches.taken);
+        }
+        scope.status.retry = None;
+        scope.reached();
+        if self.runs {
+            return start(scope, &self.sandbox, answer.secrets);
+        }
+        scope.status.sandbox_id = Some(self.sandbox.id);
+        scope.status.phase = Some(Phase::Collecting);
+        let message = "no command runs in this round: the files are in the sandbox already";
+        scope.condition(names::GENERATED, true, reason::NO_COMMAND, message);
+        scope.working(reason::COMMITTING, "reading the files");
+        Plan::settle(scope.status, Next::Now)
+    }
+}
 
-/// The round's first sight of the sandbox, or a new attempt after the sandbox was lost.
-pub(super) fn start(
-    mut case: Case<'_>,
-    plan: Option<&PlannedBranch>,
-    sandbox: &RunningSandbox,
-    seen: &Seen,
-) -> Plan {
-    if let Seen::SecretMissing(message) = seen {
-        case.missing(operation::GET_SECRET, reason::SECRET_NOT_FOUND, message);
-        return again(case);
-    }
-    if let Some(plan) = plan {
-        let Seen::Branches { base_sha, taken } = seen else { return again(case) };
-        let Some(base_sha) = base_sha else {
-            let failure = base_branch_missing(&plan.base);
-            case.failed(&failure);
-            return again(case);
-        };
-        let suffix: String = case.uid().chars().take(8).collect();
-        case.status.base_sha = Some(base_sha.clone());
-        case.status.branch =
-            Some(if *taken { round::suffixed(&plan.branch, &suffix) } else { plan.branch.clone() });
-    }
-    case.status.retry = None;
-    case.condition(names::SANDBOX_READY, true, reason::RUNNING, "the sandbox runs");
-    let id = sandbox.id.clone();
-    if case.task.spec.generate.is_none() {
-        case.status.sandbox_id = Some(id);
-        case.condition(
-            names::GENERATED,
-            true,
-            reason::NO_COMMAND,
-            "no command: the files are in the sandbox already",
-        );
-        case.working(reason::COMMITTING, "reading the files");
-        return Plan::settle(case.status, Next::Now);
-    }
-    let generation = next_attempt(&mut case, id, sandbox.incarnation);
-    case.row(BUILDING);
-    case.condition(names::GENERATED, false, reason::GENERATING, "the command runs");
-    case.working(reason::GENERATING, "the command runs in the sandbox");
-    Plan::intend(case.status, Step::Start { generation })
+/// What the round is made from, as it is from now on.
+fn record_plan(
+    scope: &mut Scope<'_>,
+    context: &Context,
+    plan: &PlannedRound,
+    base_sha: String,
+    parent: String,
+    taken: bool,
+) {
+    let beside = round::beside(&plan.branch, scope.task);
+    let status = &mut scope.status;
+    status.branch = Some(if taken && !plan.open { beside } else { plan.branch.clone() });
+    status.base_branch = Some(plan.base.clone());
+    status.base_sha = Some(base_sha);
+    status.parent_sha = Some(parent);
+    let repository = context.repository.as_ref().and_then(|repository| repository.id);
+    status.repository_id = status.repository_id.or(repository);
+    round::record_input(scope.task, &mut scope.status);
+}
+
+fn start(mut scope: Scope<'_>, sandbox: &RunningSandbox, secrets: Vec<SecretVersion>) -> Plan {
+    let generation = next_attempt(&mut scope, sandbox, secrets);
+    scope.condition(names::GENERATED, false, reason::GENERATING, "the command runs");
+    scope.working(reason::GENERATING, "the command runs in the sandbox");
+    Plan::intend(scope.status, Step::Start { generation })
 }
 
 /// The base branch is not there: a person has to make it or name another.
-pub(super) fn base_branch_missing(base: &str) -> Failure {
+fn base_branch_missing(base: &str) -> Failure {
     Failure {
         operation: "getBranch",
-        class: crate::domain::failure::Class::NotFound,
+        class: Class::NotFound,
         reason: reason::BASE_BRANCH_MISSING,
         message: format!(
             "the base branch {base} does not exist: create it, or set baseBranch to one that does"
@@ -79,12 +89,24 @@ pub(super) fn base_branch_missing(base: &str) -> Failure {
     }
 }
 
+/// The branch of the open pull request is gone: GitHub closes the pull request, or somebody restores it.
+fn branch_missing(branch: &str) -> Failure {
+    Failure {
+        operation: "getBranch",
+        class: Class::NotFound,
+        reason: reason::BRANCH_MISSING,
+        message: format!(
+            "the branch {branch} of the open pull request does not exist: restore it, or close the pull request"
+        ),
+    }
+}
+
 /// Opens a new entry for the next attempt of the round, and says which lost sandboxes it replaces.
-fn next_attempt(case: &mut Case<'_>, sandbox: String, incarnation: i64) -> String {
-    finish(case, None);
-    let attempt = round::attempts(case.task, &case.status) + 1;
-    let migrated_from = match round::generation(case.task, &case.status) {
-        Some(old) if old.sandbox_id != sandbox => {
+fn next_attempt(scope: &mut Scope<'_>, sandbox: &RunningSandbox, secrets: Vec<SecretVersion>) -> String {
+    round::finish_run(scope, None);
+    let attempt = round::attempts(scope.task, &scope.status) + 1;
+    let migrated_from = match round::generation(scope.task, &scope.status) {
+        Some(old) if old.sandbox_id != sandbox.id => {
             let mut ids = old.migrated_from.clone();
             ids.push(old.sandbox_id.clone());
             bounds::keep_newest(&mut ids);
@@ -93,80 +115,122 @@ fn next_attempt(case: &mut Case<'_>, sandbox: String, incarnation: i64) -> Strin
         Some(old) => old.migrated_from.clone(),
         None => Vec::new(),
     };
-    let id = case::id(&format!("{}{attempt}", round::generation_prefix(case.task, &case.status)));
-    case.status.code_generations.push(CodeGeneration {
+    let id = scope::id(&format!("{}{attempt}", round::generation_prefix(scope.task, &scope.status)));
+    scope.status.code_generations.push(CodeGeneration {
         id: id.clone(),
-        sandbox_id: case::id(&sandbox),
-        incarnation,
-        started_at: Time(case.now),
+        sandbox_id: scope::id(&sandbox.id),
+        incarnation: sandbox.incarnation,
+        started_at: Time(scope.now),
         finished_at: None,
         exit_code: None,
         files_digest: None,
-        paused_seconds: 0,
-        secret_versions: Vec::new(),
+        paused_seconds: sandbox.paused_seconds,
+        secret_versions: secrets,
         migrated_from,
     });
-    bounds::keep_newest(&mut case.status.code_generations);
-    case.status.sandbox_id = Some(sandbox);
+    bounds::keep_newest(&mut scope.status.code_generations);
+    scope.status.sandbox_id = Some(sandbox.id.clone());
+    scope.status.phase = Some(Phase::Generating);
     id
 }
 
+impl Decide for Generation {
+    fn decide(self, scope: Scope<'_>, context: &Context, look: Look) -> Plan {
+        match self.purpose {
+            Purpose::Follow => follow(scope, context, &self, &look),
+            Purpose::End => end(scope, context, &self, &look),
+            Purpose::Watch => watched(scope, look == Look::Running),
+            Purpose::Undo => release::look(scope, context, &self, &look),
+        }
+    }
+
+    fn failed(self, scope: Scope<'_>, failure: &Failure) -> Plan {
+        match self.purpose {
+            Purpose::Undo => release::failed(scope, failure),
+            Purpose::Watch => watched(scope, true),
+            Purpose::Follow | Purpose::End => scope.failed_plan(failure),
+        }
+    }
+}
+
+/// The command's round or turn is over: it is ended, and what it made is not used.
+fn end(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Look) -> Plan {
+    // Said in this pass already: it is ended because the Task waits for a person.
+    let told =
+        scope.is_told() && scope.status.sandbox_request.as_ref().is_some_and(|request| request.resting);
+    if *look != Look::Running {
+        round::finish_run(&mut scope, None);
+        scope.status.retry = None;
+        if !told {
+            scope.working(reason::GENERATING, "the command was ended, because its round is over");
+        }
+        return Plan { next: Next::Now, ..scope.again() };
+    }
+    if !told {
+        scope.working(reason::GENERATING, "ending the command, because its round is over");
+    }
+    let step = signal(context, question, scope.now);
+    Plan { next: Next::After(GRACE / 2), ..Plan::act(scope.status, step) }
+}
+
+/// How long the command has been running, without the time its sandbox was paused.
+fn ran(scope: &Scope<'_>, context: &Context, run: &CodeGeneration) -> SignedDuration {
+    let paused = context
+        .sandboxes
+        .iter()
+        .find(|sandbox| sandbox.id.as_ref() == Some(&run.sandbox_id))
+        .map_or(0, |sandbox| (sandbox.paused_seconds - run.paused_seconds).max(0));
+    scope.now.duration_since(run.started_at.0) - SignedDuration::from_secs(paused)
+}
+
 /// What a look at the running command means.
-pub(super) fn look(mut case: Case<'_>, context: &Context, seen: &Seen) -> Plan {
-    let (Seen::Generation(look), Some(run)) = (seen, round::generation(case.task, &case.status).cloned())
-    else {
-        return again(case);
-    };
-    let timeout = case.task.spec.generate.as_ref().map_or(3600, |generate| generate.timeout_seconds);
-    let over = case.now.duration_since(run.started_at.0) - SignedDuration::from_secs(timeout.into());
-    case.condition(names::SANDBOX_READY, true, reason::RUNNING, "the sandbox runs");
+fn follow(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Look) -> Plan {
+    let Some(run) = round::live_run(scope.task, &scope.status).cloned() else { return scope.again() };
+    let timeout = scope.task.spec.generate.as_ref().map_or(3600, |generate| generate.timeout_seconds);
+    let ran = ran(&scope, context, &run);
+    let over = ran - SignedDuration::from_secs(timeout.into());
+    scope.reached();
     if *look != Look::NotStarted && (*look != Look::Running || over.is_negative()) {
         // The attempts of a step that has failed count on, though looking works.
-        case.status.retry = None;
+        scope.status.retry = None;
     }
     match look {
-        Look::NotStarted => start_again(case, run.id),
-        Look::DirectoryFailed(message) => fail(
-            case,
-            None,
-            &format!("has no room or rights for /var/tmp/slipway in the sandbox ({message})"),
-            None,
-        ),
+        Look::NotStarted => start_again(scope, run.id),
+        Look::DirectoryFailed(message) => {
+            let what = format!("has no room or rights for /var/tmp/slipway in the sandbox ({message})");
+            fail(scope, None, &what, None)
+        }
         Look::Running if !over.is_negative() => {
-            case.working(
-                reason::GENERATING,
-                &format!("the command did not end within {timeout} s: ending it"),
-            );
-            let mut plan = Plan::act(case.status, Step::Signal { generation: run.id, kill: over >= GRACE });
-            plan.next = Next::After(GRACE / 2);
-            plan
+            let message = format!("the command did not end within {timeout} s: ending it");
+            scope.working(reason::GENERATING, &message);
+            let step = signal(context, question, scope.now);
+            Plan { next: Next::After(GRACE / 2), ..Plan::act(scope.status, step) }
         }
         Look::Running => {
-            case.working(reason::GENERATING, "the command runs in the sandbox");
-            let next = Next::After(poll(case.now.duration_since(run.started_at.0)));
-            Plan::settle(case.status, next)
+            scope.working(reason::GENERATING, "the command runs in the sandbox");
+            Plan::settle(scope.status, Next::After(poll(ran)))
         }
-        Look::PidDead if !over.is_negative() => fail(case, None, &timed_out(timeout), None),
-        Look::PidDead => dead(case, context.dead_since),
-        Look::Exited { code: 0, tail } => exited(case, tail),
+        Look::PidDead if !over.is_negative() => fail(scope, None, &timed_out(timeout), None),
+        Look::PidDead => dead(scope, context.dead_since, &run),
+        Look::Exited { code: 0, tail } => exited(scope, tail),
         Look::Exited { code, tail } if !over.is_negative() => {
-            fail(case, Some(*code), &timed_out(timeout), Some(tail))
+            fail(scope, Some(*code), &timed_out(timeout), Some(tail))
         }
         Look::Exited { code, tail } => {
-            fail(case, Some(*code), &format!("ended with exit code {code}"), Some(tail))
+            fail(scope, Some(*code), &format!("ended with exit code {code}"), Some(tail))
         }
     }
 }
 
 /// The start never arrived. Only one start gets the directory, so this can't run the command twice. Its time counts
 /// from now: the operator or the sandbox may have been away for longer than that.
-fn start_again(mut case: Case<'_>, generation: String) -> Plan {
-    let now = case.now;
-    if let Some(run) = case.status.code_generations.iter_mut().rfind(|run| run.id == generation) {
+fn start_again(mut scope: Scope<'_>, generation: String) -> Plan {
+    let now = scope.now;
+    if let Some(run) = scope.status.code_generations.iter_mut().rfind(|run| run.id == generation) {
         run.started_at = Time(now);
     }
-    case.working(reason::GENERATING, "starting the command in the sandbox");
-    Plan::intend(case.status, Step::Start { generation })
+    scope.working(reason::GENERATING, "starting the command in the sandbox");
+    Plan::intend(scope.status, Step::Start { generation })
 }
 
 fn timed_out(timeout: i32) -> String {
@@ -187,70 +251,57 @@ fn poll(running: SignedDuration) -> SignedDuration {
 }
 
 /// The command has ended well.
-fn exited(mut case: Case<'_>, tail: &str) -> Plan {
-    finish(&mut case, Some(0));
+fn exited(mut scope: Scope<'_>, tail: &str) -> Plan {
+    round::finish_run(&mut scope, Some(0));
+    scope.status.phase = Some(Phase::Collecting);
     let message = format!("the command ended with exit code 0{}", said(tail));
-    case.condition(names::GENERATED, true, reason::SUCCEEDED, &message);
-    case.working(reason::COMMITTING, "reading the files");
-    Plan::settle(case.status, Next::Now)
+    scope.condition(names::GENERATED, true, reason::SUCCEEDED, &message);
+    scope.working(reason::COMMITTING, "reading the files");
+    Plan::settle(scope.status, Next::Now)
 }
 
 /// The process is gone without an exit code: lost, if a second look says the same.
-fn dead(mut case: Case<'_>, since: Option<Timestamp>) -> Plan {
-    if since.is_none_or(|since| case.now.duration_since(since) < GRACE) {
-        case.working(reason::GENERATING, "the command runs in the sandbox");
-        return Plan::settle(case.status, Next::After(GRACE));
+fn dead(mut scope: Scope<'_>, since: Option<Timestamp>, run: &CodeGeneration) -> Plan {
+    if since.is_none_or(|since| scope.now.duration_since(since) < GRACE) {
+        scope.working(reason::GENERATING, "the command runs in the sandbox");
+        return Plan::settle(scope.status, Next::After(GRACE));
     }
-    finish(&mut case, None);
-    let allowed = case.task.spec.generate.as_ref().map_or(1, |generate| i64::from(generate.max_attempts));
-    if round::attempts(case.task, &case.status) >= allowed {
-        keeps_dying(&mut case);
-        return ended(case);
+    round::finish_run(&mut scope, None);
+    let allowed = scope.task.spec.generate.as_ref().map_or(1, |generate| i64::from(generate.max_attempts));
+    if round::attempts(scope.task, &scope.status) >= allowed {
+        keeps_dying(&mut scope);
+        return ended(scope);
     }
-    let (sandbox, incarnation) = round::generation(case.task, &case.status)
-        .map(|run| (run.sandbox_id.clone(), run.incarnation))
-        .unwrap_or_default();
-    let generation = next_attempt(&mut case, sandbox, incarnation);
-    case.condition(names::GENERATED, false, reason::GENERATION_LOST, "the command was lost: it runs again");
-    case.working(reason::GENERATING, "the command was lost with its process and runs again");
-    Plan::intend(case.status, Step::Start { generation })
+    // Its Secrets are looked for before the next start, as before the first.
+    scope.condition(names::GENERATED, false, reason::GENERATION_LOST, "the command was lost: it runs again");
+    let message =
+        format!("the command of sandbox {} was lost with its process and runs again", run.sandbox_id);
+    scope.working(reason::GENERATING, &message);
+    Plan::settle(scope.status, Next::Now)
 }
 
 /// The command has failed: the round is over until somebody changes the input or asks again.
-fn fail(mut case: Case<'_>, code: Option<i32>, what: &str, tail: Option<&str>) -> Plan {
-    finish(&mut case, code);
+fn fail(mut scope: Scope<'_>, code: Option<i32>, what: &str, tail: Option<&str>) -> Plan {
+    round::finish_run(&mut scope, code);
     let cure =
         format!("change the Task or set the annotation {RERUN_ANNOTATION} to a new value to run it again");
     let message = format!("the command {what}: {cure}{}", tail.map(said).unwrap_or_default());
-    case.condition(names::GENERATED, false, reason::GENERATION_FAILED, &message);
-    ended(case)
+    scope.condition(names::GENERATED, false, reason::GENERATION_FAILED, &message);
+    scope.end(reason::GENERATION_FAILED, &message);
+    scope.release_sandbox();
+    ended(scope)
 }
 
 /// The sandbox was lost once too often.
-pub(super) fn keeps_dying(case: &mut Case<'_>) {
-    let attempts = round::attempts(case.task, &case.status);
+pub(super) fn keeps_dying(scope: &mut Scope<'_>) {
+    let attempts = round::attempts(scope.task, &scope.status);
     let message = format!(
         "the command was lost {attempts} times with its sandbox or process: \
          look for what ends it (memory, the sandbox's life time), then set the annotation {RERUN_ANNOTATION} to a new value"
     );
-    finish(case, None);
-    case.condition(names::GENERATED, false, reason::GENERATION_KEEPS_DYING, &message);
-}
-
-/// Notes the end of the round's last run, once.
-fn finish(case: &mut Case<'_>, code: Option<i32>) {
-    let prefix = round::generation_prefix(case.task, &case.status);
-    let now = case.now;
-    let last = case.status.code_generations.iter_mut().rfind(|run| run.id.starts_with(&prefix));
-    if let Some(run) = last.filter(|run| run.finished_at.is_none()) {
-        run.finished_at = Some(Time(now));
-        run.exit_code = code;
-    }
-}
-
-/// A sandbox that gives no answer is said in `SandboxReady`: its controller looks at once.
-pub(super) fn note_unreachable(case: &mut Case<'_>, failure: &Failure) {
-    if failure.reason == reason::SANDBOX_UNREACHABLE {
-        case.condition(names::SANDBOX_READY, false, reason::SANDBOX_UNREACHABLE, &failure.message);
-    }
+    round::finish_run(scope, None);
+    scope.condition(names::GENERATED, false, reason::GENERATION_KEEPS_DYING, &message);
+    scope.status.phase = Some(Phase::Generating);
+    scope.end(reason::GENERATION_KEEPS_DYING, &message);
+    scope.release_sandbox();
 }

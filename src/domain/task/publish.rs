@@ -2,127 +2,200 @@
 //! Each is looked for before it is made.
 
 use super::{
-    Context, Files, Plan, Seen, SeenPull, Step,
-    case::{Case, id as cut_id},
-    decide::{again, ended},
+    ending::ended,
+    model::{Context, Files, Plan, SeenPull, Step},
     review, round,
-    stage::base_branch,
+    scope::{Scope, id as cut_id},
+    settle,
+    stage::{Collect, Decide, FindPulls},
 };
 use crate::{
-    api::{PullRequestState, Task, TaskStatus, conditions as names, conditions::reason},
-    domain::plan::Next,
+    api::{Phase, Publication, Task, TaskStatus, bounds, conditions as names, conditions::reason},
+    domain::{board, input, plan::Next, pull_request},
 };
 use jiff::SignedDuration;
 use kube::ResourceExt;
 
-/// How far the files have come, and what that means.
-pub(super) fn collect(mut case: Case<'_>, spool: String, seen: &Seen) -> Plan {
-    let Seen::Files(files) = seen else { return again(case) };
-    case.status.retry = None;
-    case.condition(names::SANDBOX_READY, true, reason::RUNNING, "the sandbox runs");
-    match files {
-        Files::Committed { tree, commit, digest } => {
-            note_digest(&mut case, digest);
-            case.status.tree_sha = Some(tree.clone());
-            case.status.commit_sha = Some(commit.clone());
-            case.condition(names::COMMITTED, true, reason::SUCCEEDED, "GitHub has the commit");
-            let branch = case.status.branch.clone().unwrap_or_default();
-            let short: String = commit.chars().take(7).collect();
-            case.working(
-                reason::OPENING_PULL_REQUEST,
-                &format!("creating branch {branch} at commit {short}"),
-            );
-            Plan::intend(case.status, Step::CreateBranch { branch, sha: commit.clone(), generation: spool })
+/// How long a transfer waits for room or a worker before it asks again.
+const ROOM: SignedDuration = SignedDuration::from_secs(10);
+
+impl Decide for Collect {
+    /// How far the files have come, and what that means.
+    fn decide(self, mut scope: Scope<'_>, _: &Context, files: Files) -> Plan {
+        scope.status.retry = None;
+        if self.sandbox.is_some() {
+            scope.reached();
         }
-        Files::Unchanged { digest } => {
-            note_digest(&mut case, digest);
-            let message = "the base branch has all these files already: nothing to commit";
-            case.condition(names::COMMITTED, false, reason::NOTHING_TO_COMMIT, message);
-            ended(case)
-        }
-        Files::Progress { uploaded, of, failure } => {
-            let message = format!("{uploaded} of {of} files uploaded");
-            case.condition(names::COMMITTED, false, reason::COMMITTING, &message);
-            if let Some(failure) = failure {
-                case.failed(failure);
-                return again(case);
+        match files {
+            Files::Committed { tree, commit, digest } => {
+                note_digest(&mut scope, &digest);
+                committed(scope, tree, commit, self.text)
             }
-            case.working(reason::COMMITTING, &message);
-            Plan::settle(case.status, Next::Now)
-        }
-        Files::WaitingForSpool => {
-            let message = "waiting for room in the operator's spool: \
-                           if this lasts, raise SLIPWAY_SPOOL_BYTES (in the chart files.spoolSize)";
-            case.working(reason::WAITING_FOR_SPOOL, message);
-            Plan::settle(case.status, Next::After(SignedDuration::from_secs(10)))
+            Files::Unchanged { digest } => {
+                note_digest(&mut scope, &digest);
+                nothing_to_commit(scope)
+            }
+            Files::Progress { uploaded, of, failure } => {
+                let message = format!("{uploaded} of {of} files uploaded");
+                scope.condition(names::COMMITTED, false, reason::COMMITTING, &message);
+                if let Some(failure) = failure {
+                    return scope.failed_plan(&failure);
+                }
+                scope.working(reason::COMMITTING, &message);
+                Plan::settle(scope.status, Next::Now)
+            }
+            Files::Waiting { reason } => {
+                scope.working(reason, waiting(reason));
+                Plan::settle(scope.status, Next::After(ROOM))
+            }
+            Files::NotSpooled => {
+                scope.working(reason::COMMITTING, "reading the files from the sandbox");
+                Plan::settle(scope.status, Next::Now)
+            }
         }
     }
 }
 
-fn note_digest(case: &mut Case<'_>, digest: &str) {
-    let prefix = round::generation_prefix(case.task, &case.status);
-    if let Some(run) = case.status.code_generations.iter_mut().rfind(|run| run.id.starts_with(&prefix)) {
+fn waiting(reason: &str) -> &'static str {
+    if reason == reason::WAITING_FOR_SPOOL {
+        "waiting for room in the operator's spool: \
+         if this lasts, raise SLIPWAY_SPOOL_BYTES (in the chart files.spoolSize)"
+    } else {
+        "waiting for a free worker: other transfers are under way"
+    }
+}
+
+fn committed(mut scope: Scope<'_>, tree: String, commit: String, text: Option<(String, String)>) -> Plan {
+    let base = scope.status.base_branch.clone().unwrap_or_default();
+    let status = &mut scope.status;
+    status.tree_sha = Some(tree);
+    status.commit_sha = Some(commit.clone());
+    status.phase = Some(Phase::Committed);
+    status.publication = text.map(|(title, body)| Publication { title, body, base });
+    scope.release_sandbox();
+    scope.condition(names::COMMITTED, true, reason::SUCCEEDED, "GitHub has the commit");
+    let branch = scope.status.branch.clone().unwrap_or_default();
+    let short: String = commit.chars().take(7).collect();
+    let (verb, step) = if scope.has_open_pull() {
+        ("moving", Step::UpdateBranch { branch: branch.clone(), sha: commit })
+    } else {
+        ("creating", Step::CreateBranch { branch: branch.clone(), sha: commit })
+    };
+    scope.working(reason::OPENING_PULL_REQUEST, &format!("{verb} branch {branch} at commit {short}"));
+    Plan::intend(scope.status, step)
+}
+
+/// The round has changed nothing. An open pull request stays in review as it is.
+fn nothing_to_commit(mut scope: Scope<'_>) -> Plan {
+    let open = scope.has_open_pull();
+    let message = if open {
+        "the branch of the pull request has all these files already: nothing to commit"
+    } else {
+        "the base branch has all these files already: nothing to commit"
+    };
+    scope.condition(names::COMMITTED, false, reason::NOTHING_TO_COMMIT, message);
+    scope.end(reason::NOTHING_TO_COMMIT, message);
+    scope.release_sandbox();
+    if open {
+        scope.status.phase = Some(Phase::PullRequestOpen);
+        show_pull(&mut scope);
+        return settle::settle(scope);
+    }
+    ended(scope)
+}
+
+/// The row of the board is that of the pull request again.
+fn show_pull(scope: &mut Scope<'_>) {
+    if let Some(pull) = &scope.status.pull_request {
+        let row = board::of_open(pull.draft);
+        scope.row(row);
+    }
+}
+
+fn note_digest(scope: &mut Scope<'_>, digest: &str) {
+    let source = round::source_generation(scope.task, &scope.status).map(|run| run.id.clone());
+    let run = scope.status.code_generations.iter_mut().rfind(|run| Some(&run.id) == source.as_ref());
+    if let Some(run) = run {
         run.files_digest = Some(cut_id(digest));
     }
 }
 
-/// The intent stands in status: the branch may or may not be there. Creating it tells.
-pub(super) fn create_branch(case: Case<'_>) -> Plan {
-    let status = &case.status;
-    let step = Step::CreateBranch {
-        branch: status.branch.clone().unwrap_or_default(),
-        sha: status.commit_sha.clone().unwrap_or_default(),
-        generation: round::spool_id(case.task, status),
-    };
-    Plan::act(case.status, step)
-}
-
-/// The branch stands: find the round's pull request, or open it.
-pub(super) fn open(mut case: Case<'_>, branch: String, context: &Context, seen: &Seen) -> Plan {
-    let Seen::Pulls(pulls) = seen else { return again(case) };
-    if let Some(pull) = pulls.iter().find(|pull| is_ours(case.task, &case.status, pull)) {
-        return adopt(case, pull);
+/// A change of what is published, before it is: the round follows it. Where the branch is there already under another
+/// name, that is noticed when it is created.
+pub(super) fn follow(scope: &mut Scope<'_>) {
+    let (task, now) = (scope.task, scope.now);
+    scope.status.publication_digest = Some(input::publication_digest(&task.spec));
+    scope.status.retry = crate::domain::retry::hurry(scope.status.retry.take(), now);
+    if scope.status.branch.is_some() && !scope.has_open_pull() && scope.is_under_way() {
+        let wanted = round::wanted_branch(task, &scope.status);
+        let beside = round::beside(&wanted, task);
+        if scope.status.branch.as_ref() != Some(&beside) {
+            scope.status.branch = Some(wanted);
+        }
     }
-    let Some(repository) = &context.repository else { return again(case) };
-    case.working(reason::OPENING_PULL_REQUEST, "opening the pull request");
-    Plan::act(case.status, Step::CreatePullRequest { branch, base: base_branch(case.task, repository) })
 }
 
-/// A pull request from a branch that is ours: one that bears our marks, and any that is open, because the branch only
-/// moves forward and so contains our commit. An old one that was moved to history is not this round's.
-pub(super) fn is_ours(task: &Task, status: &TaskStatus, pull: &SeenPull) -> bool {
-    let open = pull.observed.state == PullRequestState::Open;
-    is_marked(task, status, pull) || (open && !is_past(status, pull))
+/// The branch has moved forward to the round's commit: the pull request carries it.
+pub(super) fn branch_moved_forward(mut scope: Scope<'_>) -> Plan {
+    scope.status.retry = None;
+    scope.status.phase = Some(Phase::PullRequestOpen);
+    scope.status.ended = None;
+    scope.status.publication = None;
+    let head = scope.status.commit_sha.clone();
+    if let Some(pull) = &mut scope.status.pull_request {
+        pull.head_sha = head;
+        // GitHub is asked what else has become of it meanwhile.
+        pull.unconfirmed = true;
+    }
+    show_pull(&mut scope);
+    scope.working(reason::OPENING_PULL_REQUEST, "the branch of the pull request stands at the commit");
+    show_pull(&mut scope);
+    Plan::settle(scope.status, Next::Now)
 }
 
-/// Whether a pull request is this round's whoever made the branch: its head is our commit, or its body carries our line.
-pub(super) fn is_marked(task: &Task, status: &TaskStatus, pull: &SeenPull) -> bool {
-    let marked = pull.body.lines().any(|line| line.trim() == marker(task, status));
-    let head = pull.observed.head_sha.is_some() && pull.observed.head_sha == status.commit_sha;
-    (head || marked) && !is_past(status, pull)
+/// The branch stands at our commit: the pull request is next.
+pub(super) fn branch_stands(mut scope: Scope<'_>) -> Plan {
+    scope.status.retry = None;
+    scope.status.phase = Some(Phase::BranchCreated);
+    let message = "the branch stands at the commit";
+    scope.condition(names::PULL_REQUEST_OPEN, false, reason::OPENING_PULL_REQUEST, message);
+    scope.working(reason::OPENING_PULL_REQUEST, "opening the pull request");
+    Plan::settle(scope.status, Next::Now)
 }
 
-fn is_past(status: &TaskStatus, pull: &SeenPull) -> bool {
-    status.pull_request_history.iter().any(|old| old.number == pull.observed.number)
-}
-
-/// The line in a pull request's body that names Task and round.
-pub(super) fn marker(task: &Task, status: &TaskStatus) -> String {
-    format!("Slipway-Task: {}/{}", task.uid().unwrap_or_default(), round::number(status))
+impl Decide for FindPulls {
+    /// The branch stands: finds the round's pull request, or opens it.
+    fn decide(self, mut scope: Scope<'_>, _: &Context, pulls: Vec<SeenPull>) -> Plan {
+        let uid = scope.uid();
+        if let Some(pull) =
+            pulls.iter().find(|pull| pull_request::is_own(&uid, &scope.status, &pull.observed))
+        {
+            return adopt(scope, pull);
+        }
+        scope.working(reason::OPENING_PULL_REQUEST, "opening the pull request");
+        Plan::act(scope.status, Step::CreatePullRequest { branch: self.branch })
+    }
 }
 
 /// Takes a pull request, found or just made, as the round's own: wherever it stands by now.
-pub(super) fn adopt(mut case: Case<'_>, pull: &SeenPull) -> Plan {
-    review::take(&mut case, pull);
-    review::settle(case)
+pub(super) fn adopt(mut scope: Scope<'_>, pull: &SeenPull) -> Plan {
+    review::adopt_observation(&mut scope, pull);
+    if scope.status.pull_request.is_none() {
+        return scope.again();
+    }
+    scope.status.phase = Some(Phase::PullRequestOpen);
+    scope.status.publication = None;
+    scope.status.ended = None;
+    settle::settle(scope)
 }
 
-/// Title and body of the round's pull request. The Task's marker stands in the last line.
+/// Title and body of the round's pull request. The Task's marker stands in the last line, and in no other.
 pub fn pull_request_text(task: &Task, status: &TaskStatus) -> (String, String) {
     let spec = &task.spec.pull_request;
     let title = spec.title.clone().unwrap_or_else(|| task.spec.title.clone());
     let text = spec.body.clone().or_else(|| task.spec.description.clone()).unwrap_or_default();
-    let marker = marker(task, status);
+    let text = pull_request::strip_markers(&text);
+    let marker = pull_request::marker(&task.uid().unwrap_or_default(), round::number(status));
     let body = if text.trim().is_empty() { marker } else { format!("{}\n\n{marker}", text.trim_end()) };
-    (title, body)
+    (bounds::cut(&title, 256), body)
 }

@@ -2,164 +2,219 @@
 //! The finalizer is on the object only while there is something to undo.
 
 use super::{
-    Context, DeleteBranch, Look, Looking, Plan, Seen, SeenPull, Step, case::Case, decide::again,
-    generation::GRACE, round,
+    model::{Context, DeleteBranch, Look, Plan, SeenPull, Step},
+    publish, round,
+    scope::Scope,
+    signal::{GRACE, signal},
+    stage::{Decide, Generation, LeftBranch, Leftover, Position, Purpose},
 };
 use crate::{
-    api::{PullRequestState, Task, TaskStatus, conditions::reason},
+    api::{Phase, PullRequestState, Task, TaskStatus, conditions::reason},
     domain::{
+        demand,
         failure::Failure,
         plan::{Next, Note},
-        retry,
+        pull_request, retry,
     },
 };
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
 
 /// How long GitHub or E2B may fail before the Task goes anyway.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 
-/// The next thing to undo.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Undo {
-    Nothing,
-    /// A process that runs in a Sandbox which outlives the Task.
-    Process {
-        id: String,
-    },
-    /// A branch that no pull request carries.
-    Branch {
-        branch: String,
-        sha: String,
-    },
-    Wait(Next),
-    /// It can't be undone: the Task goes with a Warning.
-    GiveUp(String),
-}
-
-impl Undo {
-    pub(super) fn looking(self) -> Looking {
-        match self {
-            Self::Process { id } => Looking::Generation { id },
-            Self::Branch { branch, .. } => Looking::Leftover { branch },
-            Self::Nothing | Self::Wait(_) | Self::GiveUp(_) => Looking::Nothing,
-        }
-    }
-}
-
 /// Whether the Task, if it were deleted now, would leave something behind.
 pub(super) fn must_undo(task: &Task, status: &TaskStatus) -> bool {
-    process(task, status).is_some() || branch(status).is_some()
+    process(task, status).is_some() || branch(status).is_some() || may_be_spooled(status)
 }
 
-fn process(task: &Task, status: &TaskStatus) -> Option<String> {
-    task.spec.sandbox_ref.as_ref()?;
-    round::generation(task, status).filter(|run| run.finished_at.is_none()).map(|run| run.id.clone())
-}
-
-fn branch(status: &TaskStatus) -> Option<(String, String)> {
-    let none = status.pull_request.is_none();
-    Some((status.branch.clone().filter(|_| none)?, status.commit_sha.clone()?))
-}
-
-pub(super) fn undo(case: &Case<'_>, context: &Context) -> Undo {
-    let (task, status) = (case.task, &case.status);
-    let waiting = |undo| match (&status.retry, retry::wait_until(status.retry.as_ref(), case.now)) {
-        (Some(retry), Some(_)) if waited(case) >= PATIENCE => {
-            Undo::GiveUp(format!("{}: {}", retry.operation, retry.last_error))
-        }
-        (_, Some(at)) => Undo::Wait(Next::At(at.min(case.now + PATIENCE - waited(case)))),
-        (_, None) => undo,
+/// A process in a Sandbox that outlives the Task: by the request, else by what the spec names.
+fn process(task: &Task, status: &TaskStatus) -> Option<Generation> {
+    let own = demand::owned_sandbox_name(&task.name_any(), &task.uid().unwrap_or_default());
+    let outlives = match &status.sandbox_request {
+        Some(request) => !request.sandbox_name.starts_with(&own),
+        None => task.spec.sandbox_ref.is_some(),
     };
-    if let Some(id) = process(task, status) {
-        return match &context.sandbox {
-            Some(sandbox) if sandbox.running && !sandbox.deleting && sandbox.id == status.sandbox_id => {
-                waiting(Undo::Process { id })
-            }
-            _ => {
-                Undo::GiveUp("the sandbox is gone or paused: a process of the Task may still be in it".into())
+    let run = round::live_run(task, status).filter(|_| outlives)?;
+    Some(Generation { id: run.id.clone(), sandbox: run.sandbox_id.clone(), purpose: Purpose::Undo })
+}
+
+/// A branch that no pull request carries.
+fn branch(status: &TaskStatus) -> Option<(String, String)> {
+    let alone = status.pull_request.is_none();
+    Some((status.branch.clone().filter(|_| alone)?, status.commit_sha.clone()?))
+}
+
+/// Spooled files go with the Task: its controller deletes them when it sees the deletion.
+fn may_be_spooled(status: &TaskStatus) -> bool {
+    status.phase == Some(Phase::Collecting)
+}
+
+/// The next thing to undo.
+pub(super) fn locate(mut scope: Scope<'_>, context: &Context) -> Position {
+    let position = |plan| Position::Decided(Box::new(plan));
+    if let Some(question) = process(scope.task, &scope.status) {
+        let name = super::sandbox::requested(&scope);
+        let reachable = context.sandbox(&name).is_some_and(|sandbox| {
+            sandbox.running && !sandbox.deleting && sandbox.id.as_ref() == Some(&question.sandbox)
+        });
+        if !reachable {
+            let message = "the sandbox is gone or paused: a process of the Task may still be in it";
+            return position(give_up(scope, message));
+        }
+        return match wait(&scope) {
+            Some(wait) => position(wait.plan(scope)),
+            None => {
+                scope.working(reason::DELETING, UNDOING);
+                question.asked(scope, context)
             }
         };
     }
-    match (branch(status), &context.repository) {
-        (None, _) => Undo::Nothing,
-        (Some((branch, _)), Some(repository))
-            if repository.id.is_some() && repository.id != status.repository_id =>
-        {
-            Undo::GiveUp(format!("the Repository is another one now: branch {branch} stays in the former"))
+    let Some((branch, sha)) = branch(&scope.status) else {
+        return position(Plan::settle(scope.status, Next::AwaitChange));
+    };
+    match &context.repository {
+        Some(repository) if repository.id.is_some() && repository.id != scope.status.repository_id => {
+            let message = format!("the Repository is another one now: branch {branch} stays in the former");
+            position(give_up(scope, &message))
         }
-        (Some((branch, sha)), Some(repository)) if !repository.suspended => {
-            waiting(Undo::Branch { branch, sha })
-        }
-        (Some((branch, _)), _) => {
-            Undo::GiveUp(format!("the Repository is gone or suspended: branch {branch} stays at GitHub"))
+        Some(repository) if !repository.suspended => match wait(&scope) {
+            Some(wait) => position(wait.plan(scope)),
+            None => {
+                scope.working(reason::DELETING, UNDOING);
+                LeftBranch { branch, sha, why: DeleteBranch::Deletion }.asked(scope, context)
+            }
+        },
+        _ => {
+            let message = format!("the Repository is gone or suspended: branch {branch} stays at GitHub");
+            position(give_up(scope, &message))
         }
     }
 }
 
-pub(super) fn decide(mut case: Case<'_>, undo: Undo, seen: &Seen) -> Plan {
-    if let Undo::Wait(next) = undo {
-        case.hold();
-        return Plan::settle(case.status, next).with_finalizer(true);
-    }
-    case.working(reason::DELETING, "undoing what the Task has left outside");
-    if let Seen::Failed(failure) = seen {
-        return failed(case, failure);
-    }
-    match (undo, seen) {
-        (Undo::Nothing | Undo::Wait(_), _) => Plan::settle(case.status, Next::AwaitChange),
-        (Undo::GiveUp(message), _) => give_up(case, &message),
-        (Undo::Process { id }, Seen::Generation(Look::Running)) => {
-            let kill = waited(&case) >= GRACE;
-            let mut plan = Plan::act(case.status, Step::Signal { generation: id, kill });
-            plan.next = Next::After(GRACE / 2);
-            plan.with_finalizer(true)
-        }
-        (Undo::Process { id }, _) => {
-            let now = case.now;
-            if let Some(run) = case.status.code_generations.iter_mut().find(|run| run.id == id) {
-                run.finished_at = Some(Time(now));
+const UNDOING: &str = "undoing what the Task has left outside";
+
+/// Why nothing may be asked now.
+enum Wait {
+    Until(Next),
+    /// For longer than [`PATIENCE`] already; what failed.
+    TooLong(String),
+}
+
+impl Wait {
+    fn plan(self, mut scope: Scope<'_>) -> Plan {
+        match self {
+            Self::Until(next) => {
+                scope.hold();
+                Plan::settle(scope.status, next).with_finalizer(true)
             }
-            let finalizer = must_undo(case.task, &case.status);
-            Plan::settle(case.status, Next::Now).with_finalizer(finalizer)
+            Self::TooLong(what) => give_up(scope, &what),
         }
-        (Undo::Branch { branch, sha }, Seen::Leftover { tip, pulls })
-            if may_delete(tip.as_deref(), &sha, pulls) =>
-        {
-            Plan::act(case.status, Step::DeleteBranch { branch, why: DeleteBranch::Deletion })
-                .with_finalizer(true)
+    }
+}
+
+fn wait(scope: &Scope<'_>) -> Option<Wait> {
+    let retry = scope.status.retry.as_ref()?;
+    let at = retry::wait_until(Some(retry), scope.now)?;
+    if waited(scope) >= PATIENCE {
+        return Some(Wait::TooLong(format!("{}: {}", retry.operation, retry.last_error)));
+    }
+    Some(Wait::Until(Next::At(at.min(scope.now + PATIENCE - waited(scope)))))
+}
+
+/// A look at the process of a Task that is being deleted.
+pub(super) fn look(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Look) -> Plan {
+    if *look == Look::Running {
+        let mut step = signal(context, question, scope.now);
+        if let Step::Signal { kill, .. } = &mut step {
+            *kill |= waited(&scope) >= GRACE;
         }
-        (Undo::Branch { .. }, _) => branch_gone(case),
+        let plan = Plan { next: Next::After(GRACE / 2), ..Plan::act(scope.status, step) };
+        return plan.with_finalizer(true);
+    }
+    let now = scope.now;
+    if let Some(run) = scope.status.code_generations.iter_mut().find(|run| run.id == question.id) {
+        run.finished_at = Some(Time(now));
+    }
+    let finalizer = must_undo(scope.task, &scope.status) && branch(&scope.status).is_some();
+    Plan::settle(scope.status, Next::Now).with_finalizer(finalizer)
+}
+
+impl Decide for LeftBranch {
+    fn decide(self, scope: Scope<'_>, _: &Context, found: Leftover) -> Plan {
+        match self.why {
+            DeleteBranch::NewRound => self.before_next_round(scope, &found),
+            DeleteBranch::Deletion if may_delete(&found, &self.sha) => {
+                Plan::act(scope.status, Step::DeleteBranch { branch: self.branch, why: self.why })
+                    .with_finalizer(true)
+            }
+            DeleteBranch::Deletion => branch_gone(scope),
+        }
+    }
+
+    fn failed(self, scope: Scope<'_>, failure: &Failure) -> Plan {
+        match self.why {
+            DeleteBranch::NewRound => scope.failed_plan(failure),
+            DeleteBranch::Deletion => failed(scope, failure),
+        }
+    }
+}
+
+impl LeftBranch {
+    /// The branch of the round before is deleted if it still stands where we left it. Nobody may have told us that its pull
+    /// request was opened again, or that a round which was stuck has one all the same.
+    fn before_next_round(self, mut scope: Scope<'_>, found: &Leftover) -> Plan {
+        let uid = scope.uid();
+        let known = scope.status.pull_request.is_some();
+        let goes_on = |pull: &&SeenPull| {
+            pull_request::is_own(&uid, &scope.status, &pull.observed)
+                && (!known || pull.observed.state == PullRequestState::Open)
+        };
+        if let Some(pull) = found.pulls.iter().find(goes_on).cloned() {
+            return publish::adopt(scope, &pull);
+        }
+        if may_delete(found, &self.sha) {
+            scope.stand(
+                crate::domain::conditions::Standing::Reconciling,
+                reason::PENDING,
+                "deleting the branch of the round before",
+            );
+            return Plan::act(scope.status, Step::DeleteBranch { branch: self.branch, why: self.why });
+        }
+        round::begin(&mut scope);
+        Plan::settle(scope.status, Next::Now)
     }
 }
 
 /// Whether a branch is as we left it, and nobody's. Without its branch GitHub would close a pull request: one may stand
 /// that is not recorded.
-pub(super) fn may_delete(tip: Option<&str>, ours: &str, pulls: &[SeenPull]) -> bool {
-    tip == Some(ours) && pulls.iter().all(|pull| pull.observed.state != PullRequestState::Open)
+fn may_delete(found: &Leftover, ours: &str) -> bool {
+    found.tip.as_deref() == Some(ours)
+        && found.pulls.iter().all(|pull| pull.observed.state != PullRequestState::Open)
 }
 
 /// The branch is gone, carries a pull request, or stands where somebody else has put it.
-pub(super) fn branch_gone(mut case: Case<'_>) -> Plan {
-    case.status.branch = None;
-    Plan::settle(case.status, Next::AwaitChange)
+pub(super) fn branch_gone(mut scope: Scope<'_>) -> Plan {
+    scope.status.branch = None;
+    Plan::settle(scope.status, Next::AwaitChange)
 }
 
 /// GitHub or E2B fails: tried again, and given up after [`PATIENCE`]. What no retry can cure is given up at once.
-pub(super) fn failed(mut case: Case<'_>, failure: &Failure) -> Plan {
-    if waited(&case) >= PATIENCE || !failure.class.is_retryable() {
-        return give_up(case, &format!("{}: {}", failure.operation, failure.message));
+pub(super) fn failed(mut scope: Scope<'_>, failure: &Failure) -> Plan {
+    if waited(&scope) >= PATIENCE || !failure.class.is_retryable() {
+        return give_up(scope, &format!("{}: {}", failure.operation, failure.message));
     }
-    case.failed(failure);
-    again(case).with_finalizer(true)
+    scope.failed(failure);
+    scope.again().with_finalizer(true)
 }
 
-fn give_up(case: Case<'_>, message: &str) -> Plan {
+fn give_up(scope: Scope<'_>, message: &str) -> Plan {
     let message = format!("deleted with something left behind: {message}");
-    Plan::settle(case.status, Next::AwaitChange).with_note(Note::warning(reason::LEFT_BEHIND, message))
+    Plan::settle(scope.status, Next::AwaitChange).with_note(Note::warning(reason::LEFT_BEHIND, message))
 }
 
-fn waited(case: &Case<'_>) -> SignedDuration {
-    let since = case.task.metadata.deletion_timestamp.as_ref().map_or(case.now, |time| time.0);
-    case.now.duration_since(since)
+fn waited(scope: &Scope<'_>) -> SignedDuration {
+    let since = scope.task.metadata.deletion_timestamp.as_ref().map_or(scope.now, |time| time.0);
+    scope.now.duration_since(since)
 }

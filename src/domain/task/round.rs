@@ -1,20 +1,26 @@
 //! Rounds: one way from an input to a pull request. When one begins, what it takes over, what it leaves behind.
-//! Used by `stage` before anything else is asked.
+//! Used by `position` before anything else is asked.
 
-use super::{board::PENDING, case::Case};
+use super::{
+    model::RepositoryView,
+    scope::{Scope, is_under_way},
+};
 use crate::{
     api::{
-        CodeGeneration, PullRequestState, RECONCILE_ANNOTATION, RERUN_ANNOTATION, Task, TaskStatus, bounds,
+        CodeGeneration, Phase, RECONCILE_ANNOTATION, RERUN_ANNOTATION, Task, TaskStatus, bounds,
         conditions as names, conditions::reason,
     },
     domain::{
-        conditions::{find, remove},
+        board::{BUILDING, PENDING},
+        conditions::remove,
+        demand,
+        failure::operation,
         git, input, retry,
     },
 };
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
+use sha2::{Digest, Sha256};
 
 /// How the recorded input compares with what the Task asks for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,20 +28,17 @@ pub(super) enum Input {
     /// Never recorded.
     New,
     Same,
+    /// Only what is published of the same files has changed.
+    Publication,
+    /// The command has to run again.
     Changed,
 }
 
-/// Why a Task with a commit may be stalled and still go on with it, once somebody mends another object. The rule for
-/// frozen fields in `api::task` names the same.
-pub(super) const HEALS: [&str; 3] =
-    [reason::REPOSITORY_NOT_READY, reason::REPOSITORY_NOT_FOUND, reason::SECRET_NOT_FOUND];
-
-/// The value of an annotation, as status remembers it.
+/// The value of an annotation, as status remembers it: a long one by its SHA-256, so that two never look the same.
 fn annotation(task: &Task, name: &str) -> Option<String> {
-    task.annotations()
-        .get(name)
-        .filter(|value| !value.is_empty())
-        .map(|value| bounds::cut(value, bounds::ANNOTATION))
+    let value = task.annotations().get(name).filter(|value| !value.is_empty())?;
+    let fits = value.chars().count() <= bounds::ANNOTATION as usize;
+    Some(if fits { value.clone() } else { hex::encode(Sha256::digest(value)) })
 }
 
 pub(super) fn input(task: &Task, status: &TaskStatus) -> Input {
@@ -43,123 +46,152 @@ pub(super) fn input(task: &Task, status: &TaskStatus) -> Input {
     // Removing the annotation is nothing.
     let rerun = annotation(task, RERUN_ANNOTATION)
         .is_some_and(|value| status.observed_rerun.as_ref() != Some(&value));
-    if rerun || *recorded != input::digest(&task.spec) { Input::Changed } else { Input::Same }
+    if rerun || *recorded != input::digest_like(recorded, &task.spec) {
+        return Input::Changed;
+    }
+    let publication = input::publication_digest(&task.spec);
+    let same = status.publication_digest.as_ref().is_none_or(|recorded| *recorded == publication);
+    if same { Input::Same } else { Input::Publication }
 }
 
 /// What a person's annotation or a new spec does before anything else: `status.retry` no longer holds, limits excepted.
-pub(super) fn hurry(task: &Task, status: &mut TaskStatus, now: Timestamp) {
-    let reconcile = annotation(task, RECONCILE_ANNOTATION);
-    let asked = reconcile.is_some() && reconcile != status.observed_reconcile;
+pub(super) fn clear_backoff(scope: &mut Scope<'_>) {
+    let reconcile = annotation(scope.task, RECONCILE_ANNOTATION);
+    let asked = reconcile.is_some() && reconcile != scope.status.observed_reconcile;
     if asked {
-        status.observed_reconcile = reconcile;
+        accept_rotation(scope);
+        scope.status.observed_reconcile = reconcile;
     }
     // Deletion counts as a change too: the API server raises the generation with it.
-    let changed = task.metadata.generation.unwrap_or_default() != status.observed_generation;
+    let changed = scope.task.metadata.generation.unwrap_or_default() != scope.status.observed_generation;
     if asked || changed {
-        status.retry = retry::hurry(status.retry.take(), now);
+        scope.hurried = true;
+        scope.status.retry = retry::hurry(scope.status.retry.take(), scope.now);
+    }
+}
+
+/// Asked for while a Secret of the run has changed unseen: it says that the old value is worthless by now, so what the run
+/// was given counts no more.
+fn accept_rotation(scope: &mut Scope<'_>) {
+    let rotated = scope.status.retry.as_ref().is_some_and(|retry| retry.reason == reason::SECRET_ROTATED);
+    let source = source_generation(scope.task, &scope.status).map(|run| run.id.clone()).filter(|_| rotated);
+    for run in scope.status.code_generations.iter_mut().filter(|run| Some(&run.id) == source.as_ref()) {
+        run.secret_versions.clear();
     }
 }
 
 /// Takes the input as it is now for the round that is on or about to begin.
 pub(super) fn record_input(task: &Task, status: &mut TaskStatus) {
     status.input_digest = Some(input::digest(&task.spec));
+    status.publication_digest = Some(input::publication_digest(&task.spec));
     if let Some(rerun) = annotation(task, RERUN_ANNOTATION) {
         status.observed_rerun = Some(rerun);
     }
 }
 
-/// Whether the round has done something that a changed input would waste.
-pub(super) fn begun(status: &TaskStatus) -> bool {
-    status.branch.is_some() || status.pull_request.is_some() || ended(status)
+/// Whether the round has done something that a changed input would waste: its first intent is written.
+pub(super) fn has_begun(status: &TaskStatus) -> bool {
+    status.base_sha.is_some() || !is_under_way(status)
 }
 
-/// Whether the round is over without a merge, so that a changed input begins the next.
-pub(super) fn over(task: &Task, status: &TaskStatus) -> bool {
-    match &status.pull_request {
-        Some(pull) => pull.state == PullRequestState::Closed && !pull.unconfirmed,
-        None => ended(status) || given_up(task, status),
-    }
+/// The base branch of the round: as recorded, else as the Task or its Repository names it now.
+pub fn base_branch(task: &Task, status: &TaskStatus, repository: Option<&RepositoryView>) -> String {
+    let recorded = status.base_branch.clone().filter(|_| has_begun(status));
+    recorded.unwrap_or_else(|| wanted_base(task, repository))
 }
 
-/// Stuck, with no command that may still run. A commit is not given up for want of a Repository or a token: that heals.
-fn given_up(task: &Task, status: &TaskStatus) -> bool {
-    let runs = generation(task, status).is_some_and(|run| run.finished_at.is_none());
-    let stalled = find(&status.conditions, names::STALLED).filter(|stalled| stalled.status == "True");
-    stalled.is_some_and(|stalled| status.commit_sha.is_none() || !HEALS.contains(&stalled.reason.as_str()))
-        && !runs
+/// The base branch that the Task, its Repository or GitHub names now.
+pub(super) fn wanted_base(task: &Task, repository: Option<&RepositoryView>) -> String {
+    let base = task.spec.base_branch.clone();
+    base.or_else(|| repository?.base_branch.clone()).unwrap_or_else(|| "main".into())
 }
 
-/// Whether the round has come to an end that only a new round leaves.
-pub(super) fn ended(status: &TaskStatus) -> bool {
-    end_reason(status).is_some()
-}
-
-/// The reason and message of such an end.
-pub(super) fn end_reason(status: &TaskStatus) -> Option<(&str, &str)> {
-    let ends = [
-        (names::GENERATED, [reason::GENERATION_FAILED, reason::GENERATION_KEEPS_DYING].as_slice()),
-        (names::COMMITTED, [reason::NOTHING_TO_COMMIT, reason::SANDBOX_FILES_LOST].as_slice()),
-        (names::PULL_REQUEST_OPEN, [reason::ROUND_ABANDONED].as_slice()),
-    ];
-    ends.into_iter().find_map(|(type_, reasons)| {
-        find(&status.conditions, type_)
-            .filter(|condition| condition.status == "False" && reasons.contains(&condition.reason.as_str()))
-            .map(|condition| (condition.reason.as_str(), condition.message.as_str()))
-    })
-}
-
-/// Ends a round that is stuck after its commit when a new one is asked for, whatever may hold that one up: nothing of it
-/// is tried again. It goes on when the asking is taken back before the new one has begun.
-pub(super) fn abandon(case: &mut Case<'_>) {
-    if case.status.pull_request.is_some() || left_behind(&case.status).is_none() {
-        return;
-    }
-    let abandoned = end_reason(&case.status).is_some_and(|(reason, _)| reason == reason::ROUND_ABANDONED);
-    match input(case.task, &case.status) {
-        Input::Changed if !ended(&case.status) && over(case.task, &case.status) => {
-            let message = "the round was stuck when a new one was asked for";
-            case.condition(names::PULL_REQUEST_OPEN, false, reason::ROUND_ABANDONED, message);
-            case.status.retry = retry::hurry(case.status.retry.take(), case.now);
-        }
-        Input::Same if abandoned => remove(&mut case.status.conditions, names::PULL_REQUEST_OPEN),
-        _ => {}
-    }
+/// Whether a round that has its commit is given up for a changed input: it waits for a person, or it would go where
+/// nobody wants it any more. Otherwise its pull request is opened first. Want of a Secret or an object heals by itself.
+pub(super) fn is_given_up(task: &Task, status: &TaskStatus, repository: Option<&RepositoryView>) -> bool {
+    let stuck = status
+        .retry
+        .as_ref()
+        .is_some_and(|retry| retry.stalled && !operation::LOOKED_FOR.contains(&retry.operation.as_str()));
+    let base = status.base_branch.as_ref().is_some_and(|base| *base != wanted_base(task, repository));
+    let wanted = wanted_branch(task, status);
+    // The default one follows the title, which may change without that anybody wants another branch.
+    let branch = task.spec.branch.is_some()
+        && status.branch.as_ref().is_some_and(|branch| *branch != wanted && *branch != beside(&wanted, task));
+    stuck || base || branch
 }
 
 /// The branch the round that ends has left behind: its name and the commit it stood at when it was ours.
 pub(super) fn left_behind(status: &TaskStatus) -> Option<(String, String)> {
     if let Some(pull) = &status.pull_request {
-        return Some((pull.branch.clone()?, status.commit_sha.clone().or_else(|| pull.head_sha.clone())?));
+        return Some((pull.branch.clone()?, status.commit_sha.clone()?));
     }
     Some((status.branch.clone()?, status.commit_sha.clone()?))
 }
 
-/// Begins the first or the next round. One write raises `round` and moves the old pull request to history: a
+/// Begins the first or the next round from the base. One write raises `round` and moves the old pull request to history: a
 /// `reopened` that comes later finds it there.
-pub(super) fn begin(case: &mut Case<'_>) {
-    let now = case.now;
-    let status = &mut case.status;
-    status.round = Some(status.round.unwrap_or(0) + 1);
-    status.round_started_at = Some(Time(now));
+pub(super) fn begin(scope: &mut Scope<'_>) {
+    let takes = files_to_take(scope);
+    next(scope);
+    let status = &mut scope.status;
     if let Some(pull) = status.pull_request.take() {
         status.pull_request_history.push(pull);
         bounds::keep_newest(&mut status.pull_request_history);
     }
     status.branch = None;
-    status.base_sha = None;
-    status.tree_sha = None;
     status.commit_sha = None;
-    status.sandbox_id = None;
     status.completed_at = None;
+    status.files_from = takes;
+    remove(&mut status.conditions, names::PULL_REQUEST_OPEN);
+    scope.row(PENDING);
+    scope.working(reason::PENDING, "the round is about to begin");
+}
+
+/// Begins the next round on the open pull request: its commit goes on top of the branch.
+pub(super) fn begin_on_open(scope: &mut Scope<'_>) {
+    next(scope);
+    let status = &mut scope.status;
+    status.files_from = None;
+    if let Some(branch) = status.pull_request.as_ref().and_then(|pull| pull.branch.clone()) {
+        status.branch = Some(branch);
+    }
+    scope.row(BUILDING);
+    scope.working(reason::PENDING, "the round is about to begin on the open pull request");
+}
+
+/// What every next round starts from.
+fn next(scope: &mut Scope<'_>) {
+    let now = scope.now;
+    let status = &mut scope.status;
+    status.round = Some(status.round.unwrap_or(0) + 1);
+    status.round_started_at = Some(Time(now));
+    status.phase = Some(Phase::Pending);
+    status.ended = None;
+    status.base_branch = None;
+    status.base_sha = None;
+    status.parent_sha = None;
+    status.tree_sha = None;
+    status.sandbox_id = None;
+    status.publication = None;
     status.retry = retry::hurry(status.retry.take(), now);
-    for type_ in
-        [names::SANDBOX_READY, names::GENERATED, names::COMMITTED, names::PULL_REQUEST_OPEN, names::MERGED]
-    {
+    for type_ in [names::SANDBOX_READY, names::GENERATED, names::COMMITTED, names::MERGED] {
         remove(&mut status.conditions, type_);
     }
-    record_input(case.task, &mut case.status);
-    case.row(PENDING);
-    case.working(reason::PENDING, "the round is about to begin");
+    // The next round asks anew: a request names one round.
+    status.sandbox_request = None;
+    record_input(scope.task, &mut scope.status);
+}
+
+/// A round for another publication alone takes the files of the generation before; none, where the command has to run.
+fn files_to_take(scope: &Scope<'_>) -> Option<String> {
+    let only = input(scope.task, &scope.status) == Input::Publication;
+    if !only || scope.task.spec.generate.is_none() {
+        return None;
+    }
+    source_generation(scope.task, &scope.status)
+        .filter(|run| run.exit_code == Some(0))
+        .map(|run| run.id.clone())
 }
 
 /// The number of the round.
@@ -180,17 +212,35 @@ pub(super) fn wanted_branch(task: &Task, status: &TaskStatus) -> String {
     }
 }
 
-/// The name instead of one that somebody else has.
+/// The name instead of one that somebody else has: with the first 8 of the Task's uid.
+pub(super) fn beside(branch: &str, task: &Task) -> String {
+    let suffix: String = task.uid().unwrap_or_default().chars().take(8).collect();
+    suffixed(branch, &suffix)
+}
+
 pub(super) fn suffixed(branch: &str, suffix: &str) -> String {
     let room = bounds::BRANCH as usize - suffix.len() - 1;
     let cut: String = branch.chars().take(room).collect();
     format!("{}-{suffix}", cut.trim_end_matches(['/', '.']))
 }
 
-/// The round's last run of the command.
+/// The round's own last run of the command.
 pub(super) fn generation<'a>(task: &Task, status: &'a TaskStatus) -> Option<&'a CodeGeneration> {
     let prefix = generation_prefix(task, status);
     status.code_generations.iter().rfind(|generation| generation.id.starts_with(&prefix))
+}
+
+/// The run whose files the round publishes: its own, or the one of an earlier round that it takes them from.
+pub fn source_generation<'a>(task: &Task, status: &'a TaskStatus) -> Option<&'a CodeGeneration> {
+    match &status.files_from {
+        Some(id) => status.code_generations.iter().rfind(|generation| generation.id == *id),
+        None => generation(task, status),
+    }
+}
+
+/// The round's run that has not been seen to end.
+pub(super) fn live_run<'a>(task: &Task, status: &'a TaskStatus) -> Option<&'a CodeGeneration> {
+    generation(task, status).filter(|run| run.finished_at.is_none())
 }
 
 /// How many attempts the round has had, as the ids count them: the list keeps only the last ten.
@@ -201,13 +251,52 @@ pub(super) fn attempts(task: &Task, status: &TaskStatus) -> i64 {
         .unwrap_or(0)
 }
 
+/// Notes the end of the round's last run, once.
+pub(super) fn finish_run(scope: &mut Scope<'_>, code: Option<i32>) {
+    let prefix = generation_prefix(scope.task, &scope.status);
+    let now = scope.now;
+    let last = scope.status.code_generations.iter_mut().rfind(|run| run.id.starts_with(&prefix));
+    if let Some(run) = last.filter(|run| run.finished_at.is_none()) {
+        run.finished_at = Some(Time(now));
+        run.exit_code = code;
+    }
+}
+
 /// `<task uid>-<round>-`.
 pub(super) fn generation_prefix(task: &Task, status: &TaskStatus) -> String {
     format!("{}-{}-", task.uid().unwrap_or_default(), number(status))
 }
 
-/// Under which id the round's files are spooled: that of the run that made them, or the round's own.
-pub fn spool_id(task: &Task, status: &TaskStatus) -> String {
-    generation(task, status)
-        .map_or_else(|| format!("{}0", generation_prefix(task, status)), |generation| generation.id.clone())
+/// Under which id the round's files are spooled, while they may be: that of the run that made them or the round's own, and
+/// what is published of them.
+pub fn spool_id(task: &Task, status: &TaskStatus) -> Option<String> {
+    if status.phase != Some(Phase::Collecting) {
+        return None;
+    }
+    let run = generation(task, status)
+        .map_or_else(|| format!("{}0", generation_prefix(task, status)), |generation| generation.id.clone());
+    let publication = status.publication_digest.as_deref().unwrap_or_default();
+    let short: String = publication.chars().filter(char::is_ascii_alphanumeric).take(14).collect();
+    Some(format!("{run}-{short}"))
+}
+
+/// The name of the Sandbox to ask for: the one the spec refers to, or an own one. One of an earlier round is taken over
+/// while it is as the template says; otherwise another is made, named with the round.
+pub(super) fn wanted_sandbox(scope: &Scope<'_>, context: &super::model::Context) -> String {
+    let (task, uid) = (scope.task, scope.uid());
+    let Some(template) = &task.spec.sandbox_template else {
+        return task.spec.sandbox_ref.as_ref().map(|reference| reference.name.clone()).unwrap_or_default();
+    };
+    let own = context.sandboxes.iter().filter(|sandbox| sandbox.is_owned_by(&uid));
+    let same = own
+        .clone()
+        .find(|sandbox| !sandbox.deleting && !super::template::needs_another(&sandbox.spec, &template.spec));
+    if let Some(same) = same {
+        return same.name.clone();
+    }
+    let first = demand::owned_sandbox_name(&task.name_any(), &uid);
+    if context.sandbox(&first).is_none() {
+        return first;
+    }
+    demand::owned_sandbox_name_of_round(&task.name_any(), &uid, number(&scope.status))
 }

@@ -1,147 +1,285 @@
-//! The sandbox of a Task on its way: there, this Task's to use, as its template says, and still the one the round began in.
-//! Part of `stage`, which asks for it until the files are committed.
+//! The sandbox of a Task on its way: asked for, there, this Task's to use, and still the one the round began in.
+//! Part of `position`, which needs it until the files are safe.
 
 use super::{
-    Context, Drift, Health, SandboxView,
-    board::{BUILDING, PENDING},
-    case::Case,
+    generation,
+    model::{COMING_UP, Context, Health, SandboxView, Step},
+    preconditions::wait_is_on,
     round,
-    stage::{Stage, gate},
+    scope::Scope,
+    stage::RunningSandbox,
+    template,
 };
 use crate::{
-    api::{conditions as names, conditions::reason},
-    domain::{
-        conditions::{find, is_true},
-        failure::operation,
-        need,
-        plan::Next,
-        retry,
-    },
+    api::{Phase, RERUN_ANNOTATION, SandboxRequest, conditions as names, conditions::reason},
+    domain::{demand, failure::operation, plan::Next, retry},
 };
-use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-/// How often a Task that waits for its turn looks for it: the end of another's turn may give no event of the Sandbox.
-const TURN: SignedDuration = SignedDuration::from_secs(30);
-/// Why an own Sandbox is not ready while it gives way to the next.
-const REPLACED: &str = "another one is made, because sandboxTemplate has changed";
-const PATCHED: &str = "its Sandbox is patched, because sandboxTemplate has changed";
-
-/// The sandbox that a Task may work in now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RunningSandbox {
-    /// E2B's id.
-    pub id: String,
-    pub incarnation: i64,
+/// What came of reaching for the sandbox.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Reach {
+    Running(RunningSandbox),
+    /// What is waited for is said already.
+    Waits(Next),
+    /// Something has to be done to a Sandbox object first.
+    Acts(Step),
+    /// The round is over: its files are lost.
+    Ended,
 }
 
-/// The sandbox is up and this Task's to use.
-pub(super) fn running(case: &mut Case<'_>, context: &Context) -> Result<RunningSandbox, Stage> {
-    let task = case.task;
-    let name = need::sandbox_name(task);
-    if let Some(holder) = &context.holder {
-        if is_true(&case.status.conditions, names::STALLED) {
-            // Who waits for a person stays so: to stand in line again would take the turn from whoever is next.
-            gate(case)?;
-        }
-        case.row(PENDING);
-        case.working(reason::WAITING_FOR_SANDBOX, &format!("Task {holder} works in Sandbox {name}"));
-        return Err(Stage::Wait(Next::After(TURN)));
-    }
-    let Some(sandbox) = &context.sandbox else {
-        if task.spec.sandbox_template.is_some() {
-            gate(case)?;
-            return Err(Stage::CreateSandbox);
-        }
-        let message = format!("Sandbox {name} does not exist in this namespace: create it");
-        let at = case.missing(operation::FIND_SANDBOX, reason::SANDBOX_NOT_FOUND, &message);
-        return Err(Stage::Wait(Next::At(at)));
+/// Reaches for the sandbox of the round: asks for it, and waits until it runs and it is this Task's turn.
+pub(super) fn reach(scope: &mut Scope<'_>, context: &Context) -> Reach {
+    let name = request(scope, context);
+    let own = scope.task.spec.sandbox_template.is_some();
+    let Some(sandbox) = context.sandbox(&name) else {
+        return if own { create(scope, &name) } else { look_for(scope, &name) };
     };
-    case.found(operation::FIND_SANDBOX);
-    if task.spec.sandbox_template.is_some() && sandbox.owner != task.uid() {
-        let message = format!("Sandbox {name} is not this Task's: delete it, or set sandboxRef to use it");
-        case.stalled(reason::SANDBOX_NOT_READY, &message);
-        return Err(Stage::Wait(Next::AwaitChange));
+    scope.found(operation::FIND_SANDBOX);
+    if let Some(reach) = refused(scope, sandbox, own) {
+        return reach;
     }
-    follow_template(case, sandbox)?;
-    if let Some(id) = sandbox.id.clone().filter(|_| sandbox.running && !sandbox.deleting) {
-        ask(case, &name)?;
-        return Ok(RunningSandbox { id, incarnation: sandbox.incarnation });
+    if own {
+        if let Some(reach) = follow_template(scope, context, sandbox) {
+            return reach;
+        }
+    } else if let Some(reach) = wait_for_turn(scope, context, sandbox) {
+        return reach;
     }
-    Err(wait_for_sandbox(case, sandbox))
-}
-
-/// The own Sandbox follows its template; where that takes another Sandbox, only before the round has begun in this one.
-/// The patch comes first: what becomes of the old sandbox is for the new `deletionPolicy` to say.
-fn follow_template(case: &mut Case<'_>, sandbox: &SandboxView) -> Result<(), Stage> {
-    let Drift { mutable, frozen } = sandbox.drift;
-    if mutable && !sandbox.deleting {
-        gate(case)?;
-        case.stay(reason::SANDBOX_NOT_READY, PATCHED);
-        return Err(Stage::PatchSandbox);
+    if scope.phase() == Phase::Pending {
+        scope.status.phase = Some(Phase::Preparing);
     }
-    if frozen && case.status.sandbox_id.is_none() {
-        gate(case)?;
-        case.waits_for_sandbox(&Health::NotReady(REPLACED.into()));
-        case.condition(names::SANDBOX_READY, false, reason::TEMPLATE_CHANGED, REPLACED);
-        return Err(if sandbox.deleting { Stage::Wait(Next::AwaitChange) } else { Stage::ReplaceSandbox });
-    }
-    Ok(())
-}
-
-/// The turn in a shared Sandbox is taken by asking for it, in a write of its own: who looks later sees that.
-fn ask(case: &mut Case<'_>, name: &str) -> Result<(), Stage> {
-    if need::has_asked(&case.status) {
-        return Ok(());
-    }
-    case.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, "the sandbox is asked for");
-    if case.task.spec.sandbox_ref.is_none() {
-        return Ok(());
-    }
-    gate(case)?;
-    case.row(BUILDING);
-    case.working(reason::SANDBOX_REQUESTED, &format!("taking the turn in Sandbox {name}"));
-    Err(Stage::Wait(Next::Now))
-}
-
-fn wait_for_sandbox(case: &mut Case<'_>, sandbox: &SandboxView) -> Stage {
-    heard_of(case);
-    if let Err(stage) = gate(case) {
-        return stage;
-    }
-    case.waits_for_sandbox(&sandbox.health);
-    Stage::Wait(Next::AwaitChange)
-}
-
-/// The sandbox that gave no answer is down or replaced: waiting for it is not waiting for a call to be repeated.
-fn heard_of(case: &mut Case<'_>) {
-    let unreachable = find(&case.status.conditions, names::SANDBOX_READY)
-        .is_some_and(|ready| ready.reason == reason::SANDBOX_UNREACHABLE);
-    if unreachable {
-        case.status.retry = retry::hurry(case.status.retry.take(), case.now);
-        let message = "the sandbox that gave no answer is down or replaced";
-        case.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, message);
+    match sandbox.id.clone().filter(|_| sandbox.running && !sandbox.deleting) {
+        Some(id) => {
+            let running = RunningSandbox {
+                id,
+                incarnation: sandbox.incarnation,
+                paused_seconds: sandbox.paused_seconds,
+            };
+            if lost_files(scope, context, &running) { Reach::Ended } else { Reach::Running(running) }
+        }
+        None => wait_for_sandbox(scope, sandbox),
     }
 }
 
-/// The sandbox the round worked in has been replaced. A new empty one must never look like a recovery.
-pub(super) fn replaced(case: &mut Case<'_>, sandbox: &RunningSandbox) -> Result<(), Stage> {
-    let Some(lost) = case.status.sandbox_id.clone().filter(|known| *known != sandbox.id) else {
-        return Ok(());
+/// Asks for the sandbox, once per round and need. Before the round has begun it follows what the spec names.
+fn request(scope: &mut Scope<'_>, context: &Context) -> String {
+    let wanted = round::wanted_sandbox(scope, context);
+    let begun = round::has_begun(&scope.status);
+    if let Some(request) = &scope.status.sandbox_request
+        && (begun || request.sandbox_name == wanted)
+    {
+        return request.sandbox_name.clone();
+    }
+    let round = round::number(&scope.status);
+    scope.status.sandbox_request = Some(SandboxRequest {
+        id: format!("{}-{round}-{}", scope.uid(), scope.now.as_second()),
+        sandbox_name: wanted.clone(),
+        since: Time(scope.now),
+        unreachable_since: None,
+        resting: false,
+    });
+    let message = "the sandbox is asked for";
+    scope.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, message);
+    wanted
+}
+
+fn create(scope: &mut Scope<'_>, name: &str) -> Reach {
+    if wait_is_on(scope, &Context::default()).is_some() {
+        return held(scope);
+    }
+    if scope.phase() == Phase::Pending {
+        scope.status.phase = Some(Phase::Preparing);
+    }
+    scope.waits_for_sandbox(name, &Health::NotReady(COMING_UP.into()));
+    Reach::Acts(Step::CreateSandbox { name: name.to_owned() })
+}
+
+fn look_for(scope: &mut Scope<'_>, name: &str) -> Reach {
+    let message = format!("Sandbox {name} does not exist in this namespace: create it");
+    scope.missing(operation::FIND_SANDBOX, reason::SANDBOX_NOT_FOUND, &message);
+    Reach::Waits(retry_time(scope))
+}
+
+/// A Sandbox that this Task must not use.
+fn refused(scope: &mut Scope<'_>, sandbox: &SandboxView, own: bool) -> Option<Reach> {
+    let (name, uid) = (&sandbox.name, scope.uid());
+    let message = match &sandbox.owner {
+        owner if own && !owner.as_ref().is_some_and(|owner| owner.uid == uid) => {
+            scope.stalled(
+                reason::SANDBOX_NOT_READY,
+                &format!("Sandbox {name} is not this Task's: delete it, or set sandboxRef to use it"),
+            );
+            return Some(Reach::Waits(Next::AwaitChange));
+        }
+        Some(owner) if owner.uid != uid => format!(
+            "Sandbox {name} belongs to {}, which deletes it when it is done: refer to one of its own, or set sandboxTemplate",
+            owner.name
+        ),
+        _ => return None,
     };
-    heard_of(case);
-    let Some(generate) = &case.task.spec.generate else {
-        let message = format!(
-            "sandbox {lost} was lost with files that were not committed, and there is no command to make them again: \
-             put them into the new sandbox and set the annotation {} to a new value",
-            crate::api::RERUN_ANNOTATION
+    scope.stalled(reason::SANDBOX_OWNED, &message);
+    round::finish_run(scope, None);
+    scope.release_sandbox();
+    Some(Reach::Waits(Next::AwaitChange))
+}
+
+/// An own Sandbox is fixed for its round. What follows the template in place is patched; until the round has begun in it, one
+/// that is made otherwise gives way to another. Those of earlier rounds are deleted once this one exists.
+fn follow_template(scope: &mut Scope<'_>, context: &Context, sandbox: &SandboxView) -> Option<Reach> {
+    let template = &scope.task.spec.sandbox_template.as_ref()?.spec;
+    let name = sandbox.name.clone();
+    let uid = scope.uid();
+    if template::needs_another(&sandbox.spec, template) && !round::has_begun(&scope.status) {
+        scope.waits_for_sandbox(
+            &name,
+            &Health::NotReady("another one is made, because sandboxTemplate has changed".into()),
         );
-        case.condition(names::COMMITTED, false, reason::SANDBOX_FILES_LOST, &message);
-        return Err(Stage::Ended);
-    };
-    if round::attempts(case.task, &case.status) >= i64::from(generate.max_attempts) {
-        super::generation::keeps_dying(case);
-        return Err(Stage::Ended);
+        if sandbox.deleting {
+            return Some(Reach::Waits(Next::AwaitChange));
+        }
+        if wait_is_on(scope, context).is_some() {
+            return Some(held(scope));
+        }
+        return Some(Reach::Acts(Step::DeleteSandbox { name }));
     }
-    Ok(())
+    let old = context
+        .sandboxes
+        .iter()
+        .find(|other| other.name != name && other.is_owned_by(&uid) && !other.deleting);
+    let patched = !sandbox.deleting && template::apply_in_place(&sandbox.spec, template) != sandbox.spec;
+    let step = match old {
+        Some(old) => Step::DeleteSandbox { name: old.name.clone() },
+        None if patched => Step::PatchSandbox { name },
+        None => return None,
+    };
+    if wait_is_on(scope, context).is_some() {
+        return Some(held(scope));
+    }
+    scope.working(reason::SANDBOX_NOT_READY, "its Sandboxes are brought in line with sandboxTemplate");
+    Some(Reach::Acts(step))
+}
+
+/// The Sandbox's own controller gives the turn; until it names the present request, nothing is done in there.
+fn wait_for_turn(scope: &mut Scope<'_>, context: &Context, sandbox: &SandboxView) -> Option<Reach> {
+    if sandbox.owner.is_some() {
+        return None;
+    }
+    let request = scope.status.sandbox_request.as_ref().map(|request| request.id.clone());
+    let holder = sandbox.holder.as_ref();
+    if holder.is_some_and(|holder| Some(&holder.request) == request.as_ref()) {
+        return None;
+    }
+    if wait_is_on(scope, context).is_some() {
+        return Some(held(scope));
+    }
+    let name = &sandbox.name;
+    let uid = scope.uid();
+    match holder.filter(|holder| holder.uid != uid) {
+        Some(holder) => {
+            let line = context.place.map_or_else(String::new, |place| format!(", place {place} in the line"));
+            let message = format!("Task {} works in Sandbox {name}{line}", holder.task);
+            scope.working(reason::WAITING_FOR_SANDBOX, &message);
+        }
+        None => {
+            let message = format!("asking for the turn in Sandbox {name}");
+            scope.working(reason::SANDBOX_REQUESTED, &message);
+        }
+    }
+    Some(Reach::Waits(Next::AwaitChange))
+}
+
+fn wait_for_sandbox(scope: &mut Scope<'_>, sandbox: &SandboxView) -> Reach {
+    let unreachable =
+        scope.status.sandbox_request.as_ref().is_some_and(|request| request.unreachable_since.is_some());
+    if unreachable {
+        // The sandbox that gave no answer is down or replaced: waiting for it is not waiting for a call to be repeated.
+        scope.status.retry = retry::hurry(scope.status.retry.take(), scope.now);
+        if let Some(request) = &mut scope.status.sandbox_request {
+            request.unreachable_since = None;
+        }
+    }
+    if retry::wait_until(scope.status.retry.as_ref(), scope.now).is_some() {
+        return held(scope);
+    }
+    scope.waits_for_sandbox(&sandbox.name, &sandbox.health);
+    Reach::Waits(Next::AwaitChange)
+}
+
+fn held(scope: &mut Scope<'_>) -> Reach {
+    scope.hold();
+    Reach::Waits(retry_time(scope))
+}
+
+fn retry_time(scope: &Scope<'_>) -> Next {
+    scope.status.retry.as_ref().map_or(Next::AwaitChange, |retry| Next::At(retry.next_attempt_at.0))
+}
+
+/// Whether the round's files are lost for good: its sandbox was replaced, or another Task has worked in it meanwhile. A new
+/// empty sandbox must never look like a recovery. Ends the round where there is nothing to run again.
+fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox) -> bool {
+    let source = round::source_generation(scope.task, &scope.status);
+    let taken = scope.status.files_from.is_some();
+    let lived_in = match source {
+        Some(run) if taken => Some(run.sandbox_id.clone()),
+        _ => scope.status.sandbox_id.clone(),
+    };
+    let made = source.map(|run| run.finished_at.as_ref().unwrap_or(&run.started_at).0);
+    let disturbed = made.zip(context.others_began).is_some_and(|(made, began)| began >= made);
+    let replaced = lived_in.clone().filter(|known| *known != sandbox.id);
+    if replaced.is_none() && !disturbed {
+        return false;
+    }
+    if let Some(request) = &mut scope.status.sandbox_request {
+        request.unreachable_since = None;
+    }
+    let what = match &replaced {
+        Some(lost) => format!("sandbox {lost} was lost with files that were not committed"),
+        None => "another Task has worked in the sandbox since the files were made".to_owned(),
+    };
+    let cure = format!("set the annotation {RERUN_ANNOTATION} to a new value");
+    match &scope.task.spec.generate {
+        Some(_) if taken => {
+            let message = format!("{what}, and a round that only publishes runs no command: {cure}");
+            end_lost(scope, &message);
+            true
+        }
+        None => {
+            let message = format!(
+                "{what}, and there is no command to make them again: put them into the sandbox and {cure}"
+            );
+            end_lost(scope, &message);
+            true
+        }
+        Some(generate) => {
+            let allowed = i64::from(generate.max_attempts);
+            if round::attempts(scope.task, &scope.status) >= allowed {
+                generation::keeps_dying(scope);
+                return true;
+            }
+            // Whatever the run came to, its files are lost: it counts as not yet run.
+            round::finish_run(scope, None);
+            scope.status.phase = Some(Phase::Generating);
+            false
+        }
+    }
+}
+
+fn end_lost(scope: &mut Scope<'_>, message: &str) {
+    scope.condition(names::COMMITTED, false, reason::SANDBOX_FILES_LOST, message);
+    scope.end(reason::SANDBOX_FILES_LOST, message);
+    scope.release_sandbox();
+}
+
+/// Name of the Sandbox that the round's command runs in: what was asked for, whatever the spec names now.
+pub(super) fn requested(scope: &Scope<'_>) -> String {
+    let request = scope.status.sandbox_request.as_ref();
+    request.map_or_else(|| demand::sandbox_name(scope.task), |request| request.sandbox_name.clone())
+}
+
+/// Whether the Task has asked for a Sandbox that Tasks share.
+pub(super) fn is_shared(scope: &Scope<'_>) -> bool {
+    let own = demand::owned_sandbox_name(&scope.task.name_any(), &scope.uid());
+    scope.status.sandbox_request.as_ref().is_some_and(|request| !request.sandbox_name.starts_with(&own))
 }

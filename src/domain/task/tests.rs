@@ -1,7 +1,6 @@
 //! What is decided about Tasks, held against a small world that is nothing but data: its GitHub, E2B and cluster
 //! answer what is looked at and change as steps say.
 
-mod board;
 mod deletion;
 mod drive;
 mod failures;
@@ -20,15 +19,27 @@ mod world;
 
 use super::*;
 use crate::{
-    api::{BuildStatus, Column, State, Task, conditions as names},
-    domain::conditions::{find, is_true},
+    api::{Task, TaskStatus, conditions as names},
+    domain::{
+        board::{BUILDING, DONE, FAILED_EARLY, FAILED_LATE, NOTHING_CHANGED, PENDING as NEW, REVIEW, Row},
+        conditions::{find, is_true},
+    },
 };
+use jiff::Timestamp;
 use world::World;
 
-const NEW: board::Row = (State::Todo, Column::Research, BuildStatus::Pending);
-const BUILDING: board::Row = (State::InProgress, Column::Development, BuildStatus::Building);
-const REVIEW: board::Row = (State::Review, Column::Testing, BuildStatus::Ready);
-const DONE: board::Row = (State::Done, Column::Done, BuildStatus::Ready);
-const FAILED_EARLY: board::Row = (State::Todo, Column::Research, BuildStatus::Failed);
-const FAILED_LATE: board::Row = (State::InProgress, Column::Development, BuildStatus::Failed);
-const NOTHING_CHANGED: board::Row = (State::Todo, Column::Research, BuildStatus::Ready);
+/// The plan where the command is looked at and seen like this.
+fn looked(world: &World, look: Look, now: Timestamp) -> Plan {
+    match locate(&world.task, &world.context(), now) {
+        Position::Generation(asked) => decide(&world.task, asked.answered(Ok(look)), now),
+        other => panic!("no look at the command: {other:?}"),
+    }
+}
+
+/// The plan where files are read and come this far.
+fn collected(world: &World, files: Files) -> Plan {
+    match locate(&world.task, &world.context(), world.now) {
+        Position::Collect(asked) => decide(&world.task, asked.answered(Ok(files)), world.now),
+        other => panic!("no files are read: {other:?}"),
+    }
+}

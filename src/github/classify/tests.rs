@@ -195,8 +195,8 @@ fn a_422_is_read_per_operation() {
         (O::CreateTree, "tree.path contains a malformed path component", Class::Invalid, "TreeRefused"),
         (O::CreateBlob, "too large", Class::Invalid, "BlobRefused"),
         (O::CreateRepository, "name is too long", Class::Invalid, "RepositoryRefused"),
-        (O::CreateCommit, "Tree SHA does not exist", Class::Transient, OBJECT_MISSING),
-        (O::CreateTree, "tree.sha 11d6 is not a valid blob", Class::Transient, OBJECT_MISSING),
+        (O::CreateCommit, "Tree SHA does not exist", Class::Transient, reason::OBJECT_MISSING),
+        (O::CreateTree, "tree.sha 11d6 is not a valid blob", Class::Transient, reason::OBJECT_MISSING),
         (O::CreateCommit, "Invalid request.", Class::Invalid, "Refused"),
     ] {
         expect(operation, 422, said, class, reason);

@@ -1,6 +1,8 @@
 use super::*;
-use crate::telemetry::{HttpService, Writes, http_service, with_object};
-use std::sync::{Mutex, atomic::AtomicBool};
+use crate::telemetry::{Attempt, Pass, in_pass};
+use bytes::Bytes;
+use http_body_util::Full;
+use std::sync::atomic::AtomicBool;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
@@ -32,21 +34,12 @@ impl<B: Send + 'static> Service<Request<B>> for Inner {
     }
 }
 
-#[derive(Default)]
-struct Recorder {
-    fault: Mutex<Fault>,
-    seen: Mutex<Vec<Call>>,
-}
-
-impl Hook for Recorder {
-    fn before(&self, call: &Call) -> Fault {
-        self.seen.lock().unwrap().push(call.clone());
-        self.fault.lock().unwrap().clone()
-    }
-}
-
 fn meta(write: bool) -> CallMeta {
     CallMeta { operation: "createThing", deadline: Duration::from_millis(50), write }
+}
+
+fn pass(object: ObjectLabel) -> Pass {
+    Pass::new(object, Attempt { operation: String::new(), number: 1, of: 4 })
 }
 
 fn request(method: Method, uri: &str) -> Request<()> {
@@ -90,16 +83,20 @@ async fn a_write_is_sent_only_while_leading_and_a_read_always() {
     let layer = layer(Api::Github).leading(leading(&leads, &in_flight));
     let inner = Inner::default();
     let write = || request(Method::POST, "/things");
-    let pass = async {
+    let object = ObjectLabel { kind: "task", namespace: "n".into(), name: "t".into() };
+    let pass = pass(object);
+    let writes = pass.writes.clone();
+    let calls = async {
+        assert!(!writes.any_sent() && !writes.any_refused());
         assert_eq!(send(&layer, &inner, write()).await, Err(CallError::NotLeading));
         assert_eq!(inner.sent.load(Ordering::Relaxed), 0, "nothing may leave the process");
         assert!(send(&layer, &inner, request(Method::GET, "/things")).await.is_ok());
-        assert_eq!(context::writes(), Writes { sent: false, refused: true }, "a read is none");
+        assert!(!writes.any_sent() && writes.any_refused(), "a read is no write");
         leads.store(true, Ordering::Relaxed);
         assert!(send(&layer, &inner, write()).await.is_ok());
-        assert_eq!(context::writes(), Writes { sent: true, refused: true });
+        assert!(writes.any_sent() && writes.any_refused());
     };
-    with_object(ObjectLabel { kind: "task", namespace: "n".into(), name: "t".into() }, pass).await;
+    in_pass(pass, calls).await;
 }
 
 #[tokio::test]
@@ -122,43 +119,30 @@ async fn a_write_is_in_flight_until_its_answer_has_come() {
 }
 
 #[tokio::test]
-async fn leading_is_asked_after_the_wait_and_not_before() {
+async fn leading_is_asked_when_the_call_is_sent_and_not_when_it_is_made() {
     let leads = Arc::new(AtomicBool::new(true));
-    let recorder = Arc::new(Recorder::default());
-    *recorder.fault.lock().unwrap() = Fault::Delay(Duration::from_millis(20));
-    let layer = layer(Api::Github).leading(leading(&leads, &TaskTracker::new())).hook(recorder);
-    let mut request = request(Method::POST, "/things");
-    request.extensions_mut().insert(CallMeta { deadline: Duration::from_secs(5), ..meta(true) });
     let inner = Inner::default();
-    let sending = send(&layer, &inner, request);
-    let losing = async { leads.store(false, Ordering::Relaxed) };
-    let (sent, ()) = tokio::join!(sending, losing);
-    assert_eq!(sent, Err(CallError::NotLeading));
+    let mut service = layer(Api::Github).leading(leading(&leads, &TaskTracker::new())).layer(inner.clone());
+    let answer = service.call(request(Method::POST, "/things"));
+    // It waits for its turn, and the lease is lost meanwhile.
+    leads.store(false, Ordering::Relaxed);
+    let error = answer.await.unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&CallError::NotLeading));
+    assert_eq!(inner.sent.load(Ordering::Relaxed), 0);
 }
 
-#[tokio::test]
-async fn faults_come_before_after_or_instead_of_the_call() {
-    let recorder = Arc::new(Recorder::default());
-    let layer = layer(Api::E2b).hook(recorder.clone());
-    let inner = Inner::default();
-    let teapot = Fault::Answer { status: http::StatusCode::IM_A_TEAPOT, body: Bytes::from_static(b"{}") };
-    let cases = [
-        (Fault::CutBefore, Err(CallError::CutBefore), 0),
-        (Fault::CutAfter, Err(CallError::CutAfter), 1),
-        (teapot, Ok(http::StatusCode::IM_A_TEAPOT), 1),
-        (Fault::None, Ok(http::StatusCode::OK), 2),
-    ];
-    for (fault, expected, sent) in cases {
-        *recorder.fault.lock().unwrap() = fault;
-        assert_eq!(send(&layer, &inner, request(Method::POST, "/")).await, expected);
-        assert_eq!(inner.sent.load(Ordering::Relaxed), sent);
-    }
+#[test]
+fn calls_are_described_by_their_adapter() {
+    let mut request = request(Method::POST, "/repos/o/r/pulls?access=secret");
+    request.extensions_mut().insert(meta(true));
+    let call = describe(Api::Github, &request);
+    assert_eq!((call.operation, call.resource, call.write), ("createThing", "", true));
+    assert_eq!((call.path.as_str(), call.deadline), ("/repos/o/r/pulls", Some(Duration::from_millis(50))));
+    assert!(call.ordinal < describe(Api::Github, &request).ordinal);
 }
 
-#[tokio::test]
-async fn kubernetes_calls_are_described_by_verb_and_path() {
-    let recorder = Arc::new(Recorder::default());
-    let layer = layer(Api::Kubernetes).hook(recorder.clone());
+#[test]
+fn kubernetes_calls_are_described_by_verb_and_path() {
     let calls = [
         ("/apis/slipway.dev/v1alpha1/namespaces/n/tasks/t/status", "patch_status", "tasks"),
         ("/api/v1/namespaces/n/secrets/s", "get", "secrets"),
@@ -168,41 +152,35 @@ async fn kubernetes_calls_are_described_by_verb_and_path() {
         ("/apis/events.k8s.io/v1/namespaces/n/events", "create", "events"),
         ("/apis/apps/v1/namespaces/n/deployments/d", "get", "other"),
     ];
-    for (uri, verb, _) in calls {
-        send(&layer, &Inner::default(), kube(Method::GET, uri, verb)).await.unwrap();
-    }
-    let seen = recorder.seen.lock().unwrap();
-    for ((uri, verb, resource), call) in calls.iter().zip(&*seen) {
-        assert_eq!((call.operation, call.resource), (*verb, *resource), "{uri}");
-        let expected = if *verb == "watch" { None } else { Some(Duration::from_secs(10)) };
+    for (uri, verb, resource) in calls {
+        let call = describe(Api::Kubernetes, &kube(Method::GET, uri, verb));
+        assert_eq!((call.operation, call.resource), (verb, resource), "{uri}");
+        let expected = if verb == "watch" { None } else { Some(Duration::from_secs(10)) };
         assert_eq!(call.deadline, expected, "{uri}");
         assert!(!call.path.contains('?'));
     }
-    assert!(seen.windows(2).all(|pair| pair[0].ordinal < pair[1].ordinal));
 }
 
 #[tokio::test]
-async fn the_object_is_known_although_the_client_calls_from_a_worker_of_its_own() {
-    let recorder = Arc::new(Recorder::default());
-    let service: CallService<Inner> = layer(Api::Kubernetes).hook(recorder.clone()).layer(Inner::default());
+async fn the_pass_is_known_although_the_client_calls_from_a_worker_of_its_own() {
+    let leads = Arc::new(AtomicBool::new(false));
+    let layer = layer(Api::Github).leading(leading(&leads, &TaskTracker::new()));
     // As kube and octocrab do it: a buffer, whose worker runs `call`.
-    let buffered = tower::buffer::Buffer::<Request<()>, _>::new(service, 8);
-    let object = ObjectLabel { kind: "Task", namespace: "n".to_owned(), name: "t".to_owned() };
-    let sending = buffered.oneshot(request(Method::GET, "/"));
-    with_object(object.clone(), sending).await.unwrap();
-    assert_eq!(recorder.seen.lock().unwrap()[0].object, Some(object));
+    let buffered = tower::buffer::Buffer::<Request<()>, _>::new(layer.layer(Inner::default()), 8);
+    let pass = pass(ObjectLabel { kind: "Task", namespace: "n".to_owned(), name: "t".to_owned() });
+    let writes = pass.writes.clone();
+    in_pass(pass, buffered.oneshot(request(Method::POST, "/"))).await.unwrap_err();
+    assert!(writes.any_refused());
 }
 
 #[tokio::test]
-async fn calls_are_counted_by_what_they_came_to() {
+async fn calls_are_counted_by_their_results() {
     let metrics = Metrics::new();
-    let recorder = Arc::new(Recorder::default());
-    let layer = CallLayer::new(Api::Github, metrics.clone()).hook(recorder.clone());
-    for fault in [Fault::None, Fault::CutAfter, Fault::None] {
-        *recorder.fault.lock().unwrap() = fault;
+    let layer = CallLayer::new(Api::Github, metrics.clone());
+    for hangs in [false, true, false] {
         let mut request = request(Method::POST, "/");
         request.extensions_mut().insert(meta(true));
-        let _ = send(&layer, &Inner::default(), request).await;
+        let _ = send(&layer, &Inner { hangs, ..Inner::default() }, request).await;
     }
     let text = metrics.encode().unwrap();
     let line = |status: &str, count: u64| {
@@ -210,25 +188,11 @@ async fn calls_are_counted_by_what_they_came_to() {
             r#"slipway_external_calls_total{{api="github",operation="createThing",resource="",status="{status}"}} {count}"#
         )
     };
-    assert!(text.contains(&line("2xx", 2)) && text.contains(&line("error", 1)), "{text}");
+    assert!(text.contains(&line("2xx", 2)) && text.contains(&line("deadline", 1)), "{text}");
     assert!(
         text.contains(
             r#"slipway_external_call_duration_seconds_count{api="github",operation="createThing"} 3"#
         ),
         "{text}"
     );
-}
-
-#[tokio::test]
-async fn an_injected_answer_reaches_the_adapter_as_a_body() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let recorder = Arc::new(Recorder::default());
-    *recorder.fault.lock().unwrap() =
-        Fault::Answer { status: http::StatusCode::BAD_GATEWAY, body: Bytes::from_static(b"busy") };
-    let service: HttpService = http_service(reqwest::Client::new(), &layer(Api::E2b).hook(recorder));
-    let request = Request::builder().uri("http://127.0.0.1:9/").body(reqwest::Body::from("")).unwrap();
-    let answer = service.oneshot(request).await.unwrap();
-    assert_eq!(answer.status(), 502);
-    let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
-    assert_eq!(&body[..], b"busy");
 }

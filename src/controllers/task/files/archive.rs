@@ -7,7 +7,8 @@
 use super::blob::{self, CopyError};
 use super::intake::Intake;
 use super::listing::Found;
-use super::{FilesError, SANDBOX_USER, batches};
+use super::transfer::{Reading, changed, vanished};
+use super::{FilesError, SANDBOX_USER, unblocked};
 use crate::domain::files::Mode;
 use crate::e2b::{Command, Envd, Event, Process};
 use bytes::{Buf as _, Bytes};
@@ -21,42 +22,33 @@ const ARCHIVE: &str = include_str!("archive.sh");
 /// What one archive may take.
 const TIMEOUT: Duration = Duration::from_mins(10);
 /// Content of one archive, unless a single file is larger (bytes). Bounds what a hostile archive can make us hold.
-const BATCH_BYTES: u64 = 16 << 20;
+pub(super) const BATCH_BYTES: u64 = 16 << 20;
 /// By how much the files of one archive may have grown since they were listed (bytes).
 const GROWTH: u64 = 8 << 20;
 /// Pieces on their way from the stream to the disk; envd's are 32 KiB.
 const PIECES: usize = 16;
 /// What is kept of tar's complaints (bytes).
 const MAX_WORDS: usize = 4 << 10;
+/// What the facts about one file take, before and after (bytes).
+const FACTS: usize = 2 * 160;
 
 /// How the stream of one archive ended.
 enum Pumped {
     Ended {
-        success: bool,
+        exit_code: Option<i32>,
+        /// All that was said on stderr.
         words: String,
     },
     /// The unpacking side wants no more: it knows why.
     Unwanted,
 }
 
-pub(super) async fn transfer(
-    envd: &Envd,
-    base: &str,
-    selected: &[Found],
-    mut intake: Intake,
-) -> Result<Intake, FilesError> {
-    for batch in batches(selected, BATCH_BYTES) {
-        intake = transfer_batch(envd, base, batch, intake).await?;
-    }
-    Ok(intake)
-}
-
-async fn transfer_batch(
+pub(super) async fn read(
     envd: &Envd,
     base: &str,
     batch: &[Found],
     intake: Intake,
-) -> Result<Intake, FilesError> {
+) -> Result<Reading, FilesError> {
     let names = batch.iter().map(|file| format!("./{}", String::from_utf8_lossy(&file.path)));
     let mut command = Command::sh("readArchive", ARCHIVE, std::iter::once(base.to_owned()).chain(names));
     command.timeout = Some(TIMEOUT);
@@ -66,13 +58,8 @@ async fn transfer_batch(
     let (sender, receiver) = mpsc::channel(PIECES);
     let pieces = Pieces { receiver, current: Bytes::new(), left: longest(batch) };
     let wanted: HashSet<Vec<u8>> = batch.iter().map(|file| file.path.clone()).collect();
-    let unpacking = tokio::task::spawn_blocking(move || unpack(pieces, wanted, intake));
-    let pumped = pump(process, sender).await;
-    let unpacked = match unpacking.await {
-        Ok(unpacked) => unpacked,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => return Err(FilesError::Interrupted("the operator is stopping".to_owned())),
-    };
+    let unpacking = unblocked(move || unpack(pieces, wanted, intake));
+    let (pumped, unpacked) = tokio::join!(pump(process, sender, MAX_WORDS + batch.len() * FACTS), unpacking);
     match (pumped?, unpacked) {
         // Our own bounds come before tar's complaints about what followed from them.
         (
@@ -81,17 +68,41 @@ async fn transfer_batch(
                 error @ (FilesError::TooLarge(_) | FilesError::WaitingForSpool { .. } | FilesError::Spool(_)),
             ),
         ) => Err(error),
-        (Pumped::Ended { success: false, words }, _) => {
+        // 1 is GNU tar's for a file that changed under it; whole is what comes all the same.
+        (Pumped::Ended { exit_code: Some(0 | 1), words }, Ok(intake)) => {
+            let changed = changes(&words, batch.len()).ok_or_else(vanished)?;
+            Ok(Reading { intake, changed })
+        }
+        (Pumped::Ended { exit_code: Some(0), .. } | Pumped::Unwanted, Err(error)) => Err(error),
+        (Pumped::Ended { words, .. }, _) => {
+            let words = words.rsplit("words\n").next().unwrap_or_default().trim().chars().take(300);
+            let words: String = words.collect();
             Err(FilesError::Interrupted(format!("tar failed in the sandbox: {words}")))
         }
-        (_, unpacked) => unpacked,
+        (Pumped::Unwanted, Ok(_)) => {
+            Err(FilesError::Interrupted("the archive goes on after its end".to_owned()))
+        }
     }
 }
 
+/// Which of `count` files have changed while they were read, by what the script says; `None`: it can't be told.
+fn changes(words: &str, count: usize) -> Option<Vec<usize>> {
+    let Some(facts) = words.strip_prefix("before\n") else {
+        return words.starts_with("words\n").then(Vec::new);
+    };
+    let (before, rest) = facts.split_once("\nafter\n")?;
+    let (after, _) = rest.split_once("\nwords\n")?;
+    changed(before, after, count)
+}
+
 /// From the stream to the unpacking thread, at the pace of the slower.
-async fn pump(mut process: Process, sender: mpsc::Sender<Bytes>) -> Result<Pumped, FilesError> {
+async fn pump(
+    mut process: Process,
+    sender: mpsc::Sender<Bytes>,
+    most_words: usize,
+) -> Result<Pumped, FilesError> {
     let mut words = Vec::new();
-    let mut success = None;
+    let mut ended = None;
     while let Some(event) = process.next().await? {
         match event {
             Event::Stdout(piece) => {
@@ -100,15 +111,14 @@ async fn pump(mut process: Process, sender: mpsc::Sender<Bytes>) -> Result<Pumpe
                 }
             }
             Event::Stderr(piece) => {
-                let room = MAX_WORDS.saturating_sub(words.len()).min(piece.len());
+                let room = most_words.saturating_sub(words.len()).min(piece.len());
                 words.extend_from_slice(&piece[..room]);
             }
-            Event::Ended { exit_code, .. } => success = Some(exit_code == Some(0)),
+            Event::Ended { exit_code, .. } => ended = exit_code,
             Event::Started { .. } => {}
         }
     }
-    let words = String::from_utf8_lossy(&words).trim().chars().take(300).collect();
-    Ok(Pumped::Ended { success: success.unwrap_or(false), words })
+    Ok(Pumped::Ended { exit_code: ended, words: String::from_utf8_lossy(&words).into_owned() })
 }
 
 /// An archive as a reader, for a thread that may block.
@@ -236,7 +246,7 @@ fn refused(name: &[u8], why: &str) -> FilesError {
 #[allow(clippy::unwrap_used)] // A test may panic.
 mod tests {
     use super::*;
-    use crate::controllers::task::files::{Caps, Spool};
+    use crate::{controllers::task::files::Spool, domain::files::Caps};
     use std::path::Path;
     use tar::{Builder, Header};
 
@@ -330,6 +340,17 @@ mod tests {
         let error =
             unpacked(&[file("./a", &[1; 80]), file("./b", &[1; 80])], &["a", "b"], dir.path()).unwrap_err();
         assert_eq!(error.reason(), "TooLarge");
+    }
+
+    #[test]
+    fn reads_what_has_changed() {
+        assert_eq!(changes("words\ntar: a: odd\n", 2), Some(Vec::new()));
+        assert_eq!(changes("before\n1 x\n2 y\nafter\n1 x\n2 z\nwords\n\n", 2), Some(vec![1]));
+        for unreadable in
+            ["", "tar: odd\n", "before\n1 x\n", "before\n1\nafter\n1\n2\nwords\n", "before\n1\n2"]
+        {
+            assert_eq!(changes(unreadable, 2), None, "{unreadable:?}");
+        }
     }
 
     #[test]

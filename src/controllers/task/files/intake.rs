@@ -3,9 +3,10 @@
 
 use super::listing::{Found, Kind};
 use super::spool::{Staging, failed};
-use super::{Caps, Collected, FilesError};
-use crate::domain::files::{File, Mode};
+use super::{Collected, FilesError};
+use crate::domain::files::{Caps, File, Mode};
 use sha2::{Digest as _, Sha256};
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,8 @@ pub(super) struct Intake {
     caps: Caps,
     files: Vec<File>,
     bytes: u64,
+    /// How many places were given out: their names.
+    places: usize,
 }
 
 /// A place for one file: its content's name and where that is.
@@ -25,7 +28,7 @@ pub(super) struct Place {
 
 impl Intake {
     pub(super) fn new(staging: Staging, caps: Caps) -> Self {
-        Self { staging, caps, files: Vec::new(), bytes: 0 }
+        Self { staging, caps, files: Vec::new(), bytes: 0, places: 0 }
     }
 
     /// Files that have arrived so far.
@@ -43,7 +46,8 @@ impl Intake {
         if self.bytes > held && !self.staging.reservation().grow(self.bytes - held) {
             return Err(FilesError::WaitingForSpool { needed: self.bytes });
         }
-        let name = PathBuf::from(self.files.len().to_string());
+        let name = PathBuf::from(self.places.to_string());
+        self.places += 1;
         let path = self.staging.dir().join(&name);
         Ok(Place { name, path })
     }
@@ -52,10 +56,25 @@ impl Intake {
         self.files.push(File { path, mode, size, blob, content: place.name });
     }
 
+    /// Forgets the files at `paths`: they come again.
+    pub(super) fn without(mut self, paths: &HashSet<Vec<u8>>) -> Result<Self, FilesError> {
+        let (again, files) = self.files.into_iter().partition(|file| paths.contains(file.path.as_bytes()));
+        self.files = files;
+        let again: Vec<File> = again;
+        for file in again {
+            let content = self.staging.dir().join(&file.content);
+            std::fs::remove_file(&content).map_err(|e| Self::disk_error(&content, &e))?;
+            self.bytes -= file.size;
+        }
+        Ok(self)
+    }
+
     pub(super) fn keep(mut self) -> Result<Collected, FilesError> {
         self.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let digest = digest(&self.files);
-        Ok(self.staging.keep(self.files, digest)?)
+        self.staging.keep(self.files, digest)?.ok_or_else(|| {
+            FilesError::Interrupted("the round was given up while its files were read".to_owned())
+        })
     }
 
     pub(super) fn disk_error(path: &Path, error: &io::Error) -> FilesError {

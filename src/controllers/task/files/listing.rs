@@ -1,15 +1,21 @@
 //! What lies below `source.path`, as the sandbox's own `find` and `stat` see it; links are never followed.
-//! First step of `controllers::task::files`: nothing is transferred yet.
+//! Asked by `files::select`, which says of every entry whether it wants more: nothing is transferred yet.
+
+mod parser;
 
 use super::{FilesError, SANDBOX_USER};
-use crate::e2b::{Command, Envd, Output};
+use crate::e2b::{self, Command, Envd, Event, Output};
+use futures::{Stream, StreamExt as _, stream};
+use parser::{Facts, Parser, Stop};
+use std::ops::ControlFlow;
+use std::pin::pin;
 use std::time::Duration;
 
 const LIST: &str = include_str!("list.sh");
 /// A listing may walk a large tree of files that stay behind (dependencies, caches).
 const TIMEOUT: Duration = Duration::from_mins(5);
-/// Some 400,000 entries (bytes).
-const MAX_LISTING: usize = 32 << 20;
+/// What is kept of complaints (bytes).
+const MAX_WORDS: usize = 4 << 10;
 
 /// Exit codes of the script.
 const MISSING: i32 = 3;
@@ -22,6 +28,15 @@ pub(super) enum Kind {
     Symlink,
 }
 
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Node {
+    File(Kind),
+    Directory,
+    /// Pipes, sockets and devices.
+    Other,
+}
+
 /// One entry that could travel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
@@ -32,34 +47,79 @@ pub(super) struct Found {
     pub size: u64,
 }
 
+/// How a listing ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Listing {
-    pub has_tar: bool,
-    /// Files and links; pipes, sockets and devices are passed over.
-    pub found: Vec<Found>,
+pub(super) enum Listing {
+    Whole {
+        has_tar: bool,
+    },
+    /// Whoever took the entries had enough.
+    Stopped,
 }
 
-pub(super) async fn list(envd: &Envd, path: &str) -> Result<Listing, FilesError> {
-    let mut command = Command::sh("listFiles", LIST, [path.to_owned()]);
+/// Lists everything below `base` that is no directory; with `directories`: all that lies in these. Every entry goes to
+/// `take`, as it comes, until that wants no more: nothing of the rest is read then.
+pub(super) async fn list(
+    envd: &Envd,
+    base: &str,
+    directories: impl IntoIterator<Item = String> + Send,
+    mut take: impl FnMut(&[u8], Node, u64) -> ControlFlow<()> + Send,
+) -> Result<Listing, FilesError> {
+    let mut command = Command::sh("listFiles", LIST, std::iter::once(base.to_owned()).chain(directories));
     command.timeout = Some(TIMEOUT);
     command.user = Some(SANDBOX_USER);
-    let output = envd.run(command.clone(), MAX_LISTING).await?;
+    let process = envd.open(command.clone()).await?;
+    let events = stream::try_unfold(process, |mut process| async {
+        Ok::<_, e2b::Error>(process.next().await?.map(|event| (event, process)))
+    });
+    let mut take = |path: &[u8], facts: Facts| take(path, node(facts.mode), facts.size);
+    let consumed = tokio::time::timeout(TIMEOUT, consume(events, &mut take)).await;
+    let (parser, output) = match consumed {
+        Ok(Ok(consumed)) => consumed,
+        Ok(Err(Ended::Lost(error))) => return Err(error.into()),
+        Ok(Err(Ended::Stopped(Stop::Enough))) => return Ok(Listing::Stopped),
+        Ok(Err(Ended::Stopped(Stop::Odd))) => return Err(changed(base)),
+        Err(_) => return Err(FilesError::Interrupted(format!("listing {base} took too long"))),
+    };
     match output.exit_code {
         Some(MISSING) => {
-            Err(FilesError::NoFiles(format!("spec.source.path {path} does not exist in the sandbox")))
+            Err(FilesError::NoFiles(format!("spec.source.path {base} does not exist in the sandbox")))
         }
         Some(NOT_A_DIRECTORY) => {
-            Err(FilesError::NoFiles(format!("spec.source.path {path} is not a directory of the sandbox")))
+            Err(FilesError::NoFiles(format!("spec.source.path {base} is not a directory of the sandbox")))
         }
-        Some(0) if output.truncated => Err(FilesError::TooLarge(format!(
-            "the names of the files below {path} take more than {} MiB: choose a deeper spec.source.path",
-            MAX_LISTING >> 20
-        ))),
-        Some(0) => parse(&output).ok_or_else(|| changed(path)),
+        Some(0) => parser.finish().map(|has_tar| Listing::Whole { has_tar }).ok_or_else(|| changed(base)),
         // find and stat complain about what vanished under them, but so does a shell without them.
-        Some(1) => Err(FilesError::Interrupted(format!("listing {path} failed: {}", words(&output)))),
+        Some(1) => Err(FilesError::Interrupted(format!("listing {base} failed: {}", words(&output)))),
         _ => Err(command.unexpected_output(&output).into()),
     }
+}
+
+/// Why a listing was not read to its end.
+enum Ended {
+    Lost(e2b::Error),
+    Stopped(Stop),
+}
+
+/// Reads `events` to their end, or until `take` wants no more.
+async fn consume(
+    events: impl Stream<Item = Result<Event, e2b::Error>>,
+    take: &mut impl FnMut(&[u8], Facts) -> ControlFlow<()>,
+) -> Result<(Parser, Output), Ended> {
+    let (mut parser, mut output) = (Parser::default(), Output::default());
+    let mut events = pin!(events);
+    while let Some(event) = events.next().await {
+        match event.map_err(Ended::Lost)? {
+            Event::Stdout(piece) => parser.feed(&piece, take).map_err(Ended::Stopped)?,
+            Event::Stderr(piece) => {
+                let room = MAX_WORDS.saturating_sub(output.stderr.len()).min(piece.len());
+                output.stderr.extend_from_slice(&piece[..room]);
+            }
+            Event::Ended { exit_code, signal } => (output.exit_code, output.signal) = (exit_code, signal),
+            Event::Started { .. } => {}
+        }
+    }
+    Ok((parser, output))
 }
 
 fn changed(path: &str) -> FilesError {
@@ -71,80 +131,46 @@ pub(super) fn words(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).trim().chars().take(300).collect()
 }
 
-fn parse(output: &Output) -> Option<Listing> {
-    let (head, mut rest) = split(&output.stdout, b'\n')?;
-    let mut found = Vec::new();
-    while !rest.is_empty() {
-        let (count, after) = split(rest, b'\n')?;
-        let count: usize = std::str::from_utf8(count).ok()?.parse().ok()?;
-        rest = after;
-        // Every entry takes at least four bytes: a count beyond that is a lie.
-        let mut facts = Vec::with_capacity(count.min(rest.len() / 4));
-        for _ in 0..count {
-            let (line, after) = split(rest, b'\n')?;
-            facts.push(parse_facts(line)?);
-            rest = after;
-        }
-        for (mode, size) in facts {
-            let (path, after) = split(rest, 0)?;
-            rest = after;
-            let path = path.strip_prefix(b"./")?.to_vec();
-            found.extend(kind(mode).map(|kind| Found { path, kind, size }));
-        }
-    }
-    Some(Listing { has_tar: head == b"tar", found })
-}
-
-fn parse_facts(line: &[u8]) -> Option<(u32, u64)> {
-    let (mode, size) = std::str::from_utf8(line).ok()?.split_once(' ')?;
-    Some((u32::from_str_radix(mode, 16).ok()?, size.parse().ok()?))
-}
-
 /// By the type bits of `st_mode` (inode(7)).
-fn kind(mode: u32) -> Option<Kind> {
+fn node(mode: u32) -> Node {
     match mode & 0o170_000 {
-        0o100_000 => Some(Kind::Regular { executable: mode & 0o100 != 0 }),
-        0o120_000 => Some(Kind::Symlink),
-        _ => None,
+        0o100_000 => Node::File(Kind::Regular { executable: mode & 0o100 != 0 }),
+        0o120_000 => Node::File(Kind::Symlink),
+        0o040_000 => Node::Directory,
+        _ => Node::Other,
     }
-}
-
-fn split(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
-    let end = bytes.iter().position(|b| *b == at)?;
-    Some((&bytes[..end], &bytes[end + 1..]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
-    fn parsed(stdout: &[u8]) -> Option<Listing> {
-        parse(&Output { stdout: stdout.to_vec(), ..Output::default() })
-    }
-
-    fn found(path: &[u8], kind: Kind, size: u64) -> Found {
-        Found { path: path.to_vec(), kind, size }
+    #[tokio::test]
+    async fn an_endless_listing_is_read_no_further_than_it_is_wanted() {
+        let batch = Bytes::from_static(b"2\n81a4 1\n41ed 0\n./a\0./d\0");
+        let pieces = stream::once(async { Bytes::from_static(b"tar\n") }).chain(stream::repeat(batch));
+        let mut taken = 0;
+        let mut take = |_: &[u8], _| {
+            taken += 1;
+            if taken < 1000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let consumed = consume(pieces.map(|piece| Ok(Event::Stdout(piece))), &mut take).await;
+        assert!(matches!(consumed, Err(Ended::Stopped(Stop::Enough))));
+        assert_eq!(taken, 1000);
     }
 
     #[test]
-    fn reads_batches_with_odd_names() {
-        let listing = parsed(b"tar\n3\n81a4 5\n81ed 0\na1ff 3\n./a\nb\0./-x\0./l\0\x31\n11b6 0\n./fifo\0");
-        let expected = [
-            found(b"a\nb", Kind::Regular { executable: false }, 5),
-            found(b"-x", Kind::Regular { executable: true }, 0),
-            found(b"l", Kind::Symlink, 3),
+    fn tells_entries_apart() {
+        let table = [
+            (0x81a4, Node::File(Kind::Regular { executable: false })),
+            (0x81ed, Node::File(Kind::Regular { executable: true })),
+            (0xa1ff, Node::File(Kind::Symlink)),
+            (0x41ed, Node::Directory),
+            (0x11b6, Node::Other),
         ];
-        assert_eq!(listing, Some(Listing { has_tar: true, found: expected.to_vec() }));
-        assert_eq!(parsed(b"none\n"), Some(Listing { has_tar: false, found: Vec::new() }));
-    }
-
-    #[test]
-    fn a_listing_that_lacks_something_is_none() {
-        for partial in
-            ["", "tar\n2\n81a4 5\n./a\0", "tar\n1\n81a4 5\n./a", "tar\n1\n", "tar\n99999999999\n81a4 1\n"]
-        {
-            assert_eq!(parsed(partial.as_bytes()), None, "{partial:?}");
+        for (mode, expected) in table {
+            assert_eq!(node(mode), expected, "{mode:x}");
         }
-        assert_eq!(parsed(b"tar\n1\n81a4 5\n/etc/passwd\0"), None, "only what lies below");
     }
 }

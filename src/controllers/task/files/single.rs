@@ -4,32 +4,61 @@
 use super::blob;
 use super::intake::Intake;
 use super::listing::{Found, Kind, words};
-use super::{FilesError, SANDBOX_USER, batches};
+use super::transfer::{Reading, changed, vanished};
+use super::{FilesError, SANDBOX_USER};
 use crate::domain::files::Mode;
-use crate::e2b::{Command, Envd};
+use crate::e2b::{Command, Envd, Output};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 
 const READLINK: &str = include_str!("readlink.sh");
+const FACTS: &str = include_str!("facts.sh");
 const TIMEOUT: Duration = Duration::from_mins(1);
 /// Targets are at most 4 KiB each, and a batch of names 64 KiB (bytes).
 const MAX_TARGETS: usize = 64 << 20;
+/// Some 120 bytes for each name of a batch (bytes).
+const MAX_FACTS: usize = 4 << 20;
 
-pub(super) async fn transfer(
+pub(super) async fn read(
     envd: &Envd,
     base: &str,
-    selected: &[Found],
+    batch: &[Found],
     mut intake: Intake,
-) -> Result<Intake, FilesError> {
-    let (links, files): (Vec<&Found>, Vec<&Found>) = selected.iter().partition(|f| f.kind == Kind::Symlink);
+) -> Result<Reading, FilesError> {
+    let before = facts(envd, base, batch).await?;
+    let (links, files): (Vec<&Found>, Vec<&Found>) = batch.iter().partition(|f| f.kind == Kind::Symlink);
     for file in files {
         download(envd, base, file, &mut intake).await?;
     }
-    let links: Vec<Found> = links.into_iter().cloned().collect();
-    for batch in batches(&links, u64::MAX) {
-        read_links(envd, base, batch, &mut intake).await?;
+    if !links.is_empty() {
+        read_links(envd, base, &links, &mut intake).await?;
     }
-    Ok(intake)
+    let changed = changed(&before, &facts(envd, base, batch).await?, batch.len()).ok_or_else(vanished)?;
+    Ok(Reading { intake, changed })
+}
+
+/// What the sandbox knows of the files of `batch`, a line each.
+async fn facts(envd: &Envd, base: &str, batch: &[Found]) -> Result<String, FilesError> {
+    let output = run(envd, "readFacts", FACTS, base, batch, MAX_FACTS).await?;
+    if output.truncated {
+        return Err(FilesError::Interrupted("stat said more than it was asked for".to_owned()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+async fn run<'a>(
+    envd: &Envd,
+    operation: &'static str,
+    script: &str,
+    base: &str,
+    batch: impl IntoIterator<Item = &'a Found>,
+    most: usize,
+) -> Result<Output, FilesError> {
+    let names = batch.into_iter().map(|file| format!("./{}", String::from_utf8_lossy(&file.path)));
+    let mut command = Command::sh(operation, script, std::iter::once(base.to_owned()).chain(names));
+    command.timeout = Some(TIMEOUT);
+    command.user = Some(SANDBOX_USER);
+    Ok(envd.run(command, most).await?)
 }
 
 async fn download(envd: &Envd, base: &str, file: &Found, intake: &mut Intake) -> Result<(), FilesError> {
@@ -59,12 +88,13 @@ async fn download(envd: &Envd, base: &str, file: &Found, intake: &mut Intake) ->
     Ok(())
 }
 
-async fn read_links(envd: &Envd, base: &str, batch: &[Found], intake: &mut Intake) -> Result<(), FilesError> {
-    let names = batch.iter().map(|link| format!("./{}", String::from_utf8_lossy(&link.path)));
-    let mut command = Command::sh("readLinks", READLINK, std::iter::once(base.to_owned()).chain(names));
-    command.timeout = Some(TIMEOUT);
-    command.user = Some(SANDBOX_USER);
-    let output = envd.run(command, MAX_TARGETS).await?;
+async fn read_links(
+    envd: &Envd,
+    base: &str,
+    batch: &[&Found],
+    intake: &mut Intake,
+) -> Result<(), FilesError> {
+    let output = run(envd, "readLinks", READLINK, base, batch.iter().copied(), MAX_TARGETS).await?;
     if output.exit_code != Some(0) || output.truncated {
         return Err(FilesError::Interrupted(format!("reading links failed: {}", words(&output))));
     }

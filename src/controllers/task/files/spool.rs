@@ -2,20 +2,26 @@
 //! Filled by `controllers::task::files`, reopened after a restart, bounded by `SLIPWAY_SPOOL_BYTES`.
 //!
 //! `<dir>/<id>/` holds one whole snapshot: `snapshot.json`, the contents, and `accepted` (blob ids GitHub has taken).
-//! It gets its name only when it is whole; until then it is `<id>.partial`. All calls block for as long as the disk does.
+//! Its id begins with the Task's uid and a dash. It gets its name only when it is whole, and loses it before it is
+//! deleted. Room is that of the contents. Calls that touch the disk block for as long as the disk does.
+
+mod room;
+#[cfg(test)]
+mod tests;
 
 use super::Collected;
 use crate::domain::files::{File, Snapshot};
+use room::{Room, is_of};
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const SNAPSHOT: &str = "snapshot.json";
 const ACCEPTED: &str = "accepted";
-const PARTIAL: &str = ".partial";
 
 /// The directory of all snapshots and the room in it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -28,13 +34,6 @@ struct Inner {
     dir: PathBuf,
     capacity: u64,
     room: Mutex<Room>,
-}
-
-/// Who holds how many bytes.
-#[derive(Debug, Default)]
-struct Room {
-    reserved: u64,
-    kept: HashMap<String, u64>,
 }
 
 /// The spool's disk failed.
@@ -56,6 +55,7 @@ pub struct Reservation {
 #[derive(Debug)]
 pub(super) struct Staging {
     id: String,
+    name: String,
     dir: PathBuf,
     reservation: Reservation,
     kept: bool,
@@ -72,7 +72,10 @@ impl Spool {
     /// Opens (creates) the directory `dir`; at most `bytes` are spooled at a time.
     pub fn new(dir: PathBuf, bytes: u64) -> Result<Self, SpoolError> {
         fs::create_dir_all(&dir).map_err(|e| failed(&dir, &e))?;
-        Ok(Self { inner: Arc::new(Inner { dir, capacity: bytes, room: Mutex::default() }) })
+        // What a former process has left under a name of ours must not be in the way of this one's names.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let room = Mutex::new(Room::new(u64::try_from(now).unwrap_or_default()));
+        Ok(Self { inner: Arc::new(Inner { dir, capacity: bytes, room }) })
     }
 
     /// All the room there can ever be (bytes).
@@ -80,46 +83,89 @@ impl Spool {
         self.inner.capacity
     }
 
-    /// Removes what none of `owned` names, and what is not whole; counts the rest. At start, before the first
-    /// transfer.
+    /// Removes what none of `owned` names, and what is not whole; counts the rest, and nothing else. Before the first
+    /// transfer, and whenever others may have gone on with the Tasks meanwhile.
     pub fn sweep(&self, owned: &HashSet<String>) -> Result<(), SpoolError> {
         let dir = &self.inner.dir;
+        self.room().give_up(|id| !owned.contains(id));
         for entry in fs::read_dir(dir).map_err(|e| failed(dir, &e))? {
             let entry = entry.map_err(|e| failed(dir, &e))?;
-            let id = entry.file_name().to_string_lossy().into_owned();
-            let whole = owned.contains(&id) && self.open(&id)?.is_some();
-            if !whole {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let (filled, known) = {
+                let room = self.room();
+                (room.is_filled(&name), room.holds(&name))
+            };
+            // A transfer that winds down deletes its own directory.
+            if filled || (owned.contains(&name) && self.open(&name)?.is_some()) {
+                continue;
+            }
+            if known {
+                self.discard([name])?;
+            } else {
                 remove(&entry.path())?;
+                self.room().gone(&name);
             }
         }
-        Ok(())
+        let mut room = self.room();
+        for id in room.all_kept() {
+            if !dir.join(&id).exists() {
+                room.forget(&id);
+            }
+        }
+        drop(room);
+        self.delete_leaving("")
     }
 
-    /// The snapshot kept under `id`, if it is whole.
+    /// The snapshot kept under `id`. One that is damaged is removed.
     pub fn open(&self, id: &str) -> Result<Option<Collected>, SpoolError> {
         let dir = self.path(id)?;
-        let path = dir.join(SNAPSHOT);
-        let json = match fs::read(&path) {
-            Ok(json) => json,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(failed(&path, &e)),
+        let serial = self.room().serial_of(id);
+        let found = read(&dir)?;
+        let mut room = self.room();
+        let Some(collected) = found else {
+            // Otherwise another one was kept while this one was read.
+            if room.serial_of(id) == serial {
+                self.set_aside(&mut room, id)?;
+            }
+            drop(room);
+            self.delete_leaving(&format!("{id}."))?;
+            return Ok(None);
         };
-        let Ok(Record { digest, mut snapshot }) = serde_json::from_slice(&json) else { return Ok(None) };
-        for file in &mut snapshot.files {
-            file.content = dir.join(&file.content);
-            if fs::metadata(&file.content).map(|m| m.len()).ok() != Some(file.size) {
+        if !room.holds(id) {
+            // Removed while it was read, or from a former process and not counted yet.
+            if !dir.join(SNAPSHOT).exists() {
                 return Ok(None);
             }
+            room.keep(id, total(&collected.snapshot.files));
         }
-        self.room().kept.insert(id.to_owned(), total(&snapshot.files));
-        Ok(Some(Collected { snapshot, digest }))
+        Ok(Some(collected))
     }
 
-    /// Forgets `id` and frees its room. Nothing there is no error.
+    /// Whether there is a whole snapshot under `id`, as far as is known without looking: the disk is not touched.
+    /// Right once [`Spool::sweep`] has run; what turns out to be damaged on [`Spool::open`] is complete no more.
+    pub fn complete(&self, id: &str) -> bool {
+        self.room().holds(id)
+    }
+
+    /// Forgets `id` and gives its room back; a transfer of `id` that is under way keeps nothing. Nothing there is no
+    /// error.
     pub fn remove(&self, id: &str) -> Result<(), SpoolError> {
-        remove(&self.path(id)?)?;
-        self.room().kept.remove(id);
-        Ok(())
+        self.path(id)?;
+        self.room().give_up(|other| other == id);
+        self.discard([id.to_owned()])
+    }
+
+    /// Forgets every snapshot of the Task `task_uid` but `keep`, and gives their room back; transfers of the others that
+    /// are under way keep nothing. Touches the disk only where there is something to delete, so that every pass may ask.
+    pub fn retain(&self, task_uid: &str, keep: Option<&str>) -> Result<(), SpoolError> {
+        self.path(task_uid)?;
+        let mut room = self.room();
+        room.give_up(|id| is_of(id, task_uid) && Some(id) != keep);
+        let others: Vec<_> =
+            room.of_task(task_uid).into_iter().filter(|id| Some(id.as_str()) != keep).collect();
+        drop(room);
+        self.discard(others)?;
+        self.delete_leaving(&format!("{task_uid}-"))
     }
 
     /// The file beside the snapshot of `id` that notes what GitHub has accepted of it.
@@ -130,21 +176,58 @@ impl Spool {
     /// Room for `bytes`; `None`: not now.
     pub fn reserve(&self, bytes: u64) -> Option<Reservation> {
         let mut reservation = Reservation { spool: self.clone(), bytes: 0 };
+        if reservation.grow(bytes) {
+            return Some(reservation);
+        }
+        // What could not be deleted when its time had come may be deleted by now.
+        self.delete_leaving("").ok()?;
         reservation.grow(bytes).then_some(reservation)
     }
 
-    /// An empty place for a new snapshot of `id`. The old one, if any, stands until the new one is kept.
+    /// An empty place for a new snapshot of `id`. The old one, if any, stands until the new one is kept. An earlier
+    /// transfer of `id` keeps nothing any more.
     pub(super) fn begin(&self, id: &str, reservation: Reservation) -> Result<Staging, SpoolError> {
-        let dir = self.path(&format!("{id}{PARTIAL}"))?;
-        remove(&dir)?;
-        fs::create_dir(&dir).map_err(|e| failed(&dir, &e))?;
-        Ok(Staging { id: id.to_owned(), dir, reservation, kept: false })
+        self.path(id)?;
+        let name = self.room().begin(id);
+        let dir = self.inner.dir.join(&name);
+        let staging = Staging { id: id.to_owned(), name, dir, reservation, kept: false };
+        fs::create_dir(&staging.dir).map_err(|e| failed(&staging.dir, &e))?;
+        Ok(staging)
     }
 
-    /// Ids become names of directories: nothing else may be reached by one.
+    /// Takes the names of `ids` away at once, and then deletes what had them.
+    fn discard(&self, ids: impl IntoIterator<Item = String>) -> Result<(), SpoolError> {
+        for id in ids {
+            self.set_aside(&mut self.room(), &id)?;
+            self.delete_leaving(&format!("{id}."))?;
+        }
+        Ok(())
+    }
+
+    /// What has the name `id` gets one that says it is leaving. Under the lock: who keeps a new one meanwhile waits.
+    fn set_aside(&self, room: &mut Room, id: &str) -> Result<(), SpoolError> {
+        let (place, name) = (self.inner.dir.join(id), room.leaving_name(id));
+        match fs::rename(&place, self.inner.dir.join(&name)) {
+            Ok(()) => room.leave(id, &name),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => room.forget(id),
+            Err(e) => return Err(failed(&place, &e)),
+        }
+        Ok(())
+    }
+
+    /// Deletes what is leaving of all ids that begin with `prefix`. What can't be deleted stays counted, for the next.
+    fn delete_leaving(&self, prefix: &str) -> Result<(), SpoolError> {
+        let names = self.room().all_leaving(prefix);
+        for name in names {
+            remove(&self.inner.dir.join(&name))?;
+            self.room().gone(&name);
+        }
+        Ok(())
+    }
+
+    /// Ids become names of directories: nothing else may be reached by one, and none may look like a name of ours.
     fn path(&self, id: &str) -> Result<PathBuf, SpoolError> {
-        let fits =
-            id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) && !id.starts_with('.');
+        let fits = id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
         if !fits || id.is_empty() {
             return Err(failed(Path::new(id), &io::ErrorKind::InvalidInput.into()));
         }
@@ -152,7 +235,7 @@ impl Spool {
     }
 
     fn room(&self) -> MutexGuard<'_, Room> {
-        // Numbers only: they are right even if a holder panicked between two changes.
+        // Numbers and names only: they are right even if a holder panicked between two changes.
         self.inner.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -161,10 +244,9 @@ impl Reservation {
     /// Takes `bytes` more; `false`: they are not there, and nothing changed.
     pub(super) fn grow(&mut self, bytes: u64) -> bool {
         let mut room = self.spool.room();
-        let kept: u64 = room.kept.values().sum();
-        let fits = kept.saturating_add(room.reserved).saturating_add(bytes) <= self.spool.inner.capacity;
+        let fits = room.used().saturating_add(bytes) <= self.spool.inner.capacity;
         if fits {
-            room.reserved += bytes;
+            room.reserve(bytes);
             self.bytes += bytes;
         }
         fits
@@ -177,7 +259,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.spool.room().reserved -= self.bytes;
+        self.spool.room().give_back(self.bytes);
     }
 }
 
@@ -190,8 +272,9 @@ impl Staging {
         &mut self.reservation
     }
 
-    /// Gives the whole snapshot its name. `files` name their contents relative to [`Staging::dir`].
-    pub(super) fn keep(mut self, files: Vec<File>, digest: String) -> Result<Collected, SpoolError> {
+    /// Gives the whole snapshot its name; its room is that of its contents from then on. `files` name their contents
+    /// relative to [`Staging::dir`]. `None`: somebody has removed this id or begun it anew, and nothing was kept.
+    pub(super) fn keep(mut self, files: Vec<File>, digest: String) -> Result<Option<Collected>, SpoolError> {
         let spool = self.reservation.spool.clone();
         let bytes = total(&files);
         let record = Record { digest, snapshot: Snapshot { files } };
@@ -199,25 +282,61 @@ impl Staging {
         let json = serde_json::to_vec(&record).map_err(|e| failed(&path, &e.into()))?;
         fs::write(&path, json).map_err(|e| failed(&path, &e))?;
         let place = spool.path(&self.id)?;
-        remove(&place)?;
-        fs::rename(&self.dir, &place).map_err(|e| failed(&place, &e))?;
-        self.kept = true;
-        spool.room().kept.insert(self.id.clone(), bytes);
-        let Record { digest, mut snapshot } = record;
-        for file in &mut snapshot.files {
-            file.content = place.join(&file.content);
+        let mut room = spool.room();
+        if !room.may_keep(&self.name) {
+            drop(room);
+            return Ok(None);
         }
-        Ok(Collected { snapshot, digest })
+        spool.set_aside(&mut room, &self.id)?;
+        let renamed = fs::rename(&self.dir, &place);
+        if renamed.is_ok() {
+            room.give_back(std::mem::take(&mut self.reservation.bytes));
+            room.end(&self.name, None);
+            room.keep(&self.id, bytes);
+            self.kept = true;
+        }
+        drop(room);
+        // The one before: what can't be deleted now goes with a later call.
+        let _ = spool.delete_leaving(&format!("{}.", self.id));
+        renamed.map_err(|e| failed(&place, &e))?;
+        Ok(Some(record.placed(&place)))
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
         if !self.kept {
-            // What can't be removed now goes with the next transfer of this id, or with the sweep at start.
-            let _ = remove(&self.dir);
+            // What can't be deleted now stays counted, and goes with a later call.
+            let left = remove(&self.dir).is_err().then_some(self.reservation.bytes);
+            self.reservation.spool.room().end(&self.name, left);
         }
     }
+}
+
+impl Record {
+    fn placed(self, dir: &Path) -> Collected {
+        let Self { digest, mut snapshot } = self;
+        for file in &mut snapshot.files {
+            file.content = dir.join(&file.content);
+        }
+        Collected { snapshot, digest }
+    }
+}
+
+/// The snapshot in `dir`, if it is whole.
+fn read(dir: &Path) -> Result<Option<Collected>, SpoolError> {
+    let path = dir.join(SNAPSHOT);
+    let json = match fs::read(&path) {
+        Ok(json) => json,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(e) => return Err(failed(&path, &e)),
+    };
+    let Ok(record) = serde_json::from_slice::<Record>(&json) else { return Ok(None) };
+    let collected = record.placed(dir);
+    let whole = |file: &File| fs::metadata(&file.content).map(|m| m.len()).ok() == Some(file.size);
+    Ok(collected.snapshot.files.iter().all(whole).then_some(collected))
 }
 
 fn total(files: &[File]) -> u64 {
@@ -238,81 +357,4 @@ fn remove(path: &Path) -> Result<(), SpoolError> {
 
 pub(super) fn failed(path: &Path, error: &io::Error) -> SpoolError {
     SpoolError { path: path.display().to_string(), cause: error.to_string() }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)] // A test may panic.
-mod tests {
-    use super::*;
-    use crate::domain::files::Mode;
-
-    fn kept(spool: &Spool, id: &str, content: &str) -> Collected {
-        let staging = spool.begin(id, spool.reserve(content.len() as u64).unwrap()).unwrap();
-        fs::write(staging.dir().join("0"), content).unwrap();
-        let size = content.len() as u64;
-        let file = File {
-            path: "a".into(),
-            mode: Mode::Regular,
-            size,
-            blob: "b".repeat(40),
-            content: PathBuf::from("0"),
-        };
-        staging.keep(vec![file], "digest".into()).unwrap()
-    }
-
-    #[test]
-    fn a_snapshot_outlives_the_process() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::new(dir.path().join("a/b"), 100).unwrap();
-        assert!(spool.open("u-1-1").unwrap().is_none());
-        let collected = kept(&spool, "u-1-1", "12345");
-        assert_eq!(fs::read_to_string(&collected.snapshot.files[0].content).unwrap(), "12345");
-        let spool = Spool::new(dir.path().join("a/b"), 100).unwrap();
-        let opened = spool.open("u-1-1").unwrap().unwrap();
-        assert_eq!((&opened.snapshot, &opened.digest), (&collected.snapshot, &collected.digest));
-        let replaced = kept(&spool, "u-1-1", "123");
-        assert_eq!(spool.open("u-1-1").unwrap().unwrap().snapshot, replaced.snapshot);
-        assert!(spool.reserve(98).is_none() && spool.reserve(97).is_some());
-    }
-
-    #[test]
-    fn a_snapshot_that_lacks_something_is_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::new(dir.path().to_owned(), 100).unwrap();
-        let content = kept(&spool, "u", "12345").snapshot.files[0].content.clone();
-        fs::write(&content, "1234").unwrap();
-        assert!(spool.open("u").unwrap().is_none(), "another length");
-        fs::remove_file(&content).unwrap();
-        assert!(spool.open("u").unwrap().is_none(), "no content");
-        fs::write(dir.path().join("u").join(SNAPSHOT), "{").unwrap();
-        assert!(spool.open("u").unwrap().is_none(), "no record");
-        spool.remove("u").unwrap();
-        spool.remove("u").unwrap();
-    }
-
-    #[test]
-    fn the_sweep_keeps_what_is_owned_and_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::new(dir.path().to_owned(), 100).unwrap();
-        for id in ["owned", "others", "broken"] {
-            kept(&spool, id, "1");
-        }
-        fs::remove_file(dir.path().join("broken").join("0")).unwrap();
-        fs::create_dir(dir.path().join("owned.partial")).unwrap();
-        fs::write(dir.path().join("stray"), "").unwrap();
-        let spool = Spool::new(dir.path().to_owned(), 100).unwrap();
-        spool.sweep(&HashSet::from(["owned".to_owned(), "broken".to_owned()])).unwrap();
-        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left, ["owned"]);
-        assert!(spool.reserve(100).is_none() && spool.reserve(99).is_some());
-    }
-
-    #[test]
-    fn ids_reach_nothing_else() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::new(dir.path().to_owned(), 100).unwrap();
-        for id in ["", "..", "a/b", "/etc", ".hidden"] {
-            assert!(spool.open(id).is_err() && spool.remove(id).is_err(), "{id:?}");
-        }
-    }
 }

@@ -1,8 +1,11 @@
 # Looks at the process of one generation. $1: id. Leaves `pid` and `alive` to the script that follows.
 base=/var/tmp/slipway
 cd "$base/$1" 2>/dev/null || {
-  # Nothing started. Could it be? mkdir's words say why not.
-  if message=$(mkdir -p -m 1777 "$base" 2>&1 && mkdir "$base/$1.probe" 2>&1 && rmdir "$base/$1.probe" 2>&1); then
+  # Nothing started. Could it be? mkdir's words say why not. Every look probes under a name of its own, and clears away
+  # what others have left: none of that is a failure.
+  probe=$base/$1.probe.$$
+  if message=$(mkdir -p -m 1777 "$base" 2>&1 && mkdir "$probe" 2>&1) || [ -d "$probe" ]; then
+    rmdir "$base/$1".probe* 2>/dev/null
     echo not-started
   else
     echo failed

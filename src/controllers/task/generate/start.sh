@@ -1,5 +1,5 @@
 # Starts one generation, once, in a session of its own. $1: id, $2: runner script, $3: working directory, $4…: command.
-# Names begin with _slipway: the command's own environment must pass through unchanged.
+# Names begin with _slipway: the command's own environment must pass through unchanged, but for the mark.
 umask 022
 _slipway_id=$1
 _slipway_runner=$2
@@ -9,6 +9,8 @@ mkdir -p -m 1777 /var/tmp/slipway
 # Only one start gets the directory; every other ends here without a trace.
 mkdir "/var/tmp/slipway/$_slipway_id" || exit 0
 cd "/var/tmp/slipway/$_slipway_id" || exit 0
+# The mark by which whatever the command leaves running is found again.
+export SLIPWAY_RUN="/var/tmp/slipway/$_slipway_id/"
 if command -v setsid >/dev/null 2>&1; then
   exec setsid /bin/sh -c "$_slipway_runner" slipway-generate "$@"
 elif command -v busybox >/dev/null 2>&1; then

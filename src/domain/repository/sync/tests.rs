@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::{
-    api::{PullRequest, TaskSpec},
-    domain::pull_request::PullRequestState,
+    api::{PullRequest, PullRequestState, TaskSpec},
+    domain::pull_request::marker,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
@@ -13,24 +13,22 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).expect("in range")
 }
 
-fn listed(number: i64, state: PullRequestState, updated: i64) -> Listed {
-    let pull = ObservedPullRequest {
-        number,
-        state,
-        draft: Some(false),
+const REPOSITORY: i64 = 7;
+
+fn listed(number: i64, state: PullRequestState, updated: i64) -> ObservedPullRequest {
+    ObservedPullRequest {
         branch: Some("work".into()),
-        node_id: None,
-        url: None,
+        head_repository_id: Some(REPOSITORY),
+        base_repository_id: Some(REPOSITORY),
         head_sha: Some("c0ffee".into()),
-        merge_sha: None,
         merged_at: (state == PullRequestState::Merged).then(|| at(updated)),
         updated_at: Some(at(updated)),
-    };
-    Listed { pull, own_branch: true }
+        ..ObservedPullRequest::new(number, state)
+    }
 }
 
 pub(in crate::domain::repository) fn a_move() -> Move {
-    Move { task: "t".into(), listed: listed(1, PullRequestState::Closed, 0) }
+    Move { task: "t".into(), observed: listed(1, PullRequestState::Closed, 0) }
 }
 
 /// In review with pull request 4, or before its pull request is known.
@@ -50,11 +48,12 @@ fn task(number: Option<i64>) -> Task {
     let status = TaskStatus {
         state: State::Review,
         branch: Some("work".into()),
+        repository_id: Some(REPOSITORY),
         commit_sha: Some("c0ffee".into()),
         pull_request: number.map(pull),
         ..TaskStatus::default()
     };
-    let metadata = ObjectMeta { name: Some("t".into()), ..ObjectMeta::default() };
+    let metadata = ObjectMeta { name: Some("t".into()), uid: Some("uid".into()), ..ObjectMeta::default() };
     Task { metadata, spec: TaskSpec::default(), status: Some(status) }
 }
 
@@ -75,10 +74,36 @@ fn by_branch_only_at_the_rounds_own_commit_and_never_from_a_fork() {
     let ours = listed(9, PullRequestState::Closed, 5);
     let pull = apply(&task, &ours, at(9)).expect("found").pull_request.expect("adopted");
     assert_eq!(pull.number, 9);
-    assert_eq!(apply(&task, &Listed { own_branch: false, ..ours.clone() }, at(9)), None);
-    let mut earlier = ours;
-    earlier.pull.head_sha = Some("other".into());
+    let fork =
+        ObservedPullRequest { head_repository_id: Some(8), marker: Some(marker("uid", 1)), ..ours.clone() };
+    assert_eq!(apply(&task, &fork, at(9)), None);
+    let earlier = ObservedPullRequest { head_sha: Some("other".into()), ..ours };
     assert_eq!(apply(&task, &earlier, at(9)), None, "the name served another before");
+    let pushed = ObservedPullRequest { marker: Some(marker("uid", 1)), ..earlier };
+    assert!(apply(&task, &pushed, at(9)).is_some(), "somebody pushed to it");
+}
+
+/// Two Tasks may have one branch: in a namespace, in two, of two operators, or one after the other under one name.
+#[test]
+fn of_two_tasks_with_one_branch_only_the_one_that_made_the_pull_request_moves() {
+    let (first, mut second) = (task(None), task(None));
+    second.metadata.uid = Some("another".into());
+    let status = second.status.as_mut().expect("set");
+    status.commit_sha = Some("facade".into());
+    let merged =
+        ObservedPullRequest { marker: Some(marker("uid", 1)), ..listed(9, PullRequestState::Merged, 5) };
+    assert_eq!(moves(&[&second, &first], std::slice::from_ref(&merged), at(9)).len(), 1);
+    assert_eq!(apply(&first, &merged, at(9)).map(|status| status.state), Some(State::Done));
+    assert_eq!(apply(&second, &merged, at(9)), None);
+    second.status.as_mut().expect("set").commit_sha = None;
+    assert_eq!(apply(&second, &merged, at(9)), None, "its command still runs");
+}
+
+#[test]
+fn a_task_that_is_being_deleted_is_not_moved() {
+    let mut task = task(Some(4));
+    task.metadata.deletion_timestamp = Some(Time(at(0)));
+    assert_eq!(apply(&task, &listed(4, PullRequestState::Merged, 5), at(9)), None);
 }
 
 #[test]
@@ -86,7 +111,7 @@ fn one_move_per_task_that_something_happened_to() {
     let tasks = [task(Some(4)), task(Some(6))];
     let listed = [listed(4, PullRequestState::Closed, 5), listed(7, PullRequestState::Closed, 5)];
     let moves = moves(&tasks, &listed, at(9));
-    assert_eq!(moves, [Move { task: "t".into(), listed: listed[0].clone() }]);
+    assert_eq!(moves, [Move { task: "t".into(), observed: listed[0].clone() }]);
 }
 
 #[test]

@@ -250,3 +250,20 @@ pub fn message(status: &SandboxStatus) -> String {
 pub fn standing(standing: Standing, reason: &str) -> (Standing, String) {
     (standing, reason.into())
 }
+
+#[test]
+fn a_pass_that_ran_out_of_time_backs_off_like_any_failure() {
+    let failure = Failure::out_of_time(std::time::Duration::from_secs(120));
+    for sandbox in [fresh(), running(), paused()] {
+        let plan = timed_out(&sandbox, &failure, at(10));
+        assert!(plan.step.is_none() && plan.finalizer);
+        let retry = plan.status.retry.clone().expect("said in status");
+        assert_eq!((retry.operation.as_str(), retry.attempt), ("reconcile", 1));
+        assert_eq!(plan.next, Next::At(retry.next_attempt_at.0));
+        assert_eq!(plan.status.sandbox_id, sandbox.status.and_then(|status| status.sandbox_id));
+    }
+    let mut deleting = running();
+    deleting.metadata.deletion_timestamp = Some(Time(at(0)));
+    let plan = timed_out(&deleting, &failure, at(10));
+    assert!(plan.step.is_none() && plan.finalizer && plan.status.retry.is_some(), "the deletion goes on");
+}

@@ -198,10 +198,10 @@ fn a_stuck_row_heals_with_its_cause() {
 fn a_sandbox_that_is_stalled_is_said_with_its_message_and_heals() {
     let mut world = World::new();
     assert!(world.pass().is_ok());
-    world.sandbox.as_mut().expect("made").health = Health::Stalled("template x does not exist".into());
+    world.sandbox_mut().expect("made").health = Health::Stalled("template x does not exist".into());
     assert_eq!(rested(&mut world), (FAILED_EARLY, reason::SANDBOX_NOT_READY.into()));
     assert!(world.message().contains("template x does not exist"));
-    world.sandbox.as_mut().expect("made").health = Health::NotReady("trying again".into());
+    world.sandbox_mut().expect("made").health = Health::NotReady("trying again".into());
     assert!(world.pass().is_ok());
     assert_eq!(at(&world), (BUILDING, reason::SANDBOX_NOT_READY.into()));
     assert_eq!(rested(&mut world), (REVIEW, reason::IN_REVIEW.into()));

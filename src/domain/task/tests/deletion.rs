@@ -49,12 +49,13 @@ fn the_finalizer_is_there_only_while_there_is_something_to_undo() {
         let status = world.status();
         let runs = status.code_generations.last().is_some_and(|run| run.finished_at.is_none());
         let branch = status.commit_sha.is_some() && status.pull_request.is_none();
-        assert_eq!(world.has_finalizer(), runs || branch, "at {}", world.reason());
+        let spooled = status.phase == Some(crate::api::Phase::Collecting);
+        assert_eq!(world.has_finalizer(), runs || spooled || branch, "at {}", world.reason());
         seen.push(world.has_finalizer());
         world.pass_time(2);
     }
     seen.dedup();
-    assert_eq!(seen, [false, true, false, true, false], "a process, then a branch without a pull request");
+    assert_eq!(seen, [false, true, false], "a process, spooled files, then a branch without a pull request");
 }
 
 #[test]
@@ -85,8 +86,7 @@ fn a_process_that_does_not_end_is_killed_after_ten_seconds() {
     world.delete();
     let now = world.now;
     for (after, kill) in [(0, false), (9, false), (10, true)] {
-        let observed = Observed { context: world.context(), seen: Seen::Generation(Look::Running) };
-        let plan = decide(&world.task, &observed, now + SignedDuration::from_secs(after));
+        let plan = looked(&world, Look::Running, now + SignedDuration::from_secs(after));
         assert!(
             matches!(plan.step, Some(Step::Signal { kill: sent, .. }) if sent == kill),
             "after {after} s"
@@ -111,7 +111,7 @@ fn no_wait_is_longer_than_a_deletion_waits_in_all() {
     status.retry = Some(crate::domain::retry::after(None, &failure, world::UID, world.now).retry);
     world.task.status = Some(status);
     let later = world.now + SignedDuration::from_secs(200);
-    let plan = decide(&world.task, &Observed { context: world.context(), seen: Seen::Nothing }, later);
+    let Position::Decided(plan) = locate(&world.task, &world.context(), later) else { panic!("it waits") };
     assert_eq!(plan.next, Next::At(world.now + SignedDuration::from_secs(600)));
 }
 
@@ -129,8 +129,11 @@ fn a_branch_without_a_pull_request_is_deleted_at_our_commit_and_left_where_it_mo
 #[test]
 fn what_cannot_be_undone_is_named_in_a_warning_and_lets_go_at_once() {
     type Change = fn(&mut World);
-    let process: [Change; 3] =
-        [World::pause_sandbox, |world| world.sandbox = None, |world| world.faults.e2b = Some(Class::Denied)];
+    let process: [Change; 3] = [
+        World::pause_sandbox,
+        |world| world.sandboxes.clear(),
+        |world| world.faults.e2b = Some(Class::Denied),
+    ];
     let branch: [Change; 5] = [
         |world| world.repository = None,
         |world| world.repository.as_mut().expect("there").suspended = true,

@@ -2,16 +2,20 @@
 //! abandoned before and after every write and every effect.
 
 use super::{
-    github::BASE,
     world::{E2bSandbox, Process, UID, failure},
     *,
 };
 use crate::{
-    api::{TASK_FINALIZER, conditions::reason},
-    domain::{failure::Class, patch, plan::Next},
+    api::{Holder, TASK_FINALIZER, conditions::reason},
+    domain::{
+        failure::{Class, Failure},
+        patch,
+        plan::Next,
+    },
 };
 use jiff::SignedDuration;
 use kube::ResourceExt;
+use sha2::{Digest, Sha256};
 
 /// The pass was abandoned.
 pub(super) struct Crash;
@@ -26,20 +30,26 @@ pub(super) struct Passed {
 
 impl World {
     pub(super) fn context(&self) -> Context {
-        let run = self.status().code_generations.last().map(|run| run.id.clone());
+        let status = self.status();
+        let run = status.code_generations.last().map(|run| run.id.clone());
+        let request = status.sandbox_request.as_ref().map(|request| request.id.clone());
+        let granted = |view: &SandboxView| match &self.holder {
+            _ if view.owner.is_some() => None,
+            Some(other) => Some(Holder { task: other.clone(), uid: "other".into(), request: "r".into() }),
+            None => request.clone().map(|request| Holder { task: "t".into(), uid: UID.into(), request }),
+        };
+        let seen = self.lagging.as_ref().unwrap_or(&self.sandboxes);
+        let sandboxes = seen.iter().map(|view| SandboxView { holder: granted(view), ..view.clone() });
         Context {
             repository: self.repository.clone(),
-            sandbox: self.sandbox.clone().map(|view| SandboxView { drift: self.drift(), ..view }),
-            holder: self.holder.clone(),
-            dead_since: run.and_then(|run| self.dead_since.get(&run).copied()),
-            pull_read: self.pull_read,
+            sandboxes: sandboxes.collect(),
+            place: self.holder.as_ref().map(|_| 1),
+            others_began: self.others_began,
+            dead_since: run.as_ref().and_then(|run| self.dead_since.get(run).copied()),
+            signalled_since: run.and_then(|run| self.signalled_since.get(&run).copied()),
+            pull_read: self.pull_read.clone(),
+            spooled: spool_id(&self.task, &status).is_some_and(|id| self.spool.contains_key(&id)),
         }
-    }
-
-    /// How the Sandbox differs from its template.
-    pub(super) fn drift(&self) -> Drift {
-        let template = self.task.spec.sandbox_template.as_ref();
-        template.map_or_else(Drift::default, |template| Drift::between(&self.sandbox_spec, &template.spec))
     }
 
     fn point(&mut self) -> Result<(), Crash> {
@@ -49,6 +59,7 @@ impl World {
                 self.fuse = None;
                 // What only the process knew is gone with it.
                 self.dead_since.clear();
+                self.signalled_since.clear();
                 self.pull_read = None;
                 Err(Crash)
             }
@@ -90,9 +101,10 @@ impl World {
             self.released = true;
             return Ok(Passed { next: Next::AwaitChange, wrote: false, stepped: false });
         }
-        let context = self.context();
-        let seen = self.look(wants(&self.task, &context, self.now));
-        let mut plan = decide(&self.task, &Observed { context, seen }, self.now);
+        self.tidy_spool();
+        let position = locate(&self.task, &self.context(), self.now);
+        let observed = self.answer(position);
+        let mut plan = decide(&self.task, observed, self.now);
         let (mut wrote, mut stepped) = (false, false);
         if plan.finalizer && !deleting {
             self.finalizer(true)?;
@@ -127,11 +139,11 @@ impl World {
             if enough(self) || self.released {
                 return;
             }
-            let before = self.sandbox.clone();
+            let before = self.sandboxes.clone();
             let passed = self.pass();
             self.sandbox_controller();
             let Ok(passed) = passed else { continue };
-            let told = passed.wrote || passed.stepped || before != self.sandbox;
+            let told = passed.wrote || passed.stepped || before != self.sandboxes;
             match passed.next {
                 Next::AwaitChange if told => {}
                 Next::AwaitChange => return,
@@ -163,46 +175,88 @@ impl World {
         !passed.wrote && !passed.stepped && passed.next != Next::Now && again.released == self.released
     }
 
-    fn look(&mut self, looking: Looking) -> Seen {
-        let (operation, fault) = match &looking {
-            Looking::Nothing => return Seen::Nothing,
-            Looking::Start { plan: None } => ("getSecret", None),
-            Looking::Start { .. } | Looking::Leftover { .. } => ("getBranch", self.faults.github),
-            Looking::Generation { .. } => ("lookAtGeneration", self.faults.e2b),
-            Looking::Files { .. } => ("collectFiles", self.faults.e2b.or(self.faults.github)),
-            Looking::Pulls { .. } => ("listPullRequests", self.faults.github),
-            Looking::Pull { .. } => ("getPullRequest", self.faults.github),
-        };
-        self.calls.push((self.now, operation));
-        if let Some(class) = fault.filter(|_| !self.faults.steps_only) {
-            return Seen::Failed(failure(operation, class, broken(operation, class)));
-        }
-        match looking {
-            Looking::Start { .. } if self.faults.secret_missing => {
-                Seen::SecretMissing("Secret s is missing".into())
+    /// As the controller does: every end of a round or an attempt gives the spool's room back.
+    fn tidy_spool(&mut self) {
+        let keep = spool_id(&self.task, &self.status());
+        self.spool.retain(|id, _| Some(id) == keep.as_ref());
+    }
+
+    fn answer(&mut self, position: Position) -> Observed {
+        let (github, e2b) = (self.faults.github, self.faults.e2b);
+        match position {
+            Position::Decided(plan) => Observed::Decided(plan),
+            Position::Start(asked) => {
+                let fault = github.filter(|_| asked.question.plan.is_some());
+                let answer = self.asked("getBranch", fault, |world| world.look_at_start(&asked.question));
+                asked.answered(answer)
             }
-            Looking::Nothing | Looking::Start { plan: None } => Seen::Nothing,
-            Looking::Start { plan: Some(plan) } => Seen::Branches {
-                base_sha: self.github.branches.get(&plan.base).cloned(),
-                taken: self.github.branches.contains_key(&plan.branch),
-            },
-            Looking::Generation { id } => Seen::Generation(self.look_at_generation(&id)),
-            Looking::Files { id } => self.look_at_files(&id),
-            Looking::Pulls { branch } => Seen::Pulls(self.github.pulls_of(&branch)),
-            Looking::Pull { number } => {
-                let pull = self.github.observed(number);
-                self.pull_read = Some(PullRead::after(self.pull_read, pull.as_ref(), self.now));
-                Seen::Pull(pull)
+            Position::Generation(asked) => {
+                let (id, sandbox) = (asked.question.id.clone(), asked.question.sandbox.clone());
+                let answer =
+                    self.asked("lookAtGeneration", e2b, |world| Ok(world.look_at_generation(&id, &sandbox)));
+                asked.answered(answer)
             }
-            Looking::Leftover { branch } => Seen::Leftover {
-                tip: self.github.branches.get(&branch).cloned(),
-                pulls: self.github.pulls_of(&branch),
-            },
+            Position::Collect(asked) => {
+                let fault = e2b.filter(|_| asked.question.sandbox.is_some()).or(github);
+                let answer = self.asked("collectFiles", fault, |world| world.look_at_files(&asked.question));
+                asked.answered(answer)
+            }
+            Position::FindPulls(asked) => {
+                let branch = asked.question.branch.clone();
+                let answer = self.asked("listPullRequests", github, |world| {
+                    let commit = world.status().commit_sha;
+                    Ok(world.github.pulls_of(&branch, commit.as_deref()))
+                });
+                asked.answered(answer)
+            }
+            Position::ReadPull(asked) => {
+                let number = asked.question.number;
+                let answer = self.asked("getPullRequest", github, |world| {
+                    let pull = world.github.observed(number);
+                    let read = PullRead::after(world.pull_read.as_ref(), pull.as_ref(), world.now);
+                    world.pull_read = Some(read);
+                    Ok(pull)
+                });
+                asked.answered(answer)
+            }
+            Position::LeftBranch(asked) => {
+                let branch = asked.question.branch.clone();
+                let answer = self.asked("getBranch", github, |world| {
+                    let tip = world.github.branches.get(&branch).cloned();
+                    Ok(Leftover { tip, pulls: world.github.pulls_of(&branch, None) })
+                });
+                asked.answered(answer)
+            }
         }
     }
 
-    fn look_at_generation(&mut self, id: &str) -> Look {
-        let sandbox = self.sandbox.as_ref().and_then(|view| view.id.clone()).unwrap_or_default();
+    fn asked<T>(
+        &mut self,
+        operation: &'static str,
+        fault: Option<Class>,
+        look: impl FnOnce(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.calls.push((self.now, operation));
+        match fault.filter(|_| !self.faults.steps_only) {
+            Some(class) => Err(failure(operation, class, broken(operation, class))),
+            None => look(self),
+        }
+    }
+
+    fn look_at_start(&mut self, question: &Start) -> Result<StartAnswer, Failure> {
+        if self.faults.secret_missing && question.runs {
+            let missing = failure("getSecret", Class::NotFound, reason::SECRET_NOT_FOUND);
+            return Err(Failure { message: "Secret s is missing".into(), ..missing });
+        }
+        let branches = question.plan.as_ref().map(|plan| Branches {
+            base_sha: self.github.branches.get(&plan.base).cloned(),
+            taken: self.github.branches.contains_key(&plan.branch),
+            head_sha: self.github.branches.get(&plan.branch).cloned(),
+        });
+        Ok(StartAnswer { secrets: Vec::new(), branches })
+    }
+
+    fn look_at_generation(&mut self, id: &str, sandbox: &str) -> Look {
         let process =
             self.processes.iter().find(|process| process.generation == id && process.sandbox == sandbox);
         let Some(process) = process.cloned() else { return Look::NotStarted };
@@ -216,43 +270,52 @@ impl World {
         if self.now < process.ends {
             return Look::Running;
         }
-        let made = self.command.2.clone();
+        // What a command makes depends on what it was asked for.
+        let made = self.command.2.as_ref().map(|files| match files.as_str() {
+            "made" => format!("made of {}", process.input),
+            _ => files.clone(),
+        });
         for e2b in self.boxes.iter_mut().filter(|e2b| e2b.id == sandbox && process.code == 0) {
             e2b.files.clone_from(&made);
         }
         Look::Exited { code: process.code, tail: "said this".into() }
     }
 
-    fn look_at_files(&mut self, id: &str) -> Seen {
-        let sandbox = self.sandbox.as_ref().and_then(|view| view.id.clone()).unwrap_or_default();
+    fn look_at_files(&mut self, question: &Collect) -> Result<Files, Failure> {
+        let sandbox = question.sandbox.clone().unwrap_or_default();
         let there = self.boxes.iter().find(|e2b| e2b.id == sandbox).and_then(|e2b| e2b.files.clone());
-        let Some(files) = self.spool.get(id).cloned().or(there) else {
-            return Seen::Failed(failure("collectFiles", Class::Invalid, reason::NO_FILES));
-        };
-        self.spool.insert(id.to_owned(), files.clone());
-        if files == "as in base" {
-            return Seen::Files(Files::Unchanged { digest: files });
+        if question.sandbox.is_none() && !self.spool.contains_key(&question.spool) {
+            return Ok(Files::NotSpooled);
         }
-        let status = self.status();
-        let run = status.code_generations.iter().find(|run| run.id == id);
-        let date = run.and_then(|run| run.finished_at.clone()).or(status.round_started_at);
-        let base = status.base_sha.unwrap_or_else(|| BASE.into());
-        let date = date.map_or(0, |time| time.0.as_second());
-        Seen::Files(Files::Committed {
-            tree: format!("tree-{files}"),
-            commit: format!("{base}-{files}-{date}"),
+        let Some(files) = self.spool.get(&question.spool).cloned().or(there) else {
+            return Err(failure("collectFiles", Class::Invalid, reason::NO_FILES));
+        };
+        self.spool.insert(question.spool.clone(), files.clone());
+        if files == "as in base" {
+            return Ok(Files::Unchanged { digest: files });
+        }
+        let (task, status) = (&self.task, self.status());
+        let finished = source_generation(task, &status).and_then(|run| run.finished_at.clone());
+        let date = finished.or(status.round_started_at.clone()).map_or(0, |time| time.0.as_second());
+        let (source, commit) = (&question.source, &task.spec.commit);
+        let text = format!("{files}, {source:?}, {commit:?}, {}", task.spec.title);
+        let content = hex::encode(&Sha256::digest(text)[..6]);
+        Ok(Files::Committed {
+            tree: format!("tree of {files}, {source:?}"),
+            commit: format!("{}>{content}@{date}", question.parent),
             digest: files,
         })
     }
 
     fn perform(&mut self, step: &Step) -> Outcome {
         let (operation, fault) = match step {
-            Step::CreateSandbox | Step::PatchSandbox | Step::DeleteSandbox => {
+            Step::CreateSandbox { .. } | Step::PatchSandbox { .. } | Step::DeleteSandbox { .. } => {
                 ("kubernetes", self.faults.kubernetes)
             }
             Step::Start { .. } => ("startGeneration", self.faults.e2b),
             Step::Signal { .. } => ("signalGeneration", self.faults.e2b),
             Step::CreateBranch { .. } => ("createBranch", self.faults.github),
+            Step::UpdateBranch { .. } => ("updateBranch", self.faults.github),
             Step::DeleteBranch { .. } => ("deleteBranch", self.faults.github),
             Step::CreatePullRequest { .. } => ("createPullRequest", self.faults.github),
             Step::Merge { .. } => ("mergePullRequest", self.faults.github),
@@ -273,45 +336,46 @@ impl World {
 
     fn effect(&mut self, step: &Step) -> Outcome {
         match step {
-            Step::CreateSandbox if self.sandbox.is_none() => {
-                self.effects.push("CreateSandbox".into());
-                self.sandbox_spec = self.template();
-                self.sandbox = Some(SandboxView {
-                    id: None,
-                    incarnation: 0,
-                    running: false,
-                    health: Health::NotReady("creating".into()),
-                    owner: Some(UID.into()),
-                    deleting: false,
-                    drift: Drift::default(),
-                });
-            }
-            Step::PatchSandbox => {
-                self.effects.push("PatchSandbox".into());
-                self.sandbox_spec = followed(&self.sandbox_spec, &self.template());
-            }
-            Step::DeleteSandbox => {
-                self.effects.push("DeleteSandbox".into());
-                let free = self.status().sandbox_id.is_none() || self.holds(names::MERGED);
-                assert!(free, "the Sandbox of a round goes: {:?}", self.status());
-                if let Some(sandbox) = &mut self.sandbox {
-                    sandbox.deleting = true;
+            Step::CreateSandbox { name } => {
+                if self.sandboxes.iter().all(|view| view.name != *name) {
+                    self.effects.push("CreateSandbox".into());
+                    let spec = self.template();
+                    self.sandboxes.push(world::sandbox(name, Some(UID), spec));
                 }
             }
-            Step::CreateSandbox => {}
+            Step::PatchSandbox { name } => {
+                self.effects.push("PatchSandbox".into());
+                let template = self.template();
+                if let Some(view) = self.sandboxes.iter_mut().find(|view| view.name == *name) {
+                    view.spec = apply_in_place(&view.spec, &template);
+                }
+            }
+            Step::DeleteSandbox { name } => {
+                self.effects.push("DeleteSandbox".into());
+                let status = self.status();
+                let works =
+                    status.sandbox_request.as_ref().is_some_and(|request| request.sandbox_name == *name)
+                        && status.base_sha.is_some();
+                assert!(!works, "the Sandbox of a round is deleted: {status:?}");
+                if let Some(view) = self.sandboxes.iter_mut().find(|view| view.name == *name) {
+                    view.deleting = true;
+                }
+            }
             Step::Start { generation } => self.start(generation),
             Step::Signal { generation, .. } => {
+                self.signalled_since.entry(generation.clone()).or_insert(self.now);
                 self.effects.push(format!("Signal {generation}"));
                 for process in self.processes.iter_mut().filter(|process| process.generation == *generation) {
                     process.signalled = true;
                 }
             }
-            Step::CreateBranch { branch, sha, .. } => return self.create_branch(branch, sha),
+            Step::CreateBranch { branch, sha } => return self.create_branch(branch, sha),
+            Step::UpdateBranch { branch, sha } => return self.update_branch(branch, sha),
             Step::DeleteBranch { branch, .. } => {
                 self.effects.push(format!("DeleteBranch {branch}"));
                 self.github.delete_branch(branch, self.now);
             }
-            Step::CreatePullRequest { branch, .. } => return self.create_pull(branch),
+            Step::CreatePullRequest { branch } => return self.create_pull(branch),
             Step::Merge { number, sha, .. } => return self.merge(*number, sha),
         }
         Outcome::Done
@@ -331,12 +395,13 @@ impl World {
             code: self.command.1,
             dead: false,
             signalled: false,
+            input: crate::domain::input::digest(&self.task.spec),
         });
     }
 
     /// The sandbox that the Task works in now.
     pub(super) fn current_box(&mut self) -> &mut E2bSandbox {
-        let id = self.sandbox.as_ref().and_then(|view| view.id.clone()).unwrap_or_default();
+        let id = self.sandbox().and_then(|view| view.id.clone()).unwrap_or_default();
         self.boxes.iter_mut().find(|e2b| e2b.id == id).expect("a sandbox")
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     api::{RECONCILE_ANNOTATION, conditions::reason},
-    domain::{conditions, failure::Class},
+    domain::{conditions, failure::Class, plan::Next},
 };
 use jiff::SignedDuration;
 
@@ -228,8 +228,8 @@ fn a_secret_that_a_call_misses_is_waited_for_like_any_missing_object() {
         reason: reason::SECRET_NOT_FOUND,
         message: "Secret github is missing".into(),
     };
-    let observed = Observed { context: world.context(), seen: Seen::Failed(missing) };
-    let status = decide(&world.task, &observed, world.now).status;
+    let observed = locate(&world.task, &world.context(), world.now).failed(&missing);
+    let status = decide(&world.task, observed, world.now).status;
     assert!(conditions::is_true(&status.conditions, names::RECONCILING), "{:?}", status.conditions);
     let retry = status.retry.expect("a retry");
     assert_eq!(retry.next_attempt_at.0, world.now + SignedDuration::from_secs(5));
@@ -252,7 +252,7 @@ fn missing_objects_are_waited_for_two_minutes_per_generation() {
     type Missing = (&'static str, fn(&mut World), fn() -> World);
     let missing: [Missing; 3] = [
         (reason::REPOSITORY_NOT_FOUND, |world| world.repository = None, World::new),
-        (reason::SANDBOX_NOT_FOUND, |world| world.sandbox = None, World::shared),
+        (reason::SANDBOX_NOT_FOUND, |world| world.sandboxes.clear(), World::shared),
         (reason::SECRET_NOT_FOUND, |world| world.faults.secret_missing = true, World::shared),
     ];
     for (reason, lose, start) in missing {
@@ -283,7 +283,7 @@ fn resuming_under_a_limit_says_what_it_waits_for() {
     assert_eq!(world.reason(), reason::SUSPENDED);
     world.edit(|spec| spec.suspend = false);
     world.live(2);
-    assert_eq!(world.reason(), reason::RETRYING, "not Suspended any more");
+    assert_eq!(world.reason(), "RateLimited", "not Suspended any more");
     assert!(world.holds(names::RECONCILING));
 }
 
@@ -292,7 +292,7 @@ fn an_unreachable_sandbox_is_reported_and_its_replacement_not_waited_for() {
     let mut world = generating();
     world.faults.e2b = Some(Class::Transient);
     world.live(30);
-    assert!(crate::domain::need::reports_unreachable(&world.task));
+    assert!(crate::domain::demand::reports_unreachable(&world.task));
     world.faults.e2b = None;
     world.lose_sandbox();
     world.live(10);
@@ -306,19 +306,14 @@ fn an_unreachable_sandbox_is_reported_and_its_replacement_not_waited_for() {
 fn an_upload_that_ended_early_is_progress_and_its_failure_is_waited_out() {
     let mut world = generated();
     let failure = world::failure("createBlob", Class::Transient, "ServerError");
-    let context = world.context();
     let now = world.now;
-    for (failure, next) in
-        [(None, plan::Next::Now), (Some(failure), plan::Next::At(now + SignedDuration::from_secs(2)))]
+    for (failure, next) in [(None, Next::Now), (Some(failure), Next::At(now + SignedDuration::from_secs(2)))]
     {
-        let seen = Seen::Files(Files::Progress { uploaded: 412, of: 2000, failure });
-        let observed = Observed { context: context.clone(), seen };
-        let plan = decide(&world.task, &observed, now);
+        let plan = collected(&world, Files::Progress { uploaded: 412, of: 2000, failure });
         let committed = find(&plan.status.conditions, names::COMMITTED).expect("set");
         assert_eq!((committed.message.as_str(), plan.next), ("412 of 2000 files uploaded", next));
     }
-    let observed = Observed { context, seen: Seen::Files(Files::WaitingForSpool) };
-    let plan = decide(&world.task, &observed, now);
+    let plan = collected(&world, Files::WAITING_FOR_SPOOL);
     world.task.status = Some(plan.status);
     assert_eq!((world.row(), world.reason().as_str()), (BUILDING, reason::WAITING_FOR_SPOOL));
 }

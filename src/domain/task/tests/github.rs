@@ -5,7 +5,7 @@ use crate::{
     api::PullRequestState,
     domain::{
         failure::Class,
-        pull_request::{ObservedPullRequest, Source, Stored},
+        pull_request::{ObservedPullRequest, Source, Stored, is_own, marker_in},
     },
 };
 use jiff::Timestamp;
@@ -60,8 +60,6 @@ impl GitHub {
         let pull = self.pulls.iter().find(|pull| pull.number == number)?;
         Some(SeenPull {
             observed: ObservedPullRequest {
-                number,
-                state: pull.state,
                 draft: Some(pull.draft),
                 branch: Some(pull.branch.clone()),
                 node_id: Some(format!("PR_{number}")),
@@ -70,15 +68,25 @@ impl GitHub {
                 merge_sha: (pull.state == PullRequestState::Merged).then(|| "merged".into()),
                 merged_at: pull.merged_at,
                 updated_at: Some(pull.updated_at),
+                head_repository_id: Some(7),
+                base_repository_id: Some(7),
+                marker: marker_in(&pull.body).map(str::to_owned),
+                ..ObservedPullRequest::new(number, pull.state)
             },
             body: pull.body.clone(),
             mergeable_state: Some(self.mergeable.into()),
         })
     }
 
-    pub(super) fn pulls_of(&self, branch: &str) -> Vec<SeenPull> {
+    /// The pull requests from a branch; whether their heads stand on `commit` is asked too.
+    pub(super) fn pulls_of(&self, branch: &str, commit: Option<&str>) -> Vec<SeenPull> {
         let of = self.pulls.iter().rev().filter(|pull| pull.branch == branch);
-        of.filter_map(|pull| self.observed(pull.number)).collect()
+        let seen = of.filter_map(|pull| {
+            let mut seen = self.observed(pull.number)?;
+            seen.observed.stands_on_commit = commit.is_some_and(|commit| stands_on(&pull.head, commit));
+            Some(seen)
+        });
+        seen.collect()
     }
 
     pub(super) fn open_pulls(&self) -> usize {
@@ -94,6 +102,11 @@ impl GitHub {
             }
         }
     }
+}
+
+/// A commit names its parents, the oldest first.
+fn stands_on(head: &str, commit: &str) -> bool {
+    head == commit || head.starts_with(&format!("{commit}>"))
 }
 
 impl World {
@@ -129,7 +142,8 @@ impl World {
 
     pub(super) fn tell(&mut self, observed: &ObservedPullRequest, source: Source) {
         let mut status = self.status();
-        if let Some(change) = Stored::of(&status).transition(observed, source, self.now) {
+        let own = is_own(&self.task.metadata.uid.clone().unwrap_or_default(), &status, observed);
+        if own && let Some(change) = Stored::of(&status).transition(observed, source, self.now) {
             change.apply(&mut status);
             self.task.status = Some(status);
         }
@@ -146,6 +160,7 @@ impl World {
 /// What GitHub makes of a step.
 impl World {
     pub(super) fn create_branch(&mut self, branch: &str, sha: &str) -> Outcome {
+        self.check_commit(sha);
         if self.github.refuses_branches || self.github.branches.contains_key(branch) {
             return Outcome::BranchExists { ours: !self.github.foreign.iter().any(|name| name == branch) };
         }
@@ -154,7 +169,41 @@ impl World {
         Outcome::Done
     }
 
+    /// What is published was made by a command that was asked for just that.
+    fn check_commit(&self, sha: &str) {
+        let status = self.status();
+        let parent = status.parent_sha.clone().unwrap_or_default();
+        assert!(sha.starts_with(&format!("{parent}>")), "{sha} stands on {parent}: {status:?}");
+        let files = source_generation(&self.task, &status).and_then(|run| run.files_digest.clone());
+        if let Some(input) = files.as_deref().and_then(|files| files.strip_prefix("made of ")) {
+            let asked = status.input_digest.clone().unwrap_or_default();
+            assert_eq!(input, asked, "published under another input than it was made of");
+        }
+    }
+
+    pub(super) fn update_branch(&mut self, branch: &str, sha: &str) -> Outcome {
+        self.check_commit(sha);
+        let Some(tip) = self.github.branches.get(branch).cloned() else {
+            return Outcome::Failed(failure("updateBranch", Class::NotFound, "BranchMissing"));
+        };
+        if !stands_on(sha, &tip) {
+            let pushed_on_top = stands_on(&tip, sha);
+            return if pushed_on_top { Outcome::Done } else { Outcome::BranchMoved };
+        }
+        if tip != sha {
+            self.effects.push(format!("UpdateBranch {}", self.status().round.unwrap_or(0)));
+            self.github.branches.insert(branch.into(), sha.into());
+            for pull in self.github.pulls.iter_mut().filter(|pull| pull.branch == branch) {
+                (pull.head, pull.updated_at) = (sha.into(), self.now);
+            }
+        }
+        Outcome::Done
+    }
+
     pub(super) fn create_pull(&mut self, branch: &str) -> Outcome {
+        let status = self.status();
+        let publication = status.publication.clone().expect("fixed with the commit");
+        assert_eq!(Some(&publication.base), status.base_branch.as_ref(), "to the branch it was made from");
         let Some(head) = self.github.branches.get(branch).cloned() else {
             return Outcome::Failed(failure("createPullRequest", Class::Invalid, "Refused"));
         };
@@ -167,7 +216,7 @@ impl World {
         self.github.pulls.push(Pull {
             number,
             branch: branch.into(),
-            body: pull_request_text(&self.task, &self.status()).1,
+            body: publication.body,
             state: PullRequestState::Open,
             draft: self.task.spec.pull_request.draft,
             head,
@@ -179,6 +228,9 @@ impl World {
 
     pub(super) fn merge(&mut self, number: i64, sha: &str) -> Outcome {
         if let Some(answer) = self.github.merge_answer.clone() {
+            if let (Outcome::NotMergeable(words), Some(read)) = (&answer, &mut self.pull_read) {
+                read.waits_for = Some(format!("GitHub does not allow the merge yet: {words}"));
+            }
             return answer;
         }
         let now = self.now;

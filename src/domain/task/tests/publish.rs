@@ -1,61 +1,13 @@
-//! Whose a pull request is, and what it says.
+//! What a pull request says.
 
-use super::{
-    super::publish::{is_ours, marker},
-    *,
-};
-use crate::{api::PullRequestState, domain::pull_request::ObservedPullRequest};
-
-fn seen(number: i64, state: PullRequestState, head: &str, body: &str) -> SeenPull {
-    let observed = ObservedPullRequest {
-        number,
-        state,
-        draft: None,
-        branch: None,
-        node_id: None,
-        url: None,
-        head_sha: Some(head.into()),
-        merge_sha: None,
-        merged_at: None,
-        updated_at: None,
-    };
-    SeenPull { observed, body: body.into(), mergeable_state: None }
-}
-
-#[test]
-fn a_pull_request_is_known_by_its_head_its_line_or_by_being_open() {
-    use PullRequestState::{Closed, Open};
-    let mut world = World::new();
-    world.run_until(|world| world.status().commit_sha.is_some());
-    let (task, mut status) = (world.task.clone(), world.status());
-    let (commit, line) = (status.commit_sha.clone().expect("committed"), marker(&task, &status));
-    for (pull, ours) in [
-        (seen(1, Closed, &commit, ""), true),
-        (seen(1, Closed, "other", &format!("text\n\n  {line}\n")), true),
-        (seen(1, Open, "other", ""), true),
-        (seen(1, Closed, "other", "text"), false),
-    ] {
-        assert_eq!(is_ours(&task, &status, &pull), ours, "{pull:?}");
-    }
-    world.rest();
-    let past = world.status().pull_request.expect("open");
-    let number = past.number;
-    status.pull_request_history = vec![past];
-    assert!(!is_ours(&task, &status, &seen(number, Closed, &commit, &line)), "a round before had it");
-    status.commit_sha = None;
-    let headless = SeenPull {
-        observed: ObservedPullRequest { head_sha: None, ..seen(9, Closed, "", "").observed },
-        ..seen(9, Closed, "", "")
-    };
-    assert!(!is_ours(&task, &status, &headless), "neither has a commit");
-}
+use super::*;
+use crate::domain::pull_request::marker;
 
 #[test]
 fn the_text_is_the_tasks_where_the_spec_has_none_and_ends_with_the_line() {
     let mut world = World::new();
     let status = world.status();
-    let line = marker(&world.task, &status);
-    assert_eq!(line, format!("Slipway-Task: {}/1", world::UID));
+    let line = marker(world::UID, 1);
     assert_eq!(pull_request_text(&world.task, &status), ("Do it".into(), line.clone()));
     world.edit(|spec| spec.description = Some("Why.\n".into()));
     assert_eq!(pull_request_text(&world.task, &status).1, format!("Why.\n\n{line}"));
@@ -64,4 +16,13 @@ fn the_text_is_the_tasks_where_the_spec_has_none_and_ends_with_the_line() {
         spec.pull_request.body = Some("Body".into());
     });
     assert_eq!(pull_request_text(&world.task, &status), ("Title".into(), format!("Body\n\n{line}")));
+}
+
+#[test]
+fn nobody_elses_text_claims_a_pull_request() {
+    let mut world = World::new();
+    let claim = marker("another", 1);
+    world.edit(|spec| spec.description = Some(format!("Why.\n{claim}")));
+    let body = pull_request_text(&world.task, &world.status()).1;
+    assert_eq!(body, format!("Why.\n\n{}", marker(world::UID, 1)));
 }

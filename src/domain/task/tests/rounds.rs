@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    api::{PullRequestState, conditions::reason},
-    domain::{conditions, pull_request::Source},
+    api::{Phase, PullRequestState, conditions::reason},
+    domain::pull_request::Source,
 };
 
 fn closed() -> World {
@@ -99,7 +99,8 @@ fn reopened_before_the_new_round_wins_and_after_it_moves_nothing() {
     world.person_sets(PullRequestState::Open);
     world.news(Source::Delivery);
     world.rest();
-    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(1), 1));
+    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(2), 1), "a round on it");
+    assert_eq!(world.made("CreatePullRequest"), 1);
 
     let mut world = closed();
     world.rerun("1");
@@ -163,18 +164,230 @@ fn a_failed_round_and_one_with_nothing_to_commit_are_followed_by_the_next() {
 
 #[test]
 fn no_round_begins_beside_a_command_that_runs() {
+    type Ask = fn(&mut World);
+    let asks: [Ask; 4] = [
+        |world| world.rerun("1"),
+        |world| world.edit(|spec| spec.description = Some("something else".into())),
+        |world| world.edit(|spec| spec.base_branch = Some("release".into())),
+        |world| world.edit_template(|spec| spec.template = "other".into()),
+    ];
+    for ask in asks {
+        let mut world = World::new();
+        world.github.branches.insert("release".into(), "release01".into());
+        world.command.0 = 600;
+        world.run_until(|world| world.made("Start") == 1);
+        world.command.0 = 12;
+        ask(&mut world);
+        world.run_until(|world| world.status().round == Some(2));
+        assert!(world.processes[0].signalled && world.alive() <= 1, "signalled, its end awaited");
+        world.rest();
+        assert_eq!((world.row(), world.made("Start")), (REVIEW, 2));
+        let base = if world.task.spec.base_branch.is_some() { "release01" } else { github::BASE };
+        assert_eq!(world.status().base_sha.as_deref(), Some(base));
+    }
+}
+
+#[test]
+fn files_that_were_read_and_not_committed_are_discarded() {
     let mut world = World::new();
-    world.command.0 = 60;
-    world.run_until(|world| world.made("Start") == 1);
-    world.repository.as_mut().expect("there").health = Health::Stalled("no token".into());
-    world.rest();
-    assert!(world.holds(names::STALLED));
-    world.rerun("1");
+    world.faults.github = None;
+    world.run_until(|world| world.status().phase == Some(Phase::Collecting));
+    world.faults.github = Some(crate::domain::failure::Class::Transient);
     assert!(world.pass().is_ok());
-    assert_eq!((world.status().round, world.alive()), (Some(1), 1));
-    world.repository = Some(world::repository());
+    world.faults.github = None;
+    world.edit(|spec| spec.title = "Another title".into());
     world.rest();
-    assert_eq!((world.row(), world.made("Start")), (REVIEW, 1));
+    assert_eq!((world.row(), world.status().round, world.made("Start")), (REVIEW, Some(2), 2));
+    assert!(world.spool.is_empty(), "its room is given back");
+}
+
+/// In review, then asked for another round.
+fn again_on_open(ask: impl FnOnce(&mut World)) -> World {
+    let mut world = World::new();
+    world.rest();
+    assert_eq!(world.row(), REVIEW);
+    ask(&mut world);
+    world
+}
+
+#[test]
+fn on_an_open_pull_request_a_round_puts_one_commit_on_top() {
+    let mut world = again_on_open(|world| world.rerun("1"));
+    let before = world.status();
+    world.run_until(|world| world.made("Start") == 2);
+    assert_eq!(world.row(), BUILDING, "in progress meanwhile");
+    assert_eq!(world.status().commit_sha, before.commit_sha, "what was last published");
+    world.rest();
+    let status = world.status();
+    assert_eq!((world.row(), status.round, world.number()), (REVIEW, Some(2), 1));
+    assert_eq!((world.made("UpdateBranch"), world.made("CreatePullRequest")), (1, 1));
+    assert_eq!((status.branch, status.parent_sha.clone()), (before.branch, before.commit_sha.clone()));
+    let head = status.commit_sha.expect("committed");
+    assert!(head.starts_with(&format!("{}>", before.commit_sha.expect("committed"))), "on top: {head}");
+    assert_eq!(status.pull_request.and_then(|pull| pull.head_sha), Some(head));
+    assert!(world.is_fixed_point());
+}
+
+#[test]
+fn a_round_on_an_open_pull_request_is_crash_safe() {
+    let mut whole = again_on_open(|world| world.rerun("1"));
+    let before = whole.points;
+    whole.rest();
+    for point in 0..whole.points - before {
+        let mut world = again_on_open(|world| world.rerun("1"));
+        world.fuse = Some(point);
+        world.rest();
+        assert_eq!(world.effects, whole.effects, "abandoned at {point}");
+        assert_eq!(world.row(), REVIEW, "abandoned at {point}");
+    }
+}
+
+#[test]
+fn a_failed_round_on_an_open_pull_request_says_so_and_the_next_may_heal_it() {
+    let mut world = again_on_open(|world| {
+        world.command.1 = 1;
+        world.rerun("1");
+    });
+    world.rest();
+    assert_eq!((world.row(), world.reason().as_str()), (FAILED_LATE, reason::GENERATION_FAILED));
+    assert_eq!(world.github.open_pulls(), 1, "it stays");
+    world.command.1 = 0;
+    world.rerun("2");
+    world.rest();
+    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(3), 1));
+}
+
+#[test]
+fn a_round_that_changes_nothing_leaves_the_pull_request_in_review() {
+    let mut world = again_on_open(|world| {
+        world.command.2 = Some("as in base".into());
+        world.rerun("1");
+    });
+    world.rest();
+    assert_eq!((world.row(), world.reason().as_str()), (REVIEW, reason::NOTHING_TO_COMMIT));
+    assert!(world.holds(names::READY) && world.is_fixed_point());
+    assert_eq!(world.made("UpdateBranch"), 0);
+}
+
+#[test]
+fn a_pull_request_closed_or_merged_in_mid_round_ends_the_round() {
+    for (state, row) in [(PullRequestState::Closed, NEW), (PullRequestState::Merged, DONE)] {
+        let mut world = again_on_open(|world| {
+            world.command.0 = 600;
+            world.rerun("1");
+        });
+        world.run_until(|world| world.made("Start") == 2);
+        world.person_sets(state);
+        world.news(Source::Delivery);
+        world.rest();
+        assert_eq!((world.row(), world.alive(), world.made("Signal")), (row, 0, 1), "{state:?}");
+        assert_eq!(world.notes, [reason::ROUND_ABANDONED], "{state:?}");
+        assert_eq!(world.made("UpdateBranch"), 0, "{state:?}: nothing is committed");
+    }
+}
+
+#[test]
+fn what_a_reviewer_pushed_before_the_round_stays_below_its_commit() {
+    let mut world = again_on_open(|_| ());
+    let ours = world.status().commit_sha.expect("committed");
+    let pushed = format!("{ours}>review@1");
+    world.github.branches.insert("task/t/do-it".into(), pushed.clone());
+    world.person(|pull| pull.head = pushed.clone());
+    world.rerun("1");
+    world.rest();
+    let status = world.status();
+    assert_eq!((world.row(), status.parent_sha.as_ref()), (REVIEW, Some(&pushed)));
+    assert!(status.commit_sha.expect("committed").starts_with(&format!("{pushed}>")));
+}
+
+#[test]
+fn what_a_reviewer_pushes_meanwhile_is_never_taken_back() {
+    let mut world = again_on_open(|world| world.rerun("1"));
+    world.run_until(|world| world.status().phase == Some(Phase::Generating));
+    let pushed = format!("{}>review@1", world.status().commit_sha.expect("committed"));
+    world.github.branches.insert("task/t/do-it".into(), pushed.clone());
+    world.person(|pull| pull.head = pushed.clone());
+    world.rest();
+    assert_eq!((world.row(), world.reason().as_str()), (FAILED_LATE, reason::HEAD_MOVED));
+    assert_eq!(world.github.branches["task/t/do-it"], pushed);
+    world.rerun("2");
+    world.rest();
+    assert_eq!(world.row(), REVIEW);
+    assert!(world.github.branches["task/t/do-it"].starts_with(&pushed));
+}
+
+#[test]
+fn another_publication_runs_no_command_again() {
+    let publish: fn(&mut crate::api::TaskSpec) = |spec| spec.source.exclude = vec!["*.log".into()];
+    let mut world = closed();
+    world.edit(publish);
+    world.rest();
+    let status = world.status();
+    assert_eq!((world.row(), status.round, world.number()), (REVIEW, Some(2), 2));
+    assert_eq!((world.made("Start"), status.files_from.is_some()), (1, true));
+    assert_eq!(status.branch.as_deref(), Some("task/t/do-it-2"));
+
+    // Its files went with their sandbox.
+    let mut world = closed();
+    world.lose_sandbox();
+    world.edit(publish);
+    world.rest();
+    assert_eq!((world.row(), world.reason().as_str()), (FAILED_EARLY, reason::SANDBOX_FILES_LOST));
+    assert!(world.message().contains("slipway.dev/rerun"), "{}", world.message());
+    assert_eq!(world.made("Start"), 1);
+    world.rerun("1");
+    world.rest();
+    assert_eq!((world.row(), world.made("Start")), (REVIEW, 2));
+}
+
+#[test]
+fn another_publication_before_the_commit_goes_into_the_same_round() {
+    for phase in [Phase::Generating, Phase::Collecting] {
+        let mut world = World::new();
+        world.run_until(|world| world.status().phase == Some(phase));
+        world.edit(|spec| {
+            spec.source.exclude = vec!["*.log".into()];
+            spec.branch = Some("another/name".into());
+        });
+        world.rest();
+        let status = world.status();
+        assert_eq!((world.row(), status.round, world.made("Start")), (REVIEW, Some(1), 1), "{phase:?}");
+        assert_eq!(status.branch.as_deref(), Some("another/name"), "{phase:?}");
+    }
+}
+
+#[test]
+fn another_publication_waits_while_the_pull_request_is_open_and_says_so() {
+    let mut world = again_on_open(|world| world.edit(|spec| spec.source.exclude = vec!["*.log".into()]));
+    world.rest();
+    assert_eq!((world.row(), world.status().round, world.made("Start")), (REVIEW, Some(1), 1));
+    assert!(world.message().contains("waits for the next round"), "{}", world.message());
+    assert!(world.is_fixed_point());
+}
+
+#[test]
+fn a_change_between_commit_and_pull_request_opens_that_first() {
+    let mut world = World::new();
+    world.run_until(|world| world.status().phase == Some(Phase::BranchCreated));
+    let text = world.status().publication.expect("fixed");
+    world.edit(|spec| {
+        spec.title = "Better words".into();
+        spec.pull_request.title = Some("Later words".into());
+    });
+    world.run_until(|world| world.made("CreatePullRequest") == 1);
+    assert_eq!(world.github.pulls[0].body, text.body);
+    world.rest();
+    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(2), 1));
+
+    // Where it would go somewhere else by now, it is not opened at all.
+    let mut world = World::new();
+    world.github.branches.insert("release".into(), "release01".into());
+    world.run_until(|world| world.status().phase == Some(Phase::BranchCreated));
+    world.edit(|spec| spec.base_branch = Some("release".into()));
+    world.rest();
+    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(2), 1));
+    assert_eq!((world.made("CreatePullRequest"), world.made("DeleteBranch")), (1, 1));
+    assert_eq!(world.status().base_branch.as_deref(), Some("release"));
 }
 
 #[test]
@@ -250,12 +463,15 @@ fn a_pull_request_of_an_earlier_round_is_not_this_ones_even_from_the_same_branch
     assert!(world.pass().is_ok_and(|passed| passed.stepped), "the pull request is made");
     let mut status = world.status();
     status.pull_request = None;
-    conditions::remove(&mut status.conditions, names::STALLED);
+    (status.phase, status.publication) = (Some(Phase::BranchCreated), None);
     let mut old = world.github.observed(1).expect("there");
     old.observed.state = PullRequestState::Open;
     world.task.status = Some(status);
-    let seen = Seen::Pulls(vec![old]);
-    let plan = decide(&world.task, &Observed { context: world.context(), seen }, world.now);
+    let observed = match locate(&world.task, &world.context(), world.now) {
+        Position::FindPulls(asked) => asked.answered(Ok(vec![old])),
+        other => panic!("the pull request is looked for: {other:?}"),
+    };
+    let plan = decide(&world.task, observed, world.now);
     assert!(matches!(plan.step, Some(Step::CreatePullRequest { .. })), "{:?}", plan.step);
 }
 

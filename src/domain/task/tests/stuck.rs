@@ -54,7 +54,7 @@ fn a_pull_request_that_nobody_has_recorded_is_taken_instead() {
     heal(&mut world);
     world.rerun("1");
     world.rest();
-    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(1), 1));
+    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(2), 1), "a round on it");
     assert_eq!((world.made("DeleteBranch"), world.made("CreatePullRequest")), (0, 1));
 }
 
@@ -95,7 +95,7 @@ fn taken_back_before_the_next_has_begun_the_round_goes_on() {
     world.task.metadata.annotations = None;
     heal(&mut world);
     world.rest();
-    assert_eq!((world.row(), world.status().round, world.made("Start")), (REVIEW, Some(1), 1));
+    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(1), 1));
 }
 
 #[test]
@@ -135,15 +135,8 @@ fn a_pull_request_that_was_opened_again_unheard_goes_on() {
     world.person_sets(PullRequestState::Open);
     world.rerun("1");
     world.rest();
-    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(1), 1));
+    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(2), 1), "a round on it");
     assert_eq!(world.made("CreatePullRequest"), 1);
-}
-
-#[test]
-fn the_rule_for_frozen_fields_knows_what_heals() {
-    let named = round::HEALS.map(|reason| format!("'{reason}'")).join(", ");
-    let crds = crate::api::crds::all();
-    assert!(serde_json::to_string(&crds).expect("JSON").contains(&format!("c.reason in [{named}]")));
 }
 
 #[test]
@@ -157,5 +150,9 @@ fn a_commit_is_not_given_up_for_want_of_a_repository() {
     assert!(world.pass().is_ok());
     heal(&mut world);
     world.rest();
-    assert_eq!((world.row(), world.status().round, world.made("Start")), (REVIEW, Some(1), 1));
+    assert_eq!(
+        (world.row(), world.status().round, world.number()),
+        (REVIEW, Some(2), 1),
+        "opened, then the next"
+    );
 }

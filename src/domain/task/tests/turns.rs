@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::{
-    api::conditions::reason,
-    domain::{conditions, need},
+    api::{Holder, conditions::reason},
+    domain::{
+        demand::{self, Demand},
+        turn,
+    },
 };
 use jiff::SignedDuration;
-use kube::ResourceExt;
 
 /// Two Tasks in one world's Sandbox; `b` is a second younger.
 fn two() -> (World, World) {
@@ -18,17 +20,25 @@ fn two() -> (World, World) {
     (a, b)
 }
 
-fn holder(task: &World, other: &World) -> Option<String> {
-    need::holder(&task.task, [&task.task, &other.task]).map(ResourceExt::name_any)
+/// The Sandbox's controller gives the turn by what it sees of both.
+fn grant(current: Option<&Holder>, a: &World, b: &World) -> Option<Holder> {
+    turn::grant(current, "box", [&a.task, &b.task]).holder
 }
 
-/// One pass of each, seeing what the other has written so far.
-fn both(first: &mut World, second: &mut World) {
-    first.holder = holder(first, second);
-    assert!(first.pass().is_ok());
-    second.holder = holder(second, first);
-    assert!(second.pass().is_ok());
-    for world in [first, second] {
+/// The Sandbox's controller, then one pass of each; what the other holds is seen by both.
+fn both(first: &mut World, second: &mut World, holder: &mut Option<Holder>) {
+    *holder = grant(holder.as_ref(), first, second);
+    let uids = [&*first, &*second].map(|world| world.task.metadata.uid.clone().unwrap_or_default());
+    let began = [&*first, &*second].map(|world| {
+        let runs = world.status().code_generations;
+        runs.iter().map(|run| run.started_at.0).max()
+    });
+    for (at, world) in [first, second].into_iter().enumerate() {
+        let theirs = holder.as_ref().filter(|holder| holder.uid != uids[at]);
+        world.holder = Some(theirs.map_or_else(String::new, |holder| holder.task.clone()))
+            .filter(|_| holder.as_ref().is_none_or(|holder| holder.uid != uids[at]));
+        world.others_began = began[1 - at];
+        assert!(world.pass().is_ok());
         world.pass_time(5);
     }
 }
@@ -40,13 +50,13 @@ fn working(world: &World) -> bool {
 #[test]
 fn of_two_that_arrive_together_the_older_goes_first_whoever_looks_first() {
     for younger_first in [false, true] {
-        let (mut a, mut b) = two();
+        let ((mut a, mut b), mut holder) = (two(), None);
         let mut order = Vec::new();
         for _ in 0..60 {
             if younger_first {
-                both(&mut b, &mut a);
+                both(&mut b, &mut a, &mut holder);
             } else {
-                both(&mut a, &mut b);
+                both(&mut a, &mut b, &mut holder);
             }
             assert!(!(working(&a) && working(&b)), "both work in one sandbox");
             for world in [&a, &b] {
@@ -61,53 +71,102 @@ fn of_two_that_arrive_together_the_older_goes_first_whoever_looks_first() {
 }
 
 #[test]
-fn even_passes_that_do_not_see_each_other_do_not_both_begin() {
-    let (mut a, mut b) = two();
-    // Both read before either has written.
-    (a.holder, b.holder) = (holder(&a, &b), holder(&b, &a));
-    for world in [&mut b, &mut a] {
-        assert!(world.pass().is_ok());
+fn nothing_is_done_in_a_shared_sandbox_before_the_turn_is_given() {
+    let (mut a, _) = two();
+    a.holder = Some(String::new());
+    for _ in 0..10 {
+        assert!(a.pass().is_ok());
+        a.pass_time(5);
     }
-    assert!(!working(&a) && !working(&b), "asking is a write of its own");
-    both(&mut b, &mut a);
-    assert_eq!((working(&a), working(&b)), (true, false));
+    assert!(!working(&a) && a.calls.is_empty(), "not even GitHub is read: {:?}", a.calls);
+    assert_eq!(a.row(), NEW);
 }
 
 #[test]
-fn who_has_begun_keeps_the_turn_whatever_its_age() {
-    let (mut a, mut b) = two();
-    a.edit(|spec| spec.suspend = true);
-    a.rest();
+fn who_waits_names_the_holder_and_the_place_in_the_line() {
+    let ((mut a, mut b), mut holder) = (two(), None);
+    a.command.0 = 1000;
+    for _ in 0..4 {
+        both(&mut a, &mut b, &mut holder);
+    }
+    assert!(working(&a) && !working(&b));
+    assert_eq!((b.row(), b.reason().as_str()), (NEW, reason::WAITING_FOR_SANDBOX));
+    assert!(b.message().contains("Task t works in Sandbox box, place 1"), "{}", b.message());
+}
+
+#[test]
+fn a_suspended_task_gives_its_turn_back_once_its_command_has_ended_by_itself() {
+    let ((mut a, mut b), mut holder) = (two(), None);
+    a.command.0 = 60;
     for _ in 0..3 {
-        both(&mut a, &mut b);
+        both(&mut a, &mut b, &mut holder);
     }
-    assert!(working(&b), "a suspended Task that has not begun holds nobody up");
-    a.edit(|spec| spec.suspend = false);
-    both(&mut a, &mut b);
-    assert_eq!((working(&a), a.reason().as_str()), (false, reason::WAITING_FOR_SANDBOX));
-    assert!(a.message().contains('b'), "the holder is named: {}", a.message());
+    a.edit(|spec| spec.suspend = true);
+    let mut waited = 0;
+    while a.alive() > 0 {
+        both(&mut a, &mut b, &mut holder);
+        assert!(!working(&b), "it runs on, and its turn with it");
+        waited += 1;
+    }
+    assert!(waited > 3 && a.made("Signal") == 0);
     for _ in 0..60 {
-        both(&mut a, &mut b);
-        assert!(!(working(&a) && working(&b)));
+        both(&mut a, &mut b, &mut holder);
     }
-    assert_eq!((a.row(), b.row()), (REVIEW, REVIEW));
+    assert_eq!((a.reason().as_str(), b.row()), (reason::SUSPENDED, REVIEW));
+    // Another has worked in there since: what it left is not read, the command runs again.
+    a.edit(|spec| spec.suspend = false);
+    for _ in 0..60 {
+        both(&mut a, &mut b, &mut holder);
+    }
+    assert_eq!(
+        (a.row(), a.made("Start")),
+        (REVIEW, 2),
+        "{} {:?} {:?}",
+        a.message(),
+        a.status().code_generations,
+        b.status().code_generations
+    );
+}
+
+#[test]
+fn a_stalled_task_ends_its_command_and_gives_its_turn_back() {
+    let ((mut a, mut b), mut holder) = (two(), None);
+    a.command.0 = 1000;
+    for _ in 0..3 {
+        both(&mut a, &mut b, &mut holder);
+    }
+    assert!(working(&a));
+    a.repository.as_mut().expect("there").health = Health::Stalled("the token is refused".into());
+    for _ in 0..60 {
+        both(&mut a, &mut b, &mut holder);
+        assert!(!(b.alive() > 0 && a.alive() > 0), "two commands in one sandbox");
+    }
+    assert_eq!((a.made("Signal"), a.alive(), b.row()), (1, 0, REVIEW));
+    assert!(a.message().contains("the token is refused"));
+    a.repository = Some(world::repository());
+    a.command.0 = 12;
+    for _ in 0..60 {
+        both(&mut a, &mut b, &mut holder);
+    }
+    assert_eq!((a.row(), a.made("Start")), (REVIEW, 2));
 }
 
 #[test]
 fn the_turn_ends_with_the_need() {
     type End = fn(&mut World);
-    let ends: [(&str, End); 4] = [
+    let ends: [(&str, End); 5] = [
         ("failed", |world| world.command.1 = 1),
         ("nothing changed", |world| world.command.2 = Some("as in base".into())),
+        ("no files", |world| world.command.2 = None),
         ("in review", |_| ()),
         ("without a base branch", |world| world.github.branches.clear()),
     ];
     for (name, end) in ends {
-        let (mut a, mut b) = two();
+        let ((mut a, mut b), mut holder) = (two(), None);
         end(&mut a);
         for _ in 0..60 {
-            both(&mut a, &mut b);
-            assert!(!(working(&a) && working(&b) && a.alive() + b.alive() > 1), "{name}");
+            both(&mut a, &mut b, &mut holder);
+            assert!(!(a.alive() > 0 && b.alive() > 0), "{name}");
         }
         assert_eq!(b.row(), REVIEW, "{name}: {}", b.message());
     }
@@ -115,62 +174,62 @@ fn the_turn_ends_with_the_need() {
 
 #[test]
 fn tasks_of_a_stalled_sandbox_say_so_and_then_say_nothing_more() {
-    let (mut a, mut b) = two();
+    let ((mut a, mut b), mut holder) = (two(), None);
     for world in [&mut a, &mut b] {
-        let view = world.sandbox.as_mut().expect("shared");
+        let view = world.sandbox_mut().expect("shared");
         (view.running, view.health) = (false, Health::Stalled("the key is refused".into()));
     }
     for _ in 0..20 {
-        both(&mut a, &mut b);
+        both(&mut a, &mut b, &mut holder);
     }
     let said = [a.status_writes.len(), b.status_writes.len()];
     for _ in 0..60 {
-        both(&mut a, &mut b);
+        both(&mut a, &mut b, &mut holder);
     }
     assert_eq!([a.status_writes.len(), b.status_writes.len()], said, "{} {}", a.message(), b.message());
     assert!(a.message().contains("the key is refused"), "{}", a.message());
 }
 
 #[test]
-fn a_task_that_is_deleted_keeps_the_turn_until_its_process_has_ended() {
-    let (mut a, mut b) = two();
+fn a_task_that_is_deleted_keeps_the_turn_until_it_is_gone() {
+    let ((mut a, mut b), mut holder) = (two(), None);
     a.command.0 = 1000;
     for _ in 0..4 {
-        both(&mut a, &mut b);
+        both(&mut a, &mut b, &mut holder);
     }
     a.delete();
-    assert_eq!(holder(&b, &a).as_deref(), Some("t"));
-    let mut status = a.status();
-    status.code_generations[0].finished_at = status.round_started_at.clone();
-    a.task.status = Some(status);
-    assert_eq!(holder(&b, &a), None);
+    assert_eq!(grant(holder.as_ref(), &a, &b).map(|holder| holder.task).as_deref(), Some("t"));
+    let next = turn::grant(holder.as_ref(), "box", [&b.task]).holder;
+    assert_eq!(next.map(|holder| holder.task).as_deref(), Some("b"));
 }
 
 #[test]
-fn other_sandboxes_do_not_matter() {
-    let (mut a, b) = two();
-    a.run_until(working);
-    assert_eq!(holder(&b, &a).as_deref(), Some("t"));
-    a.task.spec.sandbox_ref.as_mut().expect("shared").name = "other".into();
-    assert_eq!(holder(&b, &a), None);
+fn a_sandbox_of_another_task_is_refused() {
+    let mut world = World::shared();
+    let owner = OwnerView { uid: "another".into(), name: "Task other".into() };
+    world.sandbox_mut().expect("shared").owner = Some(owner);
+    world.rest();
+    assert_eq!((world.row(), world.reason().as_str()), (FAILED_EARLY, reason::SANDBOX_OWNED));
+    assert!(world.message().contains("Task other"));
+    assert_eq!((world.made("Start"), demand::of(&world.task)), (0, Demand::None));
 }
 
 /// From the request until the first of the ends.
 #[test]
 fn a_sandbox_is_needed_from_the_request_until_the_commit() {
     let mut world = World::new();
-    assert_eq!(need::of(&world.task), need::Need::None);
-    let mut needs = vec![need::Need::None];
+    assert_eq!(demand::of(&world.task), Demand::None);
+    let mut needs = vec![Demand::None];
     for _ in 0..40 {
         assert!(world.pass().is_ok());
         world.sandbox_controller();
         world.pass_time(5);
-        let need = need::of(&world.task);
-        assert_eq!(need == need::Need::Work, world.status().commit_sha.is_none(), "at {}", world.reason());
+        let need = demand::of(&world.task);
+        assert_eq!(need == Demand::Work, world.status().commit_sha.is_none(), "at {}", world.reason());
         needs.push(need);
     }
     needs.dedup();
-    assert_eq!(needs, [need::Need::None, need::Need::Work, need::Need::None]);
+    assert_eq!(needs, [Demand::None, Demand::Work, Demand::None]);
 }
 
 #[test]
@@ -179,13 +238,9 @@ fn a_suspended_or_stalled_task_needs_only_what_would_be_killed() {
     world.run_until(|world| world.made("Start") == 1);
     world.edit(|spec| spec.suspend = true);
     world.rest();
-    assert_eq!(need::of(&world.task), need::Need::AgainstKill);
+    assert_eq!(demand::of(&world.task), Demand::AgainstKill);
     world.edit(|spec| spec.suspend = false);
     world.command.2 = None;
     world.rest();
-    assert_eq!((world.reason().as_str(), need::of(&world.task)), (reason::NO_FILES, need::Need::AgainstKill));
-    let mut status = world.status();
-    conditions::remove(&mut status.conditions, names::STALLED);
-    world.task.status = Some(status);
-    assert_eq!(need::of(&world.task), need::Need::Work);
+    assert_eq!((world.reason().as_str(), demand::of(&world.task)), (reason::NO_FILES, Demand::AgainstKill));
 }

@@ -91,7 +91,7 @@ fn push(world: &mut World) {
 
 /// E2B refuses the key for a while.
 fn stall_sandbox(world: &mut World) {
-    if let Some(view) = &mut world.sandbox {
+    if let Some(view) = world.sandbox_mut() {
         (view.running, view.health) = (false, Health::Stalled("the key is refused".into()));
     }
 }
@@ -149,7 +149,7 @@ fn calm(world: &mut World) {
     world.faults = world::Faults::default();
     world.repository = Some(world::repository());
     world.edit(|spec| spec.suspend = false);
-    if let Some(view) = world.sandbox.as_mut().filter(|view| !view.running) {
+    if let Some(view) = world.sandbox_mut().filter(|view| !view.running) {
         view.health = Health::NotReady("trying again".into());
     }
     world.github.mergeable = "blocked";
@@ -184,7 +184,14 @@ fn whatever_happens_nothing_exists_twice_and_in_the_end_the_task_rests_where_it_
     for seed in 0..400 {
         let mut world = walk(seed, 120);
         calm(&mut world);
-        assert!(is_settled(&world), "seed {seed}: {} {}", world.reason(), world.message());
+        assert!(
+            is_settled(&world),
+            "seed {seed}: {} {} {:?} {:?}",
+            world.reason(),
+            world.message(),
+            world.sandboxes,
+            TaskStatus { conditions: Vec::new(), ..world.status() }
+        );
         assert!(world.is_fixed_point(), "seed {seed}: {}", world.reason());
         let retry = world.status().retry;
         assert!(retry.is_none() || world.holds(names::STALLED), "seed {seed}: {retry:?}");

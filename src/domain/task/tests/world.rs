@@ -19,6 +19,8 @@ pub(super) const START: i64 = 1_800_000_000;
 #[derive(Debug, Clone, Default)]
 pub(super) struct E2bSandbox {
     pub id: String,
+    /// Name of the Sandbox it stands for.
+    pub of: String,
     pub alive: bool,
     pub files: Option<String>,
     /// What it was made from.
@@ -36,6 +38,8 @@ pub(super) struct Process {
     pub dead: bool,
     /// A signal ended it.
     pub signalled: bool,
+    /// The input it was started with.
+    pub input: String,
 }
 
 /// What is broken at present.
@@ -58,10 +62,13 @@ pub(super) struct World {
     pub task: Task,
     pub released: bool,
     pub repository: Option<RepositoryView>,
-    pub sandbox: Option<SandboxView>,
-    /// Spec of that Sandbox.
-    pub sandbox_spec: SandboxSpec,
+    pub sandboxes: Vec<SandboxView>,
+    /// Another Task that has the turn in a shared Sandbox.
     pub holder: Option<String>,
+    /// When another Task last began in the shared Sandbox.
+    pub others_began: Option<Timestamp>,
+    /// The Sandboxes' events come late: the Task sees them as they were.
+    pub lagging: Option<Vec<SandboxView>>,
     pub boxes: Vec<E2bSandbox>,
     pub processes: Vec<Process>,
     pub github: GitHub,
@@ -70,6 +77,7 @@ pub(super) struct World {
     pub command: (i64, i32, Option<String>),
     pub faults: Faults,
     pub dead_since: BTreeMap<String, Timestamp>,
+    pub signalled_since: BTreeMap<String, Timestamp>,
     pub pull_read: Option<PullRead>,
     pub status_writes: Vec<String>,
     pub calls: Vec<(Timestamp, &'static str)>,
@@ -89,15 +97,18 @@ impl World {
     /// A Task in the shared Sandbox `box`, which runs.
     pub(super) fn shared() -> Self {
         let mut world = Self::of(&json!({"sandboxRef": {"name": "box"}, "generate": {"command": ["make"]}}));
-        world.boxes.push(E2bSandbox { id: "sb1".into(), alive: true, ..E2bSandbox::default() });
-        world.sandbox = Some(SandboxView {
+        world.boxes.push(E2bSandbox {
+            id: "sb1".into(),
+            of: "box".into(),
+            alive: true,
+            ..E2bSandbox::default()
+        });
+        world.sandboxes.push(SandboxView {
             id: Some("sb1".into()),
             incarnation: 1,
             running: true,
             health: Health::Ready,
-            owner: None,
-            deleting: false,
-            drift: Drift::default(),
+            ..sandbox("box", None, SandboxSpec::default())
         });
         world
     }
@@ -122,9 +133,10 @@ impl World {
             task: task("t", UID, spec, now),
             released: false,
             repository: Some(repository()),
-            sandbox: None,
-            sandbox_spec: SandboxSpec::default(),
+            sandboxes: Vec::new(),
             holder: None,
+            others_began: None,
+            lagging: None,
             boxes: Vec::new(),
             processes: Vec::new(),
             github: GitHub::new(),
@@ -132,6 +144,7 @@ impl World {
             command: (12, 0, Some("made".into())),
             faults: Faults::default(),
             dead_since: BTreeMap::new(),
+            signalled_since: BTreeMap::new(),
             pull_read: None,
             status_writes: Vec::new(),
             calls: Vec::new(),
@@ -146,7 +159,7 @@ impl World {
         self.task.status.clone().unwrap_or_default()
     }
 
-    pub(super) fn row(&self) -> board::Row {
+    pub(super) fn row(&self) -> Row {
         let status = self.status();
         (status.state, status.column, status.build_status)
     }
@@ -204,9 +217,20 @@ impl World {
         }
     }
 
+    /// The Sandbox that the Task works in or would like to.
+    pub(super) fn sandbox(&self) -> Option<&SandboxView> {
+        let name = crate::domain::demand::sandbox_name(&self.task);
+        self.sandboxes.iter().find(|view| view.name == name).or(self.sandboxes.last())
+    }
+
+    pub(super) fn sandbox_mut(&mut self) -> Option<&mut SandboxView> {
+        let name = self.sandbox()?.name.clone();
+        self.sandboxes.iter_mut().find(|view| view.name == name)
+    }
+
     /// E2B has lost the sandbox.
     pub(super) fn lose_sandbox(&mut self) {
-        if let Some(view) = &mut self.sandbox {
+        if let Some(view) = self.sandbox_mut() {
             view.running = false;
             view.health = Health::NotReady("the sandbox is gone".into());
             let id = view.id.clone();
@@ -218,7 +242,7 @@ impl World {
 
     /// E2B has paused the sandbox: its processes stand still, nothing is lost.
     pub(super) fn pause_sandbox(&mut self) {
-        if let Some(view) = &mut self.sandbox {
+        if let Some(view) = self.sandbox_mut() {
             view.running = false;
             view.health = Health::Ready;
         }
@@ -234,17 +258,15 @@ impl World {
 
     /// What the Sandbox controller does meanwhile: one thing at a time, and only for a Task that needs it.
     pub(super) fn sandbox_controller(&mut self) {
-        if self.sandbox.as_ref().is_some_and(|view| view.deleting) {
-            self.sandbox = None;
-            self.boxes.iter_mut().for_each(|e2b| e2b.alive = false);
-            return;
+        for gone in self.sandboxes.extract_if(.., |view| view.deleting) {
+            self.boxes.iter_mut().filter(|e2b| e2b.of == gone.name).for_each(|e2b| e2b.alive = false);
         }
-        let outdated = self.drift().frozen;
-        let needed = crate::domain::need::of(&self.task) == crate::domain::need::Need::Work;
-        let Some(view) = self.sandbox.as_mut().filter(|view| !view.running) else { return };
-        if !needed || matches!(view.health, Health::Stalled(_)) {
+        let needed = crate::domain::demand::of(&self.task) == crate::domain::demand::Demand::Work;
+        let asked = self.status().sandbox_request.map(|request| request.sandbox_name);
+        let view = self.sandboxes.iter_mut().find(|view| Some(&view.name) == asked.as_ref() && !view.running);
+        let Some(view) = view.filter(|view| needed && !matches!(view.health, Health::Stalled(_))) else {
             return;
-        }
+        };
         let known = self.boxes.iter().any(|e2b| e2b.alive && Some(&e2b.id) == view.id.as_ref());
         if !known && view.health != Health::NotReady("creating".into()) {
             view.health = Health::NotReady("creating".into());
@@ -252,16 +274,14 @@ impl World {
         }
         if !known {
             let id = format!("sb{}", self.boxes.len() + 1);
-            let template = self.sandbox_spec.template.clone();
-            let (status, generation) =
-                (self.task.status.clone().unwrap_or_default(), self.task.metadata.generation);
-            let told = status.sandbox_id.is_none() && Some(status.observed_generation) == generation;
-            assert!(
-                !(told && outdated),
-                "a sandbox of a template that was given up: {:?}",
-                status.conditions
-            );
-            self.boxes.push(E2bSandbox { id: id.clone(), alive: true, files: None, template });
+            let template = view.spec.template.clone();
+            self.boxes.push(E2bSandbox {
+                id: id.clone(),
+                of: view.name.clone(),
+                alive: true,
+                files: None,
+                template,
+            });
             view.id = Some(id);
             view.incarnation += 1;
         }
@@ -283,6 +303,22 @@ impl World {
     /// How often a step of this name was made.
     pub(super) fn made(&self, step: &str) -> usize {
         self.effects.iter().filter(|effect| effect.starts_with(step)).count()
+    }
+}
+
+/// A Sandbox that nobody has looked at.
+pub(super) fn sandbox(name: &str, owner: Option<&str>, spec: SandboxSpec) -> SandboxView {
+    SandboxView {
+        name: name.into(),
+        id: None,
+        incarnation: 0,
+        running: false,
+        paused_seconds: 0,
+        health: Health::NotReady("creating".into()),
+        owner: owner.map(|uid| OwnerView { uid: uid.into(), name: "Task t".into() }),
+        deleting: false,
+        holder: None,
+        spec,
     }
 }
 

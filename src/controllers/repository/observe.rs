@@ -1,0 +1,95 @@
+//! Asks GitHub what the Repository's stage wants to know.
+//! Beside `credentials`, which gives the client, and `pulls`, which reads the list of what changed.
+
+use super::{RepositoryController, credentials::Freshness, name_in_spec, of_github};
+use crate::{
+    api::{Repository, Task, conditions::reason},
+    domain::repository::{self, Base, Changes, Found, LookUp, Observed, Obstacle, Stage, sync},
+    github::{self, RepositoryName},
+};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use std::sync::Arc;
+
+impl RepositoryController {
+    pub(super) async fn look(&self, object: &Repository, now: Timestamp) -> Observed {
+        let uid = object.uid().unwrap_or_default();
+        let interval = repository::interval(object);
+        let due = self.memory.schedule(&uid, interval, now);
+        let stage = repository::stage(object, due, now, || !self.open_tasks(object).is_empty());
+        let (finding, routine) = match stage {
+            Stage::Rest(finding) => (finding, false),
+            Stage::LookUp(question) => {
+                (question.answered(self.inspect(object, question).await), question.is_routine())
+            }
+            Stage::List(question) => (question.answered(self.list(object, now).await), true),
+        };
+        if routine && finding.is_answer() {
+            self.memory.synced(&uid, now + interval);
+        }
+        Observed { finding, next_sync: self.memory.next_sync(&uid, interval, now) }
+    }
+
+    /// The repository and whether its base branch is there; the branch is asked for until it has been seen.
+    async fn inspect(&self, object: &Repository, question: LookUp) -> Result<Option<Found>, Obstacle> {
+        let freshness = if question.is_routine() { Freshness::Cached } else { Freshness::Fresh };
+        let github = self.client(object, freshness).await?;
+        let Some(mut found) = self.look_up(&github, object).await.map_err(failed)? else { return Ok(None) };
+        let uid = object.uid().unwrap_or_default();
+        if !question.is_routine() || !self.memory.has_branch(&uid) {
+            found.base = base_of(&github, object, &found).await.map_err(failed)?;
+            self.memory.set_branch(&uid, found.base == Base::Exists);
+        }
+        Ok(Some(found))
+    }
+
+    async fn list(&self, object: &Repository, now: Timestamp) -> Result<Changes, Obstacle> {
+        let tasks = self.open_tasks(object);
+        let github = self.client(object, Freshness::Cached).await?;
+        let (listed, renamed) = self.changes(&github, object, &tasks).await.map_err(failed)?;
+        Ok(Changes { moves: sync::moves(&tasks, &listed, now), renamed })
+    }
+
+    /// The repository: by its id once that is known, so that it is followed through a rename and never mistaken for
+    /// another one that took its name.
+    pub(super) async fn look_up(
+        &self,
+        github: &github::Client,
+        object: &Repository,
+    ) -> Result<Option<Found>, github::Error> {
+        let known = object.status.as_ref().and_then(|status| status.repository_id);
+        let found = match known.and_then(|id| u64::try_from(id).ok()) {
+            Some(id) => github.get_repository_by_id(id).await?,
+            None => github.get_repository(&name_in_spec(object)).await?,
+        };
+        Ok(found.map(|found| of_github(&found, Base::Unknown)))
+    }
+
+    /// The Tasks of this Repository that a pull request can still move.
+    fn open_tasks(&self, object: &Repository) -> Vec<Arc<Task>> {
+        let name = object.name_any();
+        let mut tasks = self.tasks.state();
+        tasks.retain(|task| {
+            task.metadata.namespace == object.metadata.namespace
+                && task.spec.repository_ref.name == name
+                && sync::is_open(task)
+        });
+        tasks
+    }
+}
+
+fn failed(error: github::Error) -> Obstacle {
+    Obstacle::Failed(error.into())
+}
+
+/// Whether the branch that pull requests go to is there.
+async fn base_of(github: &github::Client, object: &Repository, found: &Found) -> Result<Base, github::Error> {
+    let branch = object.spec.base_branch.as_ref().unwrap_or(&found.default_branch);
+    let name = RepositoryName::parse(&found.full_name).unwrap_or_else(|| name_in_spec(object));
+    match github.get_branch_sha(&name, branch).await {
+        Ok(Some(_)) => Ok(Base::Exists),
+        Ok(None) => Ok(Base::Missing),
+        Err(error) if error.reason == reason::REPOSITORY_EMPTY => Ok(Base::Empty),
+        Err(error) => Err(error),
+    }
+}

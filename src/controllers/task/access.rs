@@ -1,0 +1,95 @@
+//! How a Task reaches the two outside worlds: GitHub under its Repository's token, envd of its sandbox.
+//! Part of the Task controller; the keys to them come from `credentials`.
+
+use super::{TaskController, credentials::gone};
+use crate::{
+    api::{Repository, Task, conditions::reason},
+    domain::{
+        failure::{Class, Failure, operation},
+        git,
+        pull_request::ObservedPullRequest,
+        sandbox::Life,
+        task::SeenPull,
+    },
+    e2b::Envd,
+    github::{Author, Client, Pull, RepositoryName},
+};
+use kube::ResourceExt;
+
+/// GitHub under the Repository's token, and the repository's name there.
+pub(super) struct AtGitHub {
+    pub client: Client,
+    pub name: RepositoryName,
+}
+
+impl TaskController {
+    /// GitHub as the Task's Repository sees it.
+    pub(super) async fn at_github(&self, task: &Task) -> Result<AtGitHub, Failure> {
+        let repository = self.repository(task).ok_or_else(|| {
+            let message = format!(
+                "Repository {} does not exist in this namespace: create it",
+                task.spec.repository_ref.name
+            );
+            gone(operation::FIND_REPOSITORY, reason::REPOSITORY_NOT_FOUND, message)
+        })?;
+        let token = self.github_token(task, &repository).await?;
+        Ok(AtGitHub { client: self.github.client(&token), name: name_of(&repository) })
+    }
+
+    /// The daemon in the Task's sandbox, `id` being the one the round works in.
+    pub(super) async fn envd(&self, task: &Task, id: &str) -> Result<Envd, Failure> {
+        let account = self.e2b.account(self.api_key(task).await?);
+        // By key too: what one key may reach says nothing of another's.
+        let known = (account.fingerprint().to_owned(), id.to_owned());
+        if let Some(access) = self.memory().access(&known) {
+            return Ok(account.envd(&access));
+        }
+        let detail = account.get(id).await?;
+        let Some(detail) = detail.filter(|detail| detail.seen.life == Life::Running) else {
+            return Err(Failure {
+                operation: "getSandbox",
+                class: Class::Transient,
+                reason: reason::SANDBOX_UNREACHABLE,
+                message: "E2B says that the sandbox does not run".into(),
+            });
+        };
+        self.memory().remember_access(known, detail.access.clone());
+        Ok(account.envd(&detail.access))
+    }
+}
+
+/// `owner/name` as GitHub spells it today, or as the spec does.
+fn name_of(repository: &Repository) -> RepositoryName {
+    let full = repository.status.as_ref().and_then(|status| status.full_name.as_deref());
+    full.and_then(RepositoryName::parse)
+        .unwrap_or_else(|| RepositoryName::new(&repository.spec.owner, &repository.spec.name))
+}
+
+/// The whole message of the Task's commit.
+pub(super) fn commit_message(task: &Task) -> String {
+    let uid = task.uid().unwrap_or_default();
+    match task.spec.commit.as_ref().and_then(|commit| commit.message.as_ref()) {
+        Some(message) => git::with_trailer(message, &uid),
+        None => {
+            git::commit_message(&task.spec.title, task.spec.description.as_deref().unwrap_or_default(), &uid)
+        }
+    }
+}
+
+/// Author and committer of the Task's commit.
+pub(super) fn author(task: &Task) -> Author {
+    let commit = task.spec.commit.clone().unwrap_or_default();
+    Author {
+        name: commit.author_name.unwrap_or_else(|| "Slipway".into()),
+        email: commit.author_email.unwrap_or_else(|| "slipway@users.noreply.github.com".into()),
+    }
+}
+
+/// A pull request as the decisions see it.
+pub(super) fn seen_pull(pull: &Pull) -> SeenPull {
+    SeenPull {
+        observed: ObservedPullRequest::from(pull),
+        body: pull.body.clone(),
+        mergeable_state: pull.mergeable_state.clone(),
+    }
+}

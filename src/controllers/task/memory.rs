@@ -1,0 +1,92 @@
+//! What only this process knows of Tasks; all of it can be found again, but for the values in `secrets`.
+//! Part of the Task controller.
+
+use super::secrets::Given;
+use crate::{domain::task::PullRead, e2b::Access};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::HashMap;
+
+/// The longest interval between two looks is a day: what was last seen before this belongs to nobody any more.
+const FORGET: SignedDuration = SignedDuration::from_hours(72);
+/// Ways to sandboxes that are kept; beyond it all are found again.
+const MAX_ACCESS: usize = 10_000;
+
+/// A fingerprint of the key, and E2B's id of the sandbox.
+type AccessKey = (String, String);
+
+/// What only this process knows.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Since when a generation's process looks dead, by generation id.
+    dead: HashMap<String, Timestamp>,
+    /// When a generation's process was first signalled, by generation id.
+    signalled: HashMap<String, Timestamp>,
+    /// When a Task's pull request was last read, by Task uid.
+    pulls: HashMap<String, PullRead>,
+    /// How to reach the envd of a sandbox. Tokens live here only.
+    access: HashMap<AccessKey, Access>,
+    /// The values of Secrets that commands were started with.
+    pub(super) given: Given,
+}
+
+impl Memory {
+    pub(super) fn dead_since(&self, generation: &str) -> Option<Timestamp> {
+        self.dead.get(generation).copied()
+    }
+
+    pub(super) fn signalled_since(&self, generation: &str) -> Option<Timestamp> {
+        self.signalled.get(generation).copied()
+    }
+
+    pub(super) fn pull_read(&self, uid: &str) -> Option<PullRead> {
+        self.pulls.get(uid).cloned()
+    }
+
+    /// Tasks may go while their process looks dead: nobody takes their entries away but time.
+    pub(super) fn looks_dead(&mut self, generation: &str, now: Timestamp) {
+        self.dead.retain(|_, since| now.duration_since(*since) < FORGET);
+        self.dead.entry(generation.to_owned()).or_insert(now);
+    }
+
+    pub(super) fn looks_alive(&mut self, generation: &str) {
+        self.dead.remove(generation);
+    }
+
+    pub(super) fn signalled(&mut self, generation: &str, now: Timestamp) {
+        self.signalled.retain(|_, since| now.duration_since(*since) < FORGET);
+        self.signalled.entry(generation.to_owned()).or_insert(now);
+    }
+
+    pub(super) fn ended(&mut self, generation: &str) {
+        self.dead.remove(generation);
+        self.signalled.remove(generation);
+    }
+
+    pub(super) fn remember_pull(&mut self, uid: String, read: PullRead, now: Timestamp) {
+        self.pulls.retain(|_, read| now.duration_since(read.at) < FORGET);
+        self.pulls.insert(uid, read);
+    }
+
+    /// GitHub's own words on why it does not merge.
+    pub(super) fn merge_refused(&mut self, uid: &str, words: String) {
+        if let Some(read) = self.pulls.get_mut(uid) {
+            read.waits_for = Some(words);
+        }
+    }
+
+    pub(super) fn access(&self, key: &AccessKey) -> Option<Access> {
+        self.access.get(key).cloned()
+    }
+
+    pub(super) fn remember_access(&mut self, key: AccessKey, access: Access) {
+        if self.access.len() >= MAX_ACCESS {
+            self.access.clear();
+        }
+        self.access.insert(key, access);
+    }
+
+    /// The next look asks E2B again how to get to the sandbox.
+    pub(super) fn forget_access(&mut self, sandbox: &str) {
+        self.access.retain(|(_, id), _| id != sandbox);
+    }
+}

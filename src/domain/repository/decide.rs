@@ -1,0 +1,124 @@
+//! What follows from what was found. Total: every finding has its plan.
+//! Builds on `scope`, which writes status; `controllers::shell` carries the plan out.
+
+use super::{
+    Changes, Credentials, Found, Observed, Obstacle, Step,
+    scope::{Decided, Scope},
+    stage::Answer,
+};
+use crate::{
+    api::{CreatePolicy, Repository, conditions::reason},
+    domain::{
+        conditions::Standing,
+        failure::{Class, Failure, operation},
+        plan::{Next, Plan},
+        retry,
+    },
+};
+use jiff::Timestamp;
+
+/// Total: every state of the world has its plan.
+pub fn decide(repository: &Repository, observed: &Observed, now: Timestamp) -> Decided {
+    let scope = Scope::new(repository, observed.next_sync, now);
+    match &observed.finding.0 {
+        Answer::Suspended => suspended(scope),
+        Answer::NotAsked => waiting(scope),
+        Answer::LookedUp(Ok(Some(looked_up))) => found(scope, looked_up),
+        Answer::LookedUp(Ok(None)) => absent(scope),
+        Answer::Listed(Ok(changes)) => synced(scope, changes),
+        Answer::LookedUp(Err(obstacle)) | Answer::Listed(Err(obstacle)) => hindered(scope, obstacle),
+    }
+}
+
+fn suspended(mut scope: Scope<'_>) -> Decided {
+    scope.status.retry = retry::hurry(scope.retry.take(), scope.now);
+    scope.stand(Standing::Ready, reason::SUSPENDED, "spec.suspend is true: GitHub is not called");
+    Plan::settle(scope.status, Next::AwaitChange)
+}
+
+/// Nothing was asked: the status stays as it is, word for word.
+fn waiting(scope: Scope<'_>) -> Decided {
+    let next = retry::wait_until(scope.retry.as_ref(), scope.now).unwrap_or(scope.next_sync);
+    Plan::settle(scope.status, Next::At(next))
+}
+
+fn hindered(scope: Scope<'_>, obstacle: &Obstacle) -> Decided {
+    match obstacle {
+        Obstacle::NoSecret => no_secret(scope),
+        Obstacle::NoToken(credentials) => no_token(scope, *credentials),
+        Obstacle::Failed(failure) => scope.failed(failure),
+    }
+}
+
+fn no_secret(scope: Scope<'_>) -> Decided {
+    let secret = scope.secret();
+    let message = format!("Secret {secret} does not exist in this namespace: create it with the key token");
+    scope.missing(operation::GET_SECRET, reason::SECRET_NOT_FOUND, &message)
+}
+
+fn no_token(scope: Scope<'_>, credentials: Credentials) -> Decided {
+    let (reason, message) = credentials.complaint(scope.secret());
+    scope.failed(&Failure { operation: operation::GET_SECRET, class: Class::Invalid, reason, message })
+}
+
+/// GitHub knows no such repository, or shows it to this token as if there were none.
+fn absent(mut scope: Scope<'_>) -> Decided {
+    if let Some(id) = scope.status.repository_id {
+        let message = format!(
+            "GitHub does not show the repository with id {id} ({}) to this token any more: restore it or the token's access to it; \
+             it is never created again. For another repository create another Repository",
+            scope.status.full_name.clone().unwrap_or_else(|| scope.name())
+        );
+        let failure = Failure {
+            operation: "getRepository",
+            class: Class::NotFound,
+            reason: reason::REPOSITORY_GONE,
+            message,
+        };
+        return scope.failed(&failure);
+    }
+    if scope.repository.spec.create_policy == CreatePolicy::IfMissing {
+        let create = scope.repository.spec.create.clone().unwrap_or_default();
+        let message = format!("creating {}", scope.name());
+        scope.stand(Standing::Reconciling, reason::CREATING, &message);
+        return Plan::act(scope.status, Step::Create(create));
+    }
+    let message = format!(
+        "there is no repository {} that this token may see: create it, give the token access to it, or set createPolicy: IfMissing",
+        scope.name()
+    );
+    scope.missing(operation::FIND_REPOSITORY, reason::REPOSITORY_NOT_FOUND, &message)
+}
+
+fn found(mut scope: Scope<'_>, found: &Found) -> Decided {
+    scope.identify(found);
+    scope.describe_branch(found);
+    if found.archived {
+        let failure = Failure {
+            operation: "getRepository",
+            class: Class::Invalid,
+            reason: reason::REPOSITORY_ARCHIVED,
+            message: format!("{} is archived and read-only: unarchive it", found.full_name),
+        };
+        return scope.failed(&failure);
+    }
+    scope.status.retry = None;
+    let message = scope.description(found);
+    scope.stand(Standing::Ready, reason::SYNCED, &message);
+    Plan::settle(scope.status, Next::At(scope.next_sync))
+}
+
+fn synced(mut scope: Scope<'_>, changes: &Changes) -> Decided {
+    if let Some(found) = &changes.renamed {
+        scope.identify(found);
+        scope.describe_branch(found);
+        let message = scope.description(found);
+        scope.stand(Standing::Ready, reason::SYNCED, &message);
+    }
+    scope.status.retry = None;
+    let next = Next::At(scope.next_sync);
+    if changes.moves.is_empty() {
+        return Plan::settle(scope.status, next);
+    }
+    Plan { next, ..Plan::act(scope.status, Step::Move(changes.moves.clone())) }
+}

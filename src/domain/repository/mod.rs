@@ -1,0 +1,81 @@
+//! Repositories: look one up, create it where that is wanted and it was never seen, re-read its pull requests once per
+//! interval. Pure; fed and carried out by `controllers::repository`. The way: [`stage`] → [`decide`] → [`record`].
+
+mod credentials;
+mod decide;
+mod record;
+mod scope;
+mod stage;
+pub mod sync;
+
+#[cfg(test)]
+mod tests;
+
+pub use credentials::{Credentials, TOKEN, credentials};
+pub use decide::decide;
+pub use record::record;
+pub use stage::{Finding, List, LookUp, Observed, Stage, first_sync, interval, is_settled, stage, timed_out};
+
+use super::failure::Failure;
+use crate::api::CreateRepository;
+use sync::Move;
+
+/// A repository as GitHub describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub id: i64,
+    pub owner_id: i64,
+    /// `owner/name` as it is today.
+    pub full_name: String,
+    pub default_branch: String,
+    pub html_url: String,
+    pub archived: bool,
+    pub base: Base,
+}
+
+/// What is known of the branch that pull requests go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// Nobody asked.
+    Unknown,
+    Exists,
+    Missing,
+    /// The repository has no commit at all.
+    Empty,
+}
+
+/// What a list of the changed pull requests amounts to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes {
+    pub moves: Vec<Move>,
+    /// The repository had to be looked up by its id on the way, because it has another name now.
+    pub renamed: Option<Found>,
+}
+
+/// Why a question got no answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Obstacle {
+    /// The Secret with the credentials does not exist.
+    NoSecret,
+    /// The Secret holds nothing to call GitHub with; what it holds instead.
+    NoToken(Credentials),
+    Failed(Failure),
+}
+
+/// The one effect of a pass.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    Create(CreateRepository),
+    /// Tasks whose pull requests have moved.
+    Move(Vec<Move>),
+}
+
+/// The result of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Created(Result<Found, Failure>),
+    /// Whether every Task was written.
+    Moved {
+        all: bool,
+    },
+}

@@ -1,0 +1,44 @@
+//! What a plan becomes once its step has an outcome.
+//! Beside `decide`; called by `controllers::shell`.
+
+use super::{
+    Found, Outcome,
+    scope::{Decided, Scope},
+};
+use crate::{
+    api::{Repository, conditions::reason},
+    domain::{
+        conditions::Standing,
+        plan::{Next, Plan},
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// How long after a failed write to a Task the sync is made again.
+pub(super) const MOVE_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// What a plan becomes once its step has an outcome.
+pub fn record(
+    repository: &Repository,
+    plan: Decided,
+    outcome: Outcome,
+    next_sync: Timestamp,
+    now: Timestamp,
+) -> Decided {
+    let scope = || Scope::new(repository, next_sync, now);
+    match outcome {
+        Outcome::Created(Ok(found)) => created(scope(), &found),
+        Outcome::Created(Err(failure)) => scope().failed(&failure),
+        Outcome::Moved { all: true } => plan,
+        Outcome::Moved { all: false } => Plan { next: Next::After(MOVE_AGAIN), ..plan },
+    }
+}
+
+/// It is there now; the next pass looks at it like at any other.
+fn created(mut scope: Scope<'_>, found: &Found) -> Decided {
+    scope.identify(found);
+    scope.status.retry = None;
+    let message = format!("{} was created", found.full_name);
+    scope.stand(Standing::Reconciling, reason::CREATING, &message);
+    Plan::settle(scope.status, Next::Now)
+}

@@ -1,0 +1,262 @@
+//! The data of a decision about a Task: what is known without a call, what a look tells, steps and their outcomes.
+//! Used by every module of this folder and by the Task controller.
+
+use crate::{
+    api::{MergeMethod, PullRequestState, SandboxSpec, TaskStatus, conditions::reason},
+    domain::{failure::Failure, plan, pull_request::ObservedPullRequest},
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// The plan for a Task.
+pub type Plan = plan::Plan<TaskStatus, Step>;
+
+/// What is known without a call: other objects of the cluster, and what this process remembers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Context {
+    /// The Repository, if it exists.
+    pub repository: Option<RepositoryView>,
+    /// The Sandboxes that exist of those the Task asks for, names in its spec, or owns.
+    pub sandboxes: Vec<SandboxView>,
+    /// The Task's place in the line for a shared Sandbox, from 1.
+    pub place: Option<usize>,
+    /// When another Task last started a command in the sandbox that this Task's round works in.
+    pub others_began: Option<Timestamp>,
+    /// When this process first saw the generation's process dead without an exit code.
+    pub dead_since: Option<Timestamp>,
+    /// When this process first signalled the generation's process.
+    pub signalled_since: Option<Timestamp>,
+    /// When this process last read the pull request, for `merge.policy: WhenReady`.
+    pub pull_read: Option<PullRead>,
+    /// A complete result of the round lies in this process's spool.
+    pub spooled: bool,
+}
+
+impl Context {
+    /// The Sandbox of this name, if it exists.
+    pub fn sandbox(&self, name: &str) -> Option<&SandboxView> {
+        self.sandboxes.iter().find(|sandbox| sandbox.name == name)
+    }
+}
+
+/// One process's memory of reading a pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRead {
+    pub at: Timestamp,
+    /// How many reads in a row found GitHub still working out whether it can be merged.
+    pub undecided: u32,
+    /// What the merge waits for, as it was last said.
+    pub waits_for: Option<String>,
+}
+
+impl PullRead {
+    /// What to remember after reading `pull`.
+    pub fn after(previous: Option<&Self>, pull: Option<&SeenPull>, at: Timestamp) -> Self {
+        let decided = pull.is_none_or(|pull| {
+            pull.observed.state != PullRequestState::Open
+                || pull.mergeable_state.as_deref().is_some_and(|state| state != "unknown")
+        });
+        let undecided = if decided { 0 } else { previous.map_or(0, |read| read.undecided).saturating_add(1) };
+        let waits_for = pull.and_then(SeenPull::waits_for);
+        Self { at, undecided, waits_for }
+    }
+}
+
+/// Where a Repository or Sandbox stands, as its own conditions tell everybody.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Health {
+    Ready,
+    NotReady(String),
+    Stalled(String),
+}
+
+/// Why a Sandbox is not ready before its own conditions tell more than that.
+pub const COMING_UP: &str = "it is being created";
+
+/// What a Task has to know of its Repository.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RepositoryView {
+    pub id: Option<i64>,
+    /// The Repository's own base branch, or GitHub's default branch.
+    pub base_branch: Option<String>,
+    pub health: Health,
+    pub suspended: bool,
+    pub sync_interval: SignedDuration,
+}
+
+/// What a Task has to know of a Sandbox.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SandboxView {
+    pub name: String,
+    /// E2B's id.
+    pub id: Option<String>,
+    pub incarnation: i64,
+    /// `status.state` is `Running`.
+    pub running: bool,
+    /// How long this incarnation has been paused in all, in seconds.
+    pub paused_seconds: i64,
+    pub health: Health,
+    /// Its controlling owner, if it has one.
+    pub owner: Option<OwnerView>,
+    pub deleting: bool,
+    /// The request that has the turn, where Tasks share it.
+    pub holder: Option<crate::api::Holder>,
+    pub spec: SandboxSpec,
+}
+
+/// The controlling owner of a Sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerView {
+    pub uid: String,
+    pub name: String,
+}
+
+impl SandboxView {
+    /// Whether the Task of this uid owns it.
+    pub fn is_owned_by(&self, uid: &str) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.uid == uid)
+    }
+}
+
+/// What one look at a generation saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    NotStarted,
+    /// Its directory can't be made; mkdir's own words.
+    DirectoryFailed(String),
+    Running,
+    /// No live process and no exit code.
+    PidDead,
+    Exited {
+        code: i32,
+        tail: String,
+    },
+}
+
+/// How far the files have come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Files {
+    /// All of them are in a commit that GitHub has.
+    Committed { tree: String, commit: String, digest: String },
+    /// The parent has them all.
+    Unchanged { digest: String },
+    /// The pass ended before the last upload.
+    Progress {
+        uploaded: usize,
+        of: usize,
+        /// What ended the pass early, if it was not its time.
+        failure: Option<Failure>,
+    },
+    /// The spool has no room now, or no worker for transfers is free.
+    Waiting { reason: &'static str },
+    /// The files are not in the spool any more, and were not read from the sandbox.
+    NotSpooled,
+}
+
+impl Files {
+    /// The spool has no room now.
+    pub const WAITING_FOR_SPOOL: Self = Self::Waiting { reason: reason::WAITING_FOR_SPOOL };
+}
+
+/// A pull request as GitHub shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeenPull {
+    pub observed: ObservedPullRequest,
+    pub body: String,
+    /// `clean`, `blocked`, … ; absent in lists.
+    pub mergeable_state: Option<String>,
+}
+
+impl SeenPull {
+    /// What a merge waits for by GitHub's `mergeable_state`, where it says so
+    /// (<https://docs.github.com/en/graphql/reference/enums#mergestatestatus>).
+    pub fn waits_for(&self) -> Option<String> {
+        let state = self.mergeable_state.as_deref()?;
+        let cure = match state {
+            "clean" | "has_hooks" | "unknown" => return None,
+            "dirty" => ": resolve the conflicts with the base branch",
+            "behind" => ": update the branch from the base branch",
+            "blocked" => ": a review or a check that the base branch asks for is missing",
+            "unstable" => ": a check fails or still runs",
+            _ => "",
+        };
+        Some(format!("merged as soon as GitHub allows it; now it says {state}{cure}"))
+    }
+}
+
+/// The one effect of a pass.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    CreateSandbox {
+        name: String,
+    },
+    /// Sets what of an own Sandbox follows its template in place.
+    PatchSandbox {
+        name: String,
+    },
+    DeleteSandbox {
+        name: String,
+    },
+    Start {
+        generation: String,
+    },
+    Signal {
+        generation: String,
+        sandbox: String,
+        kill: bool,
+    },
+    CreateBranch {
+        branch: String,
+        sha: String,
+    },
+    /// Moves the branch of the open pull request forward to the round's commit.
+    UpdateBranch {
+        branch: String,
+        sha: String,
+    },
+    DeleteBranch {
+        branch: String,
+        why: DeleteBranch,
+    },
+    CreatePullRequest {
+        branch: String,
+    },
+    Merge {
+        number: i64,
+        sha: String,
+        method: MergeMethod,
+    },
+}
+
+/// Why a branch is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteBranch {
+    /// The next round works on another branch.
+    NewRound,
+    /// The Task is being deleted and no pull request carries it.
+    Deletion,
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Done,
+    Failed(Failure),
+    /// The branch exists: ours, or somebody else's.
+    BranchExists {
+        ours: bool,
+    },
+    /// GitHub says that the branch exists, and does not show it.
+    BranchNotVisible,
+    /// The branch does not move forward to the commit: somebody pushed to it.
+    BranchMoved,
+    PullRequest(SeenPull),
+    /// GitHub says there is one already: it is looked up.
+    PullRequestExists,
+    Merged {
+        sha: Option<String>,
+    },
+    /// 405: something stands in the way; GitHub's words.
+    NotMergeable(String),
+    /// 409: the head is another one now.
+    HeadChanged,
+}

@@ -1,0 +1,381 @@
+//! Where a Task stands: the first thing that is not yet as it should be, found from its status and the cluster alone.
+//! Gives a `stage` whose question the controller answers, or a plan where nothing has to be looked at.
+
+use super::{
+    carry_over,
+    ending::ended,
+    merge,
+    model::{Context, DeleteBranch, Plan, Step},
+    preconditions, publish, release, review,
+    round::{self, Input},
+    sandbox::{self, Reach},
+    scope::{Scope, has_committed},
+    settle,
+    stage::{
+        Collect, FindPulls, Generation, LeftBranch, PlannedRound, Position, Purpose, ReadPull,
+        RunningSandbox, Start,
+    },
+    suspend::{WATCH, rest_suspended},
+};
+use crate::{
+    api::{Phase, PullRequest, PullRequestState, Task, conditions as names, conditions::reason},
+    domain::{
+        conditions::remove,
+        failure::operation,
+        plan::{Next, Note},
+        retry,
+    },
+};
+use jiff::Timestamp;
+
+/// Where `task` stands.
+pub fn locate(task: &Task, context: &Context, now: Timestamp) -> Position {
+    let mut scope = Scope::new(task, task.status.clone().unwrap_or_default(), now);
+    carry_over::adopt(&mut scope, context);
+    round::clear_backoff(&mut scope);
+    if context.repository.is_some() {
+        scope.found(operation::FIND_REPOSITORY);
+    }
+    if task.metadata.deletion_timestamp.is_some() {
+        return release::locate(scope, context);
+    }
+    if task.spec.suspend {
+        return suspended(scope, context);
+    }
+    if scope.status.round.is_none() {
+        round::begin(&mut scope);
+    }
+    match scope.status.pull_request.clone() {
+        Some(pull) => with_pull(scope, context, &pull),
+        None => on_the_way(scope, context),
+    }
+}
+
+pub(super) fn decided(plan: Plan) -> Position {
+    Position::Decided(Box::new(plan))
+}
+
+/// A Task with a pull request: what the pull request says.
+fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
+    if pull.unconfirmed {
+        return match preconditions::of_github(&scope, context) {
+            Some(blocked) => decided(blocked.plan(scope)),
+            None => ReadPull { number: pull.number }.asked(scope, context),
+        };
+    }
+    let is_open = matches!(pull.state, PullRequestState::Open | PullRequestState::Unknown);
+    if !is_open && scope.is_under_way() {
+        return abandon(scope, context);
+    }
+    match (pull.state, round::input(scope.task, &scope.status)) {
+        (PullRequestState::Merged, _) => {
+            scope.status.phase = Some(Phase::Ended);
+            decided(review::done(scope, context))
+        }
+        (PullRequestState::Closed, Input::Changed | Input::Publication) => leave(scope, context),
+        (PullRequestState::Closed, _) => {
+            scope.status.phase = Some(Phase::Ended);
+            decided(settle::closed(scope))
+        }
+        _ if scope.is_under_way() => on_the_way(scope, context),
+        (_, Input::Changed) => {
+            round::begin_on_open(&mut scope);
+            on_the_way(scope, context)
+        }
+        _ if scope.phase() == Phase::Ended && scope.status.ended.is_some() => decided(ended(scope)),
+        _ => {
+            // It may have been opened again.
+            scope.status.phase = Some(Phase::PullRequestOpen);
+            in_review(scope, context, pull)
+        }
+    }
+}
+
+/// The pull request waits for people, or to be merged.
+fn in_review(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
+    // A merge that failed is tried again when `status.retry` says, not when the next look is due.
+    let due = scope.hurried || scope.status.retry.is_some() || merge::next_look(context) <= Some(scope.now);
+    if !(settle::merge_wanted(scope.task, pull) && due) {
+        return decided(review::unlooked(scope, context));
+    }
+    match preconditions::of_github(&scope, context) {
+        Some(blocked) => decided(blocked.plan(scope)),
+        None => ReadPull { number: pull.number }.asked(scope, context),
+    }
+}
+
+/// A person closed or merged the pull request while a round on it was under way: the round ends, nothing of it is committed.
+fn abandon(mut scope: Scope<'_>, context: &Context) -> Position {
+    if round::live_run(scope.task, &scope.status).is_some() {
+        return end_command(scope, context);
+    }
+    let (round, number) =
+        (round::number(&scope.status), scope.status.pull_request.as_ref().map_or(0, |pull| pull.number));
+    scope.status.phase = Some(Phase::Ended);
+    scope.status.ended = None;
+    scope.status.publication = None;
+    scope.release_sandbox();
+    let message = format!(
+        "round {round} was abandoned: pull request {number} was closed or merged while it was under way"
+    );
+    let plan = settle::settle(scope);
+    let plan = Plan { next: Next::Now, ..plan };
+    decided(plan.with_note(Note::warning(reason::ROUND_ABANDONED, message)))
+}
+
+/// A Task on its way to a commit on its branch.
+fn on_the_way(mut scope: Scope<'_>, context: &Context) -> Position {
+    let input = round::input(scope.task, &scope.status);
+    if scope.phase() == Phase::Ended {
+        return after_the_end(scope, context, input);
+    }
+    if matches!(input, Input::Changed | Input::Publication) {
+        scope = match changed(scope, context, input) {
+            Followed::InPlace(scope) => scope,
+            Followed::Elsewhere(position) => return *position,
+        };
+    }
+    if has_committed(&scope.status) {
+        return match preconditions::of_github(&scope, context) {
+            Some(blocked) => decided(blocked.plan(scope)),
+            None => published(scope, context),
+        };
+    }
+    if let Some(blocked) = preconditions::of_repository(&scope, context) {
+        let next = blocked.tell(&mut scope);
+        return waits(scope, context, next);
+    }
+    if scope.phase() == Phase::Collecting && context.spooled {
+        return collect(scope, context, None);
+    }
+    if scope.status.sandbox_request.is_none()
+        && let Some(blocked) = preconditions::wait_is_on(&scope, context)
+    {
+        // Who waits for a person does not stand in line meanwhile.
+        return decided(blocked.plan(scope));
+    }
+    match sandbox::reach(&mut scope, context) {
+        Reach::Running(running) => in_sandbox(scope, context, running),
+        Reach::Waits(next) => waits(scope, context, next),
+        Reach::Acts(step @ Step::DeleteSandbox { .. }) => decided(Plan::intend(scope.status, step)),
+        Reach::Acts(step) => decided(Plan::act(scope.status, step)),
+        Reach::Ended => decided(ended(scope)),
+    }
+}
+
+/// Waits. Who waits for a person must not hold others up in a shared Sandbox: its command is ended, its turn given back.
+fn waits(mut scope: Scope<'_>, context: &Context, next: Next) -> Position {
+    let resting = scope.status.sandbox_request.as_ref().is_some_and(|request| request.resting);
+    if resting && sandbox::is_shared(&scope) {
+        if round::live_run(scope.task, &scope.status).is_some() {
+            return end_command(scope, context);
+        }
+        scope.release_sandbox();
+    }
+    decided(Plan::settle(scope.status, next))
+}
+
+/// What became of a changed spec or a rerun in mid-round.
+enum Followed<'a> {
+    /// The same round goes on with it.
+    InPlace(Scope<'a>),
+    Elsewhere(Box<Position>),
+}
+
+/// A changed spec or a rerun while the round is under way: the table under Rounds.
+fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followed<'a> {
+    let (task, open) = (scope.task, scope.has_open_pull());
+    if !round::has_begun(&scope.status) {
+        round::record_input(task, &mut scope.status);
+        scope.status.retry = retry::hurry(scope.status.retry.take(), scope.now);
+        return Followed::InPlace(scope);
+    }
+    if has_committed(&scope.status) {
+        if !round::is_given_up(task, &scope.status, context.repository.as_ref()) {
+            return Followed::InPlace(scope);
+        }
+        let position = if open {
+            round::begin_on_open(&mut scope);
+            on_the_way(scope, context)
+        } else {
+            give_up(&mut scope);
+            leave(scope, context)
+        };
+        return Followed::Elsewhere(Box::new(position));
+    }
+    if input == Input::Publication {
+        publish::follow(&mut scope);
+        return Followed::InPlace(scope);
+    }
+    if round::live_run(task, &scope.status).is_some() {
+        return Followed::Elsewhere(Box::new(end_command(scope, context)));
+    }
+    if open {
+        round::begin_on_open(&mut scope);
+    } else {
+        round::begin(&mut scope);
+    }
+    Followed::InPlace(scope)
+}
+
+/// The round is over without a pull request.
+fn after_the_end(mut scope: Scope<'_>, context: &Context, input: Input) -> Position {
+    let has_files =
+        round::source_generation(scope.task, &scope.status).is_some_and(|run| run.exit_code == Some(0));
+    match input {
+        Input::Changed => leave(scope, context),
+        Input::Publication if has_files || scope.task.spec.generate.is_none() => leave(scope, context),
+        Input::Publication => {
+            // There are no files to publish otherwise: only a rerun makes some.
+            publish::follow(&mut scope);
+            decided(ended(scope))
+        }
+        Input::New | Input::Same if was_given_up(&scope) => {
+            // Taken back before the next round has begun: this one goes on.
+            scope.status.ended = None;
+            scope.status.phase = Some(Phase::Committed);
+            remove(&mut scope.status.conditions, names::PULL_REQUEST_OPEN);
+            on_the_way(scope, context)
+        }
+        Input::New | Input::Same => decided(ended(scope)),
+    }
+}
+
+/// Ends a round that is stuck after its commit, because another is asked for: nothing of it is tried again.
+fn give_up(scope: &mut Scope<'_>) {
+    let message = "the round was stuck when a new one was asked for";
+    scope.condition(names::PULL_REQUEST_OPEN, false, reason::ROUND_ABANDONED, message);
+    let retry = retry::hurry(scope.status.retry.take(), scope.now);
+    scope.end(reason::ROUND_ABANDONED, message);
+    scope.status.retry = retry;
+}
+
+fn was_given_up(scope: &Scope<'_>) -> bool {
+    scope.status.ended.as_ref().is_some_and(|end| end.reason == reason::ROUND_ABANDONED)
+}
+
+/// Begins the next round; the branch of this one goes first, where it left one.
+fn leave(mut scope: Scope<'_>, context: &Context) -> Position {
+    let Some((branch, sha)) = round::left_behind(&scope.status) else {
+        round::begin(&mut scope);
+        return on_the_way(scope, context);
+    };
+    match preconditions::of_github(&scope, context) {
+        Some(blocked) => decided(blocked.plan(scope)),
+        None => LeftBranch { branch, sha, why: DeleteBranch::NewRound }.asked(scope, context),
+    }
+}
+
+/// The sandbox runs and is this Task's to use: what the round has not yet done there.
+fn in_sandbox(mut scope: Scope<'_>, context: &Context, sandbox: RunningSandbox) -> Position {
+    if let Some(blocked) = preconditions::wait_is_on(&scope, context) {
+        let next = blocked.tell(&mut scope);
+        return waits(scope, context, next);
+    }
+    let (task, status) = (scope.task, &scope.status);
+    let runs = task.spec.generate.is_some() && status.files_from.is_none();
+    if !round::has_begun(status) {
+        let open = scope.has_open_pull();
+        let branch = status.branch.clone().filter(|_| open);
+        let plan = PlannedRound {
+            branch: branch.unwrap_or_else(|| round::wanted_branch(task, status)),
+            base: round::wanted_base(task, context.repository.as_ref()),
+            open,
+        };
+        return Start { plan: Some(plan), sandbox, runs }.asked(scope, context);
+    }
+    match round::live_run(task, status) {
+        _ if scope.phase() == Phase::Collecting => collect(scope, context, Some(sandbox.id)),
+        Some(run) if run.sandbox_id == sandbox.id => {
+            let question = Generation { id: run.id.clone(), sandbox: sandbox.id, purpose: Purpose::Follow };
+            question.asked(scope, context)
+        }
+        _ => Start { plan: None, sandbox, runs }.asked(scope, context),
+    }
+}
+
+fn collect(scope: Scope<'_>, context: &Context, sandbox: Option<String>) -> Position {
+    let status = &scope.status;
+    let text = (!scope.has_open_pull()).then(|| publish::pull_request_text(scope.task, status));
+    let question = Collect {
+        spool: round::spool_id(scope.task, status).unwrap_or_default(),
+        sandbox,
+        parent: status.parent_sha.clone().or_else(|| status.base_sha.clone()).unwrap_or_default(),
+        source: scope.task.spec.source.clone(),
+        text,
+    };
+    question.asked(scope, context)
+}
+
+/// The commit is at GitHub: the branch, then the pull request.
+fn published(mut scope: Scope<'_>, context: &Context) -> Position {
+    let status = &scope.status;
+    let (branch, sha) =
+        (status.branch.clone().unwrap_or_default(), status.commit_sha.clone().unwrap_or_default());
+    if scope.phase() == Phase::BranchCreated {
+        return FindPulls { branch }.asked(scope, context);
+    }
+    // The intent stands in status: the branch may or may not be there. Creating or moving it tells.
+    let step = if scope.has_open_pull() {
+        Step::UpdateBranch { branch, sha }
+    } else {
+        Step::CreateBranch { branch, sha }
+    };
+    scope.release_sandbox();
+    decided(Plan::act(scope.status, step))
+}
+
+/// Ends the command in the sandbox it runs in, whatever the spec names now.
+fn end_command(mut scope: Scope<'_>, context: &Context) -> Position {
+    let Some(run) = round::live_run(scope.task, &scope.status).cloned() else {
+        return decided(Plan::settle(scope.status, Next::Now));
+    };
+    let name = sandbox::requested(&scope);
+    // Without a request the command has ended: a turn is given back only then.
+    let there = context.sandbox(&name).filter(|sandbox| {
+        scope.status.sandbox_request.is_some() && sandbox.id.as_ref() == Some(&run.sandbox_id)
+    });
+    match there {
+        None => {
+            // The sandbox is gone, and the command with it.
+            round::finish_run(&mut scope, None);
+            scope.working(reason::GENERATING, "the command is gone with its sandbox");
+            decided(Plan::settle(scope.status, Next::Now))
+        }
+        Some(sandbox) if !sandbox.running => {
+            scope.waits_for_sandbox(&name, &sandbox.health);
+            decided(Plan::settle(scope.status, Next::AwaitChange))
+        }
+        Some(_) => match preconditions::wait_is_on(&scope, context) {
+            Some(blocked) => decided(blocked.plan(scope)),
+            None => {
+                let question = Generation { id: run.id, sandbox: run.sandbox_id, purpose: Purpose::End };
+                question.asked(scope, context)
+            }
+        },
+    }
+}
+
+/// `spec.suspend`: nothing is done. A command in a shared Sandbox is left to run, and its turn ends with it.
+fn suspended(mut scope: Scope<'_>, context: &Context) -> Position {
+    if sandbox::is_shared(&scope) {
+        let name = sandbox::requested(&scope);
+        match round::live_run(scope.task, &scope.status).cloned() {
+            None => scope.release_sandbox(),
+            Some(run) => {
+                let runs = context
+                    .sandbox(&name)
+                    .is_some_and(|sandbox| sandbox.running && sandbox.id.as_ref() == Some(&run.sandbox_id));
+                let waits = preconditions::wait_is_on(&scope, context).is_some();
+                if runs && !waits {
+                    let question =
+                        Generation { id: run.id, sandbox: run.sandbox_id, purpose: Purpose::Watch };
+                    return question.asked(scope, context);
+                }
+            }
+        }
+    }
+    let watched = scope.status.sandbox_request.is_some() && sandbox::is_shared(&scope);
+    let next = if watched { Next::After(WATCH) } else { Next::AwaitChange };
+    decided(Plan { next, ..rest_suspended(scope) })
+}

@@ -1,0 +1,99 @@
+//! What a Task says whose pull request has the last word: open, closed or merged.
+//! Used by `review`, `merge` and `publish`.
+
+use super::{
+    model::Plan,
+    round::{self, Input},
+    scope::Scope,
+};
+use crate::{
+    api::{
+        MergePolicy, Phase, PullRequest, PullRequestState, RERUN_ANNOTATION, Task, TaskStatus,
+        conditions as names, conditions::reason,
+    },
+    domain::{conditions::remove, plan::Next},
+};
+
+/// Whether the operator is to merge this pull request at all.
+pub(super) fn merge_wanted(task: &Task, pull: &PullRequest) -> bool {
+    task.spec.pull_request.merge.policy == MergePolicy::WhenReady
+        && pull.state == PullRequestState::Open
+        && !pull.draft
+}
+
+/// Conditions of a Task whose pull request is the last word.
+pub(super) fn settle(scope: Scope<'_>) -> Plan {
+    settle_with(scope, None)
+}
+
+pub(super) fn settle_with(mut scope: Scope<'_>, message: Option<&str>) -> Plan {
+    let Some(pull) = scope.status.pull_request.clone() else { return scope.again() };
+    match pull.state {
+        PullRequestState::Merged => Plan::settle(merged(scope), Next::Now),
+        PullRequestState::Closed => closed(scope),
+        PullRequestState::Open | PullRequestState::Unknown => {
+            // A reopened pull request brings its branch back.
+            if scope.status.branch.is_none() {
+                scope.status.branch.clone_from(&pull.branch);
+            }
+            remove(&mut scope.status.conditions, names::MERGED);
+            let open = format!("pull request {} is open", pull.number);
+            scope.condition(names::PULL_REQUEST_OPEN, true, reason::OPEN, &open);
+            let (reason, mut text) = waits_for_people(&scope, &pull, message);
+            if round::input(scope.task, &scope.status) == Input::Publication {
+                text += "; the change of source, commit or branch waits for the next round";
+            }
+            scope.ready(&reason, &text);
+            Plan::settle(scope.status, Next::AwaitChange)
+        }
+    }
+}
+
+fn waits_for_people(scope: &Scope<'_>, pull: &PullRequest, message: Option<&str>) -> (String, String) {
+    let number = pull.number;
+    if let Some(end) = &scope.status.ended {
+        return (end.reason.clone(), end.message.clone());
+    }
+    let moved = merge_wanted(scope.task, pull) && pull.head_sha != scope.status.commit_sha;
+    if pull.draft {
+        let text = format!("pull request {number} is a draft: mark it ready for review");
+        (reason::DRAFT.into(), text)
+    } else if moved {
+        let text = format!(
+            "somebody pushed to the branch of pull request {number}: it is not merged automatically any more, a person merges it"
+        );
+        (reason::HEAD_MOVED.into(), text)
+    } else {
+        let waiting = format!("pull request {number} waits for review");
+        (reason::IN_REVIEW.into(), message.map_or(waiting, str::to_owned))
+    }
+}
+
+/// A person closed it: nothing is done until a person asks for a new round or reopens it.
+pub(super) fn closed(mut scope: Scope<'_>) -> Plan {
+    let number = scope.status.pull_request.as_ref().map_or(0, |pull| pull.number);
+    // The branch is given up with the pull request, which remembers its name for a reopening.
+    scope.status.branch = None;
+    scope.status.phase = Some(Phase::Ended);
+    scope.status.ended = None;
+    remove(&mut scope.status.conditions, names::MERGED);
+    let text = "the pull request was closed without merging";
+    scope.condition(names::PULL_REQUEST_OPEN, false, reason::CLOSED, text);
+    let message = format!(
+        "pull request {number} was closed without merging: set the annotation {RERUN_ANNOTATION} to a new value for a new round, or reopen it"
+    );
+    scope.ready(reason::CLOSED, &message);
+    Plan::settle(scope.status, Next::AwaitChange)
+}
+
+pub(super) fn merged(mut scope: Scope<'_>) -> TaskStatus {
+    let number = scope.status.pull_request.as_ref().map_or(0, |pull| pull.number);
+    scope.status.phase = Some(Phase::Ended);
+    scope.status.ended = None;
+    scope.release_sandbox();
+    scope.condition(names::PULL_REQUEST_OPEN, false, reason::MERGED, "the pull request was merged");
+    let text = format!("GitHub confirms the merge of pull request {number}");
+    scope.condition(names::MERGED, true, reason::MERGED, &text);
+    scope.ready(reason::MERGED, &format!("pull request {number} is merged"));
+    scope.status
+}

@@ -1,0 +1,109 @@
+//! One call as errors and the call layer name it, and what each way of failing makes of it.
+//! Below every file of `e2b` that sends or reads; the tables are in `e2b::error`.
+
+use super::error::{self, Answer, Error};
+use crate::api::conditions::reason;
+use crate::domain::failure::Class;
+use crate::telemetry::{BoxError, CallError};
+use jiff::Timestamp;
+
+/// Which of the two tables of `e2b::error` an answer is read by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Api {
+    Lifecycle,
+    Envd,
+}
+
+/// One call, as errors and the call layer name it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call {
+    pub api: Api,
+    pub operation: &'static str,
+    pub write: bool,
+}
+
+impl Call {
+    /// No answer, or the call was not sent.
+    pub(super) fn not_answered(self, cause: &BoxError) -> Error {
+        if let Some(CallError::NotLeading) = cause.downcast_ref() {
+            let message = "not sent: another replica leads".to_owned();
+            return self.error(Class::Transient, reason::NOT_LEADING, message);
+        }
+        self.lost(&root_cause(cause))
+    }
+
+    /// No whole answer came: what became of the call is unknown.
+    pub(super) fn lost(self, cause: &str) -> Error {
+        let (reason, who) = match self.api {
+            Api::Lifecycle => (reason::E2B_UNREACHABLE, "E2B"),
+            Api::Envd => (reason::SANDBOX_UNREACHABLE, "the sandbox"),
+        };
+        let message = format!("no whole answer from {who}: {}", error::stable_text(cause));
+        self.error(Class::Transient, reason, message)
+    }
+
+    /// An answer came whole, but it is not what E2B sends.
+    pub(super) fn unexpected(self, status: http::StatusCode, what: &str) -> Error {
+        let cure = error::cure(reason::E2B_UNEXPECTED_ANSWER).unwrap_or_default();
+        let message = format!("answer {} is not E2B's: {what}; {cure}", status.as_u16());
+        let error = self.error(Class::Transient, reason::E2B_UNEXPECTED_ANSWER, message);
+        Error { status: Some(status.as_u16()), complete: true, ..error }
+    }
+
+    /// The sandbox did what it was told, and that failed: it may go better another time.
+    pub(super) fn failed(self, what: &str) -> Error {
+        Error {
+            complete: true,
+            ..self.error(Class::Transient, reason::SANDBOX_AGENT_ERROR, error::stable_text(what))
+        }
+    }
+
+    /// The call was not sent, because it can't be right.
+    pub(super) fn invalid(self, what: &str) -> Error {
+        let reason = match self.api {
+            Api::Lifecycle => reason::E2B_INVALID_REQUEST,
+            Api::Envd => reason::SANDBOX_AGENT_ERROR,
+        };
+        Error { complete: true, ..self.error(Class::Invalid, reason, what.to_owned()) }
+    }
+
+    /// What `answer` means, by the table of the API.
+    pub(super) fn said_no(self, answer: &Answer<'_>) -> Error {
+        let now = Timestamp::now();
+        let (class, reason) = match self.api {
+            Api::Lifecycle => error::lifecycle(self.operation, answer, now),
+            Api::Envd => error::envd(answer, now),
+        };
+        let who = match self.api {
+            Api::Lifecycle => "E2B",
+            Api::Envd => "the sandbox",
+        };
+        let code = answer.error_code.map_or_else(|| answer.status.to_string(), str::to_owned);
+        // What is wrong with the user's input stays word for word.
+        let text = if class == Class::Invalid {
+            error::bounded(answer.message)
+        } else {
+            error::stable_text(answer.message)
+        };
+        let mut message = format!("{who} answered {code}");
+        for part in [Some(text.as_str()), error::cure(reason)].into_iter().flatten().filter(|p| !p.is_empty())
+        {
+            message.push_str(if message.contains(": ") { "; " } else { ": " });
+            message.push_str(part);
+        }
+        Error { status: Some(answer.status), complete: true, ..self.error(class, reason, message) }
+    }
+
+    fn error(self, class: Class, reason: &'static str, message: String) -> Error {
+        Error { operation: self.operation, class, reason, message, status: None, complete: false }
+    }
+}
+
+/// The innermost cause of a transport error: the outer ones name URLs.
+pub(super) fn root_cause(error: &BoxError) -> String {
+    let mut cause: &dyn std::error::Error = error.as_ref();
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

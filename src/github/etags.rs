@@ -1,0 +1,52 @@
+//! The last answers that came with an `ETag`: asking again whether they still hold costs no rate limit.
+//! Used by `client`, for every read that is repeated.
+
+use bytes::Bytes;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+/// Answers kept at the same time. They are as small as one repository's description.
+const MOST: usize = 1024;
+
+/// An answer and what names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) etag: String,
+    pub(super) body: Bytes,
+}
+
+/// By credential and path: no credential sees what another was answered.
+#[derive(Debug, Default)]
+pub(super) struct Etags(Mutex<HashMap<([u8; 32], String), Answer>>);
+
+impl Etags {
+    pub(super) fn get(&self, credential: [u8; 32], path: &str) -> Option<Answer> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&(credential, path.to_owned())).cloned()
+    }
+
+    pub(super) fn set(&self, credential: [u8; 32], path: String, answer: Answer) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert((credential, path), answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_credential_sees_what_another_was_answered() {
+        let etags = Etags::default();
+        let answer = Answer { etag: "\"a\"".into(), body: Bytes::from_static(b"{}") };
+        etags.set([1; 32], "/repos/o/r".into(), answer.clone());
+        assert_eq!(etags.get([1; 32], "/repos/o/r"), Some(answer));
+        assert_eq!(etags.get([2; 32], "/repos/o/r"), None);
+        assert_eq!(etags.get([1; 32], "/repos/o/other"), None);
+    }
+}
