@@ -13,13 +13,20 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What can't change while an E2B sandbox stands for the object or may be in the making.
-/// A create that was refused as invalid left nothing behind: then the spec may be mended.
+/// A create that was refused for good left nothing behind: then the spec may be corrected.
 const FROZEN: &str = "!has(oldSelf.status) || !((has(oldSelf.status.state) && oldSelf.status.state in ['Running', 'Paused']) \
-    || (has(oldSelf.status.creating) && !(has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, \
-    c.type == 'Stalled' && c.status == 'True' && c.reason in ['TemplateNotFound', 'CreateRefused'])))) \
+    || (has(oldSelf.status.creating) && !(has(oldSelf.status.creating.answer) && oldSelf.status.creating.answer == 'Refused' \
+    && has(oldSelf.status.retry) && has(oldSelf.status.retry.stalled) && oldSelf.status.retry.stalled))) \
     || (self.spec.template == oldSelf.spec.template && self.spec.onTimeout == oldSelf.spec.onTimeout \
     && has(self.spec.env) == has(oldSelf.spec.env) && (!has(self.spec.env) || self.spec.env == oldSelf.spec.env) \
     && has(self.spec.metadata) == has(oldSelf.spec.metadata) && (!has(self.spec.metadata) || self.spec.metadata == oldSelf.spec.metadata))";
+
+/// Another key may not see what came of a create that is under way: its sandbox would be left behind.
+const SAME_KEY: &str = "!has(oldSelf.status) || !has(oldSelf.status.creating) \
+    || (has(oldSelf.status.creating.answer) && oldSelf.status.creating.answer == 'Refused' \
+    && has(oldSelf.status.retry) && has(oldSelf.status.retry.stalled) && oldSelf.status.retry.stalled) \
+    || (has(self.spec.credentialsSecretRef) == has(oldSelf.spec.credentialsSecretRef) \
+    && (!has(self.spec.credentialsSecretRef) || self.spec.credentialsSecretRef == oldSelf.spec.credentialsSecretRef))";
 
 /// Sandbox is one E2B cloud sandbox, kept alive across expiry, restarts and loss.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -36,6 +43,8 @@ const FROZEN: &str = "!has(oldSelf.status) || !((has(oldSelf.status.state) && ol
     doc = "Sandbox is one E2B cloud sandbox, kept alive across expiry, restarts and loss.",
     validation = Rule::new(FROZEN)
         .message("template, env, metadata and onTimeout must not change while a sandbox is up or being created: delete the Sandbox or wait until it is gone"),
+    validation = Rule::new(SAME_KEY)
+        .message("credentialsSecretRef must not change while a sandbox is being created: wait until it is up"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Sandbox", type_ = "string", json_path = ".status.sandboxID"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt"),
@@ -53,6 +62,7 @@ pub struct SandboxSpec {
     pub template: String,
 
     /// Secret with the key `apiKey`: an E2B API key. Absent: the operator's own `E2B_API_KEY`.
+    /// Can't be changed while a sandbox is being created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<LocalRef>,
 
@@ -78,7 +88,7 @@ pub struct SandboxSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvVar>,
 
-    /// Metadata passed to E2B, beside the operator's own. Keys must not start with `slipway/`.
+    /// Metadata passed to E2B, in addition to the operator's own. Keys must not start with `slipway/`.
     /// Can't be changed while a sandbox is up or being created.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::string_map::<32, 1024>")]
@@ -273,7 +283,7 @@ pub struct SandboxStatus {
     pub observed_reconcile: Option<String>,
 
     /// A create had no answer, or a doubtful one: from this time on E2B is asked once more for sandboxes that came of it
-    /// beside `sandboxID`, and those are killed.
+    /// in addition to `sandboxID`, and those are killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphan_check_at: Option<Time>,
 

@@ -29,10 +29,11 @@ async fn comes_up_with_three_writes_and_one_call_and_then_rests() {
     let expires = status.expires_at.unwrap().0;
     assert!(expires <= live[0].end_at && live[0].end_at.duration_since(expires).as_secs() < 30);
 
-    // Nothing follows, even when a Task begins to use it. That nothing happens shows only in time.
+    // Only the turn is written when a Task begins to use it. That nothing else happens shows only in time.
     world.ask("task").await;
+    world.until("the turn", |s| s.holder.is_some()).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(world.writes().await, 3, "finalizer, intent, record");
+    assert_eq!(world.writes().await, 4, "finalizer, intent, record, turn");
     assert_eq!(world.sim.calls.counts(), BTreeMap::from([(format!("e2b {CREATE}"), 1)]));
 }
 

@@ -1,8 +1,9 @@
-//! What a person has to mend: keys, Secrets, templates. The condition says what; mending it is all that is needed.
+//! What a person has to fix: keys, Secrets, templates. The condition says what; fixing it is all that is needed.
 
 use crate::world::{CREATE, World, message, ready};
 use serde_json::json;
 use slipway::api::SandboxState;
+use slipway_simulator::core::{Action, When};
 use slipway_simulator::e2b::{API_KEY, Team};
 
 const OTHER_KEY: &str = "e2b_1111111111111111111111111111111111111111";
@@ -59,6 +60,37 @@ async fn an_unknown_template_stalls_and_may_be_mended() {
     let keys: Vec<_> =
         world.sim.calls.of("e2b", CREATE).into_iter().filter_map(|call| call.idempotency_key).collect();
     assert!(keys.len() == 2 && keys[0].ends_with("x1x1") && keys[1].ends_with("x1x2"), "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_create_under_way_was_made_from_stays_as_it_is() {
+    let mut world = World::new("making").await;
+    let rule = world.fault(CREATE, When::Nth(1), Action::Hold { after_effect: false });
+    world.apply(json!({})).await;
+    world.until_called(CREATE, 1).await;
+    world.crash();
+    for (spec, words) in [
+        (json!({"template": "other"}), "must not change while a sandbox is up or being created"),
+        (
+            json!({"credentialsSecretRef": {"name": "key"}}),
+            "must not change while a sandbox is being created",
+        ),
+    ] {
+        let refused = world.patch(json!({"spec": spec})).await.unwrap_err().to_string();
+        assert!(refused.contains(words), "{refused}");
+    }
+    world.sim.faults.remove(rule);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_create_that_was_refused_for_good_may_be_tried_under_another_key() {
+    let world = World::new("otherref").await;
+    world.put_key("e2b_2222222222222222222222222222222222222222").await;
+    world.apply(json!({"credentialsSecretRef": {"name": "key"}})).await;
+    world.until("denied", |s| ready(s) == "False/CredentialsDenied").await;
+    world.patch(json!({"spec": {"credentialsSecretRef": null}})).await.unwrap();
+    world.until_running().await;
+    assert_eq!(world.live().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

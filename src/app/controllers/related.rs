@@ -70,7 +70,9 @@ impl Related {
             Event::Init => Vec::new(),
         };
         if *self.synced.borrow() {
-            concerned.into_iter().for_each(|sandbox| send(&self.sandboxes, sandbox));
+            for sandbox in concerned {
+                send(&self.sandboxes, sandbox);
+            }
         }
     }
 

@@ -100,7 +100,7 @@ impl SandboxController {
         let id = object.status.as_ref().and_then(|status| status.sandbox_id.as_deref());
         let look = account.get(id.unwrap_or_default()).await;
         let look =
-            look.map(|detail| lookup_result(detail.map(|detail| detail.seen))).map_err(answer::failure);
+            look.map(|detail| answer::lookup(detail.map(|detail| detail.seen))).map_err(answer::failure);
         let uid = uid(object);
         self.memory.looked(&uid, now);
         match &look {
@@ -131,8 +131,4 @@ impl SandboxController {
         self.memory.prepare(&uid(object), Prepared { account, env });
         UnderKey { credential, answer }
     }
-}
-
-pub(super) fn lookup_result(found: Option<sandbox::E2bSandbox>) -> LookupResult {
-    found.map_or(LookupResult::NotFound, LookupResult::Found)
 }

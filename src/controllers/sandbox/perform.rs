@@ -1,10 +1,10 @@
 //! The steps of `domain::sandbox` as calls to E2B: one match, no policy.
 //! Part of the Sandbox controller.
 
-use super::{SandboxController, answer, memory::Prepared, observe::lookup_result};
+use super::{SandboxController, answer, memory::Prepared};
 use crate::{
     api::{OnTimeout, Sandbox},
-    domain::sandbox::{self, ConnectEnd, Ended, LookupResult, Step},
+    domain::sandbox::{self, Ended, LookupResult, Step},
     e2b::{Account, CreateRequest, Error},
 };
 
@@ -27,7 +27,8 @@ impl SandboxController {
                 }
             }
             Step::Connect { id } => {
-                let result = account.connect(id, seconds).await.map(connect_end).map_err(answer::failure);
+                let result =
+                    account.connect(id, seconds).await.map(answer::connect_end).map_err(answer::failure);
                 Ended::Connected(result)
             }
             Step::Renew { id } => Ended::Renewed(renew(account, id, seconds).await.map_err(answer::failure)),
@@ -47,14 +48,5 @@ impl SandboxController {
 /// The time-out's own 404 is a paused sandbox's too: the look tells.
 async fn renew(account: &Account, id: &str, seconds: u32) -> Result<LookupResult, Error> {
     account.set_timeout(id, seconds).await?;
-    Ok(lookup_result(account.get(id).await?.map(|detail| detail.seen)))
-}
-
-/// `Some` tells whether it was paused before.
-fn connect_end(was_paused: Option<bool>) -> ConnectEnd {
-    match was_paused {
-        Some(true) => ConnectEnd::Resumed,
-        Some(false) => ConnectEnd::Ran,
-        None => ConnectEnd::Gone,
-    }
+    Ok(answer::lookup(account.get(id).await?.map(|detail| detail.seen)))
 }

@@ -124,6 +124,18 @@ fn a_sandbox_of_another_object_or_incarnation_is_never_adopted() {
     );
 }
 
+/// A status that another leader has overtaken knows nothing of the sandbox that took the place of its own.
+#[test]
+fn a_later_incarnation_is_no_orphan() {
+    let sandbox = with(running(), |s| s.orphan_check_at = Some(Time(at(100))));
+    for (incarnation, killed) in [(1, true), (2, false)] {
+        let mut other = seen("i9", Life::Running, 300);
+        other.metadata.insert("slipway/incarnation".into(), incarnation.to_string());
+        let step = step_of(&sandbox, &listed(vec![other]), 100);
+        assert_eq!(step.is_some(), killed, "incarnation {incarnation}");
+    }
+}
+
 #[test]
 fn how_a_create_failed_is_recorded_and_what_follows() {
     use CreateAnswer::{Failed, Lost, Refused};

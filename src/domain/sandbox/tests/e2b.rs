@@ -1,21 +1,7 @@
 //! E2B as far as a walk needs it: it loses answers, fails, answers late, pauses and kills at time-outs.
 
-use super::*;
+use super::{seeds::Dice, *};
 use std::collections::HashMap;
-
-/// A linear congruential generator: the same seed walks the same way.
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-
-    pub fn one_in(&mut self, sides: u64) -> bool {
-        self.roll(sides) == 0
-    }
-}
 
 pub struct Box_ {
     pub seen: E2bSandbox,

@@ -200,6 +200,19 @@ fn a_404_under_another_key_is_reported_and_nothing_is_created() {
     assert_eq!(stands(&plan.status), standing(Standing::Stalled, reason::SANDBOX_NOT_VISIBLE));
 }
 
+/// What decides is `status.retry`: the condition of a suspended Sandbox says something else.
+#[test]
+fn a_key_is_accepted_whatever_the_conditions_say() {
+    let other = with(running(), |s| s.credential = Some("fingerprint-b".into()));
+    let mut hidden = with(other.clone(), |s| {
+        *s = decide(&other, &asked(looked(Ok(LookupResult::NotFound))), at(200)).status;
+        conditions::stand(&mut s.conditions, 1, at(200), Standing::Ready, reason::SUSPENDED, "");
+    });
+    hidden.metadata.annotations = Some([("slipway.dev/reconcile".into(), "now".into())].into());
+    let plan = decide(&hidden, &asked(looked(Ok(LookupResult::NotFound))), at(210));
+    assert_eq!(plan.status.state, Some(SandboxState::Gone));
+}
+
 #[test]
 fn any_sight_of_it_renews_the_credential() {
     let other = with(running(), |s| s.credential = Some("fingerprint-b".into()));

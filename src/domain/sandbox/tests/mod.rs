@@ -5,6 +5,7 @@ mod delete;
 mod e2b;
 mod existing;
 mod pauses;
+mod seeds;
 mod turns;
 mod walk;
 

@@ -12,7 +12,7 @@ fn run_of(life: Life, started: i64, end: i64) -> E2bSandbox {
     E2bSandbox { started_at: at(started), ..seen("i1", life, end) }
 }
 
-/// E2bSandbox to be paused at 410 s, which E2B says it is since 300 s.
+/// Seen to be paused at 410 s, which E2B says it is since 300 s.
 fn found_paused() -> Sandbox {
     let status = after(&running(), seen("i1", Life::Paused, 300), 410);
     assert_eq!((status.paused_at.clone(), status.paused_seconds), (Some(Time(at(300))), 0));
