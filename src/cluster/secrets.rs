@@ -20,13 +20,20 @@ const ABSENT_TTL: Duration = Duration::from_secs(2);
 /// The values of one Secret, one trailing newline stripped from each.
 #[derive(Debug)]
 pub struct SecretValues {
+    version: String,
     values: BTreeMap<String, SecretSlice<u8>>,
 }
 
 impl SecretValues {
     fn of(secret: Secret) -> Self {
         let values = secret.data.unwrap_or_default();
-        Self { values: values.into_iter().map(|(key, value)| (key, strip(value.0).into())).collect() }
+        let values = values.into_iter().map(|(key, value)| (key, strip(value.0).into())).collect();
+        Self { version: secret.metadata.resource_version.unwrap_or_default(), values }
+    }
+
+    /// The `resourceVersion` of the Secret that they were read from.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// The value under `key`.

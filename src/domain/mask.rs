@@ -29,13 +29,15 @@ const MIN_ENCODED: usize = 4;
 pub(super) const MAX_VALUE: usize = 128 << 10;
 
 /// `text` with every occurrence of a secret replaced by `***`: as it is, in base64 wherever in an encoded text it begins,
-/// also over several lines, and URL-encoded. A secret of several lines is masked line by line too, for logs that indent or
+/// also over several lines, URL-encoded, and escaped as in JSON. A secret of several lines is masked line by line too, for logs that indent or
 /// cut it. Mask first, cut afterwards.
 pub fn mask(text: &str, secrets: &[&str]) -> String {
     let raw = View::of(text);
     let decoded = text.contains('%').then(|| raw.url_decoded(false));
     let form = text.contains('+').then(|| raw.url_decoded(true));
-    let readable: Vec<&View> = [Some(&raw), decoded.as_ref(), form.as_ref()].into_iter().flatten().collect();
+    let unescaped = text.contains('\\').then(|| raw.unescaped());
+    let others = [&decoded, &form, &unescaped].into_iter().flatten();
+    let readable: Vec<&View> = std::iter::once(&raw).chain(others).collect();
     let encoded: Vec<View> =
         [Some(&raw), decoded.as_ref()].into_iter().flatten().map(View::unwrapped).collect();
     let mut hidden = Vec::new();

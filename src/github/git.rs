@@ -8,7 +8,7 @@ use super::{
     operation::Operation,
     repositories::RepositoryName,
 };
-use crate::domain::git::BaseEntry;
+use crate::domain::{failure::Class, git::BaseEntry};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -222,6 +222,25 @@ impl Client {
         let path = format!("/repos/{repository}/git/blobs");
         let call = Call::post_text(Operation::CreateBlob, path, body).about(repository);
         Ok(self.read::<Sha>(call).await?.sha)
+    }
+
+    /// The content of a blob that is there.
+    pub async fn get_blob(&self, repository: &RepositoryName, sha: &str) -> Result<Vec<u8>, Error> {
+        #[derive(Deserialize)]
+        struct Blob {
+            content: String,
+        }
+        let path = format!("/repos/{repository}/git/blobs/{sha}");
+        let blob: Blob = self.read(Call::get(Operation::GetBlob, path).about(repository)).await?;
+        // GitHub breaks the lines.
+        let content: String = blob.content.split_ascii_whitespace().collect();
+        BASE64_STANDARD.decode(content).map_err(|error| Error {
+            operation: Operation::GetBlob.name(),
+            class: Class::Transient,
+            reason: "UnreadableAnswer",
+            message: format!("GitHub's answer to {} could not be read: {error}", Operation::GetBlob.name()),
+            status: None,
+        })
     }
 
     /// Whether GitHub has the blob. Asks for the head of the answer only, never for the content.

@@ -3,6 +3,7 @@
 use crate::support::{Sandbox, World, eventually};
 use secrecy::SecretString;
 use slipway::controllers::task::generate::{GenerationSpec, look, signal, start};
+use slipway::domain::secrets::{Needles, SecretValue};
 use slipway::domain::task::Look;
 use slipway::e2b::reason;
 use slipway_simulator::core::{Action, Rule, When};
@@ -17,8 +18,14 @@ fn spec(id: &str, command: &[&str]) -> GenerationSpec {
     }
 }
 
+/// What the look must not show.
+fn hunter() -> Needles {
+    let value = SecretString::from("hunter2hunter2");
+    Needles::new([SecretValue { secret: "keys".to_owned(), key: "token".to_owned(), value }])
+}
+
 async fn seen(sandbox: &Sandbox<'_>, id: &str) -> Look {
-    look(&sandbox.envd, id, &["hunter2hunter2".into()]).await.unwrap()
+    look(&sandbox.envd, id, &hunter()).await.unwrap()
 }
 
 async fn ended(sandbox: &Sandbox<'_>, id: &str) -> Look {

@@ -7,6 +7,7 @@ use slipway::{
         failure::{Class, Failure},
         files::Mode,
         git::{commit_message, task_of},
+        secrets::Needles,
     },
     github::{CreatedPull, CreatedRef, NewPull},
 };
@@ -29,6 +30,9 @@ pub async fn run_until(
         parent,
         snapshot: &spool.snapshot,
         message: &commit_message("Add it", "Because.", "uid-1"),
+        title: "Add it",
+        body: "Because.",
+        needles: &Needles::default(),
         author: &author(),
         date: "2026-11-25T10:00:00Z".parse().unwrap(),
         ledger: &spool.ledger(),
@@ -240,7 +244,7 @@ async fn spooled_files_that_are_gone_or_changed_are_told_apart_from_githubs_fail
             damage(&spool.snapshot.files[0].content).unwrap();
             let failure = run(&world, &spool, &base).await.unwrap_err();
             assert_eq!((failure.reason, failure.class), (SPOOLED_FILES_LOST, Class::NotFound));
-            assert!(failure.message.contains(" a "), "{}", failure.message);
+            assert!(failure.message.starts_with("a spooled file "), "{}", failure.message);
         }
     }
 }

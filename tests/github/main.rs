@@ -9,4 +9,5 @@ mod git_rules;
 mod limits;
 mod operations;
 mod resume;
+mod secrets;
 mod support;

@@ -3,6 +3,7 @@
 
 mod base;
 mod blobs;
+mod leaks;
 mod ledger;
 mod trees;
 
@@ -11,6 +12,7 @@ use crate::{
         failure::{Class, Failure},
         files::{File, Snapshot},
         git::{Changes, blob_id},
+        secrets::Needles,
     },
     github::{Author, Client, NewCommit, OBJECT_MISSING, RepositoryName, WAITING_FOR_WRITE_SLOT},
 };
@@ -29,6 +31,11 @@ pub struct Request<'a> {
     pub snapshot: &'a Snapshot,
     /// The whole message, trailer included ([`crate::domain::git::commit_message`]).
     pub message: &'a str,
+    /// Title and text of the pull request that will carry the commit: what must not be in them is found before it exists.
+    pub title: &'a str,
+    pub body: &'a str,
+    /// What must not leave: the values of the Secrets that the sandbox was given.
+    pub needles: &'a Needles,
     pub author: &'a Author,
     pub date: Timestamp,
     /// Accepted blob ids are kept in this file, beside the spooled files; created if missing.
@@ -58,7 +65,7 @@ pub enum Prepared {
 /// Reason of the failure (class `NotFound`) that means: the spooled files are gone or damaged, read them again.
 pub const SPOOLED_FILES_LOST: &str = "SpooledFilesLost";
 
-/// Uploads what GitHub has not, then creates tree and commit. Doing it again gives the same ids.
+/// Looks for secrets, uploads what GitHub has not, then creates tree and commit. Doing it again gives the same ids.
 ///
 /// Calls for a change of small text files: one to read the tree, one to create it, one for the commit.
 pub async fn prepare(github: &Client, request: Request<'_>) -> Result<Prepared, Failure> {
@@ -67,6 +74,7 @@ pub async fn prepare(github: &Client, request: Request<'_>) -> Result<Prepared, 
     if changes.put.is_empty() {
         return Ok(Prepared::NothingToCommit);
     }
+    leaks::check(github, &request, &base, &changes).await?;
     let mut pass = Pass::begin(github, &request, &changes).await;
     let tree = match pass.run(&base).await {
         Ok(tree) => tree,
@@ -159,17 +167,18 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// A spooled file's content, if it is still what was hashed when it was spooled.
-async fn content(file: &File) -> Result<Vec<u8>, Failure> {
-    let lost = |what: &str| Failure {
+/// The spooled copy of a file is not what it was. Its path is not named: it may hold what must not be shown.
+fn lost(what: &str) -> Failure {
+    Failure {
         operation: "readSpool",
         class: Class::NotFound,
         reason: SPOOLED_FILES_LOST,
-        message: format!(
-            "the spooled copy of {} {what}; the files are read from the sandbox again",
-            file.path
-        ),
-    };
+        message: format!("a spooled file {what}; the files are read from the sandbox again"),
+    }
+}
+
+/// A spooled file's content, if it is still what was hashed when it was spooled.
+async fn content(file: &File) -> Result<Vec<u8>, Failure> {
     let path = file.content.clone();
     // Reading and hashing a large file takes long enough to hold up the other reconciles of the thread.
     let read = tokio::task::spawn_blocking(move || {

@@ -4,10 +4,11 @@
 //! Everything that has to survive the operator lies in `/var/tmp/slipway/<id>` of the sandbox: `pid` (with the
 //! process's start time), `stdout`, `stderr` and `exit`. The scripts need a POSIX shell, coreutils or busybox.
 
-use crate::domain::mask::{last_lines, mask};
+use crate::domain::mask::last_lines;
+use crate::domain::secrets::Needles;
 use crate::domain::task::Look;
 use crate::e2b::{Command, Envd, Result};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use std::time::Duration;
 
 const START: &str = include_str!("generate/start.sh");
@@ -49,12 +50,11 @@ pub async fn start(envd: &Envd, spec: &GenerationSpec) -> Result<()> {
     envd.start(command).await.map(drop)
 }
 
-/// One call, whatever the state. `secrets` are the values to mask in the tail.
-pub async fn look(envd: &Envd, id: &str, secrets: &[SecretString]) -> Result<Look> {
+/// One call, whatever the state. `secrets` are the values to mask in what is shown of the output.
+pub async fn look(envd: &Envd, id: &str, secrets: &Needles) -> Result<Look> {
     let command = script("lookAtGeneration", LOOK, id);
     let output = envd.run(command.clone(), MAX_OUTPUT).await?;
-    let secrets: Vec<_> = secrets.iter().map(ExposeSecret::expose_secret).collect();
-    parse_look(&String::from_utf8_lossy(&output.stdout), &secrets)
+    parse_look(&String::from_utf8_lossy(&output.stdout), secrets)
         .ok_or_else(|| command.unexpected_output(&output))
 }
 
@@ -77,15 +77,15 @@ fn script(operation: &'static str, script: &str, id: &str) -> Command {
     command
 }
 
-fn parse_look(text: &str, secrets: &[&str]) -> Option<Look> {
+fn parse_look(text: &str, secrets: &Needles) -> Option<Look> {
     let (verdict, rest) = text.split_once('\n')?;
     Some(match verdict.split_once(' ').unwrap_or((verdict, "")) {
         ("not-started", "") => Look::NotStarted,
-        ("failed", "") => Look::DirectoryFailed(last_lines(rest, 1, TAIL_BYTES)),
+        ("failed", "") => Look::DirectoryFailed(last_lines(&secrets.mask(rest), 1, TAIL_BYTES)),
         ("running", pid) if pid.parse::<u32>().is_ok() => Look::Running,
         ("dead", "") => Look::PidDead,
         ("exited", code) => {
-            let tail = last_lines(&mask(rest, secrets), TAIL_LINES, TAIL_BYTES);
+            let tail = last_lines(&secrets.mask(rest), TAIL_LINES, TAIL_BYTES);
             Look::Exited { code: code.parse().ok()?, tail }
         }
         _ => return None,
@@ -95,28 +95,35 @@ fn parse_look(text: &str, secrets: &[&str]) -> Option<Look> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::secrets::SecretValue;
+
+    fn needles(value: &str) -> Needles {
+        Needles::new([SecretValue { secret: "keys".into(), key: "k".into(), value: value.into() }])
+    }
 
     #[test]
     fn reads_every_verdict() {
-        assert_eq!(parse_look("not-started\n", &[]), Some(Look::NotStarted));
-        assert_eq!(parse_look("running 17\n", &[]), Some(Look::Running));
+        assert_eq!(parse_look("not-started\n", &Needles::default()), Some(Look::NotStarted));
+        assert_eq!(parse_look("running 17\n", &Needles::default()), Some(Look::Running));
         assert_eq!(
-            parse_look("failed\nmkdir: cannot create directory: Read-only file system", &[]),
+            parse_look("failed\nmkdir: cannot create directory: Read-only file system", &Needles::default()),
             Some(Look::DirectoryFailed("mkdir: cannot create directory: Read-only file system".into()))
         );
         assert_eq!(
-            parse_look("exited 3\nout\nkey=hunter2\n", &["hunter2"]),
+            parse_look("exited 3\nout\nkey=hunter2\n", &needles("hunter2")),
             Some(Look::Exited { code: 3, tail: "out\nkey=***".into() })
         );
         for unreadable in ["", "exited x\n", "running\n", "else\n", "dead"] {
-            assert_eq!(parse_look(unreadable, &[]), None, "{unreadable:?}");
+            assert_eq!(parse_look(unreadable, &Needles::default()), None, "{unreadable:?}");
         }
     }
 
     #[test]
     fn masks_before_it_cuts() {
         let long = format!("exited 1\n{}secret-value{}", "x".repeat(2000), "y".repeat(1022));
-        let Some(Look::Exited { tail, .. }) = parse_look(&long, &["secret-value"]) else { panic!("its end") };
+        let Some(Look::Exited { tail, .. }) = parse_look(&long, &needles("secret-value")) else {
+            panic!("its end")
+        };
         assert_eq!(tail, format!("**{}", "y".repeat(1022)), "a secret on the cut shows no part of itself");
     }
 }

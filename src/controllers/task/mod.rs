@@ -8,6 +8,7 @@ pub mod generate;
 mod observe;
 mod perform;
 mod reach;
+pub mod secrets;
 
 use super::shell::{Conditioned, PlanOf, Reconciler};
 use crate::{
@@ -64,6 +65,8 @@ pub struct Memory {
     pulls: HashMap<String, PullRead>,
     /// How to reach the envd of a sandbox, by E2B id. Tokens live here only.
     access: HashMap<String, Access>,
+    /// The values of Secrets that commands were started with.
+    given: secrets::Given,
 }
 
 impl TaskController {

@@ -12,7 +12,8 @@ use crate::{
     api::{Task, TaskStatus},
     domain::{
         failure::{Class, Failure},
-        task::{Context, Files, Look, Looking, PlannedBranch, PullRead, Seen},
+        secrets::Needles,
+        task::{Context, Files, Look, Looking, PlannedBranch, PullRead, Seen, pull_request_text},
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -73,7 +74,13 @@ impl TaskController {
     ) -> Result<Seen, Failure> {
         let sandbox = context.sandbox.as_ref().and_then(|sandbox| sandbox.id.clone()).unwrap_or_default();
         let envd = self.envd(task, &sandbox).await?;
-        let look = generate::look(&envd, id, &self.secrets_of(task).await?).await?;
+        let secrets = self.secret_values(task, id).await?;
+        let mut look =
+            generate::look(&envd, id, &secrets.needles).await.map_err(|e| secrets.masked(e.into()))?;
+        if let (Look::Exited { tail, .. }, Err(rotated)) = (&mut look, secrets.rotation(false)) {
+            // It may show a value that is not known any more.
+            *tail = format!("its output is not shown: {}", rotated.message);
+        }
         let mut memory = self.memory();
         match &look {
             Look::PidDead => {
@@ -90,6 +97,21 @@ impl TaskController {
 
     /// Files, tree and commit: content-addressed, so that doing it again gives the same.
     async fn look_at_files(&self, task: &Task, context: &Context, id: &str) -> Result<Seen, Failure> {
+        let secrets = self.secret_values(task, id).await?;
+        secrets.rotation(false)?;
+        // Paths and the sandbox's own words stand in what goes wrong.
+        self.commit_files(task, context, id, &secrets.needles)
+            .await
+            .map_err(|failure| secrets.masked(failure))
+    }
+
+    async fn commit_files(
+        &self,
+        task: &Task,
+        context: &Context,
+        id: &str,
+        needles: &Needles,
+    ) -> Result<Seen, Failure> {
         let collected = match self.spooled(id).await? {
             Some(collected) => collected,
             None => match self.collect(task, context, id).await {
@@ -101,11 +123,15 @@ impl TaskController {
         let at = self.at_github(task).await?;
         let status = task.status.clone().unwrap_or_default();
         let ledger = self.spool.ledger(id);
+        let (title, body) = pull_request_text(task, &status);
         let request = commit::Request {
             repository: &at.name,
             parent: status.base_sha.as_deref().unwrap_or_default(),
             snapshot: &collected.snapshot,
             message: &commit_message(task),
+            title: &title,
+            body: &body,
+            needles,
             author: &author(task),
             date: commit_date(&status, id),
             ledger: &ledger,

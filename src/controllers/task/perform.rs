@@ -124,6 +124,8 @@ impl TaskController {
             working_dir: command.working_dir.clone().unwrap_or_else(|| task.spec.source.path.clone()),
             env,
         };
+        let given = self.secrets_to_give(task).await?;
+        self.remember_secrets(task, id, given.values);
         generate::start(&envd, &spec).await?;
         Ok(Outcome::Done)
     }

@@ -131,19 +131,6 @@ impl TaskController {
             )
         }))
     }
-
-    /// The values that must not be repeated in a condition.
-    pub(super) async fn secrets_of(&self, task: &Task) -> Result<Vec<SecretString>, Failure> {
-        let mut secrets = Vec::new();
-        for variable in task.spec.generate.iter().flat_map(|generate| &generate.env) {
-            if variable.value_from.is_some()
-                && let Ok(value) = self.value_of(task, variable).await?
-            {
-                secrets.push(value);
-            }
-        }
-        Ok(secrets)
-    }
 }
 
 /// `owner/name` as GitHub spells it today, or as the spec does.

@@ -17,6 +17,9 @@ pub enum EntryKind {
     Submodule,
 }
 
+/// Git's mode of a submodule's link.
+const SUBMODULE: &str = "160000";
+
 /// One entry of a tree as it was listed, in the shape of GitHub's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct BaseEntry {
@@ -85,6 +88,20 @@ impl Directory {
             (Some(sha), _) => sha.clone(),
             (None, Some(entries)) => tree_id(entries),
             (None, None) => unreachable!("a directory is either listed or known by its id"),
+        }
+    }
+
+    /// Mode and id of the file or submodule at `path`, if it was listed.
+    fn leaf(&self, path: &str) -> Option<(&str, &str)> {
+        let mut directory = self;
+        let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
+        for part in parents.split('/').filter(|p| !p.is_empty()) {
+            let Some(Node::Directory(next)) = directory.entries.as_ref()?.get(part) else { return None };
+            directory = next;
+        }
+        match directory.entries.as_ref()?.get(name)? {
+            Node::Leaf { mode, sha } => Some((mode, sha)),
+            Node::Directory(_) => None,
         }
     }
 
@@ -192,6 +209,11 @@ impl BaseTree {
         self.root.id()
     }
 
+    /// The blob at `path`; `None` where there is no file.
+    pub fn blob(&self, path: &str) -> Option<&str> {
+        self.root.leaf(path).filter(|(mode, _)| *mode != SUBMODULE).map(|(_, sha)| sha)
+    }
+
     /// What `snapshot` changes when it is laid over this tree. Files of the base that the snapshot does not have stay.
     pub fn changes<'a>(&self, snapshot: &'a Snapshot) -> Changes<'a> {
         let mut known = HashSet::new();
@@ -245,18 +267,7 @@ fn lay(root: &mut Directory, file: &File, remove: &mut Vec<String>) -> bool {
 }
 
 fn is_same(root: &Directory, file: &File) -> bool {
-    let mut directory = root;
-    let (parents, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
-    for part in parents.split('/').filter(|p| !p.is_empty()) {
-        let Some(Node::Directory(next)) = directory.entries.as_ref().and_then(|e| e.get(part)) else {
-            return false;
-        };
-        directory = next;
-    }
-    match directory.entries.as_ref().and_then(|e| e.get(name)) {
-        Some(Node::Leaf { mode, sha }) => mode == file.mode.as_str() && *sha == file.blob,
-        _ => false,
-    }
+    root.leaf(&file.path).is_some_and(|(mode, sha)| mode == file.mode.as_str() && sha == file.blob)
 }
 
 fn listing(entries: impl IntoIterator<Item = BaseEntry>) -> BTreeMap<String, Node> {

@@ -31,6 +31,14 @@ fn masks_url_encoded_values_whatever_was_escaped() {
 }
 
 #[test]
+fn masks_what_stands_escaped_in_json() {
+    let key = "{\n  \"private_key\": \"-----BEGIN PRIVATE KEY-----\\nMIIEvQ/IBADANBg\"\n}";
+    let text = format!("{{\"env\":{}}}", serde_json::to_string(key).unwrap());
+    assert_eq!(mask(&text, &[key]), "{\"env\":\"***\"}");
+    assert_eq!(mask(r"a\nb \x \", &["secret-value"]), r"a\nb \x \");
+}
+
+#[test]
 fn masks_base64_wherever_the_value_begins_in_it() {
     let secret = "p&ss??w/rd>>100%";
     for before in ["", "u", "us", "user:", "Bearer "] {

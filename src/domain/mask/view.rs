@@ -17,15 +17,30 @@ impl View {
     /// Every `%XX` as the byte it stands for: so it does not matter which letters were written that way. `plus`: as a form
     /// is encoded, `+` for a space.
     pub(super) fn url_decoded(&self, plus: bool) -> Self {
+        self.decoded(|rest| match rest {
+            [b'%', high, low, ..] => Some((hex(*high)? * 16 + hex(*low)?, 3)),
+            [b'+', ..] if plus => Some((b' ', 1)),
+            _ => None,
+        })
+    }
+
+    /// Without the backslashes of JSON, shells and many a log: a key file in JSON is full of quotes.
+    pub(super) fn unescaped(&self) -> Self {
+        self.decoded(|rest| match rest {
+            [b'\\', b'n', ..] => Some((b'\n', 2)),
+            [b'\\', b'r', ..] => Some((b'\r', 2)),
+            [b'\\', b't', ..] => Some((b'\t', 2)),
+            [b'\\', mark @ (b'\\' | b'"' | b'\'' | b'/'), ..] => Some((*mark, 2)),
+            _ => None,
+        })
+    }
+
+    /// `next` says what the start of the rest stands for, and how many bytes that takes; `None`: for itself.
+    fn decoded(&self, next: impl Fn(&[u8]) -> Option<(u8, usize)>) -> Self {
         let (mut bytes, mut places) = (Vec::new(), Vec::new());
         let mut at = 0;
         while let Some(&byte) = self.bytes.get(at) {
-            let escaped = (byte == b'%').then(|| self.bytes.get(at + 1..at + 3)).flatten().and_then(hex);
-            let (meant, width) = match escaped {
-                Some(meant) => (meant, 3),
-                None if plus && byte == b'+' => (b' ', 1),
-                None => (byte, 1),
-            };
+            let (meant, width) = next(&self.bytes[at..]).unwrap_or((byte, 1));
             bytes.push(meant);
             places.push(self.places[at].start..self.places[at + width - 1].end);
             at += width;
@@ -53,8 +68,6 @@ impl View {
     }
 }
 
-fn hex(digits: &[u8]) -> Option<u8> {
-    let value = |digit: u8| char::from(digit).to_digit(16);
-    let [high, low] = *digits else { return None };
-    u8::try_from(value(high)? * 16 + value(low)?).ok()
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }

@@ -1,0 +1,140 @@
+//! No secret leaves: everything that the commit and its pull request would publish is searched before a byte of it is sent.
+//! Beside `base`, which knows what the parent has already; used by `commit` only.
+
+use super::{Request, base::Base, lost};
+use crate::{
+    api::conditions::reason,
+    domain::{
+        failure::{Class, Failure},
+        files::File,
+        git::{BlobHasher, Changes, Put},
+        secrets::{Counts, Needles, SecretValue},
+    },
+    github::Client,
+};
+use std::{
+    io::{self, Read as _},
+    path::Path,
+};
+
+/// What is held in memory of a file at a time (bytes).
+const BUFFER: usize = 64 << 10;
+/// A message that names more places helps nobody.
+const MAX_NAMED: usize = 5;
+/// Characters of a path in a message.
+const MAX_PATH: usize = 200;
+
+/// Fails when a value of a Secret would get to GitHub that is not there yet.
+pub(super) async fn check(
+    github: &Client,
+    request: &Request<'_>,
+    base: &Base,
+    changes: &Changes<'_>,
+) -> Result<(), Failure> {
+    let needles = request.needles;
+    if needles.is_empty() {
+        return Ok(());
+    }
+    let mut places = in_texts(request);
+    for put in &changes.put {
+        if places.len() >= MAX_NAMED {
+            break;
+        }
+        places.extend(in_path(needles, base, put.file));
+        places.extend(in_content(github, request, base, put).await?);
+    }
+    if places.is_empty() { Ok(()) } else { Err(found(&places)) }
+}
+
+fn in_texts(request: &Request<'_>) -> Vec<String> {
+    let texts = [
+        ("the commit message", request.message),
+        ("the name of the commit's author", request.author.name.as_str()),
+        ("the address of the commit's author", request.author.email.as_str()),
+        ("the pull request's title", request.title),
+        ("the pull request's text", request.body),
+    ];
+    let holds = |(what, text): (&str, &str)| Some(place(what, request.needles.found_in(text)?));
+    texts.into_iter().filter_map(holds).collect()
+}
+
+/// A path that the parent has is no news to GitHub.
+fn in_path(needles: &Needles, base: &Base, file: &File) -> Option<String> {
+    if base.tree.blob(&file.path).is_some() {
+        return None;
+    }
+    Some(place(&format!("the path {}", shown(needles, file)), needles.found_in(&file.path)?))
+}
+
+async fn in_content(
+    github: &Client,
+    request: &Request<'_>,
+    base: &Base,
+    put: &Put<'_>,
+) -> Result<Option<String>, Failure> {
+    // The parent has this very content, here or elsewhere.
+    if put.known {
+        return Ok(None);
+    }
+    let (needles, file) = (request.needles, put.file);
+    let here = counts(needles, file).await?;
+    if here.is_zero() {
+        return Ok(None);
+    }
+    let before = match base.tree.blob(&file.path) {
+        Some(blob) => needles.count(&github.get_blob(request.repository, blob).await?),
+        None => needles.count(b""),
+    };
+    let added = needles.added(&here, &before);
+    Ok(added.map(|value| place(&format!("the file {}", shown(needles, file)), value)))
+}
+
+/// What a spooled file holds, whatever its kind: of a link it is the target. The disk may block, so this runs beside the
+/// reconciles.
+async fn counts(needles: &Needles, file: &File) -> Result<Counts, Failure> {
+    let (needles, path, size) = (needles.clone(), file.content.clone(), file.size);
+    match tokio::task::spawn_blocking(move || read(&needles, &path, size)).await {
+        Ok(Ok((blob, counts))) if blob == file.blob => Ok(counts),
+        // Another content would be searched than is sent.
+        Ok(Ok(_)) => Err(lost("has changed")),
+        Ok(Err(_)) | Err(_) => Err(lost("can't be read")),
+    }
+}
+
+fn read(needles: &Needles, path: &Path, size: u64) -> io::Result<(String, Counts)> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut hash, mut search) = (BlobHasher::new(size), needles.search());
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((hash.finish().ok_or(io::ErrorKind::InvalidData)?, search.end())),
+            read => {
+                hash.update(&buffer[..read]);
+                search.feed(&buffer[..read]);
+            }
+        }
+    }
+}
+
+/// The path as people may read it: the sandbox chose it, so it may be or hold a secret itself.
+fn shown(needles: &Needles, file: &File) -> String {
+    let masked: String = needles.mask(&file.path).chars().take(MAX_PATH).collect();
+    format!("{masked:?}")
+}
+
+fn place(what: &str, value: &SecretValue) -> String {
+    format!("{what} holds the value of {value}")
+}
+
+fn found(places: &[String]) -> Failure {
+    Failure {
+        operation: "searchForSecrets",
+        class: Class::Invalid,
+        reason: reason::SECRET_IN_FILES,
+        message: format!(
+            "nothing was sent to GitHub, because {}: take it out, or, if it is no secret, write it as value instead of \
+             taking it from a Secret, and rerun",
+            places.join("; ")
+        ),
+    }
+}

@@ -1,0 +1,299 @@
+//! The Secrets that a Task's sandbox is given: read as they are now, and remembered as they were when the command started.
+//! Part of the Task controller; `domain::secrets` searches and masks with the values.
+
+use super::TaskController;
+use crate::{
+    api::{SecretVersion, Task, common::EnvVar, conditions::reason},
+    cluster::SecretValues,
+    domain::{
+        failure::{Class, Failure, operation},
+        secrets::{Needles, SecretValue, rotated},
+    },
+};
+use kube::ResourceExt;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// Secrets that were read, by name.
+type Secrets = BTreeMap<String, Arc<SecretValues>>;
+
+/// As many runs as status lists.
+const MAX_RUNS: usize = 10;
+
+/// Values and versions of Secrets as they were read at one time.
+#[derive(Debug, Clone, Default)]
+pub struct GivenSecrets {
+    pub values: Vec<SecretValue>,
+    /// For `status.codeGenerations[].secretVersions`, by name.
+    pub versions: Vec<SecretVersion>,
+}
+
+/// What is known of the values that a generation's sandbox has.
+#[derive(Debug, Clone)]
+pub struct SandboxSecrets {
+    /// The values as they were at the start, as far as this process knows them, and as they are now.
+    pub needles: Needles,
+    recorded: Vec<SecretVersion>,
+    now: Vec<SecretVersion>,
+    known: bool,
+}
+
+impl SandboxSecrets {
+    /// A failure whose words came from the sandbox, or name files of it, without the values.
+    pub fn masked(&self, failure: Failure) -> Failure {
+        Failure { message: self.needles.mask(&failure.message), ..failure }
+    }
+
+    /// Fails where a value that the sandbox has is not among the needles, because its Secret has changed since the start and
+    /// another process started the run. Nothing of the run may be shown or sent then. `accepted`: somebody has said, by the
+    /// annotation `slipway.dev/reconcile`, that the old value is worthless by now.
+    pub fn rotation(&self, accepted: bool) -> Result<(), Failure> {
+        let Some(names) = rotated(&self.recorded, &self.now, self.known, accepted) else { return Ok(()) };
+        let (noun, verb) = if names.len() == 1 { ("Secret", "has") } else { ("Secrets", "have") };
+        Err(Failure {
+            operation: operation::GET_SECRET,
+            class: Class::Invalid,
+            reason: reason::SECRET_ROTATED,
+            message: format!(
+                "{noun} {} {verb} changed since the command was started, and the operator no longer knows the old value \
+                 that the files may hold: set annotation slipway.dev/reconcile to say that the old value is worthless by \
+                 now, or slipway.dev/rerun to begin anew",
+                names.join(", ")
+            ),
+        })
+    }
+}
+
+/// The values that this process has given, by Task uid and generation id. They are here only: nowhere can they be read again.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    tasks: HashMap<String, Vec<(String, Vec<SecretValue>)>>,
+}
+
+impl Given {
+    fn remember(&mut self, uid: &str, generation: &str, values: Vec<SecretValue>) {
+        let runs = self.tasks.entry(uid.to_owned()).or_default();
+        runs.retain(|(id, _)| id != generation);
+        runs.push((generation.to_owned(), values));
+        if runs.len() > MAX_RUNS {
+            runs.remove(0);
+        }
+    }
+
+    /// Forgets the Tasks that are gone.
+    fn keep(&mut self, exists: impl Fn(&str) -> bool) {
+        self.tasks.retain(|uid, _| exists(uid));
+    }
+
+    fn knows(&self, uid: &str, generation: &str) -> bool {
+        self.tasks.get(uid).is_some_and(|runs| runs.iter().any(|(id, _)| id == generation))
+    }
+
+    /// Of all runs: a file that an earlier one left in the sandbox may hold what that one was given.
+    fn of(&self, uid: &str) -> Vec<SecretValue> {
+        self.tasks.get(uid).into_iter().flatten().flat_map(|(_, values)| values).cloned().collect()
+    }
+}
+
+impl TaskController {
+    /// Reads the Secrets that a start of the Task's command needs. One that is missing, or lacks its key, holds the start
+    /// back: class `NotFound`, reason `SecretNotFound`.
+    pub async fn secrets_to_give(&self, task: &Task) -> Result<GivenSecrets, Failure> {
+        let (references, read) = self.read_secrets(task, &[]).await?;
+        if let Some(missing) = references.iter().find(|reference| reference.value(&read).is_none()) {
+            return Err(missing.failure());
+        }
+        Ok(GivenSecrets { values: values(&references, &read), versions: versions(&read) })
+    }
+
+    /// The versions to record with a generation that is about to start.
+    pub async fn secret_versions(&self, task: &Task) -> Result<Vec<SecretVersion>, Failure> {
+        Ok(self.secrets_to_give(task).await?.versions)
+    }
+
+    /// Remembers what the generation was given, for as long as the Task exists. To be called before its command starts.
+    pub fn remember_secrets(&self, task: &Task, generation: &str, values: Vec<SecretValue>) {
+        let uid = task.uid().unwrap_or_default();
+        let existing: BTreeSet<String> =
+            self.stores.tasks.state().iter().filter_map(|task| task.uid()).collect();
+        let mut memory = self.memory();
+        memory.given.keep(|known| known == uid || existing.contains(known));
+        memory.given.remember(&uid, generation, values);
+    }
+
+    /// What must neither be shown nor sent of a generation's output and files.
+    pub async fn secret_values(&self, task: &Task, generation: &str) -> Result<SandboxSecrets, Failure> {
+        let uid = task.uid().unwrap_or_default();
+        let runs = task.status.iter().flat_map(|status| &status.code_generations);
+        let recorded = runs.clone().find(|run| run.id == generation);
+        let recorded = recorded.map(|run| run.secret_versions.clone()).unwrap_or_default();
+        let (references, read) = self.read_secrets(task, &recorded).await?;
+        let (values, now) = (values(&references, &read), versions(&read));
+        let mut known = self.memory().given.knows(&uid, generation);
+        if !known && rotated(&recorded, &now, false, false).is_none() {
+            // Another process started the run, but nothing has changed since: from here on this one knows the values too.
+            self.remember_secrets(task, generation, values.clone());
+            known = true;
+        }
+        let at_start = self.memory().given.of(&uid);
+        Ok(SandboxSecrets { needles: Needles::new(at_start.into_iter().chain(values)), recorded, now, known })
+    }
+
+    /// What the Task and its Sandbox refer to, and every Secret of `recorded` besides, as they are now.
+    async fn read_secrets(
+        &self,
+        task: &Task,
+        recorded: &[SecretVersion],
+    ) -> Result<(Vec<Reference>, Secrets), Failure> {
+        let sandbox = self.sandbox(task);
+        let of_task = task.spec.generate.iter().flat_map(|generate| &generate.env);
+        let of_sandbox = sandbox.iter().flat_map(|sandbox| &sandbox.spec.env);
+        let mut references: Vec<Reference> =
+            of_task.filter_map(|variable| Reference::of(variable, "generate.env")).collect();
+        references.extend(of_sandbox.filter_map(|variable| Reference::of(variable, "the Sandbox's env")));
+        let names: BTreeSet<&str> = references
+            .iter()
+            .map(|reference| reference.secret.as_str())
+            .chain(recorded.iter().map(|then| then.name.as_str()))
+            .collect();
+        let namespace = task.namespace().unwrap_or_default();
+        let mut read = Secrets::new();
+        for name in names {
+            let values =
+                self.secrets.get(&namespace, name).await.map_err(|e| e.during(operation::GET_SECRET))?;
+            if let Some(values) = values {
+                read.insert(name.to_owned(), values);
+            }
+        }
+        Ok((references, read))
+    }
+}
+
+/// One variable's key of a Secret.
+#[derive(Debug)]
+struct Reference {
+    variable: String,
+    /// The field that names it.
+    field: &'static str,
+    secret: String,
+    key: String,
+}
+
+impl Reference {
+    fn of(variable: &EnvVar, field: &'static str) -> Option<Self> {
+        let source = &variable.value_from.as_ref()?.secret_key_ref;
+        let (secret, key) = (source.name.clone(), source.key.clone());
+        Some(Self { variable: variable.name.clone(), field, secret, key })
+    }
+
+    fn value(&self, read: &Secrets) -> Option<SecretValue> {
+        text(read.get(&self.secret)?, &self.secret, &self.key)
+    }
+
+    fn failure(&self) -> Failure {
+        let Self { variable, field, secret, key } = self;
+        Failure {
+            operation: operation::GET_SECRET,
+            class: Class::NotFound,
+            reason: reason::SECRET_NOT_FOUND,
+            message: format!(
+                "Secret {secret} does not exist or has no text under the key {key}: create it, or correct {variable} in {field}"
+            ),
+        }
+    }
+}
+
+fn text(values: &SecretValues, secret: &str, key: &str) -> Option<SecretValue> {
+    Some(SecretValue { secret: secret.to_owned(), key: key.to_owned(), value: values.text(key)? })
+}
+
+/// The values that are referred to, and all of a Secret that was when the command started and is not any more.
+fn values(references: &[Reference], read: &Secrets) -> Vec<SecretValue> {
+    let mut found: Vec<SecretValue> =
+        references.iter().filter_map(|reference| reference.value(read)).collect();
+    for (name, secret) in read {
+        if !references.iter().any(|reference| reference.secret == *name) {
+            found.extend(secret.iter().filter_map(|(key, _)| text(secret, name, key)));
+        }
+    }
+    found
+}
+
+fn versions(read: &Secrets) -> Vec<SecretVersion> {
+    let version = |(name, values): (&String, &Arc<SecretValues>)| SecretVersion {
+        name: name.clone(),
+        version: values.version().to_owned(),
+    };
+    read.iter().map(version).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> Vec<SecretValue> {
+        vec![SecretValue { secret: "s".into(), key: "k".into(), value: text.into() }]
+    }
+
+    fn version(version: &str) -> Vec<SecretVersion> {
+        vec![SecretVersion { name: "keys".into(), version: version.into() }]
+    }
+
+    #[test]
+    fn every_run_of_a_task_is_remembered_until_the_task_goes() {
+        let mut given = Given::default();
+        given.remember("a", "a-1-1", value("first-value"));
+        given.remember("a", "a-1-2", value("second-value"));
+        given.remember("b", "b-1-1", value("other-value"));
+        assert!(given.knows("a", "a-1-1") && given.knows("a", "a-1-2") && !given.knows("a", "b-1-1"));
+        assert_eq!(given.of("a").len(), 2);
+        given.keep(|uid| uid == "b");
+        assert!(given.of("a").is_empty() && given.knows("b", "b-1-1"));
+    }
+
+    #[test]
+    fn a_task_that_runs_for_ever_does_not_fill_the_memory() {
+        let mut given = Given::default();
+        for run in 0..40 {
+            given.remember("a", &format!("a-{run}-1"), value("a-value"));
+            given.remember("a", &format!("a-{run}-1"), value("a-value"));
+        }
+        assert_eq!(given.of("a").len(), MAX_RUNS);
+        assert!(given.knows("a", "a-39-1") && !given.knows("a", "a-29-1"));
+    }
+
+    #[test]
+    fn what_is_remembered_is_never_printed() {
+        let mut given = Given::default();
+        given.remember("a", "a-1-1", value("canary-value"));
+        let secrets = SandboxSecrets {
+            needles: Needles::new(given.of("a")),
+            recorded: version("1"),
+            now: version("2"),
+            known: false,
+        };
+        assert!(!format!("{given:?} {secrets:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_rotation_names_the_secret_and_both_cures() {
+        let secrets = |known, now: Vec<SecretVersion>| SandboxSecrets {
+            needles: Needles::default(),
+            recorded: version("1"),
+            now,
+            known,
+        };
+        assert_eq!(secrets(true, version("2")).rotation(false), Ok(()));
+        assert_eq!(secrets(false, version("1")).rotation(false), Ok(()));
+        assert_eq!(secrets(false, version("2")).rotation(true), Ok(()));
+        for now in [version("2"), Vec::new()] {
+            let failure = secrets(false, now).rotation(false).unwrap_err();
+            assert_eq!((failure.class, failure.reason), (Class::Invalid, reason::SECRET_ROTATED));
+            for part in ["Secret keys has changed", "slipway.dev/reconcile", "slipway.dev/rerun"] {
+                assert!(failure.message.contains(part), "{}", failure.message);
+            }
+        }
+    }
+}
