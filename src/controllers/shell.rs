@@ -166,7 +166,7 @@ impl<R: Reconciler> Shell<R> {
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
         };
-        let pass = AssertUnwindSafe(self.pass(R::Kind::clone(&object))).catch_unwind();
+        let pass = AssertUnwindSafe(Box::pin(self.pass(R::Kind::clone(&object)))).catch_unwind();
         let pass = telemetry::with_attempt(attempt_of(&*object), telemetry::with_object(label.clone(), pass));
         let (action, outcome) = match tokio::time::timeout(self.reconciler.deadline(&object), pass).await {
             Ok(Ok(Ok(passed))) => (action(passed.next), outcome(&passed)),
@@ -192,7 +192,7 @@ impl<R: Reconciler> Shell<R> {
         Ok(action)
     }
 
-    /// The one straight line.
+    /// The one straight line. It and its long parts are boxed: else each frame around them holds all of it, and the stack ends.
     async fn pass(&self, object: R::Kind) -> Result<Passed, Cut> {
         let deleting = object.meta().deletion_timestamp.is_some();
         if deleting && !finalizer::has(&object, R::FINALIZER) {
@@ -201,7 +201,7 @@ impl<R: Reconciler> Shell<R> {
         }
         let read = object.status().cloned();
         let now = whole_seconds(Timestamp::now());
-        let observed = self.reconciler.observe(&object, now).await;
+        let observed = Box::pin(self.reconciler.observe(&object, now)).await;
         if telemetry::writes().refused {
             return Err(Cut::NotLeading);
         }
@@ -218,7 +218,7 @@ impl<R: Reconciler> Shell<R> {
                 (seen, stored) = self.write(seen, stored, &plan.status).await?;
             }
             tracing::debug!(?step, "performing");
-            let outcome = self.reconciler.perform(&seen, &step).await;
+            let outcome = Box::pin(self.reconciler.perform(&seen, &step)).await;
             let writes = telemetry::writes();
             if writes.refused {
                 if plan.intent && !writes.sent {
