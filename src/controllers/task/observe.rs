@@ -9,7 +9,7 @@ use super::{
     reach::{author, commit_message, seen_pull},
 };
 use crate::{
-    api::{Task, TaskStatus},
+    api::{Task, TaskStatus, conditions::reason},
     domain::{
         failure::{Class, Failure},
         secrets::Needles,
@@ -43,7 +43,7 @@ impl TaskController {
             Looking::Pull { number } => self.look_at_pull(task, number, now).await,
             Looking::Leftover { branch } => self.look_at_leftover(task, &branch).await,
         };
-        if let Err(Failure { reason: crate::api::conditions::reason::SANDBOX_UNREACHABLE, .. }) = &seen
+        if let Err(Failure { reason: reason::SANDBOX_UNREACHABLE, .. }) = &seen
             && let Some(id) = context.sandbox.as_ref().and_then(|sandbox| sandbox.id.as_ref())
         {
             // The next look asks E2B again how to get there.
@@ -75,8 +75,9 @@ impl TaskController {
         let sandbox = context.sandbox.as_ref().and_then(|sandbox| sandbox.id.clone()).unwrap_or_default();
         let envd = self.envd(task, &sandbox).await?;
         let secrets = self.secret_values(task, id).await?;
-        let mut look =
-            generate::look(&envd, id, &secrets.needles).await.map_err(|e| secrets.masked(e.into()))?;
+        let mut look = generate::look(&envd, id, &secrets.needles)
+            .await
+            .map_err(|e| secrets.needles.mask_failure(e.into()))?;
         if let (Look::Exited { tail, .. }, Err(rotated)) = (&mut look, secrets.rotation(false)) {
             // It may show a value that is not known any more.
             *tail = format!("its output is not shown: {}", rotated.message);
@@ -102,7 +103,7 @@ impl TaskController {
         // Paths and the sandbox's own words stand in what goes wrong.
         self.commit_files(task, context, id, &secrets.needles)
             .await
-            .map_err(|failure| secrets.masked(failure))
+            .map_err(|failure| secrets.needles.mask_failure(failure))
     }
 
     async fn commit_files(
@@ -152,6 +153,11 @@ impl TaskController {
             Err(failure) if failure.reason == commit::SPOOLED_FILES_LOST => {
                 self.unspool(id).await;
                 Err(Failure { class: Class::Transient, ..failure })
+            }
+            Err(failure) if failure.reason == reason::SECRET_IN_FILES => {
+                // The values would lie on the operator's disk for as long as nobody acts.
+                self.unspool(id).await;
+                Err(failure)
             }
             Err(failure) => Err(failure),
         }

@@ -30,6 +30,13 @@ pub struct GivenSecrets {
     pub versions: Vec<SecretVersion>,
 }
 
+impl GivenSecrets {
+    /// For the words of whom they are handed to.
+    pub fn needles(&self) -> Needles {
+        Needles::new(self.values.iter().cloned())
+    }
+}
+
 /// What is known of the values that a generation's sandbox has.
 #[derive(Debug, Clone)]
 pub struct SandboxSecrets {
@@ -41,11 +48,6 @@ pub struct SandboxSecrets {
 }
 
 impl SandboxSecrets {
-    /// A failure whose words came from the sandbox, or name files of it, without the values.
-    pub fn masked(&self, failure: Failure) -> Failure {
-        Failure { message: self.needles.mask(&failure.message), ..failure }
-    }
-
     /// Fails where a value that the sandbox has is not among the needles, because its Secret has changed since the start and
     /// another process started the run. Nothing of the run may be shown or sent then. `accepted`: somebody has said, by the
     /// annotation `slipway.dev/reconcile`, that the old value is worthless by now.
