@@ -9,7 +9,7 @@ cargo=${CARGO:-cargo}
 "$cargo" test --workspace --tests --no-run || exit 1
 
 # Longest first. `architecture` needs no server, the simulator's own tests are quick.
-tests="flows chart sandbox repository webhook controlplane github e2b architecture"
+tests="flows canaries chart sandbox repository webhook controlplane github e2b architecture"
 known=$("$cargo" metadata --no-deps --format-version 1 |
   python3 -c 'import json,sys; print(*sorted({t["name"] for p in json.load(sys.stdin)["packages"] if p["name"] == "slipway" for t in p["targets"] if "test" in t["kind"]}))')
 if [ "$known" != "$(printf '%s\n' leader $tests | sort | paste -sd' ')" ]; then
