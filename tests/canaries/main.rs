@@ -5,6 +5,7 @@
 mod controlplane;
 mod places;
 mod rotation;
+mod shared;
 #[path = "../world/mod.rs"]
 mod world;
 
