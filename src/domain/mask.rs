@@ -76,11 +76,13 @@ struct Form {
     /// The letter before, or behind, holds bits of the secret too.
     before: bool,
     behind: bool,
+    /// `=` may follow that only fills the last group.
+    padded: bool,
 }
 
 impl Form {
     fn plain(piece: &[u8]) -> Self {
-        Self { letters: piece.to_vec().into(), before: false, behind: false }
+        Self { letters: piece.to_vec().into(), before: false, behind: false, padded: false }
     }
 
     /// The letters that depend on `piece` alone, for each of the three places in a group where it can begin.
@@ -104,7 +106,7 @@ impl Form {
         // 8 bits a byte, 6 a letter: a letter counts when all of its bits are the piece's.
         let (first, end) = ((skipped * 8).div_ceil(6), (skipped + piece.len()) * 8 / 6);
         let own = letters.get(first..end).unwrap_or_default().to_vec();
-        Self { letters: own.into(), before: skipped > 0, behind: end < letters.len() }
+        Self { letters: own.into(), before: skipped > 0, behind: end < letters.len(), padded: true }
     }
 }
 
@@ -125,6 +127,9 @@ fn find(forms: &[Form], views: &[&View], hidden: &mut Vec<Range<usize>>) {
             }
             if form.behind && letter(end) {
                 end += 1;
+            }
+            if form.padded {
+                end += view.bytes[end..].iter().take(2).take_while(|byte| **byte == b'=').count();
             }
             hidden.extend(view.place(start..end));
         }

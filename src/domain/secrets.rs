@@ -1,11 +1,14 @@
 //! The values of Secrets that a sandbox was given: looked for in what would be published, masked in what is shown.
 //! Used by `controllers::task`, which reads them; `mask` is the part that rewrites texts.
 
-use super::mask;
+use super::{failure::Failure, mask};
 use crate::api::SecretVersion;
 use aho_corasick::{Anchored, automaton::Automaton, nfa::contiguous::NFA};
 use secrecy::{ExposeSecret, SecretString};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 /// Shorter values stand in any text (bytes).
 const MIN_VALUE: usize = 8;
@@ -37,7 +40,8 @@ struct Inner {
     values: Vec<SecretValue>,
     /// The index of its value, by pattern.
     owners: Vec<usize>,
-    searcher: NFA,
+    /// Built when it is first needed: what is only to be masked needs none.
+    searcher: OnceLock<NFA>,
 }
 
 impl fmt::Debug for Needles {
@@ -63,16 +67,11 @@ impl Needles {
                 distinct.push(value);
             }
         }
-        let patterns: Vec<(usize, &str)> = distinct
-            .iter()
-            .enumerate()
-            .flat_map(|(owner, value)| patterns(value.value.expose_secret()).map(move |one| (owner, one)))
-            .collect();
-        // Not a DFA: it would take a hundred times as much memory for a key file.
-        let searcher = NFA::new(patterns.iter().map(|(_, pattern)| pattern))
-            .expect("environments are far smaller than what an automaton can number");
-        let owners = patterns.iter().map(|(owner, _)| *owner).collect();
-        Self { inner: Arc::new(Inner { values: distinct, owners, searcher }) }
+        let owner = |(owner, value): (usize, &SecretValue)| {
+            std::iter::repeat_n(owner, patterns(value.value.expose_secret()).count())
+        };
+        let owners = distinct.iter().enumerate().flat_map(owner).collect();
+        Self { inner: Arc::new(Inner { values: distinct, owners, searcher: OnceLock::new() }) }
     }
 
     /// Whether there is anything to look for.
@@ -82,7 +81,7 @@ impl Needles {
 
     /// Begins to look through one content, which may come in pieces.
     pub fn search(&self) -> Search<'_> {
-        let searcher = &self.inner.searcher;
+        let searcher = self.inner.searcher.get_or_init(|| searcher(&self.inner.values));
         let state =
             searcher.start_state(Anchored::No).expect("an automaton of this kind searches unanchored");
         Search { searcher, state, counts: Counts(vec![0; self.inner.owners.len()]) }
@@ -111,6 +110,18 @@ impl Needles {
         let values: Vec<&str> = self.inner.values.iter().map(|value| value.value.expose_secret()).collect();
         mask::mask(text, &values)
     }
+
+    /// A failure whose words came from the sandbox, or name files of it, without any of the values.
+    pub fn mask_failure(&self, mut failure: Failure) -> Failure {
+        failure.message = self.mask(&failure.message);
+        failure
+    }
+}
+
+fn searcher(values: &[SecretValue]) -> NFA {
+    // Not a DFA: it would take a hundred times as much memory for a key file.
+    NFA::new(values.iter().flat_map(|value| patterns(value.value.expose_secret())))
+        .expect("environments are far smaller than what an automaton can number")
 }
 
 /// The value whole, and of one with several lines each longer one, for files that hold but a part of a key.

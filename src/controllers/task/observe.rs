@@ -103,8 +103,9 @@ impl TaskController {
         let Generation { id, sandbox, .. } = question;
         let envd = self.envd(task, sandbox).await?;
         let secrets = self.secret_values(task, id).await?;
-        let mut look =
-            generate::look(&envd, id, &secrets.needles).await.map_err(|e| secrets.masked(e.into()))?;
+        let mut look = generate::look(&envd, id, &secrets.needles)
+            .await
+            .map_err(|e| secrets.needles.mask_failure(e.into()))?;
         if let (Look::Exited { tail, .. }, Err(rotated)) = (&mut look, secrets.rotation(false)) {
             // It may show a value that is not known any more.
             *tail = format!("its output is not shown: {}", rotated.message);
@@ -125,7 +126,9 @@ impl TaskController {
         let secrets = self.secret_values(task, &generation).await?;
         secrets.rotation(false)?;
         // Paths and the sandbox's own words stand in what goes wrong.
-        self.commit_files(task, question, &secrets.needles).await.map_err(|failure| secrets.masked(failure))
+        self.commit_files(task, question, &secrets.needles)
+            .await
+            .map_err(|failure| secrets.needles.mask_failure(failure))
     }
 
     async fn commit_files(
@@ -171,6 +174,11 @@ impl TaskController {
             Err(failure) if failure.reason == commit::SPOOLED_FILES_LOST => {
                 self.unspool(task, None).await;
                 Err(Failure { class: Class::Transient, ..failure })
+            }
+            Err(failure) if failure.reason == reason::SECRET_IN_FILES => {
+                // The values would lie on the operator's disk for as long as nobody acts.
+                self.unspool(task, None).await;
+                Err(failure)
             }
             Err(failure) => Err(failure),
         }

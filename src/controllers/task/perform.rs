@@ -114,8 +114,9 @@ impl TaskController {
             env,
         };
         let given = self.secrets_to_give(task).await?;
+        let needles = given.needles();
         self.remember_secrets(task, id, given.values);
-        generate::start(&envd, &spec).await?;
+        generate::start(&envd, &spec).await.map_err(|error| needles.mask_failure(error.into()))?;
         Ok(Outcome::Done)
     }
 

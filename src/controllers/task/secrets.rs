@@ -3,7 +3,7 @@
 
 use super::TaskController;
 use crate::{
-    api::{SecretVersion, Task, common::EnvVar, conditions::reason},
+    api::{Sandbox, SecretVersion, Task, common::EnvVar, conditions::reason},
     cluster::SecretValues,
     domain::{
         failure::{Class, Failure, operation},
@@ -11,6 +11,7 @@ use crate::{
     },
 };
 use kube::ResourceExt;
+use secrecy::ExposeSecret as _;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -21,6 +22,8 @@ type Secrets = BTreeMap<String, Arc<SecretValues>>;
 
 /// As many runs as status lists.
 const MAX_RUNS: usize = 10;
+/// As many distinct values as are remembered of one sandbox.
+const MAX_VALUES: usize = 500;
 
 /// Values and versions of Secrets as they were read at one time.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +31,13 @@ pub struct GivenSecrets {
     pub values: Vec<SecretValue>,
     /// For `status.codeGenerations[].secretVersions`, by name.
     pub versions: Vec<SecretVersion>,
+}
+
+impl GivenSecrets {
+    /// For the words of whom they are handed to.
+    pub fn needles(&self) -> Needles {
+        Needles::new(self.values.iter().cloned())
+    }
 }
 
 /// What is known of the values that a generation's sandbox has.
@@ -41,11 +51,6 @@ pub struct SandboxSecrets {
 }
 
 impl SandboxSecrets {
-    /// A failure whose words came from the sandbox, or name files of it, without the values.
-    pub fn masked(&self, failure: Failure) -> Failure {
-        Failure { message: self.needles.mask(&failure.message), ..failure }
-    }
-
     /// Fails where a value that the sandbox has is not among the needles, because its Secret has changed since the start and
     /// another process started the run. Nothing of the run may be shown or sent then. `accepted`: somebody has said, by the
     /// annotation `slipway.dev/reconcile`, that the old value is worthless by now.
@@ -66,34 +71,46 @@ impl SandboxSecrets {
     }
 }
 
-/// The values that this process has given, by Task uid and generation id. They are here only: nowhere can they be read again.
+/// The values that this process has given. They are here only: nowhere can they be read again.
 #[derive(Debug, Default)]
 pub(super) struct Given {
+    /// By Task uid: generation id and values of its runs.
     tasks: HashMap<String, Vec<(String, Vec<SecretValue>)>>,
+    /// By E2B id: whatever any Task has brought there. In a shared sandbox one finds what another has left.
+    sandboxes: HashMap<String, Vec<SecretValue>>,
 }
 
 impl Given {
-    fn remember(&mut self, uid: &str, generation: &str, values: Vec<SecretValue>) {
+    fn remember(&mut self, uid: &str, generation: &str, sandbox: &str, values: Vec<SecretValue>) {
+        let brought = self.sandboxes.entry(sandbox.to_owned()).or_default();
+        for value in &values {
+            let same = |known: &SecretValue| known.value.expose_secret() == value.value.expose_secret();
+            if !brought.iter().any(same) {
+                brought.push(value.clone());
+            }
+        }
+        brought.drain(..brought.len().saturating_sub(MAX_VALUES));
         let runs = self.tasks.entry(uid.to_owned()).or_default();
         runs.retain(|(id, _)| id != generation);
         runs.push((generation.to_owned(), values));
-        if runs.len() > MAX_RUNS {
-            runs.remove(0);
-        }
+        runs.drain(..runs.len().saturating_sub(MAX_RUNS));
     }
 
-    /// Forgets the Tasks that are gone.
-    fn keep(&mut self, exists: impl Fn(&str) -> bool) {
-        self.tasks.retain(|uid, _| exists(uid));
+    /// Forgets the Tasks and the sandboxes that are gone.
+    fn keep(&mut self, task: impl Fn(&str) -> bool, sandbox: impl Fn(&str) -> bool) {
+        self.tasks.retain(|uid, _| task(uid));
+        self.sandboxes.retain(|id, _| sandbox(id));
     }
 
     fn knows(&self, uid: &str, generation: &str) -> bool {
         self.tasks.get(uid).is_some_and(|runs| runs.iter().any(|(id, _)| id == generation))
     }
 
-    /// Of all runs: a file that an earlier one left in the sandbox may hold what that one was given.
-    fn of(&self, uid: &str) -> Vec<SecretValue> {
-        self.tasks.get(uid).into_iter().flatten().flat_map(|(_, values)| values).cloned().collect()
+    /// Of all runs of the Task, and of all that ran in the sandbox: a file that an earlier one left there may hold what that
+    /// one was given.
+    fn of(&self, uid: &str, sandbox: &str) -> Vec<SecretValue> {
+        let runs = self.tasks.get(uid).into_iter().flatten().flat_map(|(_, values)| values);
+        runs.chain(self.sandboxes.get(sandbox).into_iter().flatten()).cloned().collect()
     }
 }
 
@@ -113,14 +130,16 @@ impl TaskController {
         Ok(self.secrets_to_give(task).await?.versions)
     }
 
-    /// Remembers what the generation was given, for as long as the Task exists. To be called before its command starts.
+    /// Remembers what the generation was given, for as long as the Task or its sandbox exists. To be called before its command starts.
     pub fn remember_secrets(&self, task: &Task, generation: &str, values: Vec<SecretValue>) {
-        let uid = task.uid().unwrap_or_default();
-        let existing: BTreeSet<String> =
+        let (uid, sandbox) = (task.uid().unwrap_or_default(), sandbox_of(task, generation));
+        let tasks: BTreeSet<String> =
             self.stores.tasks.state().iter().filter_map(|task| task.uid()).collect();
+        let live = |sandbox: &Arc<Sandbox>| sandbox.status.as_ref()?.sandbox_id.clone();
+        let sandboxes: BTreeSet<String> = self.stores.sandboxes.state().iter().filter_map(live).collect();
         let mut memory = self.memory();
-        memory.given.keep(|known| known == uid || existing.contains(known));
-        memory.given.remember(&uid, generation, values);
+        memory.given.keep(|known| tasks.contains(known), |known| sandboxes.contains(known));
+        memory.given.remember(&uid, generation, &sandbox, values);
     }
 
     /// What must neither be shown nor sent of a generation's output and files.
@@ -137,7 +156,7 @@ impl TaskController {
             self.remember_secrets(task, generation, values.clone());
             known = true;
         }
-        let at_start = self.memory().given.of(&uid);
+        let at_start = self.memory().given.of(&uid, &sandbox_of(task, generation));
         Ok(SandboxSecrets { needles: Needles::new(at_start.into_iter().chain(values)), recorded, now, known })
     }
 
@@ -169,6 +188,13 @@ impl TaskController {
         }
         Ok((references, read))
     }
+}
+
+/// E2B's id of the sandbox that the generation runs in.
+fn sandbox_of(task: &Task, generation: &str) -> String {
+    let Some(status) = &task.status else { return String::new() };
+    let run = status.code_generations.iter().find(|run| run.id == generation);
+    run.map(|run| run.sandbox_id.clone()).or_else(|| status.sandbox_id.clone()).unwrap_or_default()
 }
 
 /// One variable's key of a Secret.
@@ -244,32 +270,49 @@ mod tests {
     #[test]
     fn every_run_of_a_task_is_remembered_until_the_task_goes() {
         let mut given = Given::default();
-        given.remember("a", "a-1-1", value("first-value"));
-        given.remember("a", "a-1-2", value("second-value"));
-        given.remember("b", "b-1-1", value("other-value"));
+        given.remember("a", "a-1-1", "x", value("first-value"));
+        given.remember("a", "a-1-2", "y", value("second-value"));
+        given.remember("b", "b-1-1", "z", value("other-value"));
         assert!(given.knows("a", "a-1-1") && given.knows("a", "a-1-2") && !given.knows("a", "b-1-1"));
-        assert_eq!(given.of("a").len(), 2);
-        given.keep(|uid| uid == "b");
-        assert!(given.of("a").is_empty() && given.knows("b", "b-1-1"));
+        assert_eq!(given.of("a", "other").len(), 2);
+        given.keep(|uid| uid == "b", |_| false);
+        assert!(given.of("a", "x").is_empty() && given.knows("b", "b-1-1"));
+    }
+
+    #[test]
+    fn what_one_task_brought_into_a_sandbox_is_looked_for_in_anothers_files_there() {
+        let mut given = Given::default();
+        given.remember("a", "a-1-1", "shared", value("value-of-a"));
+        given.remember("b", "b-1-1", "shared", value("value-of-b"));
+        let found = Needles::new(given.of("b", "shared"));
+        assert!(found.found_in("KEY=value-of-a").is_some() && found.found_in("KEY=value-of-b").is_some());
+        given.keep(|uid| uid == "b", |sandbox| sandbox == "shared");
+        assert!(
+            Needles::new(given.of("b", "shared")).found_in("KEY=value-of-a").is_some(),
+            "the sandbox lives"
+        );
+        given.keep(|uid| uid == "b", |_| false);
+        assert!(Needles::new(given.of("b", "shared")).found_in("KEY=value-of-a").is_none());
     }
 
     #[test]
     fn a_task_that_runs_for_ever_does_not_fill_the_memory() {
         let mut given = Given::default();
-        for run in 0..40 {
-            given.remember("a", &format!("a-{run}-1"), value("a-value"));
-            given.remember("a", &format!("a-{run}-1"), value("a-value"));
+        for run in 0..MAX_VALUES + 40 {
+            given.remember("a", &format!("a-{run}-1"), "shared", value(&format!("value-{run}")));
+            given.remember("a", &format!("a-{run}-1"), "shared", value(&format!("value-{run}")));
         }
-        assert_eq!(given.of("a").len(), MAX_RUNS);
-        assert!(given.knows("a", "a-39-1") && !given.knows("a", "a-29-1"));
+        assert_eq!((given.of("a", "other").len(), given.of("", "shared").len()), (MAX_RUNS, MAX_VALUES));
+        let last = MAX_VALUES + 39;
+        assert!(given.knows("a", &format!("a-{last}-1")) && !given.knows("a", "a-29-1"));
     }
 
     #[test]
     fn what_is_remembered_is_never_printed() {
         let mut given = Given::default();
-        given.remember("a", "a-1-1", value("canary-value"));
+        given.remember("a", "a-1-1", "x", value("canary-value"));
         let secrets = SandboxSecrets {
-            needles: Needles::new(given.of("a")),
+            needles: Needles::new(given.of("a", "x")),
             recorded: version("1"),
             now: version("2"),
             known: false,

@@ -74,6 +74,13 @@ fn short_values_are_masked_though_they_are_not_looked_for() {
     let needles = needles(&["hunter2"]);
     assert_eq!(needles.mask("is hunter2"), "is ***");
     assert!(needles.found_in("is hunter2").is_none());
+    let failure = |message: &str| Failure {
+        operation: "getFile",
+        class: crate::domain::failure::Class::Invalid,
+        reason: "InvalidFiles",
+        message: message.to_owned(),
+    };
+    assert_eq!(needles.mask_failure(failure("hunter2/x is no file")), failure("***/x is no file"));
 }
 
 #[test]
