@@ -70,7 +70,7 @@ impl GitHub {
                 updated_at: Some(pull.updated_at),
                 head_repository_id: Some(7),
                 base_repository_id: Some(7),
-                marker: marker_in(&pull.body).map(str::to_owned),
+                marker: marker_in(&pull.body).map(Into::into),
                 ..ObservedPullRequest::new(number, pull.state)
             },
             body: pull.body.clone(),
