@@ -8,7 +8,7 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Folders that are being taken apart right now and still have circles. An entry without one must go.
-const REBUILT: [&str; 3] = ["src/controllers/task", "src/domain/task", "src/webhook"];
+const REBUILT: [&str; 2] = ["src/controllers/task", "src/domain/task"];
 
 /// Whether `path` is the module `entry` or lies below it.
 fn is_in(path: &str, entry: &str) -> bool {
