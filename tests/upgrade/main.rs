@@ -1,6 +1,8 @@
 //! Objects as earlier releases have left them in the API server: today's types read them and lose nothing.
 //! One folder per release with one file per stage; its README says how they were recorded.
 
+mod carried;
+
 use serde_json::{Map, Value};
 use slipway::api::{Repository, Sandbox, Task};
 use std::{collections::BTreeMap, path::PathBuf};
