@@ -131,7 +131,7 @@ fn on_the_way(mut scope: Scope<'_>, context: &Context) -> Position {
     }
     if matches!(input, Input::Changed | Input::Publication) {
         scope = match changed(scope, context, input) {
-            Followed::InPlace(scope) => scope,
+            Followed::InPlace(scope) => *scope,
             Followed::Elsewhere(position) => return *position,
         };
     }
@@ -178,7 +178,7 @@ fn waits(mut scope: Scope<'_>, context: &Context, next: Next) -> Position {
 /// What became of a changed spec or a rerun in mid-round.
 enum Followed<'a> {
     /// The same round goes on with it.
-    InPlace(Scope<'a>),
+    InPlace(Box<Scope<'a>>),
     Elsewhere(Box<Position>),
 }
 
@@ -188,11 +188,11 @@ fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followe
     if !round::has_begun(&scope.status) {
         round::record_input(task, &mut scope.status);
         scope.status.retry = retry::hurry(scope.status.retry.take(), scope.now);
-        return Followed::InPlace(scope);
+        return Followed::InPlace(Box::new(scope));
     }
     if has_committed(&scope.status) {
         if !round::is_given_up(task, &scope.status, context.repository.as_ref()) {
-            return Followed::InPlace(scope);
+            return Followed::InPlace(Box::new(scope));
         }
         let position = if open {
             round::begin_on_open(&mut scope);
@@ -205,7 +205,7 @@ fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followe
     }
     if input == Input::Publication {
         publish::follow(&mut scope);
-        return Followed::InPlace(scope);
+        return Followed::InPlace(Box::new(scope));
     }
     if round::live_run(task, &scope.status).is_some() {
         return Followed::Elsewhere(Box::new(end_command(scope, context)));
@@ -215,7 +215,7 @@ fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followe
     } else {
         round::begin(&mut scope);
     }
-    Followed::InPlace(scope)
+    Followed::InPlace(Box::new(scope))
 }
 
 /// The round is over without a pull request.
@@ -346,13 +346,13 @@ fn end_command(mut scope: Scope<'_>, context: &Context) -> Position {
             scope.waits_for_sandbox(&name, &sandbox.health);
             decided(Plan::settle(scope.status, Next::AwaitChange))
         }
-        Some(_) => match preconditions::wait_is_on(&scope, context) {
-            Some(blocked) => decided(blocked.plan(scope)),
-            None => {
-                let question = Generation { id: run.id, sandbox: run.sandbox_id, purpose: Purpose::End };
-                question.asked(scope, context)
+        Some(_) => {
+            if let Some(blocked) = preconditions::wait_is_on(&scope, context) {
+                return decided(blocked.plan(scope));
             }
-        },
+            let question = Generation { id: run.id, sandbox: run.sandbox_id, purpose: Purpose::End };
+            question.asked(scope, context)
+        }
     }
 }
 

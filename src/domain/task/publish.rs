@@ -138,18 +138,14 @@ pub(super) fn follow(scope: &mut Scope<'_>) {
 /// The branch has moved forward to the round's commit: the pull request carries it.
 pub(super) fn branch_moved_forward(mut scope: Scope<'_>) -> Plan {
     scope.status.retry = None;
-    scope.status.phase = Some(Phase::PullRequestOpen);
-    scope.status.ended = None;
-    scope.status.publication = None;
     let head = scope.status.commit_sha.clone();
     if let Some(pull) = &mut scope.status.pull_request {
         pull.head_sha = head;
         // GitHub is asked what else has become of it meanwhile.
         pull.unconfirmed = true;
     }
-    show_pull(&mut scope);
+    carried(&mut scope);
     scope.working(reason::OPENING_PULL_REQUEST, "the branch of the pull request stands at the commit");
-    show_pull(&mut scope);
     Plan::settle(scope.status, Next::Now)
 }
 
@@ -179,14 +175,22 @@ impl Decide for FindPulls {
 
 /// Takes a pull request, found or just made, as the round's own: wherever it stands by now.
 pub(super) fn adopt(mut scope: Scope<'_>, pull: &SeenPull) -> Plan {
-    review::adopt_observation(&mut scope, pull);
+    settle::adopt_observation(&mut scope, pull);
     if scope.status.pull_request.is_none() {
         return scope.again();
     }
+    carried(&mut scope);
+    settle::settle(scope)
+}
+
+/// The pull request carries the round's commit: the board is its own again.
+pub(super) fn carried(scope: &mut Scope<'_>) {
     scope.status.phase = Some(Phase::PullRequestOpen);
     scope.status.publication = None;
     scope.status.ended = None;
-    settle::settle(scope)
+    if scope.has_open_pull() {
+        show_pull(scope);
+    }
 }
 
 /// Title and body of the round's pull request. The Task's marker stands in the last line, and in no other.

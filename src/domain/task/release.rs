@@ -63,13 +63,11 @@ pub(super) fn locate(mut scope: Scope<'_>, context: &Context) -> Position {
             let message = "the sandbox is gone or paused: a process of the Task may still be in it";
             return position(give_up(scope, message));
         }
-        return match wait(&scope) {
-            Some(wait) => position(wait.plan(scope)),
-            None => {
-                scope.working(reason::DELETING, UNDOING);
-                question.asked(scope, context)
-            }
-        };
+        if let Some(wait) = wait(&scope) {
+            return position(wait.plan(scope));
+        }
+        scope.working(reason::DELETING, UNDOING);
+        return question.asked(scope, context);
     }
     let Some((branch, sha)) = branch(&scope.status) else {
         return position(Plan::settle(scope.status, Next::AwaitChange));
@@ -79,13 +77,13 @@ pub(super) fn locate(mut scope: Scope<'_>, context: &Context) -> Position {
             let message = format!("the Repository is another one now: branch {branch} stays in the former");
             position(give_up(scope, &message))
         }
-        Some(repository) if !repository.suspended => match wait(&scope) {
-            Some(wait) => position(wait.plan(scope)),
-            None => {
-                scope.working(reason::DELETING, UNDOING);
-                LeftBranch { branch, sha, why: DeleteBranch::Deletion }.asked(scope, context)
+        Some(repository) if !repository.suspended => {
+            if let Some(wait) = wait(&scope) {
+                return position(wait.plan(scope));
             }
-        },
+            scope.working(reason::DELETING, UNDOING);
+            LeftBranch { branch, sha, why: DeleteBranch::Deletion }.asked(scope, context)
+        }
         _ => {
             let message = format!("the Repository is gone or suspended: branch {branch} stays at GitHub");
             position(give_up(scope, &message))

@@ -4,9 +4,10 @@
 use super::{
     merge::{self, next_look},
     model::{Context, Plan, SeenPull, Step},
+    publish,
     round::{self, Input},
-    scope::Scope,
-    settle::{merge_wanted, merged, settle, settle_with},
+    scope::{Scope, has_committed},
+    settle::{adopt_observation, merge_wanted, merged, settle, settle_with},
     stage::{Decide, ReadPull},
 };
 use crate::{
@@ -14,8 +15,7 @@ use crate::{
     domain::{
         failure::{Class, Failure},
         plan::{Next, Note},
-        pull_request::{self, Source, Stored},
-        retry,
+        pull_request, retry,
     },
 };
 
@@ -56,17 +56,13 @@ fn not_ours(number: i64) -> Failure {
     }
 }
 
-/// Adopts what GitHub itself shows; whether it undoes a merge that a delivery has reported.
-pub(super) fn adopt_observation(scope: &mut Scope<'_>, pull: &SeenPull) -> bool {
-    let change = Stored::of(&scope.status).transition(&pull.observed, Source::Confirmation, scope.now);
-    if let Some(change) = &change {
-        change.apply(&mut scope.status);
-    }
-    change.is_some_and(|change| change.merge_undone)
-}
-
 /// Settles on what was just read, or merges.
 fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Plan {
+    let carries = has_committed(&scope.status) && pull.observed.head_sha == scope.status.commit_sha;
+    if scope.is_under_way() && carries && scope.has_open_pull() {
+        // A delivery was faster than the answer to our own call: the pull request has the round's commit.
+        publish::carried(&mut scope);
+    }
     if scope.is_under_way() {
         scope.status.retry = None;
         scope.working(reason::PENDING, "the pull request was read while a round on it is under way");

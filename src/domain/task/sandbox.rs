@@ -106,7 +106,7 @@ fn look_for(scope: &mut Scope<'_>, name: &str) -> Reach {
 fn refused(scope: &mut Scope<'_>, sandbox: &SandboxView, own: bool) -> Option<Reach> {
     let (name, uid) = (&sandbox.name, scope.uid());
     let message = match &sandbox.owner {
-        owner if own && !owner.as_ref().is_some_and(|owner| owner.uid == uid) => {
+        owner if own && owner.as_ref().is_none_or(|owner| owner.uid != uid) => {
             scope.stalled(
                 reason::SANDBOX_NOT_READY,
                 &format!("Sandbox {name} is not this Task's: delete it, or set sandboxRef to use it"),
@@ -176,16 +176,13 @@ fn wait_for_turn(scope: &mut Scope<'_>, context: &Context, sandbox: &SandboxView
     }
     let name = &sandbox.name;
     let uid = scope.uid();
-    match holder.filter(|holder| holder.uid != uid) {
-        Some(holder) => {
-            let line = context.place.map_or_else(String::new, |place| format!(", place {place} in the line"));
-            let message = format!("Task {} works in Sandbox {name}{line}", holder.task);
-            scope.working(reason::WAITING_FOR_SANDBOX, &message);
-        }
-        None => {
-            let message = format!("asking for the turn in Sandbox {name}");
-            scope.working(reason::SANDBOX_REQUESTED, &message);
-        }
+    if let Some(holder) = holder.filter(|holder| holder.uid != uid) {
+        let line = context.place.map_or_else(String::new, |place| format!(", place {place} in the line"));
+        let message = format!("Task {} works in Sandbox {name}{line}", holder.task);
+        scope.working(reason::WAITING_FOR_SANDBOX, &message);
+    } else {
+        let message = format!("asking for the turn in Sandbox {name}");
+        scope.working(reason::SANDBOX_REQUESTED, &message);
     }
     Some(Reach::Waits(Next::AwaitChange))
 }

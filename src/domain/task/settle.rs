@@ -2,7 +2,7 @@
 //! Used by `review`, `merge` and `publish`.
 
 use super::{
-    model::Plan,
+    model::{Plan, SeenPull},
     round::{self, Input},
     scope::Scope,
 };
@@ -11,7 +11,11 @@ use crate::{
         MergePolicy, Phase, PullRequest, PullRequestState, RERUN_ANNOTATION, Task, TaskStatus,
         conditions as names, conditions::reason,
     },
-    domain::{conditions::remove, plan::Next},
+    domain::{
+        conditions::remove,
+        plan::Next,
+        pull_request::{Source, Stored},
+    },
 };
 
 /// Whether the operator is to merge this pull request at all.
@@ -19,6 +23,15 @@ pub(super) fn merge_wanted(task: &Task, pull: &PullRequest) -> bool {
     task.spec.pull_request.merge.policy == MergePolicy::WhenReady
         && pull.state == PullRequestState::Open
         && !pull.draft
+}
+
+/// Adopts what GitHub itself shows; whether it undoes a merge that a delivery has reported.
+pub(super) fn adopt_observation(scope: &mut Scope<'_>, pull: &SeenPull) -> bool {
+    let change = Stored::of(&scope.status).transition(&pull.observed, Source::Confirmation, scope.now);
+    if let Some(change) = &change {
+        change.apply(&mut scope.status);
+    }
+    change.is_some_and(|change| change.merge_undone)
 }
 
 /// Conditions of a Task whose pull request is the last word.
