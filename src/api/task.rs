@@ -1,6 +1,7 @@
 //! The kind Task: one piece of work, from prompt to merged pull request. Its status stands in `task/status.rs`.
 //! Imports `bounds`, `common` and the Sandbox's spec of this folder.
 
+mod pull_request;
 mod status;
 
 use super::{
@@ -12,9 +13,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use pull_request::{Delivery, PullRequest, PullRequestState};
 pub use status::{
-    BuildStatus, CodeGeneration, Column, Delivery, Phase, Publication, PullRequest, PullRequestState,
-    RoundEnd, SandboxRequest, SecretVersion, State, TaskStatus,
+    BuildStatus, CodeGeneration, Column, Phase, Publication, RoundEnd, SandboxRequest, SecretVersion, State,
+    TaskStatus,
 };
 
 /// git check-ref-format's rules beyond the characters, which the pattern covers, and what GitHub does not take beside: a

@@ -3,7 +3,7 @@
 
 use super::{
     conditions::Standing,
-    failure::{Class, Failure, operation},
+    failure::{Class, Failure},
     jitter,
 };
 use crate::api::{bounds, common::Retry, conditions::reason};
@@ -15,6 +15,9 @@ pub const ATTEMPTS: i32 = 4;
 /// The same where what we created is not visible yet: the waits go on doubling past the minute for which that is believed,
 /// so that the last look says what is really the matter.
 const LOOKS: i32 = 7;
+/// Reasons of objects that may arrive later than what refers to them: looked for on a schedule of their own.
+pub const ARRIVES_LATER: [&str; 3] =
+    [reason::SECRET_NOT_FOUND, reason::REPOSITORY_NOT_FOUND, reason::SANDBOX_NOT_FOUND];
 /// How often a stalled object and an exhausted call are looked at again.
 pub const SLOW: SignedDuration = SignedDuration::from_secs(300);
 
@@ -79,8 +82,7 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
 /// What `Ready` says while `retry` holds: its reason and message, from what is in status alone.
 pub fn said(retry: &Retry) -> (String, String) {
     let reason = if retry.reason.is_empty() { reason::RETRYING.to_owned() } else { retry.reason.clone() };
-    if operation::LOOKED_FOR.contains(&retry.operation.as_str()) && retry.reason.ends_with(reason::NOT_FOUND)
-    {
+    if ARRIVES_LATER.contains(&retry.reason.as_str()) {
         // The message names the object and its cure: the operation would add nothing.
         return (reason, retry.last_error.clone());
     }

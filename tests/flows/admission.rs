@@ -108,28 +108,31 @@ async fn a_branch_is_taken_when_git_and_github_take_it() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_is_frozen_while_its_branch_carries_its_commit() -> Result<()> {
+async fn a_task_is_frozen_while_its_pull_request_is_open_and_once_it_is_done() -> Result<()> {
     let world = quiet("frozen").await?;
     world.apply(&task("t", "app", "true")).await?;
-    let status = json!({"status": {"branch": "b", "commitSHA": "0".repeat(40)}}).to_string();
-    world.kubectl(&["patch", "swtask", "t", "--subresource=status", "--type=merge", "-p", &status]).await?;
-    let words = "must not change while the Task has a branch with its commit";
-    refused(&world, task("t", "app", "true").with("/spec/branch", json!("c")), words).await?;
-    let (taken, said) = apply(&world, &task("t", "app", "true").with("/spec/suspend", json!(true)).0).await?;
+    let set = async |status: serde_json::Value| {
+        let patch = json!({ "status": status }).to_string();
+        world.kubectl(&["patch", "swtask", "t", "--subresource=status", "--type=merge", "-p", &patch]).await
+    };
+    let words = "must not change while the Task has an open pull request or is done";
+    let branch = |name: &str| task("t", "app", "true").with("/spec/branch", json!(name));
+    // A commit without a pull request: a changed spec ends the round or begins the next.
+    set(json!({"branch": "b", "commitSHA": "0".repeat(40)})).await?;
+    let (taken, said) = apply(&world, &branch("c").0).await?;
     ensure!(taken, "{said}");
-
-    // One that is stuck may need another branch, unless a pull request carries the one it has.
-    let stalled = json!({
-        "type": "Stalled", "status": "True", "reason": "BranchProtected", "message": "",
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
-    });
-    let status = json!({"status": {"conditions": [stalled]}}).to_string();
-    world.kubectl(&["patch", "swtask", "t", "--subresource=status", "--type=merge", "-p", &status]).await?;
-    let (taken, said) = apply(&world, &task("t", "app", "true").with("/spec/branch", json!("c")).0).await?;
+    set(json!({"pullRequest": {"number": 1, "state": "open"}})).await?;
+    refused(&world, branch("d"), words).await?;
+    refused(&world, branch("c").with("/spec/baseBranch", json!("release")), words).await?;
+    let template = json!({"spec": {"template": "other"}});
+    refused(&world, branch("c").with("/spec/sandboxTemplate", template), words).await?;
+    let (taken, said) = apply(&world, &branch("c").with("/spec/suspend", json!(true)).0).await?;
     ensure!(taken, "{said}");
-    let status = json!({"status": {"pullRequest": {"number": 1, "state": "open"}}}).to_string();
-    world.kubectl(&["patch", "swtask", "t", "--subresource=status", "--type=merge", "-p", &status]).await?;
-    refused(&world, task("t", "app", "true").with("/spec/branch", json!("d")), words).await
+    set(json!({"pullRequest": {"state": "closed"}})).await?;
+    let (taken, said) = apply(&world, &branch("d").0).await?;
+    ensure!(taken, "{said}");
+    set(json!({"state": "done", "pullRequest": {"state": "merged"}})).await?;
+    refused(&world, branch("e"), words).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -109,12 +109,12 @@ async fn files_that_nothing_can_make_again_are_reported_lost() -> Result<()> {
     let home = world.simulator.e2b.host_path(&id, "/home/user").context("the sandbox's files")?;
     std::fs::create_dir_all(home.join("app"))?;
     std::fs::write(home.join("app/by-hand"), "precious")?;
-    // The files are read, GitHub takes nothing: they are not committed when the sandbox goes.
-    let trees = "POST /repos/{owner}/{repo}/git/trees";
-    let rule = world.simulator.faults.set(Rule::on("github", trees).when(When::All).status(503, "busy"));
+    // The sandbox gives no files: nothing is read of them when it goes.
+    let files = "POST /process.Process/Start";
+    let rule = world.simulator.faults.set(Rule::on("envd", files).when(When::All).status(503, "busy"));
     world.apply(&shared("by-hand", "true").without("generate")).await?;
     world
-        .task("by-hand", "a commit that fails", |task| {
+        .task("by-hand", "files that can't be read", |task| {
             task.status.as_ref().is_some_and(|status| status.retry.is_some())
         })
         .await?;
@@ -124,6 +124,29 @@ async fn files_that_nothing_can_make_again_are_reported_lost() -> Result<()> {
     ensure!(message_of(&lost, "Stalled").contains("slipway.dev/rerun"), "{}", message_of(&lost, "Stalled"));
     ensure!(lost.status.context("status")?.sandbox_id == Some(id), "the lost id stays until a new round");
     world.simulator.faults.remove(rule);
+    Ok(())
+}
+
+/// A complete result on the operator's disk lets the round go on: nothing is run or asked for again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_were_read_are_committed_although_their_sandbox_is_lost() -> Result<()> {
+    let world = world("spooled").await?;
+    known_repository(&world).await?;
+    let trees = "POST /repos/{owner}/{repo}/git/trees";
+    let rule = world.simulator.faults.set(Rule::on("github", trees).when(When::All).status(503, "busy"));
+    world.apply(&task("spooled", "app", "echo once >> made")).await?;
+    world
+        .task("spooled", "a commit that fails", |task| {
+            task.status.as_ref().is_some_and(|status| {
+                status.retry.as_ref().is_some_and(|retry| retry.operation == "createTree")
+            })
+        })
+        .await?;
+    let id = world.simulator.e2b.sandboxes().pop().context("a sandbox")?.sandbox_id;
+    ensure!(world.simulator.e2b.kill(&id).await);
+    world.simulator.faults.remove(rule);
+    reviewed(&world, "spooled").await?;
+    ensure!(world.simulator.e2b.counters().creates == 1, "no other sandbox is made");
     Ok(())
 }
 

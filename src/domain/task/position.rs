@@ -146,7 +146,10 @@ fn on_the_way(mut scope: Scope<'_>, context: &Context) -> Position {
         return waits(scope, context, next);
     }
     if scope.phase() == Phase::Collecting && context.spooled {
-        return collect(scope, context, None);
+        return match preconditions::wait_is_on(&scope, context) {
+            Some(blocked) => decided(blocked.plan(scope)),
+            None => collect(scope, context, None),
+        };
     }
     if scope.status.sandbox_request.is_none()
         && let Some(blocked) = preconditions::wait_is_on(&scope, context)

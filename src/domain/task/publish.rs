@@ -4,7 +4,7 @@
 use super::{
     ending::ended,
     model::{Context, Files, Plan, SeenPull, Step},
-    review, round,
+    round,
     scope::{Scope, id as cut_id},
     settle,
     stage::{Collect, Decide, FindPulls},

@@ -17,10 +17,6 @@ use crate::{
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-/// Objects that may arrive after the Task are looked for on a schedule of their own.
-const ARRIVES_LATER: [&str; 3] =
-    [reason::SECRET_NOT_FOUND, reason::REPOSITORY_NOT_FOUND, reason::SANDBOX_NOT_FOUND];
-
 /// A Task under decision, its status as it will stand.
 #[derive(Debug, Clone)]
 pub(super) struct Scope<'a> {
@@ -115,7 +111,7 @@ impl<'a> Scope<'a> {
 
     /// A call failed: `status.retry`, the conditions, and the board when a person has to act.
     pub(super) fn failed(&mut self, failure: &Failure) {
-        if failure.class == Class::NotFound && ARRIVES_LATER.contains(&failure.reason) {
+        if failure.class == Class::NotFound && retry::ARRIVES_LATER.contains(&failure.reason) {
             self.missing(failure.operation, failure.reason, &failure.message);
             return;
         }

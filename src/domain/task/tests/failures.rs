@@ -303,6 +303,20 @@ fn an_unreachable_sandbox_is_reported_and_its_replacement_not_waited_for() {
 }
 
 #[test]
+fn a_commit_of_spooled_files_waits_like_any_call_and_needs_no_sandbox() {
+    let mut world = generated();
+    let id = spool_id(&world.task, &world.status()).expect("files are read");
+    world.spool.insert(id, "spooled".into());
+    world.lose_sandbox();
+    world.faults.github = Some(Class::Transient);
+    world.calls.clear();
+    world.live(100);
+    assert_eq!(world.tried(), [0, 2, 5, 10]);
+    world.heal();
+    assert_eq!((world.row(), world.made("Start")), (REVIEW, 1), "{}", world.message());
+}
+
+#[test]
 fn an_upload_that_ended_early_is_progress_and_its_failure_is_waited_out() {
     let mut world = generated();
     let failure = world::failure("createBlob", Class::Transient, "ServerError");

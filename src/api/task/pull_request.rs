@@ -1,0 +1,74 @@
+//! A Task's pull request and the webhook deliveries about it, as its status keeps them.
+//! Part of `status`; imports `bounds` of this folder.
+
+use super::super::bounds;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// State of a pull request.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum PullRequestState {
+    Open,
+    Closed,
+    Merged,
+    /// A value of another release: read, never written.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// A pull request as it was last seen.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PullRequest {
+    /// Its number.
+    #[schemars(range(min = 1))]
+    pub number: i64,
+    /// Its head branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::BRANCH))]
+    pub branch: Option<String>,
+    /// GitHub's global id.
+    #[serde(default, rename = "nodeID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::ID))]
+    pub node_id: Option<String>,
+    /// Its page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::URL))]
+    pub url: Option<String>,
+    /// `open`, `closed` or `merged`.
+    pub state: PullRequestState,
+    /// Whether it is a draft.
+    #[serde(default)]
+    pub draft: bool,
+    /// Tip of its branch.
+    #[serde(default, rename = "headSHA", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::SHA))]
+    pub head_sha: Option<String>,
+    /// Commit of the merge.
+    #[serde(default, rename = "mergeSHA", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::SHA))]
+    pub merge_sha: Option<String>,
+    /// GitHub's time of its last change: older news is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Time>,
+    /// A webhook has said so; GitHub has not yet been asked.
+    #[serde(default)]
+    pub unconfirmed: bool,
+}
+
+/// A webhook delivery.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivery {
+    /// GitHub's delivery id.
+    #[schemars(length(max = bounds::ID))]
+    pub id: String,
+    /// Event and action, for example `pull_request.closed`.
+    #[schemars(length(max = bounds::ID))]
+    pub event: String,
+    /// When it was received.
+    pub received_at: Time,
+}
