@@ -13,7 +13,7 @@ use crate::{
 use kube::ResourceExt;
 use secrecy::ExposeSecret;
 
-/// How old what is known of a Secret may be.
+/// Age that a remembered Secret may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Freshness {
     /// It is read again: a look-up follows a change, often of the Secret itself.

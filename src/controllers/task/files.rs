@@ -22,7 +22,7 @@ use crate::e2b::{self, Envd};
 use intake::Intake;
 use listing::Found;
 
-/// Who reads the files: whatever the generation made, root can read it. E2B's templates all have it.
+/// User that reads the files: whatever the generation made, root can read it. E2B's templates all have it.
 const SANDBOX_USER: &str = "root";
 
 /// The result of a transfer, spooled.
@@ -33,7 +33,7 @@ pub struct Collected {
     pub digest: String,
 }
 
-/// Why there are no files.
+/// Reason why there are no files.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FilesError {
     /// The path is missing or nothing is selected; the message says which.
@@ -136,7 +136,7 @@ pub async fn collect(
     unblocked(move || intake.keep()).await
 }
 
-/// Runs what waits for the disk beside the passes. Dropped half-way, it ends by itself.
+/// Runs blocking work outside the passes. Dropped half-way, it still runs to its end.
 async fn unblocked<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FilesError> + Send + 'static,
 ) -> Result<T, FilesError> {
@@ -147,7 +147,7 @@ async fn unblocked<T: Send + 'static>(
     }
 }
 
-/// GitHub's API takes names as JSON: there is no way to send one that is no UTF-8.
+/// Refuses names that are not UTF-8: GitHub's API takes names as JSON, so there is no way to send one.
 fn check_names(selected: &[Found]) -> Result<(), FilesError> {
     match selected.iter().find(|file| std::str::from_utf8(&file.path).is_err()) {
         None => Ok(()),

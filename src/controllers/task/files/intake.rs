@@ -16,7 +16,7 @@ pub(super) struct Intake {
     caps: Caps,
     files: Vec<File>,
     bytes: u64,
-    /// How many places were given out: their names.
+    /// Number of places that were given out: their names.
     places: usize,
 }
 

@@ -74,7 +74,7 @@ struct Select<'a> {
     selection: Selection,
 }
 
-/// What travels, by name, and whether the sandbox has tar.
+/// Selects the files that travel, by name, and finds whether the sandbox has tar.
 pub(super) async fn select(
     envd: &Envd,
     source: &Source,

@@ -8,17 +8,17 @@ use crate::e2b::Envd;
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// How often a file is read that changes each time.
+/// Number of times a file is read that changes each time.
 const READS: usize = 3;
-/// Before what has changed is read again: whoever writes may come to an end.
+/// Pause before changed files are read again: whoever writes them may finish.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Names in the arguments of one command (bytes): Linux allows 2 MiB with the environment, 128 KiB each.
 const BATCH_NAMES: usize = 64 << 10;
 
-/// What came of one reading of a batch.
+/// Result of one reading of a batch.
 pub(super) struct Reading {
     pub intake: Intake,
-    /// Which files of the batch are not as they were before.
+    /// Files of the batch that are not as they were before.
     pub changed: Vec<usize>,
 }
 
@@ -86,7 +86,7 @@ fn keeps_changing(file: &Found, others: usize) -> FilesError {
     ))
 }
 
-/// Which of `count` files have other facts after than before, a line each; `None`: not all of them were there.
+/// Finds which of `count` files have other facts after than before, a line each; `None`: not all of them were there.
 pub(super) fn changed(before: &str, after: &str, count: usize) -> Option<Vec<usize>> {
     if before.lines().count() != count || after.lines().count() != count {
         return None;
