@@ -60,7 +60,7 @@ impl Tasks {
         self.set.spawn(async move { (name, task.await) });
     }
 
-    /// What `starting` gives; `None` when the process was told to end first. Fails if a task ends meanwhile.
+    /// Returns what `starting` gives; `None` when the process was told to end first. Fails if a task ends meanwhile.
     pub(super) async fn until_stopped<T>(
         &mut self,
         starting: impl Future<Output = anyhow::Result<T>>,

@@ -31,7 +31,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the failure means for whoever made the call.
+    /// Returns the class of the failure for the caller.
     pub fn class(&self) -> Class {
         match self {
             Self::NotFound(_) => Class::NotFound,

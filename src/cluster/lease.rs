@@ -31,7 +31,7 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// Longest wait at the end for external writes in flight, and for the release itself.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Whether this process leads. Cheap to clone and to ask.
+/// Tells whether this process leads. Cheap to clone and to ask.
 #[derive(Debug, Clone)]
 pub struct Leadership {
     until: flag::Receiver<Option<Instant>>,
@@ -223,7 +223,7 @@ impl Elector {
     }
 }
 
-/// Whose the Lease is after a try to take it.
+/// Result of a try to take the Lease.
 enum Held {
     Ours(Lease),
     /// As it stands; `None` when there is none.
@@ -259,7 +259,7 @@ impl Seen {
     }
 }
 
-/// Who holds it, if anybody.
+/// Returns the holder, if there is one.
 fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
 }

@@ -16,7 +16,7 @@ pub struct Turn {
     pub unconfirmed: bool,
 }
 
-/// Whether Tasks take turns in the Sandbox. The one that a Task owns is that Task's alone.
+/// Returns whether Tasks take turns in the Sandbox. The one that a Task owns is that Task's alone.
 pub fn is_shared(sandbox: &Sandbox) -> bool {
     let is_task = |owner: &OwnerReference| owner.controller == Some(true) && owner.kind == Task::kind(&());
     !sandbox.owner_references().iter().any(is_task)
@@ -44,8 +44,8 @@ pub fn grant<'a>(current: Option<&Holder>, sandbox: &str, tasks: impl IntoIterat
     Turn { holder, waiting: i64::try_from(waiting).unwrap_or(i64::MAX), unconfirmed: false }
 }
 
-/// The holder whose turn is over by what `tasks` say. They may be older than the grant, as those of a new leader are: the
-/// Task has to be read once more from the API server before the turn goes on, or two would work at a time.
+/// Returns the holder whose turn is over by what `tasks` say. They may be older than the grant, as those of a new leader are:
+/// the Task has to be read once more from the API server before the turn goes on, or two would work at a time.
 pub fn ending<'h, 'a>(
     current: Option<&'h Holder>,
     sandbox: &str,
@@ -58,7 +58,7 @@ pub fn ending<'h, 'a>(
     (!tasks.into_iter().any(|task| keeps(holder, task))).then_some(holder)
 }
 
-/// `tasks` with the holder's Task as the API server has it.
+/// Returns `tasks` with the holder's Task as the API server has it.
 pub fn confirmed<T: std::borrow::Borrow<Task>>(
     mut tasks: Vec<T>,
     holder: &Holder,
@@ -73,13 +73,13 @@ pub fn confirmed<T: std::borrow::Borrow<Task>>(
     tasks
 }
 
-/// The turn stays with its holder because nobody could tell that it is over.
+/// Keeps the turn with its holder because nobody could tell that it is over.
 pub fn unconfirmed(holder: &Holder, sandbox: &Sandbox) -> Turn {
     let waiting = sandbox.status.as_ref().map_or(0, |status| status.waiting);
     Turn { holder: Some(holder.clone()), waiting, unconfirmed: true }
 }
 
-/// The Task's place in the line for the Sandbox that its request names, counted from 1. `waiting` are the other Tasks of
+/// Returns the Task's place in the line for the Sandbox that its request names, from 1. `waiting` are the other Tasks of
 /// the namespace, without the holder. `None`: the Task does not ask.
 pub fn place<'a>(task: &Task, waiting: impl IntoIterator<Item = &'a Task>) -> Option<usize> {
     let own = task.status.as_ref()?.sandbox_request.as_ref()?;

@@ -50,7 +50,7 @@ struct DeliveryLabels {
     event: &'static str,
 }
 
-/// Which controller ran a pass.
+/// The controller that ran a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Controller {
     Task,
@@ -68,7 +68,7 @@ impl Controller {
     }
 }
 
-/// What a pass came to.
+/// Result of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// An effect was performed or the status changed.
@@ -205,7 +205,7 @@ impl Metrics {
         self.deliveries.get_or_create(&DeliveryLabels { outcome, event }).inc();
     }
 
-    /// Whether this process leads, from now on.
+    /// Sets whether this process leads, from now on.
     pub fn leading(&self, leads: bool) {
         self.leading.set(i64::from(leads));
     }
