@@ -1,4 +1,4 @@
-//! How the process ends: one token that everything listens to, and the tasks that must not end before it.
+//! Ends the process: one token that everything listens to, and the tasks that must not end before it.
 //! Used by `app` for both commands.
 
 use anyhow::Context;

@@ -1,4 +1,4 @@
-//! What can go wrong at the Kubernetes API server, with a class and a stable reason each.
+//! Failures of the Kubernetes API server, with a class and a stable reason each.
 //! Every kube error becomes one of these before it leaves `cluster`.
 
 use crate::{

@@ -53,7 +53,7 @@ impl Leadership {
         }
     }
 
-    /// Waits until this process leads no more.
+    /// Waits until this process no longer leads.
     pub async fn lost(&self) {
         let mut changes = self.until.clone();
         loop {

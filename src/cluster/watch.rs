@@ -1,4 +1,4 @@
-//! How every kind is watched: consistent lists, dead connections noticed, undecodable objects set aside.
+//! Watches every kind in one way: consistent lists, dead connections noticed, undecodable objects set aside.
 //! Serves the controllers' stores and the receiver's projection.
 
 use super::{Events, events::EventType};

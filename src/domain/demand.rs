@@ -1,4 +1,4 @@
-//! How much a Task needs its sandbox, and which Sandbox that is: read from the Task's request alone.
+//! Tells how much a Task needs its sandbox, and which Sandbox that is: from the Task's request alone.
 //! Used by the decisions about Sandboxes (what to keep alive) and Tasks (where they work); `turn` says whose turn it is.
 
 use crate::api::{OnTimeout, SandboxRequest, SandboxSpec, Task};

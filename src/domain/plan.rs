@@ -1,4 +1,4 @@
-//! What a decision says: the status to write, at most one step to take, and when to look again.
+//! The result of a decision: the status to write, at most one step to take, and when to look again.
 //! Made by the decisions of every kind, carried out by `controllers::shell`.
 
 use jiff::{SignedDuration, Timestamp};

@@ -1,4 +1,4 @@
-//! How often and when a failed call is made again, from its class alone; the state lives in `status.retry`.
+//! Says how often and when a failed call is made again, from its class alone; the state lives in `status.retry`.
 //! Used by the decisions of every kind, for GitHub and E2B alike (README, "Limits" and reasons).
 
 use super::{

@@ -1,4 +1,4 @@
-//! Which files of the sandbox travel: include, exclude and `.gitignore` patterns, purely over names.
+//! Selects which files of the sandbox travel: include, exclude and `.gitignore` patterns, purely over names.
 //! Fed by `controllers::task::files` with what was listed; no I/O here.
 
 use ignore::Match;
@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// A pattern of the spec that is no gitignore pattern.
+/// A pattern of the spec that is not a gitignore pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} has a pattern that can't be read, {pattern:?}: {problem}")]
 pub struct PatternError {

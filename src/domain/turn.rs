@@ -1,4 +1,4 @@
-//! Whose turn it is in a Sandbox that several Tasks share: one at a time, who asked first goes first.
+//! Gives Tasks their turn in a Sandbox that they share: one at a time, the first to ask goes first.
 //! Given by the Sandbox's own controller alone (`sandbox`), read by the Tasks, which ask by the request of `demand`.
 
 use crate::api::{Holder, Sandbox, SandboxRequest, Task};

@@ -1,4 +1,4 @@
-//! What a failed E2B call means: one table from answers to classes and reasons.
+//! Classifies a failed E2B call: one table from answers to classes and reasons.
 //! Filled by `e2b::http`, read by the Sandbox and Task controllers.
 
 use crate::api::conditions::reason;

@@ -1,4 +1,4 @@
-//! What each of GitHub's refusals means, per operation: the one table. Pure.
+//! Classifies each of GitHub's refusals, per operation: the one table. Pure.
 //! `client` asks it about every answer that is not a plain success.
 
 use super::{error::Error, operation::Operation};

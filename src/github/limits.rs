@@ -1,4 +1,4 @@
-//! What holds for all calls of one credential: the limit GitHub named last, and the turn of the next write.
+//! Keeps what binds all calls of one credential: the limit GitHub named last, and the turn of the next write.
 //! A limit is kept here and refused locally; nothing is sent while it holds.
 
 use super::classify::Limit;

@@ -1,4 +1,4 @@
-//! What this process created in the last minute. GitHub's replicas lag behind: a 404 for our own creation is then a
+//! Remembers what this process created in the last minute. GitHub's replicas lag behind: a 404 for our own creation is then a
 //! matter of waiting and not of absence. In memory only: after a restart a minute has usually passed.
 
 use super::name::RepositoryName;

@@ -1,4 +1,4 @@
-//! What a request must be before anybody looks into it, in the order of the checks: media type, size, headers, signature.
+//! Checks a request before anybody looks into it, in this order: media type, size, headers, signature.
 //! Neighbours: `routes` calls it, `keyring` then says whether the signature is right.
 
 use super::{answer::Refusal, repositories::Target};

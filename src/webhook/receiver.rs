@@ -1,4 +1,4 @@
-//! What the receiver is made of, shared by everything that answers a request.
+//! The parts of the receiver, shared by everything that answers a request.
 //! Below `delivery`, `health`, `warnings` and `routes`; `webhook` itself starts it.
 
 use super::{admission, keyring::Keyring, projection::Projection};

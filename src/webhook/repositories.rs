@@ -1,4 +1,4 @@
-//! What the receiver keeps of each Repository: its ids, its names and where its webhook secret is.
+//! Keeps the receiver's extract of each Repository: its ids, its names and where its webhook secret is.
 //! Fed by `projection`, asked by `keyring` and `delivery`.
 
 use super::view::{View, key_of};

@@ -1,4 +1,4 @@
-//! What the receiver keeps of each Task, and the ways to find it: by pull request, by branch, by an earlier pull request.
+//! Keeps the receiver's extract of each Task, and finds it: by pull request, by branch, by an earlier pull request.
 //! Fed by `projection`, asked and written by `delivery`.
 
 use super::{

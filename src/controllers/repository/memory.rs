@@ -1,4 +1,4 @@
-//! What the controller remembers of each Repository between syncs: when the next is due and how far the last one read.
+//! Remembers each Repository between syncs: when the next is due and how far the last one read.
 //! In memory only: after a restart the first sync reads further back.
 
 use crate::domain::repository::first_sync;

@@ -1,4 +1,4 @@
-//! What E2B answered, in the words of `domain::sandbox`.
+//! Translates E2B's answers into the words of `domain::sandbox`.
 //! Part of the Sandbox controller; the table from answers to classes is `e2b::error`'s.
 
 use crate::{

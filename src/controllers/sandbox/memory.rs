@@ -1,4 +1,4 @@
-//! What only this process knows of each Sandbox; losing it costs a look, or the key of a Secret that is gone.
+//! Keeps what only this process knows of each Sandbox; losing it costs a look, or the key of a Secret that is gone.
 //! Part of the Sandbox controller. One pass of an object at a time writes here.
 
 use crate::{

@@ -1,4 +1,4 @@
-//! What a pass finds out before it decides: the Tasks' demands from their store, and the answer to a stage's question.
+//! Finds out what a pass needs before it decides: the Tasks' demands from their store, and the answer to a stage's question.
 //! Part of the Sandbox controller; `domain::sandbox` says where an object stands and so what is asked.
 
 use super::{SandboxController, answer, memory::Prepared, uid};

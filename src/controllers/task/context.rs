@@ -1,4 +1,4 @@
-//! What is known of a Task's surroundings without a call: from the stores and from memory, as data for the decision.
+//! Collects what is known of a Task's surroundings without a call: from the stores and from memory, as data for the decision.
 //! Part of the Task controller.
 
 use super::TaskController;

@@ -1,4 +1,4 @@
-//! What only this process knows of Tasks; all of it can be found again, but for the values in `secrets`.
+//! Keeps what only this process knows of Tasks; all of it can be found again, but for the values in `secrets`.
 //! Part of the Task controller.
 
 use super::secrets::Given;

@@ -1,4 +1,4 @@
-//! What a snapshot changes on a base tree, and the id of the tree that results. Pure: directories that were not listed are
+//! Finds what a snapshot changes on a base tree, and the id of the new tree. Pure: directories that were not listed are
 //! asked for by name and never guessed.
 
 use super::ids::object_id;

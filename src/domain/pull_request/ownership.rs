@@ -1,4 +1,4 @@
-//! Whose a pull request is: no pull request but the Task's own moves it, whoever brings the news.
+//! Tells whose a pull request is: no pull request but the Task's own moves it, whoever brings the news.
 //! Asked before `transition` by the receiver, the sync and the Task's decision; a Task that is being deleted is never asked.
 
 use super::{ObservedPullRequest, Stored};

@@ -1,4 +1,4 @@
-//! What a credentials Secret offers, from the names of its keys: values never come here.
+//! Tells what a credentials Secret offers, from the names of its keys: values never come here.
 //! Asked by the Repository controller before it calls GitHub.
 
 use crate::api::conditions::reason;

@@ -1,4 +1,4 @@
-//! Where a Repository stands, and so what has to be asked: a stage carries its question and takes only its answer.
+//! Finds where a Repository stands, and so what has to be asked: a stage carries its question and takes only its answer.
 //! Read from spec and status alone; asked by `controllers::repository` before it calls GitHub, answered into `decide`.
 
 use super::{Changes, Found, Obstacle};

@@ -1,4 +1,4 @@
-//! What a Task says whose round is over before its pull request had a commit of it.
+//! Says how a Task stands whose round is over before its pull request had a commit of it.
 //! Used by every part of the decision that can end a round.
 
 use super::{model::Plan, scope::Scope};

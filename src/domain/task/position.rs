@@ -1,4 +1,4 @@
-//! Where a Task stands: the first thing that is not yet as it should be, found from its status and the cluster alone.
+//! Finds where a Task stands: the first thing that is not yet as it should be, from its status and the cluster alone.
 //! Gives a `stage` whose question the controller answers, or a plan where nothing has to be looked at.
 
 use super::{

@@ -1,4 +1,4 @@
-//! What a Task says whose pull request has the last word: open, closed or merged.
+//! Says how a Task stands whose pull request has the last word: open, closed or merged.
 //! Used by `review`, `merge` and `publish`.
 
 use super::{

@@ -58,7 +58,7 @@ fn in_texts(request: &Request<'_>) -> Vec<String> {
     texts.into_iter().filter_map(holds).collect()
 }
 
-/// A path that the parent has is no news to GitHub.
+/// Searches a path. One that the parent has is not new to GitHub.
 fn in_path(needles: &Needles, base: &Base, file: &File) -> Option<String> {
     if base.tree.blob(&file.path).is_some() {
         return None;

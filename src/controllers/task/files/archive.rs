@@ -39,7 +39,7 @@ enum Pumped {
         /// All that was said on stderr.
         words: String,
     },
-    /// The unpacking side wants no more: it knows why.
+    /// The unpacking side has stopped: it knows why.
     Unwanted,
 }
 

@@ -1,4 +1,4 @@
-//! What lies below `source.path`, as the sandbox's own `find` and `stat` see it; links are never followed.
+//! Lists what lies below `source.path`, as the sandbox's own `find` and `stat` see it; links are never followed.
 //! Asked by `files::select`, which says of every entry whether it wants more: nothing is transferred yet.
 
 mod parser;

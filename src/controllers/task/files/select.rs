@@ -1,4 +1,4 @@
-//! Which of the sandbox's files travel, by name: bounded while they are listed, not after.
+//! Selects which of the sandbox's files travel, by name: bounded while they are listed, not after.
 //! Called by `controllers::task::files`; `files::listing` hands over the entries, `domain::selection` judges them.
 //!
 //! One command lists everything. Where that is too much (dependencies that are ignored, say), the tree is listed again

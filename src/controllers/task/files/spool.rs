@@ -142,7 +142,7 @@ impl Spool {
     }
 
     /// Returns whether there is a whole snapshot under `id`, as far as is known without looking: the disk is not touched.
-    /// Right once [`Spool::sweep`] has run; what turns out to be damaged on [`Spool::open`] is complete no more.
+    /// Right once [`Spool::sweep`] has run; what turns out to be damaged on [`Spool::open`] is no longer complete.
     pub fn complete(&self, id: &str) -> bool {
         self.room().holds(id)
     }

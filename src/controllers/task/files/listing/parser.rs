@@ -1,4 +1,4 @@
-//! The words of `list.sh`, read as they come: no more of them is held than one batch of facts and one name.
+//! Parses the output of `list.sh` as it comes: it holds no more of it than one batch of facts and one name.
 //! Fed by `files::listing`, which decides entry by entry whether it wants more.
 
 use std::ops::ControlFlow;

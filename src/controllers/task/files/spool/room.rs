@@ -1,4 +1,4 @@
-//! Who holds how many bytes of the spool, and whose its directories are: numbers and names, no disk.
+//! Counts who holds how many bytes of the spool, and whose its directories are: numbers and names, no disk.
 //! Kept by `files::spool` under one lock, so that what is counted and what is there change together.
 
 use std::collections::BTreeMap;
