@@ -391,6 +391,19 @@ fn a_change_between_commit_and_pull_request_opens_that_first() {
 }
 
 #[test]
+fn a_phase_of_a_newer_release_is_left_alone() {
+    let mut world = World::new();
+    world.run_until(|world| world.made("Start") == 1);
+    let mut status = world.status();
+    status.phase = Some(Phase::Unknown);
+    world.task.status = Some(status);
+    let effects = world.effects.len();
+    world.rest();
+    assert_eq!((world.reason().as_str(), world.effects.len()), (reason::UNDECODABLE, effects));
+    assert_eq!(world.status().phase, Some(Phase::Unknown));
+}
+
+#[test]
 fn done_refuses_another_round_with_one_warning() {
     let mut world = World::new();
     world.rest();
