@@ -1,13 +1,17 @@
 //! What is decided about Tasks, held against a small world that is nothing but data: its GitHub, E2B and cluster
 //! answer what is looked at and change as steps say.
 
+mod answers;
+mod board;
 mod deletion;
 mod drive;
+mod effects;
 mod failures;
 mod generation;
 mod github;
 mod invariants;
 mod merge;
+mod on_open;
 mod publish;
 mod rounds;
 mod stuck;
