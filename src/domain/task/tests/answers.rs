@@ -98,15 +98,24 @@ impl World {
         if self.now < process.ends {
             return Look::Running;
         }
-        // What a command makes depends on what it was asked for.
-        let made = self.command.2.as_ref().map(|files| match files.as_str() {
-            "made" => format!("made of {}", process.input),
-            _ => files.clone(),
-        });
-        for e2b in self.boxes.iter_mut().filter(|e2b| e2b.id == sandbox && process.code == 0) {
-            e2b.files.clone_from(&made);
-        }
+        self.finish_commands();
         Look::Exited { code: process.code, tail: "said this".into() }
+    }
+
+    /// What commands that have ended by now leave in their sandbox depends on what they were asked for.
+    pub(super) fn finish_commands(&mut self) {
+        let now = self.now;
+        for process in self.processes.iter_mut().filter(|process| process.ends <= now && !process.finished) {
+            process.finished = true;
+            let made = self.command.2.as_ref().map(|files| match files.as_str() {
+                "made" => format!("made of {}", process.input),
+                _ => files.clone(),
+            });
+            let ended = process.code == 0 && !process.dead && !process.signalled;
+            for e2b in self.boxes.iter_mut().filter(|e2b| e2b.id == process.sandbox && ended) {
+                e2b.files.clone_from(&made);
+            }
+        }
     }
 
     fn look_at_files(&mut self, question: &Collect) -> Result<Files, Failure> {
@@ -126,12 +135,12 @@ impl World {
         let finished = source_generation(task, &status).and_then(|run| run.finished_at.clone());
         let date = finished.or(status.round_started_at.clone()).map_or(0, |time| time.0.as_second());
         let (source, commit) = (&question.source, &task.spec.commit);
-        let text = format!("{files}, {source:?}, {commit:?}, {}", task.spec.title);
+        let text =
+            format!("{files}, {source:?}, {commit:?}, {}, {:?}", task.spec.title, task.spec.description);
         let content = hex::encode(&Sha256::digest(text)[..6]);
-        Ok(Files::Committed {
-            tree: format!("tree of {files}, {source:?}"),
-            commit: format!("{}>{content}@{date}", question.parent),
-            digest: files,
-        })
+        let commit = format!("{}>{content}@{date}", question.parent);
+        let tree = format!("tree of {files}, {source:?}");
+        self.github.commits.insert(commit.clone(), ledger::Made::of(task, &status, &files));
+        Ok(Files::Committed { tree, commit, digest: files })
     }
 }

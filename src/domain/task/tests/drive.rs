@@ -24,7 +24,22 @@ impl World {
     pub(super) fn context(&self) -> Context {
         let status = self.status();
         let run = status.code_generations.last().map(|run| run.id.clone());
-        let request = status.sandbox_request.as_ref().map(|request| request.id.clone());
+        let seen = match &self.others {
+            Some(others) => self.seen(others),
+            None => self.seen_alone(),
+        };
+        Context {
+            dead_since: run.as_ref().and_then(|run| self.dead_since.get(run).copied()),
+            signalled_since: run.and_then(|run| self.signalled_since.get(&run).copied()),
+            pull_read: self.pull_read.clone(),
+            spooled: spool_id(&self.task, &status).is_some_and(|id| self.spool.contains_key(&id)),
+            ..seen
+        }
+    }
+
+    /// The Sandbox's controller gives the turn at once, unless somebody else has it.
+    fn seen_alone(&self) -> Context {
+        let request = self.status().sandbox_request.map(|request| request.id);
         let granted = |view: &SandboxView| match &self.holder {
             _ if view.owner.is_some() => None,
             Some(other) => Some(Holder { task: other.clone(), uid: "other".into(), request: "r".into() }),
@@ -37,10 +52,7 @@ impl World {
             sandboxes: sandboxes.collect(),
             place: self.holder.as_ref().map(|_| 1),
             others_began: self.others_began,
-            dead_since: run.as_ref().and_then(|run| self.dead_since.get(run).copied()),
-            signalled_since: run.and_then(|run| self.signalled_since.get(&run).copied()),
-            pull_read: self.pull_read.clone(),
-            spooled: spool_id(&self.task, &status).is_some_and(|id| self.spool.contains_key(&id)),
+            ..Context::default()
         }
     }
 
@@ -68,10 +80,13 @@ impl World {
         let new = serde_json::to_value(status).expect("JSON");
         let old = if self.task.status.is_some() { old } else { serde_json::json!({}) };
         let Some(difference) = patch::diff(&old, &new) else { return Ok(false) };
+        self.conflict()?;
         self.point()?;
         self.status_writes.push(difference.to_string());
         self.task.status = Some(serde_json::from_value(new).expect("a status"));
         self.check_status();
+        self.check_change(&serde_json::from_value(old).expect("a status"), status);
+        self.forget_versions();
         self.point()?;
         Ok(true)
     }
@@ -79,20 +94,47 @@ impl World {
     fn finalizer(&mut self, wanted: bool) -> Result<(), Crash> {
         let has = !self.task.finalizers().is_empty();
         if has != wanted {
+            self.conflict()?;
             self.point()?;
             self.task.metadata.finalizers = wanted.then(|| vec![TASK_FINALIZER.to_owned()]);
+            self.forget_versions();
             self.point()?;
         }
         Ok(())
     }
 
+    /// A write against a version that is not the last one.
+    fn conflict(&self) -> Result<(), Crash> {
+        if self.fresh.is_some() { Err(Crash) } else { Ok(()) }
+    }
+
+    fn forget_versions(&mut self) {
+        if let Some(others) = &mut self.others {
+            others.versions = vec![self.task.clone()];
+        }
+    }
+
     /// One pass.
     pub(super) fn pass(&mut self) -> Result<Passed, Crash> {
+        let live = self.stale.take().map(|seen| std::mem::replace(&mut self.task, seen));
+        self.fresh = live.filter(|live| *live != self.task);
+        let passed = self.one_pass();
+        if let Some(live) = self.fresh.take() {
+            self.task = live;
+        }
+        if passed.is_ok() {
+            self.check_commands();
+        }
+        passed
+    }
+
+    fn one_pass(&mut self) -> Result<Passed, Crash> {
         let deleting = self.task.metadata.deletion_timestamp.is_some();
         if self.released || (deleting && self.task.finalizers().is_empty()) {
             self.released = true;
             return Ok(Passed { next: Next::AwaitChange, wrote: false, stepped: false });
         }
+        self.finish_commands();
         self.tidy_spool();
         let position = locate(&self.task, &self.context(), self.now);
         let observed = self.answer(position);
@@ -113,6 +155,7 @@ impl World {
         }
         self.notes.extend(plan.notes.iter().map(|note| note.reason));
         if deleting && !plan.finalizer {
+            self.conflict()?;
             self.released = true;
             return Ok(Passed { next: Next::AwaitChange, wrote, stepped });
         }
@@ -168,8 +211,9 @@ impl World {
     }
 
     /// As the controller does: every end of a round or an attempt gives the spool's room back.
-    fn tidy_spool(&mut self) {
-        let keep = spool_id(&self.task, &self.status());
+    pub(super) fn tidy_spool(&mut self) {
+        let gone = self.task.metadata.deletion_timestamp.is_some();
+        let keep = spool_id(&self.task, &self.status()).filter(|_| !gone);
         self.spool.retain(|id, _| Some(id) == keep.as_ref());
     }
 }

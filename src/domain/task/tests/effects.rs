@@ -75,6 +75,8 @@ impl World {
             Step::UpdateBranch { branch, sha } => return self.update_branch(branch, sha),
             Step::DeleteBranch { branch, .. } => {
                 self.effects.push(format!("DeleteBranch {branch}"));
+                let tip = self.github.branches.get(branch);
+                assert!(tip.is_none_or(|tip| self.github.commits.contains_key(tip)), "not ours: {tip:?}");
                 self.github.delete_branch(branch, self.now);
             }
             Step::CreatePullRequest { branch } => return self.create_pull(branch),
@@ -89,6 +91,9 @@ impl World {
         if self.processes.iter().any(known) {
             return;
         }
+        if self.others.is_some() {
+            assert!(self.has_turn_in(&sandbox), "a command starts without the turn: {:?}", self.sandboxes);
+        }
         self.effects.push(format!("Start {generation}"));
         self.processes.push(Process {
             generation: generation.into(),
@@ -97,7 +102,8 @@ impl World {
             code: self.command.1,
             dead: false,
             signalled: false,
-            input: crate::domain::input::digest(&self.task.spec),
+            input: ledger::asked(&self.task.spec),
+            finished: false,
         });
     }
 
