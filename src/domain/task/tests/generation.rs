@@ -125,6 +125,7 @@ fn the_directory_that_cannot_be_made_is_said_in_mkdirs_words() {
     let failed = Look::DirectoryFailed("mkdir: Read-only file system".into());
     let plan = looked(&world, failed, world.now);
     world.task.status = Some(plan.status);
+    world.processes.clear();
     assert_eq!((world.row(), world.reason().as_str()), (FAILED_EARLY, reason::GENERATION_FAILED));
     assert!(world.message().contains("mkdir: Read-only file system"));
     assert!(world.is_fixed_point());
