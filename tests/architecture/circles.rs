@@ -7,19 +7,10 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Folders that are being taken apart right now and still have circles. An entry without one must go.
-const REBUILT: [&str; 2] = ["src/controllers/task", "src/domain/task"];
-
-/// Whether `path` is the module `entry` or lies below it.
-fn is_in(path: &str, entry: &str) -> bool {
-    path.strip_prefix(entry).is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
-}
-
-/// The shortest circle through each file, told from its first file on; the files of `left_out` do not count.
-fn circles(needs: &[Need], left_out: &[&str]) -> BTreeSet<Vec<String>> {
-    let counts = |path: &str| !left_out.iter().any(|entry| is_in(path, entry));
+/// The shortest circle through each file, told from its first file on.
+fn circles(needs: &[Need]) -> BTreeSet<Vec<String>> {
     let mut arrows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for need in needs.iter().filter(|need| !need.is_door && counts(&need.from) && counts(&need.to)) {
+    for need in needs.iter().filter(|need| !need.is_door) {
         arrows.entry(&need.from).or_default().insert(&need.to);
     }
     let mut found: BTreeMap<BTreeSet<String>, Vec<String>> = BTreeMap::new();
@@ -56,45 +47,40 @@ fn told(circles: &BTreeSet<Vec<String>>) -> String {
 fn files_form_no_circle() {
     let needs = graph::needs(&sources::below("src"));
     assert!(needs.len() > 300, "{} needs: the sources are not read as they should be", needs.len());
-    let found = circles(&needs, &REBUILT);
+    let found = circles(&needs);
     assert!(found.is_empty(), "circles:\n{}", told(&found));
-    for entry in REBUILT {
-        let others: Vec<&str> = REBUILT.into_iter().filter(|other| *other != entry).collect();
-        assert!(!circles(&needs, &others).is_empty(), "{entry} has no circle any more: take it off the list");
-    }
 }
 
 #[test]
 fn a_circle_is_found() {
-    let circle_of = |files: &[(&str, &str)], left_out: &[&str]| {
+    let circle_of = |files: &[(&str, &str)]| {
         let sources: Vec<Source> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
-        told(&circles(&graph::needs(&sources), left_out))
+        told(&circles(&graph::needs(&sources)))
     };
     let two = [
         ("src/a/mod.rs", "mod x; mod y;"),
         ("src/a/x.rs", "use super::y::Y;"),
         ("src/a/y.rs", "use crate::a::x::X;"),
     ];
-    assert_eq!(circle_of(&two, &[]), "src/a/x.rs → src/a/y.rs");
-    assert_eq!(circle_of(&two, &["src/a"]), "", "left out");
+    assert_eq!(circle_of(&two), "src/a/x.rs → src/a/y.rs");
     let parent =
         [("src/a.rs", "mod x;\nuse x::X;\npub struct A;"), ("src/a/x.rs", "use super::A;\npub struct X;")];
-    assert_eq!(circle_of(&parent, &[]), "src/a.rs → src/a/x.rs");
+    assert_eq!(circle_of(&parent), "src/a.rs → src/a/x.rs");
     let called =
         [("src/a.rs", "mod x;\npub struct A; fn f() { x::run(); }"), ("src/a/x.rs", "use super::A;")];
-    assert_eq!(circle_of(&called, &[]), "src/a.rs → src/a/x.rs");
+    assert_eq!(circle_of(&called), "src/a.rs → src/a/x.rs");
     let three = [
         ("src/a/x.rs", "use crate::{a::{y::Y}};"),
         ("src/a/y.rs", "fn f() { super::z::run(); }"),
         ("src/a/z.rs", "use self::super::x as other;"),
         ("src/a/mod.rs", "mod x; mod y; mod z;"),
     ];
-    assert_eq!(circle_of(&three, &[]), "src/a/x.rs → src/a/y.rs → src/a/z.rs");
+    assert_eq!(circle_of(&three), "src/a/x.rs → src/a/y.rs → src/a/z.rs");
     // A module shows its children, who meet through it.
     let door = [
         ("src/a/mod.rs", "mod x; mod y;\npub use x::X;\npub(crate) use y::Y;"),
         ("src/a/x.rs", "pub struct X;"),
         ("src/a/y.rs", "use super::X;"),
     ];
-    assert_eq!(circle_of(&door, &[]), "");
+    assert_eq!(circle_of(&door), "");
 }

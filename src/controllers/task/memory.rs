@@ -1,7 +1,7 @@
-//! Keeps what only this process knows of Tasks; all of it can be found again, but for the values in `secrets`.
+//! Keeps what only this process knows of Tasks; all of it can be found again, but for the values in `given`.
 //! Part of the Task controller.
 
-use super::secrets::Given;
+use super::given::Given;
 use crate::{domain::task::PullRead, e2b::Access};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;

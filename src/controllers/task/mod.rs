@@ -7,6 +7,7 @@ mod context;
 mod credentials;
 pub mod files;
 pub mod generate;
+mod given;
 mod memory;
 mod observe;
 mod perform;

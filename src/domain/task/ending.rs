@@ -1,9 +1,9 @@
 //! Says how a Task stands whose round is over before its pull request had a commit of it.
 //! Used by every part of the decision that can end a round.
 
-use super::{model::Plan, scope::Scope};
+use super::{model::Plan, round, scope::Scope};
 use crate::{
-    api::conditions::reason,
+    api::{Phase, RERUN_ANNOTATION, conditions as names, conditions::reason},
     domain::{
         board::{FAILED_EARLY, FAILED_LATE, NOTHING_CHANGED},
         conditions::Standing,
@@ -28,4 +28,18 @@ pub(super) fn ended(mut scope: Scope<'_>) -> Plan {
         scope.stand(Standing::Stalled, &end.reason, &end.message);
     }
     Plan::settle(scope.status, Next::AwaitChange)
+}
+
+/// Ends a round that has used up its attempts.
+pub(super) fn keeps_dying(scope: &mut Scope<'_>) {
+    let attempts = round::attempts(scope.task, &scope.status);
+    let message = format!(
+        "the command was lost {attempts} times with its sandbox or process: \
+         look for what ends it (memory, the sandbox's life time), then set the annotation {RERUN_ANNOTATION} to a new value"
+    );
+    round::finish_run(scope, None);
+    scope.condition(names::GENERATED, false, reason::GENERATION_KEEPS_DYING, &message);
+    scope.status.phase = Some(Phase::Generating);
+    scope.end(reason::GENERATION_KEEPS_DYING, &message);
+    scope.release_sandbox();
 }

@@ -2,7 +2,7 @@
 //! A failed command is never retried automatically; a lost one is, up to `maxAttempts`.
 
 use super::{
-    ending::ended,
+    ending::{ended, keeps_dying},
     model::{Context, Look, Plan, Step},
     release, round,
     scope::{self, Scope},
@@ -290,18 +290,4 @@ fn fail(mut scope: Scope<'_>, code: Option<i32>, what: &str, tail: Option<&str>)
     scope.end(reason::GENERATION_FAILED, &message);
     scope.release_sandbox();
     ended(scope)
-}
-
-/// Ends a round that has used up its attempts.
-pub(super) fn keeps_dying(scope: &mut Scope<'_>) {
-    let attempts = round::attempts(scope.task, &scope.status);
-    let message = format!(
-        "the command was lost {attempts} times with its sandbox or process: \
-         look for what ends it (memory, the sandbox's life time), then set the annotation {RERUN_ANNOTATION} to a new value"
-    );
-    round::finish_run(scope, None);
-    scope.condition(names::GENERATED, false, reason::GENERATION_KEEPS_DYING, &message);
-    scope.status.phase = Some(Phase::Generating);
-    scope.end(reason::GENERATION_KEEPS_DYING, &message);
-    scope.release_sandbox();
 }

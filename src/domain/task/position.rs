@@ -42,6 +42,12 @@ pub fn locate(task: &Task, context: &Context, now: Timestamp) -> Position {
     if task.spec.suspend {
         return suspended(scope, context);
     }
+    if scope.status.phase == Some(Phase::Unknown) {
+        let message =
+            "a newer release of the operator has written status.phase: this one leaves the Task alone";
+        scope.stalled(reason::UNDECODABLE, message);
+        return decided(Plan::settle(scope.status, Next::AwaitChange));
+    }
     if scope.status.round.is_none() {
         round::begin(&mut scope);
     }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     api::{PullRequestState, RoundEnd, TaskStatus, conditions::reason},
     domain::{
-        failure::{Class, Failure},
+        failure::{Class, Failure, operation},
         plan::{Next, Note},
         pull_request, retry,
     },
@@ -121,7 +121,8 @@ pub(super) fn done(mut scope: Scope<'_>, context: &Context) -> Plan {
 
 /// Deletes an own Sandbox, once the confirmed merge is written.
 fn delete_sandbox(mut scope: Scope<'_>, name: String) -> Plan {
-    let retry = scope.status.retry.take();
+    // Whatever failed on the way to the merge is over with it.
+    let retry = scope.status.retry.take().filter(|retry| retry.operation == operation::DELETE_SANDBOX);
     if let Some(at) = retry::wait_until(retry.as_ref(), scope.now) {
         scope.status.retry = retry;
         scope.hold();

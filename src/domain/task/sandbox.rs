@@ -2,7 +2,7 @@
 //! Part of `position`, which needs it until the files are safe.
 
 use super::{
-    generation,
+    ending::keeps_dying,
     model::{COMING_UP, Context, Health, SandboxView, Step},
     preconditions::wait_is_on,
     round,
@@ -253,7 +253,7 @@ fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox
         Some(generate) => {
             let allowed = i64::from(generate.max_attempts);
             if round::attempts(scope.task, &scope.status) >= allowed {
-                generation::keeps_dying(scope);
+                keeps_dying(scope);
                 return true;
             }
             // Whatever the run's result was, its files are lost: it counts as not yet run.

@@ -41,6 +41,16 @@ pub(super) fn settle(scope: Scope<'_>) -> Plan {
 
 pub(super) fn settle_with(mut scope: Scope<'_>, message: Option<&str>) -> Plan {
     let Some(pull) = scope.status.pull_request.clone() else { return scope.again() };
+    let due = match round::input(scope.task, &scope.status) {
+        Input::Changed => pull.state != PullRequestState::Merged,
+        Input::Publication => pull.state == PullRequestState::Closed,
+        Input::New | Input::Same => false,
+    };
+    if due {
+        // Ready would say that the changed input has been seen to.
+        scope.working(reason::PENDING, "the input has changed: another round begins");
+        return Plan::settle(scope.status, Next::Now);
+    }
     match pull.state {
         PullRequestState::Merged => Plan::settle(merged(scope), Next::Now),
         PullRequestState::Closed => closed(scope),

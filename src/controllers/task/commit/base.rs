@@ -1,7 +1,7 @@
 //! Reads the tree a commit builds on: in one call, or directory by directory where GitHub cuts the answer short.
 //! Used by `commit` and `trees`, which puts the result on top of it.
 
-use super::{Request, mismatch};
+use super::request::{Request, mismatch};
 use crate::{
     api::conditions::reason,
     domain::{

@@ -1,7 +1,11 @@
 //! Uploads the contents that can't travel inside a tree: large or binary files, one blob at a time.
 //! Asks `ledger` what GitHub has; used by `commit` only.
 
-use super::{End, Pass, content, mismatch};
+use super::{
+    content::content,
+    pass::{End, Pass},
+    request::mismatch,
+};
 use crate::domain::files::File;
 use std::collections::HashSet;
 

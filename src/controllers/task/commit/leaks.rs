@@ -1,7 +1,7 @@
 //! No secret leaves: everything that the commit and its pull request would publish is searched before a byte of it is sent.
 //! Asks `base` what the parent has already; used by `commit` only.
 
-use super::{Request, base::Base, lost};
+use super::{base::Base, content::lost, request::Request};
 use crate::{
     api::conditions::reason,
     domain::{

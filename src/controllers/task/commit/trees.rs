@@ -2,10 +2,11 @@
 //! on the tree of the one before.
 
 use super::{
-    End, Pass,
     base::Base,
     blobs::{MAX_INLINE_FILE, text},
-    content,
+    content::content,
+    pass::{End, Pass},
+    request::mismatch,
 };
 use crate::{
     domain::git::Put,
@@ -43,7 +44,7 @@ impl Pass<'_> {
                 self.in_time()?;
             }
         }
-        tree.ok_or_else(|| super::mismatch("createTree", "no tree at all").into())
+        tree.ok_or_else(|| mismatch("createTree", "no tree at all").into())
     }
 
     /// The entries of the next call, the ids of the contents inside them, and how many files they are.

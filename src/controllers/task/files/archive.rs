@@ -6,9 +6,9 @@
 
 use super::blob::{self, CopyError};
 use super::intake::Intake;
-use super::listing::Found;
-use super::transfer::{Reading, changed, vanished};
-use super::{FilesError, SANDBOX_USER, unblocked};
+use super::listing::{Found, SANDBOX_USER};
+use super::reading::{Reading, changed, vanished};
+use super::{blocking::unblocked, error::FilesError};
 use crate::domain::files::Mode;
 use crate::e2b::{Command, Envd, Event, Process};
 use bytes::{Buf as _, Bytes};

@@ -1,9 +1,9 @@
 //! Takes in the files of one transfer: each is checked against the caps and the room before a byte is written.
 //! Filled by `files::archive` or `files::single`; ends as a snapshot in `files::spool`.
 
+use super::error::FilesError;
 use super::listing::{Found, Kind};
-use super::spool::{Staging, failed};
-use super::{Collected, FilesError};
+use super::spool::{Collected, Staging, failed};
 use crate::domain::files::{Caps, File, Mode};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;

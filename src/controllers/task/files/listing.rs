@@ -3,13 +3,16 @@
 
 mod parser;
 
-use super::{FilesError, SANDBOX_USER};
+use super::error::FilesError;
 use crate::e2b::{self, Command, Envd, Event, Output};
 use futures::{Stream, StreamExt as _, stream};
 use parser::{Facts, Parser, Stop};
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::Duration;
+
+/// User that reads the files: whatever the generation made, root can read it. E2B's templates all have it.
+pub(super) const SANDBOX_USER: &str = "root";
 
 const LIST: &str = include_str!("list.sh");
 /// A listing may walk a large tree of files that stay behind (dependencies, caches).

@@ -4,7 +4,7 @@
 //! One command lists everything. Where that is too much (dependencies that are ignored, say), the tree is listed again
 //! level by level, and what the patterns leave out is not even listed.
 
-use super::FilesError;
+use super::error::FilesError;
 use super::listing::{Found, Kind, Listing, Node, list};
 use super::transfer::in_pieces;
 use crate::api::Source;

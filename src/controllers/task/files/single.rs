@@ -2,10 +2,10 @@
 //! The other way of `controllers::task::files`.
 
 use super::blob;
+use super::error::FilesError;
 use super::intake::Intake;
-use super::listing::{Found, Kind, words};
-use super::transfer::{Reading, changed, vanished};
-use super::{FilesError, SANDBOX_USER};
+use super::listing::{Found, Kind, SANDBOX_USER, words};
+use super::reading::{Reading, changed, vanished};
 use crate::domain::files::Mode;
 use crate::e2b::{Command, Envd, Output};
 use std::time::Duration;

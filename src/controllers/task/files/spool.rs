@@ -9,7 +9,6 @@ mod room;
 #[cfg(test)]
 mod tests;
 
-use super::Collected;
 use crate::domain::files::{File, Snapshot};
 use room::{Room, is_of};
 use serde::{Deserialize, Serialize};
@@ -49,6 +48,14 @@ pub struct SpoolError {
 pub struct Reservation {
     spool: Spool,
     bytes: u64,
+}
+
+/// The result of a transfer, spooled.
+#[derive(Debug, Clone)]
+pub struct Collected {
+    pub snapshot: Snapshot,
+    /// `filesDigest`: SHA-256 over mode, path and blob id of every file, hex.
+    pub digest: String,
 }
 
 /// A snapshot that is being written. Dropped before [`Staging::keep`], nothing of it stays.

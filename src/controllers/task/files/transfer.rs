@@ -3,7 +3,7 @@
 
 use super::intake::Intake;
 use super::listing::Found;
-use super::{FilesError, archive, single, unblocked};
+use super::{archive, blocking::unblocked, error::FilesError, reading::Reading, single};
 use crate::e2b::Envd;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,13 +14,6 @@ const READS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 /// Names in the arguments of one command (bytes): Linux allows 2 MiB with the environment, 128 KiB each.
 const BATCH_NAMES: usize = 64 << 10;
-
-/// Result of one reading of a batch.
-pub(super) struct Reading {
-    pub intake: Intake,
-    /// Files of the batch that are not as they were before.
-    pub changed: Vec<usize>,
-}
 
 pub(super) async fn transfer(
     envd: &Envd,
@@ -86,19 +79,6 @@ fn keeps_changing(file: &Found, others: usize) -> FilesError {
     ))
 }
 
-/// Finds which of `count` files have other facts after than before, a line each; `None`: not all of them were there.
-pub(super) fn changed(before: &str, after: &str, count: usize) -> Option<Vec<usize>> {
-    if before.lines().count() != count || after.lines().count() != count {
-        return None;
-    }
-    let pairs = before.lines().zip(after.lines()).enumerate();
-    Some(pairs.filter(|(_, (before, after))| before != after).map(|(n, _)| n).collect())
-}
-
-pub(super) fn vanished() -> FilesError {
-    FilesError::Interrupted("files vanished while they were read".to_owned())
-}
-
 /// `files` in pieces whose names fit one command and whose content is at most `bytes`, unless one file has more.
 fn batches(files: &[Found], bytes: u64) -> impl Iterator<Item = &[Found]> {
     in_pieces(files, bytes, |file| (file.path.len(), file.size))
@@ -147,16 +127,5 @@ mod tests {
         let long: Vec<_> = (0..3).map(|_| file(&"n".repeat(30_000), 0)).collect();
         assert_eq!(batches(&long, 6).map(<[_]>::len).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(batches(&[], 6).count(), 0);
-    }
-
-    #[test]
-    fn changes_are_told_by_their_place() {
-        assert_eq!(changed("1 a\n2 b\n3 c", "1 a\n2 x\n4 c\n", 3), Some(vec![1, 2]));
-        assert_eq!(changed("", "", 0), Some(Vec::new()));
-        for (before, after) in
-            [("1\n", "1\n2\n"), ("1\n2\n", "1\n"), ("1\n", "1\n"), ("1\n2\n3\n", "1\n2\n3\n")]
-        {
-            assert_eq!(changed(before, after, 2), None, "{before:?} {after:?}");
-        }
     }
 }

@@ -1,0 +1,65 @@
+//! The request to the commit step, and its result.
+//! Used by every module of this folder; made by the Task controller.
+
+use crate::{
+    api::conditions::reason,
+    domain::{
+        failure::{Class, Failure},
+        files::Snapshot,
+        secrets::Needles,
+    },
+    github::{Author, RepositoryName},
+};
+use jiff::Timestamp;
+use std::path::Path;
+use tokio::time::Instant;
+
+/// The content to commit, and the commit to build on.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub repository: &'a RepositoryName,
+    /// The commit to build on: `baseSHA`, or the head of the open branch.
+    pub parent: &'a str,
+    pub snapshot: &'a Snapshot,
+    /// The whole message, trailer included ([`crate::domain::git::commit_message`]).
+    pub message: &'a str,
+    /// Title and text of the pull request that will carry the commit: what must not be in them is found before it exists.
+    pub title: &'a str,
+    pub body: &'a str,
+    /// Values that must not leave: those of the Secrets that the sandbox was given.
+    pub needles: &'a Needles,
+    pub author: &'a Author,
+    pub date: Timestamp,
+    /// File for accepted blob ids, next to the spooled files; created if missing.
+    pub ledger: &'a Path,
+    /// With files left at this time, the pass ends.
+    pub deadline: Instant,
+}
+
+/// Result of the step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Prepared {
+    /// The base has all these files already, with these contents and modes.
+    NothingToCommit,
+    Commit {
+        tree: String,
+        commit: String,
+    },
+    /// Files are left: come again. `failure` is what ended the pass early, worth a retry, after at least one more file
+    /// was accepted in it; absent when the deadline or another write's turn did.
+    Progress {
+        uploaded: usize,
+        of: usize,
+        failure: Option<Failure>,
+    },
+}
+
+/// GitHub took what it was sent for something else.
+pub(super) fn mismatch(operation: &'static str, what: &str) -> Failure {
+    Failure {
+        operation,
+        class: Class::Transient,
+        reason: reason::UNEXPECTED_ANSWER,
+        message: format!("GitHub answered {operation} with {what}; it is tried again"),
+    }
+}

@@ -1,0 +1,91 @@
+//! Reasons why there are no files, each with its class and stable reason.
+//! Used by every module of this folder that reads files; the spool has an error of its own.
+
+use super::spool::SpoolError;
+use crate::{
+    api::conditions::reason,
+    domain::{
+        failure::{Class, Failure},
+        selection::PatternError,
+    },
+    e2b,
+};
+
+/// Reason why there are no files.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum FilesError {
+    /// The path is missing or nothing is selected; the message says which.
+    #[error("{0}")]
+    NoFiles(String),
+    /// Over a cap; the message names the cap, and the file where it is one file.
+    #[error("{0}")]
+    TooLarge(String),
+    /// A pattern or a file name that can't be used; the message names it.
+    #[error("{0}")]
+    Invalid(String),
+    /// A file that changes whenever it is read; the message names it.
+    #[error("{0}")]
+    KeepsChanging(String),
+    /// Others move files now: see [`Transfers`].
+    #[error("waiting until other files have been read")]
+    WaitingForTransfer,
+    /// The spool has no room now.
+    #[error("waiting for {needed} bytes of room in the spool")]
+    WaitingForSpool { needed: u64 },
+    /// The transfer failed half-way or the sandbox changed under it: nothing was kept.
+    #[error("{0}")]
+    Interrupted(String),
+    /// The sandbox gave no answer or an error.
+    #[error(transparent)]
+    Sandbox(#[from] e2b::Error),
+    /// The spool's disk failed.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The sandbox could not be reached in the first place.
+    #[error("{}", .0.message)]
+    Unreached(Failure),
+}
+
+impl FilesError {
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoFiles(_) => reason::NO_FILES,
+            Self::TooLarge(_) => reason::TOO_LARGE,
+            Self::Invalid(_) => reason::INVALID_FILES,
+            Self::KeepsChanging(_) => reason::FILE_KEEPS_CHANGING,
+            Self::WaitingForTransfer => reason::WAITING_FOR_TRANSFER,
+            Self::WaitingForSpool { .. } => reason::WAITING_FOR_SPOOL,
+            Self::Interrupted(_) => reason::TRANSFER_INTERRUPTED,
+            Self::Sandbox(error) => error.reason,
+            Self::Spool(_) => reason::SPOOL_FAILED,
+            Self::Unreached(failure) => failure.reason,
+        }
+    }
+
+    pub fn class(&self) -> Class {
+        match self {
+            Self::NoFiles(_) | Self::TooLarge(_) | Self::Invalid(_) | Self::KeepsChanging(_) => {
+                Class::Invalid
+            }
+            Self::WaitingForTransfer
+            | Self::WaitingForSpool { .. }
+            | Self::Interrupted(_)
+            | Self::Spool(_) => Class::Transient,
+            Self::Sandbox(error) => error.class,
+            Self::Unreached(failure) => failure.class,
+        }
+    }
+}
+
+impl From<FilesError> for Failure {
+    fn from(error: FilesError) -> Self {
+        let message = error.to_string();
+        Self { operation: "collectFiles", class: error.class(), reason: error.reason(), message }
+    }
+}
+
+impl From<PatternError> for FilesError {
+    fn from(error: PatternError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
