@@ -100,8 +100,8 @@ pub struct TaskSpec {
     /// Selects the files of the sandbox that are the result.
     pub source: Source,
 
-    /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`. Can't be changed while a pull request is open, and once
-    /// the Task is done.
+    /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`. Can't be changed while a pull request is open, nor
+    /// once the Task is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = bounds::BRANCH), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
     #[x_kube(validation = Rule::new(BRANCH_RULE).message("branch must be a valid git branch name, without refs/heads/ and no commit id"))]
