@@ -26,7 +26,7 @@ pub enum FilesError {
     /// A file that changes whenever it is read; the message names it.
     #[error("{0}")]
     KeepsChanging(String),
-    /// Others move files now: see [`Transfers`].
+    /// Others move files now: see `permits`.
     #[error("waiting until other files have been read")]
     WaitingForTransfer,
     /// The spool has no room now.
