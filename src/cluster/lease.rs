@@ -204,10 +204,10 @@ impl Elector {
         match timeout(RELEASE_DEADLINE, self.write(&lease)).await {
             Ok(Ok(_)) => tracing::info!(lease = self.name, identity = self.identity, "the Lease is released"),
             Ok(Err(error)) => {
-                tracing::warn!(lease = self.name, %error, "the Lease is not released and runs out by itself")
+                tracing::warn!(lease = self.name, %error, "the Lease is not released and runs out without it")
             }
             Err(_) => {
-                tracing::warn!(lease = self.name, "the Lease is not released in time and runs out by itself")
+                tracing::warn!(lease = self.name, "the Lease is not released in time and runs out without it")
             }
         }
     }

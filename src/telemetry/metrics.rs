@@ -136,7 +136,7 @@ impl Metrics {
         let deliveries = Family::default();
         let leading = Gauge::default();
         // The encoder appends `_total` and the unit itself.
-        registry.register("slipway_external_calls", "Outbound calls, by what they came to", calls.clone());
+        registry.register("slipway_external_calls", "Outbound calls, by their result", calls.clone());
         registry.register_with_unit(
             "slipway_external_call_duration",
             "From sending an outbound call to the head of its answer",
@@ -145,12 +145,12 @@ impl Metrics {
         );
         registry.register(
             "slipway_reconciles",
-            "Passes over an object, by what they came to",
+            "Passes over an object, by their result",
             reconciles.clone(),
         );
         registry.register(
             "slipway_webhook_deliveries",
-            "Webhook deliveries, by what they came to",
+            "Webhook deliveries, by their result",
             deliveries.clone(),
         );
         registry.register(
