@@ -195,6 +195,10 @@ enum Followed<'a> {
 fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followed<'a> {
     let (task, open) = (scope.task, scope.has_open_pull());
     if !round::has_begun(&scope.status) {
+        if input == Input::Changed {
+            // Files of an earlier input are no result of this one: its command runs.
+            scope.status.files_from = None;
+        }
         round::record_input(task, &mut scope.status);
         scope.status.retry = retry::hurry(scope.status.retry.take(), scope.now);
         return Followed::InPlace(Box::new(scope));
