@@ -3,10 +3,13 @@
 
 use super::{record::MOVE_AGAIN, stage::Answer, *};
 use crate::{
-    api::{CreatePolicy, RECONCILE_ANNOTATION, Repository, RepositoryStatus, conditions as names},
+    api::{
+        CreatePolicy, RECONCILE_ANNOTATION, Repository, RepositoryStatus, conditions as names,
+        conditions::reason,
+    },
     domain::{
         conditions,
-        failure::Class,
+        failure::{Class, operation},
         plan::{Next, Plan},
         retry,
     },
@@ -244,11 +247,17 @@ fn a_limit_outlasts_a_person_in_a_hurry_and_a_failure_does_not() {
     assert_eq!(asks(&corrected, at(0), at(1)), Asked::LookUp);
 }
 
+fn no_secret() -> Obstacle {
+    let (operation, reason) = (operation::GET_SECRET, reason::SECRET_NOT_FOUND);
+    let message = "Secret github does not exist".into();
+    Obstacle::Failed(Failure { operation, class: Class::NotFound, reason, message })
+}
+
 #[test]
 fn a_secret_that_arrived_is_progress() {
     let mut object = object();
     for second in [0, 6, 20] {
-        let plan = see(&object, Answer::LookedUp(Err(Obstacle::NoSecret)), second);
+        let plan = see(&object, Answer::LookedUp(Err(no_secret())), second);
         assert_eq!(ready(&plan.status).1, "SecretNotFound");
         object = with(object, plan.status);
     }
@@ -270,7 +279,7 @@ fn useless_secrets_stall_with_a_cure() {
 
 #[test]
 fn what_is_missing_is_named_and_looked_for_apart_from_what_others_look_for() {
-    let no_secret = see(&object(), Answer::LookedUp(Err(Obstacle::NoSecret)), 0).status;
+    let no_secret = see(&object(), Answer::LookedUp(Err(no_secret())), 0).status;
     assert!(ready(&no_secret).2.contains("Secret github "), "{no_secret:?}");
     let absent = see(&object(), Answer::LookedUp(Ok(None)), 0).status;
     assert!(ready(&absent).2.contains("no repository acme/app "), "{absent:?}");

@@ -26,7 +26,7 @@ pub(super) fn decide(
 ) -> Plan<SandboxStatus, Step> {
     let under = match answer {
         Ok(under) => under,
-        Err(error) => return scope.secret_error(error),
+        Err(error) => return scope.without_secret(error),
     };
     if creating.answer != Some(CreateAnswer::Refused) {
         scope.doubt(creating.requested_at.0);
@@ -84,6 +84,6 @@ fn again(mut scope: Scope<'_>, creating: &Creating, attempts: &Attempts) -> Plan
     }
     match &attempts.env {
         Ok(()) => create::begin(scope, creating.incarnation, attempt),
-        Err(error) => scope.secret_error(error),
+        Err(error) => scope.without_secret(error),
     }
 }
