@@ -32,7 +32,7 @@ pub struct SecretKeyRef {
     pub key: String,
 }
 
-/// Where the value of an environment variable comes from.
+/// Source of an environment variable's value.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvVarSource {
@@ -64,10 +64,10 @@ pub struct Retry {
     /// The operation that failed, for example `createPullRequest`.
     #[schemars(length(max = bounds::ID))]
     pub operation: String,
-    /// How many attempts have failed. Waits that a rate limit asks for do not count.
+    /// Attempts that have failed so far. Waits that a rate limit asks for do not count.
     #[schemars(range(min = 0, max = 1000))]
     pub attempt: i32,
-    /// What went wrong the last time.
+    /// The last error.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = bounds::MESSAGE))]
     pub last_error: String,
@@ -77,7 +77,7 @@ pub struct Retry {
     /// A rate limit asked for this wait: nothing cuts it short, and it used up no attempt.
     #[serde(default, skip_serializing_if = "is_false")]
     pub limited: bool,
-    /// Why the object waits, as the reason of `Ready` says it.
+    /// Reason of the wait, the same as that of `Ready`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = bounds::ID))]
     pub reason: String,

@@ -25,11 +25,11 @@ pub const MERGED: &str = "Merged";
 pub mod reason {
     // Said of every kind.
 
-    /// A pass over the object did not end in time and was cut off.
+    /// A pass over the object did not end in time and was cut off; `status.retry` says so.
     pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
     /// The object is being deleted, and the operator still has something to undo or to keep.
     pub const DELETING: &str = "Deleting";
-    /// Work goes on, and nothing more can be said of it yet.
+    /// Work goes on, and nothing more is known of it yet.
     pub const PROGRESSING: &str = "Progressing";
     /// A call has failed as often as it is repeated quickly; it is repeated every five minutes from now on.
     pub const RETRIES_EXHAUSTED: &str = "RetriesExhausted";
@@ -52,7 +52,7 @@ pub mod reason {
     pub const COMMITTING: &str = "Committing";
     /// The pull request is a draft: a person has to mark it as ready.
     pub const DRAFT: &str = "Draft";
-    /// A file is written on while it is read, time after time.
+    /// A file is written to while it is read, again and again.
     pub const FILE_KEEPS_CHANGING: &str = "FileKeepsChanging";
     /// The command runs.
     pub const GENERATING: &str = "Generating";
@@ -80,7 +80,7 @@ pub mod reason {
     pub const NO_COMMAND: &str = "NoCommand";
     /// `source.path` does not exist, or no file of it is selected.
     pub const NO_FILES: &str = "NoFiles";
-    /// Warning: the pull request of an earlier round has moved, which moves the Task no more.
+    /// Warning: the pull request of an earlier round has moved, which no longer moves the Task.
     pub const OLD_PULL_REQUEST_MOVED: &str = "OldPullRequestMoved";
     /// The pull request is open.
     pub const OPEN: &str = "Open";
@@ -88,7 +88,7 @@ pub mod reason {
     pub const OPENING_PULL_REQUEST: &str = "OpeningPullRequest";
     /// The round has not begun.
     pub const PENDING: &str = "Pending";
-    /// GitHub shows the Task's pull request no more.
+    /// GitHub no longer shows the Task's pull request.
     pub const PULL_REQUEST_NOT_FOUND: &str = "PullRequestNotFound";
     /// The Repository is another repository at GitHub than the one that the round began in.
     pub const REPOSITORY_CHANGED: &str = "RepositoryChanged";
@@ -114,7 +114,7 @@ pub mod reason {
     pub const SANDBOX_UNREACHABLE: &str = "SandboxUnreachable";
     /// A file, a path or a text that would go to GitHub holds the value of a Secret that the sandbox was given.
     pub const SECRET_IN_FILES: &str = "SecretInFiles";
-    /// A Secret has changed since the command was started, and its old value, which the files may hold, is not known.
+    /// A Secret has changed since the command was started. Its old value, which the files may hold, is no longer known.
     pub const SECRET_ROTATED: &str = "SecretRotated";
     /// The files that were read are gone from the operator's disk or damaged: they are read again.
     pub const SPOOLED_FILES_LOST: &str = "SpooledFilesLost";
@@ -149,7 +149,7 @@ pub mod reason {
     pub const RUNNING: &str = "Running";
     /// The sandbox is gone, and `recovery.policy` does not replace it.
     pub const SANDBOX_GONE: &str = "SandboxGone";
-    /// Warning: the Sandbox was let go although a sandbox of it may still be at E2B; the message names it.
+    /// Warning: the Sandbox was released although a sandbox of it may still be at E2B; the message names it.
     pub const SANDBOX_LEAKED: &str = "SandboxLeaked";
     /// Warning: E2B does not extend the sandbox's run any further.
     pub const SANDBOX_LIFETIME_LIMIT: &str = "SandboxLifetimeLimit";
@@ -197,7 +197,7 @@ pub mod reason {
     pub const GITHUB_UNAVAILABLE: &str = "GitHubUnavailable";
     /// No connection to GitHub could be made.
     pub const GITHUB_UNREACHABLE: &str = "GitHubUnreachable";
-    /// The branch has nothing that the base branch has not.
+    /// The branch has nothing that the base branch lacks.
     pub const NOTHING_TO_MERGE: &str = "NothingToMerge";
     /// The operator made it less than a minute ago, and GitHub does not show it everywhere yet.
     pub const NOT_VISIBLE_YET: &str = "NotVisibleYet";
@@ -219,7 +219,7 @@ pub mod reason {
     pub const REPOSITORY_MOVED: &str = "RepositoryMoved";
     /// GitHub does not create the repository like this.
     pub const REPOSITORY_REFUSED: &str = "RepositoryRefused";
-    /// The call could not be sent: it makes no valid request.
+    /// The call could not be sent: it is not a valid request.
     pub const REQUEST_REFUSED: &str = "RequestRefused";
     /// The commit that the work starts from is not there any more.
     pub const TREE_MISSING: &str = "TreeMissing";
@@ -242,7 +242,7 @@ pub mod reason {
     pub const E2B_FORBIDDEN: &str = "E2BForbidden";
     /// E2B refuses the request as it stands.
     pub const E2B_INVALID_REQUEST: &str = "E2BInvalidRequest";
-    /// What the call was about is not there.
+    /// The object of the call is not there.
     pub const E2B_NOT_FOUND: &str = "E2BNotFound";
     /// 429 without the quota's text.
     pub const E2B_RATE_LIMITED: &str = "E2BRateLimited";

@@ -23,7 +23,7 @@ pub use task::{
 
 /// API group of all kinds.
 pub const GROUP: &str = "slipway.dev";
-/// Keeps a Sandbox until its E2B sandbox is killed, paused or let go.
+/// Keeps a Sandbox until its E2B sandbox is killed, paused or released.
 pub const SANDBOX_FINALIZER: &str = "slipway.dev/sandbox";
 /// Keeps a Task while a process or a branch of it has to be cleaned up.
 pub const TASK_FINALIZER: &str = "slipway.dev/task";

@@ -71,12 +71,12 @@ pub struct RepositorySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_secret_ref: Option<LocalRef>,
 
-    /// What to do while the repository has never been seen: `Never` waits for it, `IfMissing` creates it. Default: `Never`.
+    /// Policy while the repository has never been seen: `Never` waits for it, `IfMissing` creates it. Default: `Never`.
     /// Once it has been seen, a missing repository is reported (reason `RepositoryGone`) and never created again.
     #[serde(default)]
     pub create_policy: CreatePolicy,
 
-    /// How a repository is created, with `createPolicy: IfMissing`.
+    /// Settings of a repository that is created, with `createPolicy: IfMissing`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create: Option<CreateRepository>,
 
@@ -86,7 +86,7 @@ pub struct RepositorySpec {
     #[x_kube(validation = Rule::new(super::task::BRANCH_RULE).message("baseBranch must be a valid git branch name"))]
     pub base_branch: Option<String>,
 
-    /// How often pull requests are read again, in seconds, so that a lost webhook only delays. Default: 300.
+    /// Interval at which pull requests are read again, in seconds, so that a lost webhook only delays. Default: 300.
     #[serde(default = "default_sync_interval")]
     #[schemars(range(min = 30, max = 86400))]
     pub sync_interval_seconds: i32,
@@ -101,7 +101,7 @@ fn default_sync_interval() -> i32 {
     300
 }
 
-/// Whether a missing repository is created.
+/// Policy on creating a missing repository.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CreatePolicy {
     #[default]
@@ -109,18 +109,18 @@ pub enum CreatePolicy {
     IfMissing,
 }
 
-/// How a repository is created.
+/// Settings of a repository that is created.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateRepository {
-    /// Whether the repository is private. Default: true.
+    /// Makes the repository private. Default: true.
     #[serde(default = "enabled")]
     pub private: bool,
     /// Description shown at GitHub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 350))]
     pub description: Option<String>,
-    /// Whether GitHub makes a first commit, so that there is a branch to open pull requests against. Default: true.
+    /// Makes GitHub create a first commit, so that there is a branch to open pull requests against. Default: true.
     #[serde(default = "enabled")]
     pub auto_init: bool,
 }
@@ -135,7 +135,7 @@ fn enabled() -> bool {
     true
 }
 
-/// What is known of the repository.
+/// Observed state of the repository.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RepositoryStatus {

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What can't change while an E2B sandbox stands for the object or may be in the making.
+/// Freezes what an E2B sandbox was made from, while one stands for the object or may be in the making.
 /// A create that was refused for good left nothing behind: then the spec may be corrected.
 const FROZEN: &str = "!has(oldSelf.status) || !((has(oldSelf.status.state) && oldSelf.status.state in ['Running', 'Paused']) \
     || (has(oldSelf.status.creating) && !(has(oldSelf.status.creating.answer) && oldSelf.status.creating.answer == 'Refused' \
@@ -21,7 +21,7 @@ const FROZEN: &str = "!has(oldSelf.status) || !((has(oldSelf.status.state) && ol
     && has(self.spec.env) == has(oldSelf.spec.env) && (!has(self.spec.env) || self.spec.env == oldSelf.spec.env) \
     && has(self.spec.metadata) == has(oldSelf.spec.metadata) && (!has(self.spec.metadata) || self.spec.metadata == oldSelf.spec.metadata))";
 
-/// Another key may not see what came of a create that is under way: its sandbox would be left behind.
+/// Freezes the key during a create: another key may not see the new sandbox, which would be left behind.
 const SAME_KEY: &str = "!has(oldSelf.status) || !has(oldSelf.status.creating) \
     || (has(oldSelf.status.creating.answer) && oldSelf.status.creating.answer == 'Refused' \
     && has(oldSelf.status.retry) && has(oldSelf.status.retry.stalled) && oldSelf.status.retry.stalled) \
@@ -77,7 +77,7 @@ pub struct SandboxSpec {
     #[schemars(range(min = 120, max = 86400))]
     pub timeout_seconds: i32,
 
-    /// What E2B does when the time to live is over: `Pause` keeps memory and files, `Kill` loses them. Default: `Pause`.
+    /// Action of E2B when the time to live is over: `Pause` keeps memory and files, `Kill` loses them. Default: `Pause`.
     /// Can't be changed while a sandbox is up or being created.
     #[serde(default)]
     pub on_timeout: OnTimeout,
@@ -98,11 +98,11 @@ pub struct SandboxSpec {
     )]
     pub metadata: BTreeMap<String, String>,
 
-    /// What happens when the sandbox is gone for good.
+    /// Policy for a sandbox that is gone for good.
     #[serde(default)]
     pub recovery: Recovery,
 
-    /// What happens to the E2B sandbox when this object is deleted: `Kill`, `Pause` (kept at E2B until somebody kills it)
+    /// Policy for the E2B sandbox when this object is deleted: `Kill`, `Pause` (kept at E2B until somebody kills it)
     /// or `Retain` (left alone). Absent: `Kill`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
@@ -137,7 +137,7 @@ fn default_timeout() -> i32 {
     300
 }
 
-/// When the sandbox is kept up.
+/// Rule for keeping the sandbox up.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OperatingMode {
     #[default]
@@ -145,7 +145,7 @@ pub enum OperatingMode {
     Running,
 }
 
-/// What E2B does at the end of the time to live.
+/// Action of E2B at the end of the time to live.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnTimeout {
     #[default]
@@ -153,7 +153,7 @@ pub enum OnTimeout {
     Kill,
 }
 
-/// What happens when the sandbox is gone for good.
+/// Policy for a sandbox that is gone for good.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Recovery {
@@ -163,7 +163,7 @@ pub struct Recovery {
     pub policy: RecoveryPolicy,
 }
 
-/// Whether a sandbox that is gone is replaced.
+/// Policy on replacing a sandbox that is gone.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RecoveryPolicy {
     #[default]
@@ -171,7 +171,7 @@ pub enum RecoveryPolicy {
     Hold,
 }
 
-/// What happens to the E2B sandbox when the object is deleted.
+/// Policy for the E2B sandbox when the object is deleted.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeletionPolicy {
     Kill,
@@ -179,7 +179,7 @@ pub enum DeletionPolicy {
     Retain,
 }
 
-/// What was last seen of the E2B sandbox: `Running`, `Paused` or `Gone`.
+/// Last observed state of the E2B sandbox: `Running`, `Paused` or `Gone`.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SandboxState {
     Running,
@@ -191,7 +191,7 @@ pub enum SandboxState {
     Unknown,
 }
 
-/// What is known of the sandbox.
+/// Observed state of the sandbox.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxStatus {
@@ -223,20 +223,20 @@ pub struct SandboxStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<SandboxState>,
 
-    /// Whose turn it is in a Sandbox that Tasks share.
+    /// The Task whose turn it is in a Sandbox that Tasks share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
 
-    /// How many Tasks wait for their turn.
+    /// Number of Tasks that wait for their turn.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(min = 0))]
     pub waiting: i64,
 
-    /// Since when it is paused: E2B's own time of it where that is known, else when it was noticed.
+    /// Time of the pause: E2B's own where that is known, else the time it was noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<Time>,
 
-    /// How long this incarnation has been paused in all, in seconds, up to its last resume.
+    /// Total time for which this incarnation has been paused, in seconds, up to its last resume.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(min = 0))]
     pub paused_seconds: i64,
@@ -249,17 +249,17 @@ pub struct SandboxStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
 
-    /// How often a paused sandbox was resumed.
+    /// Number of times a paused sandbox was resumed.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub reconnects: i64,
 
-    /// How often a lost sandbox was replaced.
+    /// Number of times a lost sandbox was replaced.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub recreations: i64,
 
-    /// When the sandbox was last resumed.
+    /// Time of the last resume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_reconnect_time: Option<Time>,
 
@@ -282,7 +282,7 @@ pub struct SandboxStatus {
     #[schemars(length(max = bounds::ANNOTATION))]
     pub observed_reconcile: Option<String>,
 
-    /// A create had no answer, or a doubtful one: from this time on E2B is asked once more for sandboxes that came of it
+    /// A create had no answer, or a doubtful one: from this time on E2B is asked once more for sandboxes that it made
     /// in addition to `sandboxID`, and those are killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphan_check_at: Option<Time>,
@@ -317,23 +317,23 @@ pub struct Creating {
     /// Attempt within the incarnation: part of the idempotency key, so it never goes down.
     #[schemars(range(min = 1))]
     pub attempt: i64,
-    /// When the intent was written.
+    /// Time at which the intent was written.
     pub requested_at: Time,
     // Its documentation is the type's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<CreateAnswer>,
 }
 
-/// How the attempt ended, if it is known and gave no sandbox; it decides when and under which key the next one is made.
-/// `Lost`: no whole answer came, so the same key is used again. `Failed`: the server failed, and a sandbox may still come
-/// of it. `Refused`: nothing came of it.
+/// Result of an attempt that gave no sandbox, if it is known. It decides when and under which key the next one is made.
+/// `Lost`: no whole answer came, so the same key is used again. `Failed`: the server failed, and a sandbox may still
+/// appear. `Refused`: no sandbox was made.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CreateAnswer {
     /// No whole answer came, or the first request is still at work: the same key is used again.
     Lost,
-    /// The server failed: a sandbox may still come of it.
+    /// The server failed: a sandbox may still appear.
     Failed,
-    /// Refused: nothing came of it.
+    /// Refused: no sandbox was made.
     Refused,
     /// A value of another release: read, never written.
     #[serde(other)]
@@ -352,12 +352,12 @@ pub struct PastSandbox {
     /// Its incarnation.
     #[schemars(range(min = 0))]
     pub incarnation: i64,
-    /// When it was started.
+    /// Time of its start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
-    /// When its end was noticed.
+    /// Time at which its end was noticed.
     pub ended_at: Time,
-    /// Why it ended.
+    /// Reason of its end.
     #[schemars(length(max = bounds::ID))]
     pub reason: String,
 }

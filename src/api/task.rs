@@ -19,7 +19,7 @@ pub use status::{
     TaskStatus,
 };
 
-/// git check-ref-format's rules beyond the characters, which the pattern covers, and what GitHub does not take beside: a
+/// git check-ref-format's rules beyond the characters, which the pattern covers, and what else GitHub does not take: a
 /// full reference, and what looks like an object id ("Dealing with special characters in branch and tag names").
 pub(super) const BRANCH_RULE: &str = "!self.contains('..') && !self.contains('@{') && !self.contains('//') && !self.startsWith('/') \
     && !self.startsWith('-') && !self.endsWith('/') && !self.endsWith('.') && self != '@' && self != 'HEAD' \
@@ -68,12 +68,12 @@ const FROZEN: &str = "!has(oldSelf.status) || ((!has(oldSelf.status.pullRequest)
         .message("exactly one of sandboxRef and sandboxTemplate must be set")
 )]
 pub struct TaskSpec {
-    /// What the work is, in one line. Branch, commit message and pull request default to it.
+    /// The work in one line. Branch, commit message and pull request default to it.
     #[schemars(length(min = 1, max = bounds::TITLE))]
     #[x_kube(validation = Rule::new("!self.contains('\\n')").message("title must be one line"))]
     pub title: String,
 
-    /// What the work is, in full: the prompt. The command finds it as `SLIPWAY_TASK_DESCRIPTION`.
+    /// The work in full: the prompt. The command finds it as `SLIPWAY_TASK_DESCRIPTION`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::TEXT))]
     pub description: Option<String>,
@@ -97,7 +97,7 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generate: Option<Generate>,
 
-    /// Which files of the sandbox are the result.
+    /// Selects the files of the sandbox that are the result.
     pub source: Source,
 
     /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`. Frozen while the pull request is open, and once
@@ -146,11 +146,12 @@ pub struct Generate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = bounds::PATH), regex(pattern = r"^/[^\x00\n]*$"))]
     pub working_dir: Option<String>,
-    /// How long the command may run, in seconds; then it is ended and the Task fails. Default: 3600.
+    /// Time limit of the command, in seconds; then it is ended and the Task fails. Time in which the sandbox is paused does
+    /// not count. Default: 3600.
     #[serde(default = "default_timeout")]
     #[schemars(range(min = 1, max = 86400))]
     pub timeout_seconds: i32,
-    /// How often the command is started in all when its sandbox or its process is lost; 1: never again. Default: 3. A command
+    /// Maximum number of starts: the command is started again when its sandbox or its process is lost. Default: 3. A command
     /// that fails is never repeated automatically.
     #[serde(default = "default_attempts")]
     #[schemars(range(min = 1, max = 10))]
@@ -170,7 +171,7 @@ fn default_attempts() -> i32 {
     3
 }
 
-/// Which files of the sandbox are the result. Files are added and changed at GitHub, never deleted.
+/// Selects the files of the sandbox that are the result. Files are added and changed at GitHub, never deleted.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
@@ -223,12 +224,12 @@ pub struct PullRequestSpec {
     /// Open it as a draft. The Task is in review once somebody marks it ready.
     #[serde(default)]
     pub draft: bool,
-    /// Whether and how the operator merges it.
+    /// Settings for automatic merging.
     #[serde(default)]
     pub merge: MergeSpec,
 }
 
-/// Whether and how the operator merges a pull request.
+/// Settings for automatic merging of a pull request.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct MergeSpec {
@@ -241,7 +242,7 @@ pub struct MergeSpec {
     pub method: MergeMethod,
 }
 
-/// Who merges.
+/// Policy on merging.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MergePolicy {
     #[default]

@@ -15,6 +15,8 @@ pub mod operation {
     pub const FIND_SANDBOX: &str = "findSandbox";
     /// All of them.
     pub const LOOKED_FOR: [&str; 3] = [GET_SECRET, FIND_REPOSITORY, FIND_SANDBOX];
+    /// Deleting a Task's own Sandbox.
+    pub const DELETE_SANDBOX: &str = "deleteSandbox";
     /// One whole pass over the object.
     pub const RECONCILE: &str = "reconcile";
 }

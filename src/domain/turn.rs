@@ -26,7 +26,11 @@ pub fn is_shared(sandbox: &Sandbox) -> bool {
 ///
 /// `tasks` are those of the Sandbox's namespace. The holder keeps its turn until its Task takes the request away, makes
 /// another one or is gone: only then may anything else begin in the sandbox.
+///
+/// Nobody is given a turn while a Task of an older release has not said yet what it does there: its command may run.
 pub fn grant<'a>(current: Option<&Holder>, sandbox: &str, tasks: impl IntoIterator<Item = &'a Task>) -> Turn {
+    let tasks: Vec<&Task> = tasks.into_iter().collect();
+    let unknown = tasks.iter().any(|task| is_of_older_release(task, sandbox));
     let mut asking: Vec<_> =
         tasks.into_iter().filter_map(|task| Some((task, request_for(task, sandbox)?))).collect();
     let keeps = |holder: &&Holder| asking.iter().any(|(task, request)| is_granted(holder, task, request));
@@ -34,6 +38,7 @@ pub fn grant<'a>(current: Option<&Holder>, sandbox: &str, tasks: impl IntoIterat
     // A deleted Task begins nothing any more: the turn would be lost until the object is gone.
     asking.retain(|(task, _)| task.metadata.deletion_timestamp.is_none());
     let holder = kept.or_else(|| {
+        let asking = (!unknown).then_some(&asking)?;
         let (task, request) = asking.iter().min_by_key(|(task, request)| precedence(task, request))?;
         Some(Holder { task: task.name_any(), uid: task.uid()?, request: request.id.clone() })
     });
@@ -95,6 +100,12 @@ pub fn place<'a>(task: &Task, waiting: impl IntoIterator<Item = &'a Task>) -> Op
 fn request_for<'a>(task: &'a Task, sandbox: &str) -> Option<&'a SandboxRequest> {
     let request = task.status.as_ref()?.sandbox_request.as_ref()?;
     (request.sandbox_name == sandbox).then_some(request)
+}
+
+/// Whether the Task has begun a round under a release that knew no requests, and uses the Sandbox of this name.
+fn is_of_older_release(task: &Task, sandbox: &str) -> bool {
+    let refers = task.spec.sandbox_ref.as_ref().is_some_and(|reference| reference.name == sandbox);
+    refers && task.status.as_ref().is_some_and(|status| status.round.is_some() && status.phase.is_none())
 }
 
 fn is_granted(holder: &Holder, task: &Task, request: &SandboxRequest) -> bool {

@@ -11,6 +11,7 @@ mod handbook;
 mod kill;
 mod restart;
 mod retries;
+mod rounds;
 mod sandbox;
 mod story;
 mod suspend;

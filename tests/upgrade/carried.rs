@@ -9,9 +9,10 @@ use slipway::{
     domain::{
         failure::{Class, Failure},
         task::{Context, Position, RepositoryView, SandboxView, decide, locate},
+        turn,
     },
 };
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 struct Stage {
     task: Task,
@@ -131,6 +132,19 @@ fn the_board_does_not_move_by_the_upgrade() {
             assert_eq!(row(&after), row(&before), "{name}");
         }
     }
+}
+
+/// The one that waits may be carried over first: the other's command runs in the sandbox.
+#[test]
+fn nobody_is_given_a_turn_before_all_of_the_release_before_are_carried_over() {
+    let stages: BTreeMap<_, _> = stages().into_iter().collect();
+    let (waits, runs) = (&stages["waiting-for-its-turn"], &stages["generating-in-shared-sandbox"]);
+    let carry = |stage: &Stage| Task { status: Some(carried(stage)), ..stage.task.clone() };
+    let holder = |tasks: [&Task; 2]| turn::grant(None, "box", tasks).holder.map(|holder| holder.task);
+    let name = |stage: &Stage| stage.task.metadata.name.clone();
+    assert_ne!(name(waits), name(runs));
+    assert_eq!(holder([&carry(waits), &runs.task]), None);
+    assert_eq!(holder([&carry(waits), &carry(runs)]), name(runs));
 }
 
 #[test]

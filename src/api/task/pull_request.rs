@@ -40,7 +40,7 @@ pub struct PullRequest {
     pub url: Option<String>,
     /// `open`, `closed` or `merged`.
     pub state: PullRequestState,
-    /// Whether it is a draft.
+    /// True for a draft.
     #[serde(default)]
     pub draft: bool,
     /// Tip of its branch.
@@ -69,6 +69,6 @@ pub struct Delivery {
     /// Event and action, for example `pull_request.closed`.
     #[schemars(length(max = bounds::ID))]
     pub event: String,
-    /// When it was received.
+    /// Time of receipt.
     pub received_at: Time,
 }

@@ -11,7 +11,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where the Task stands: the contract with a task board.
+/// State of the Task on the board.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
@@ -56,7 +56,7 @@ pub enum BuildStatus {
     Unknown,
 }
 
-/// Where a round stands. The operator goes by this alone: conditions tell people, no decision reads them.
+/// Position of a round. The operator goes by this alone: conditions tell people, no decision reads them.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Nothing has been done: the Task waits for its turn or its Repository.
@@ -82,7 +82,7 @@ pub enum Phase {
     Unknown,
 }
 
-/// What is known of the Task.
+/// Observed state of the Task.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskStatus {
@@ -108,16 +108,16 @@ pub struct TaskStatus {
     #[serde(default)]
     pub build_status: BuildStatus,
 
-    /// When the pull request was merged.
+    /// Time at which the pull request was merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Time>,
 
-    /// Where the round stands: `Pending`, `Preparing`, `Generating`, `Collecting`, `Committed`, `BranchCreated`,
+    /// Position of the round: `Pending`, `Preparing`, `Generating`, `Collecting`, `Committed`, `BranchCreated`,
     /// `PullRequestOpen` or `Ended`. Absent: not yet looked at by this release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
 
-    /// How the round ended, where it ended without a pull request or before the pull request had its commit.
+    /// End of the round, where it ended without a pull request or before the pull request had its commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<RoundEnd>,
 
@@ -126,7 +126,7 @@ pub struct TaskStatus {
     #[schemars(range(min = 1))]
     pub round: Option<i64>,
 
-    /// When the round began.
+    /// Time at which the round began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_started_at: Option<Time>,
 
@@ -150,7 +150,7 @@ pub struct TaskStatus {
     #[schemars(length(max = 80))]
     pub publication_digest: Option<String>,
 
-    /// What the pull request is made from, fixed with the commit and gone once the pull request is open.
+    /// Content of the pull request to open, fixed with the commit and gone once the pull request is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publication: Option<Publication>,
 
@@ -234,7 +234,7 @@ impl Default for TaskStatus {
     }
 }
 
-/// How a round ended.
+/// End of a round.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct RoundEnd {
@@ -249,7 +249,7 @@ pub struct RoundEnd {
     pub generated: bool,
 }
 
-/// What a pull request is made from.
+/// Content of a pull request to open.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Publication {
@@ -274,9 +274,9 @@ pub struct SandboxRequest {
     /// The Sandbox that is asked for.
     #[schemars(length(max = bounds::NAME))]
     pub sandbox_name: String,
-    /// Since when: who asked first goes first.
+    /// Time of the request: the first to ask goes first.
     pub since: Time,
-    /// Since when the sandbox gives the Task no answer.
+    /// Time since which the sandbox gives the Task no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreachable_since: Option<Time>,
     /// The Task is suspended or waits for a person: the sandbox may be paused, it must not be killed.
@@ -298,9 +298,9 @@ pub struct CodeGeneration {
     /// Incarnation of that sandbox.
     #[schemars(range(min = 0))]
     pub incarnation: i64,
-    /// When it was started.
+    /// Time of its start.
     pub started_at: Time,
-    /// When its end was seen.
+    /// Time at which its end was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
     /// Its exit code; absent when it was lost or ended by a signal.
@@ -310,7 +310,8 @@ pub struct CodeGeneration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SHA))]
     pub files_digest: Option<String>,
-    /// How long its sandbox had been paused in all when it was started, in seconds: only what came after is not its time.
+    /// Total time for which its sandbox had been paused when the run was started, in seconds. Only later pauses do not count
+    /// against its time limit.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(min = 0))]
     pub paused_seconds: i64,

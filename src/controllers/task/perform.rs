@@ -12,7 +12,7 @@ use crate::{
     cluster,
     controllers::shell::MANAGER,
     domain::{
-        failure::Failure,
+        failure::{Failure, operation},
         git,
         task::{Outcome, Step, apply_in_place, pull_request_text},
     },
@@ -89,7 +89,7 @@ impl TaskController {
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
         match self.sandboxes(task).delete(name, &params).await.map_err(cluster::Error::from) {
             Ok(_) | Err(cluster::Error::NotFound(_) | cluster::Error::Conflict(_)) => Ok(Outcome::Done),
-            Err(error) => Err(error.during("deleteSandbox")),
+            Err(error) => Err(error.during(operation::DELETE_SANDBOX)),
         }
     }
 

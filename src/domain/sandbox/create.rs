@@ -22,7 +22,7 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
 /// … with every sandbox lost within this time.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
 
-/// Whether a create is due: there never was a sandbox, or a lost one is needed and may be replaced now.
+/// Returns whether a create is due: there never was a sandbox, or a lost one is needed and may be replaced now.
 pub(super) fn is_wanted(scope: &Scope<'_>, context: &Context) -> bool {
     scope.status.sandbox_id.is_none()
         || (context.needed
@@ -30,13 +30,13 @@ pub(super) fn is_wanted(scope: &Scope<'_>, context: &Context) -> bool {
             && not_before(scope).is_none_or(|at| at <= scope.now))
 }
 
-/// The incarnation that comes next. No number is ever used twice.
+/// Returns the incarnation that comes next. No number is ever used twice.
 pub(super) fn next(scope: &Scope<'_>) -> NewIncarnation {
     let newest = scope.status.history.iter().map(|past| past.incarnation).max().unwrap_or_default();
     NewIncarnation(newest.max(scope.status.incarnation.unwrap_or_default()) + 1)
 }
 
-/// The sandbox is gone, and no other is made now.
+/// Rests with the sandbox gone and no other made now.
 pub(super) fn rest(mut scope: Scope<'_>, context: &Context) -> Plan<SandboxStatus, Step> {
     let id = scope.id();
     scope.status.retry = None;
@@ -59,7 +59,7 @@ pub(super) fn rest(mut scope: Scope<'_>, context: &Context) -> Plan<SandboxStatu
     scope.settle(next.or_at(orphan_check, now))
 }
 
-/// A time-out that nobody needed to prevent is no loss to report.
+/// Rests where the policy is `Hold`. A time-out that nobody needed to prevent is not a loss to report.
 fn rest_in_hold(scope: &mut Scope<'_>, needed: bool, id: &str) {
     let expired = scope.status.history.last().is_some_and(|past| past.reason == EXPIRED);
     let message = format!(
@@ -72,7 +72,7 @@ fn rest_in_hold(scope: &mut Scope<'_>, needed: bool, id: &str) {
     }
 }
 
-/// When the next replacement may be made: at once after a quiet hour, later the more were lost within one.
+/// Returns when the next replacement may be made: at once after a quiet hour, later the more were lost within one.
 fn not_before(scope: &Scope<'_>) -> Option<Timestamp> {
     let past = &scope.status.history;
     let is_recent = |ended: Timestamp| scope.now.duration_since(ended) < QUIET;

@@ -10,10 +10,10 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-/// How soon the API server is asked again whether the holder's turn is over.
+/// Wait before the API server is asked again whether the holder's turn is over.
 const CONFIRM: SignedDuration = SignedDuration::from_secs(5);
 
-/// What the pass does.
+/// Decides what the pass does.
 pub fn decide(sandbox: &Sandbox, observed: &Observed, now: Timestamp) -> Plan<SandboxStatus, Step> {
     let Observed { context, seen } = observed;
     let mut scope = Scope::open(sandbox, now);

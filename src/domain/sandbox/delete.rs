@@ -1,4 +1,4 @@
-//! The end of a Sandbox: its E2B sandbox is killed, paused or left, and what may still come of a create is awaited.
+//! The end of a Sandbox: its E2B sandbox is killed, paused or left, and one that a create may still make is waited for.
 //! The finalizer goes when nothing is left to do, or nothing can be done.
 
 use super::{
@@ -18,34 +18,34 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-/// How long a key that works is waited for.
+/// Time for which a key that works is waited for.
 const WITHOUT_KEY: SignedDuration = SignedDuration::from_mins(10);
-/// How long E2B is waited for.
+/// Time for which E2B is waited for.
 const WITHOUT_E2B: SignedDuration = SignedDuration::from_hours(1);
-/// How often the list is asked for what may come of a create.
+/// Interval at which the list is asked for sandboxes that a create may still make.
 const POLL: SignedDuration = SignedDuration::from_secs(10);
 
 fn policy(scope: &Scope<'_>) -> DeletionPolicy {
     scope.sandbox.spec.deletion_policy.unwrap_or(DeletionPolicy::Kill)
 }
 
-/// Whether the recorded sandbox still has to be dealt with.
+/// Returns whether the recorded sandbox still has to be dealt with.
 fn has_work(scope: &Scope<'_>) -> bool {
     let paused = scope.status.state == Some(SandboxState::Paused);
     // A pause that was recorded earlier may be over: the beginning of the deletion looks once.
     scope.exists() && !(policy(scope) == DeletionPolicy::Pause && paused && !scope.hurried)
 }
 
-/// Until when a sandbox may turn up that came of a create without a recorded id.
+/// Returns until when a sandbox may turn up that a create without a recorded id has made.
 fn search_until(scope: &Scope<'_>) -> Option<Timestamp> {
     let creating = scope.status.creating.as_ref();
-    // Nothing comes of a refused create.
+    // A refused create makes no sandbox.
     let creating = creating.filter(|creating| creating.answer != Some(CreateAnswer::Refused));
     let creating = creating.map(|creating| creating.requested_at.0 + CREATE_OVER);
     creating.max(scope.status.orphan_check_at.as_ref().map(|at| at.0))
 }
 
-/// The stage of a deletion: the recorded sandbox first, then the search for others.
+/// Finds the stage of a deletion: the recorded sandbox first, then the search for others.
 pub(super) fn locate(scope: &Scope<'_>) -> Stage {
     let searches = search_until(scope).is_some();
     if policy(scope) == DeletionPolicy::Retain || !(has_work(scope) || searches) {
@@ -59,7 +59,7 @@ pub(super) fn locate(scope: &Scope<'_>) -> Stage {
     }
 }
 
-/// What follows from a look at the recorded sandbox.
+/// Decides by a look at the recorded sandbox.
 pub(super) fn looked(
     mut scope: Scope<'_>,
     answer: &Keyed<Result<LookupResult, Failure>>,
@@ -79,7 +79,7 @@ pub(super) fn looked(
     }
 }
 
-/// What follows from a list of what came of creates without a recorded id.
+/// Decides by a list of the sandboxes that creates without a recorded id have made.
 pub(super) fn searched(mut scope: Scope<'_>, answer: &Keyed<Listing>) -> Plan<SandboxStatus, Step> {
     let under = match answer {
         Ok(under) => under,
@@ -110,7 +110,7 @@ fn existing(mut scope: Scope<'_>, seen: &E2bSandbox, credential: &str) -> Plan<S
     }
 }
 
-/// What the policy asks for one sandbox.
+/// Returns the step that the policy asks for one sandbox.
 fn step(scope: &Scope<'_>, seen: &E2bSandbox) -> Option<Step> {
     let id = seen.id.clone();
     match (policy(scope), seen.life) {
@@ -120,7 +120,7 @@ fn step(scope: &Scope<'_>, seen: &E2bSandbox) -> Option<Step> {
     }
 }
 
-/// Sandboxes that came of creates without a recorded id.
+/// Finds the sandboxes that creates without a recorded id have made.
 fn found(mut scope: Scope<'_>, listed: &[E2bSandbox]) -> Plan<SandboxStatus, Step> {
     let own = scope.status.sandbox_id.as_deref();
     let mut others =

@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 
 /// E2B ends a sandbox within moments of its time-out; a look this long after sees the result.
 const AFTER_EXPIRY: SignedDuration = SignedDuration::from_secs(10);
-/// How often a sandbox is looked at while a Task says that it gives no answer.
+/// Interval of looks at a sandbox while a Task says that it gives no answer.
 const UNREACHABLE: SignedDuration = SignedDuration::from_secs(30);
 
 /// The stage of a sandbox that needs no look now; `None`: look first.
@@ -35,7 +35,7 @@ pub(super) fn at_rest(scope: &Scope<'_>, context: &Context) -> Option<Quiet> {
     }
 }
 
-/// When a running sandbox needs attention: at two thirds of its life if it is needed and can be renewed, else when it
+/// Returns when a running sandbox needs attention: at two thirds of its life if it is needed and can be renewed, else when it
 /// has ended.
 fn due_at(scope: &Scope<'_>, context: &Context) -> Timestamp {
     let Some(expires) = scope.status.expires_at.as_ref().map(|at| at.0) else { return scope.now };
@@ -46,13 +46,13 @@ fn due_at(scope: &Scope<'_>, context: &Context) -> Timestamp {
     }
 }
 
-/// Whether a running sandbox has to be renewed: needed, not at the plan's limit, a third of its life or less is left.
+/// Returns whether a running sandbox has to be renewed: needed, not at the plan's limit, a third of its life or less is left.
 pub(super) fn renewal_is_due(scope: &Scope<'_>, context: &Context) -> bool {
     let ends = scope.status.expires_at.is_some();
     context.needed && !scope.status.lifetime_limited && ends && due_at(scope, context) <= scope.now
 }
 
-/// What a look says of the sandbox.
+/// Result of a look at the sandbox.
 enum Absorbed {
     There(Life),
     /// It is gone, and that is noted.
@@ -80,7 +80,7 @@ fn absorb(scope: &mut Scope<'_>, credential: &str, look: &Result<LookupResult, F
     }
 }
 
-/// What follows from a look.
+/// Decides by a look.
 pub(super) fn looked(
     mut scope: Scope<'_>,
     context: &Context,
@@ -98,7 +98,7 @@ pub(super) fn looked(
     }
 }
 
-/// Only renewal goes on. What the look saw is recorded, nothing else follows from it.
+/// Goes on with renewal alone. Records what the look saw; nothing else follows from it.
 pub(super) fn looked_while_suspended(
     mut scope: Scope<'_>,
     context: &Context,
@@ -119,7 +119,7 @@ pub(super) fn looked_while_suspended(
     }
 }
 
-/// Suspended, and nothing is to be done now: it comes back for what it would renew.
+/// Rests while suspended, and comes back for what it would renew.
 pub(super) fn suspended(mut scope: Scope<'_>, context: &Context) -> Plan<SandboxStatus, Step> {
     scope.stand(Standing::Ready, reason::SUSPENDED, "");
     let runs = scope.status.state == Some(SandboxState::Running);
@@ -135,7 +135,7 @@ pub(super) fn lost(mut scope: Scope<'_>) -> Plan<SandboxStatus, Step> {
     scope.settle(Next::Now)
 }
 
-/// What follows for a sandbox that E2B has just shown: resume it, renew it, or leave it alone.
+/// Decides about a sandbox that E2B has just shown: resumes it, renews it, or leaves it alone.
 pub(super) fn seen(mut scope: Scope<'_>, context: &Context, life: Life) -> Plan<SandboxStatus, Step> {
     // This is the look that a Task's report asks for.
     let context = Context { last_look: Some(scope.now), ..context.clone() };
@@ -182,7 +182,7 @@ fn rest(scope: Scope<'_>, context: &Context, next: Next) -> Plan<SandboxStatus, 
     scope.settle(next.or_at(report, now).or_at(orphan_check, now))
 }
 
-/// When a running sandbox is next looked at. Still overdue right after a look: back off instead of spinning.
+/// Returns when a running sandbox is next looked at. Still overdue right after a look, it backs off instead of spinning.
 fn next_look(scope: &Scope<'_>, context: &Context) -> Next {
     let due = due_at(scope, context);
     Next::At(if due <= scope.now { scope.now + AFTER_EXPIRY } else { due })

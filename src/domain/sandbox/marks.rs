@@ -15,7 +15,7 @@ fn key(name: &str) -> String {
     format!("{METADATA_PREFIX}{name}")
 }
 
-/// What every sandbox of the object carries: the filter of a list.
+/// Metadata that every sandbox of the object carries: the filter of a list.
 pub fn own_marks(sandbox: &Sandbox, installation: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         (key(INSTALLATION), installation.to_owned()),
@@ -37,12 +37,12 @@ pub fn idempotency_key(uid: &str, incarnation: i64, attempt: i64) -> String {
     format!("{}x{incarnation}x{attempt}", uid.replace('-', ""))
 }
 
-/// Whether the sandbox carries the object's uid.
+/// Returns whether the sandbox carries the object's uid.
 pub(super) fn is_ours(seen: &E2bSandbox, sandbox: &Sandbox) -> bool {
     seen.metadata.get(&key(UID)).is_some_and(|uid| Some(uid) == sandbox.metadata.uid.as_ref())
 }
 
-/// Whether the sandbox carries the uid of another object.
+/// Returns whether the sandbox carries the uid of another object.
 pub(super) fn is_anothers(seen: &E2bSandbox, sandbox: &Sandbox) -> bool {
     seen.metadata.get(&key(UID)).is_some_and(|uid| Some(uid) != sandbox.metadata.uid.as_ref())
 }

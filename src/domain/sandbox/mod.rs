@@ -25,20 +25,20 @@ use crate::api::{CreateAnswer, Creating};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// What is known of a Sandbox's surroundings without any call to E2B.
+/// The surroundings of a Sandbox, known without any call to E2B.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Context {
     /// `operatingMode: Running`, or a Task keeps it up.
     pub needed: bool,
     /// A Task says that the sandbox gives no answer.
     pub unreachable: bool,
-    /// When this process last looked at the sandbox.
+    /// This process's last look at the sandbox.
     pub last_look: Option<Timestamp>,
-    /// Whose turn it is by now.
+    /// The turn as it should stand by now.
     pub turn: Turn,
 }
 
-/// Where a Sandbox stands, found from its status and its surroundings. A stage is also the question that has to be
+/// Position of a Sandbox, found from its status and its surroundings. A stage is also the question that has to be
 /// answered before a decision; [`Seen`] has the same stages with their answers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stage {
@@ -75,7 +75,7 @@ pub enum Quiet {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewIncarnation(pub i64);
 
-/// What a look at the recorded sandbox is for.
+/// Purpose of a look at the recorded sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
     /// To keep it, resume it or replace it.
@@ -86,12 +86,12 @@ pub enum Look {
     Deletion,
 }
 
-/// What a list by metadata is for.
+/// Purpose of a list by metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Search {
-    /// To kill what came of doubtful creates.
+    /// To kill what doubtful creates have made.
     Orphans,
-    /// To end what came of creates without a recorded id.
+    /// To end what creates without a recorded id have made.
     Deletion,
 }
 
@@ -115,7 +115,7 @@ pub enum Seen {
 /// An answer that takes an API key, or why there is no key.
 pub type Keyed<T> = Result<UnderKey<T>, Failure>;
 
-/// What E2B answered under one API key.
+/// E2B's answer under one API key.
 #[derive(Debug, Clone)]
 pub struct UnderKey<T> {
     /// Fingerprint of the API key and base URL.
@@ -126,15 +126,15 @@ pub struct UnderKey<T> {
 /// Every sandbox of E2B that carries our installation and the uid of the object.
 pub type Listing = Result<Vec<E2bSandbox>, Failure>;
 
-/// What is known of an unfinished create.
+/// Answers about an unfinished create.
 #[derive(Debug, Clone)]
 pub struct Attempts {
     pub listed: Listing,
-    /// Whether the Secrets of `spec.env` are there.
+    /// Error where the Secrets of `spec.env` are not there.
     pub env: Result<(), Failure>,
 }
 
-/// What a GET of one sandbox says.
+/// Result of a GET of one sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookupResult {
     Found(E2bSandbox),
@@ -147,9 +147,9 @@ pub enum LookupResult {
 pub struct E2bSandbox {
     pub id: String,
     pub life: Life,
-    /// When its present run began: E2B counts anew from each resume.
+    /// Start of its present run: E2B counts anew from each resume.
     pub started_at: Timestamp,
-    /// When it ends; of a paused one: when it was paused.
+    /// End of its life; of a paused one, the time of the pause.
     pub end_at: Timestamp,
     pub metadata: BTreeMap<String, String>,
 }
@@ -195,7 +195,7 @@ pub struct Outcome {
     pub ended: Ended,
 }
 
-/// How a step ended.
+/// Result of a step.
 #[derive(Debug, Clone)]
 pub enum Ended {
     Created {
@@ -206,7 +206,7 @@ pub enum Ended {
         failure: Failure,
     },
     Connected(Result<ConnectEnd, Failure>),
-    /// What a look after the renewal saw.
+    /// Result of the look after the renewal.
     Renewed(Result<LookupResult, Failure>),
     /// Killed, or not there any more.
     Killed {
@@ -219,7 +219,7 @@ pub enum Ended {
     },
 }
 
-/// How a connect ended.
+/// Result of a connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectEnd {
     Resumed,
@@ -229,7 +229,7 @@ pub enum ConnectEnd {
     Gone,
 }
 
-/// How a pause ended.
+/// Result of a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PauseEnd {
     Paused,

@@ -1,4 +1,4 @@
-//! Orphans: sandboxes that came of doubtful creates in addition to the recorded one. They are killed, one in a pass.
+//! Orphans: sandboxes that doubtful creates have made in addition to the recorded one. They are killed, one in a pass.
 //! A check in the background: that it fails changes nothing of how the object stands.
 
 use super::{
@@ -17,9 +17,9 @@ use crate::{
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-/// How soon a check that failed is made again.
+/// Wait before a check that failed is made again.
 const AGAIN: SignedDuration = SignedDuration::from_secs(30);
-/// How soon E2B's list shows that one was killed.
+/// Time after which E2B's list shows that one was killed.
 const SETTLED: SignedDuration = SignedDuration::from_secs(10);
 
 pub(super) fn decide(mut scope: Scope<'_>, answer: &Keyed<Listing>) -> Plan<SandboxStatus, Step> {
@@ -49,7 +49,7 @@ pub(super) fn decide(mut scope: Scope<'_>, answer: &Keyed<Listing>) -> Plan<Sand
     scope.settle(Next::Now)
 }
 
-/// What follows from the kill of one. Whether there are more, a later list tells.
+/// Records the kill of one. A later list tells whether there are more.
 pub(super) fn record(mut scope: Scope<'_>, result: &Result<(), Failure>) -> Plan<SandboxStatus, Step> {
     match result {
         Ok(()) => {

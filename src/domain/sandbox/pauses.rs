@@ -27,7 +27,7 @@ pub(super) fn end(status: &mut SandboxStatus, now: Timestamp) {
     }
 }
 
-/// When a sandbox that was last seen running was paused, if it was: at its time-out.
+/// Returns when a sandbox that was last seen running was paused, if it was: at its time-out.
 fn unseen(status: &SandboxStatus, on_timeout: OnTimeout) -> Option<Timestamp> {
     let ran = status.state == Some(SandboxState::Running) && on_timeout == OnTimeout::Pause;
     status.expires_at.as_ref().filter(|_| ran).map(|at| at.0)

@@ -22,7 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 /// A renewal that moves the end by less than this has met the plan's maximum run.
 const LEAST_GAIN: SignedDuration = SignedDuration::from_secs(30);
 
-/// What `plan` becomes with the outcome of its step.
+/// Returns the plan to write with the outcome of its step.
 pub fn record(
     sandbox: &Sandbox,
     plan: Plan<SandboxStatus, Step>,
@@ -59,7 +59,7 @@ pub fn record(
     recorded
 }
 
-/// What is written when a pass ran out of time: the object backs off as after any failed call.
+/// Returns the plan to write when a pass ran out of time: the object backs off as after any failed call.
 pub fn timed_out(sandbox: &Sandbox, failure: &Failure, now: Timestamp) -> Plan<SandboxStatus, Step> {
     let scope = Scope::resume(sandbox, sandbox.status.clone().unwrap_or_default(), now);
     if scope.is_deleting() {

@@ -18,10 +18,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-/// From this long after an intent on, nothing comes of it any more: E2B gives up a request after 70 s.
+/// Time after an intent from which on no sandbox appears any more: E2B gives up a request after 70 s.
 pub(super) const CREATE_OVER: SignedDuration = SignedDuration::from_secs(100);
 
-/// Why an E2B sandbox ended, in `history`.
+/// Reasons in `history` for the end of an E2B sandbox.
 pub(super) const EXPIRED: &str = "Expired";
 pub(super) const NOT_FOUND: &str = reason::NOT_FOUND;
 pub(super) const NOT_OURS: &str = "NotOurs";
@@ -78,7 +78,7 @@ impl<'a> Scope<'a> {
         self.status.sandbox_id.clone().unwrap_or_default()
     }
 
-    /// Whether there is a sandbox that is not known to be gone.
+    /// Returns whether there is a sandbox that is not known to be gone.
     pub fn exists(&self) -> bool {
         self.status.sandbox_id.is_some() && self.status.state != Some(SandboxState::Gone)
     }
@@ -114,12 +114,12 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The status as it is, looked at again at `next`.
+    /// Leaves the status as it is, and looks again at `next`.
     pub fn settle(self, next: Next) -> Plan<SandboxStatus, Step> {
         Plan::settle(self.status, next)
     }
 
-    /// Nothing may be asked before `until`. What was said stays true for the present spec.
+    /// Asks nothing before `until`. What was said stays true for the present spec.
     pub fn wait(mut self, until: Timestamp) -> Plan<SandboxStatus, Step> {
         let generation = self.generation();
         for condition in &mut self.status.conditions {
@@ -131,13 +131,13 @@ impl<'a> Scope<'a> {
         self.settle(Next::At(until))
     }
 
-    /// A call failed: when it is made again, and how the object stands until then.
+    /// Records a failed call: when it is made again, and how the object stands until then.
     pub fn fail(mut self, failure: &Failure) -> Plan<SandboxStatus, Step> {
         let verdict = self.verdict(failure);
         self.apply(verdict)
     }
 
-    /// What a failed call means. Waiting for a Secret used up none of its attempts.
+    /// Judges a failed call. Waiting for a Secret used up none of its attempts.
     pub fn verdict(&self, failure: &Failure) -> Verdict {
         let previous = self.status.retry.as_ref();
         let previous = previous.filter(|retry| {
@@ -146,7 +146,7 @@ impl<'a> Scope<'a> {
         retry::after(previous, failure, self.uid(), self.now)
     }
 
-    /// A Secret does not give what it should.
+    /// Records that a Secret does not give what it should.
     pub fn without_secret(mut self, failure: &Failure) -> Plan<SandboxStatus, Step> {
         let verdict = self.verdict_on_secret(failure);
         self.apply(verdict)
@@ -190,7 +190,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The sandbox `id` came of the create: the intent is fulfilled, and a new incarnation begins.
+    /// Records that the create has made the sandbox `id`: the intent is fulfilled, and a new incarnation begins.
     pub fn own(&mut self, id: &str, creating: &Creating) {
         let status = &mut self.status;
         if status.sandbox_id.is_some() {
@@ -205,7 +205,7 @@ impl<'a> Scope<'a> {
         status.paused_seconds = 0;
     }
 
-    /// The sandbox has ended: it goes into the history, once.
+    /// Records the end of the sandbox in the history, once.
     pub fn lose(&mut self, why: &str) {
         let status = &mut self.status;
         let Some(id) = status.sandbox_id.clone() else { return };
@@ -226,7 +226,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// A definite 404: gone, if the key has seen the sandbox before; else the failure to report.
+    /// Records a definite 404: gone, if the key has seen the sandbox before; else the failure to report.
     pub fn not_found(&mut self, credential: &str) -> Result<(), Failure> {
         if self.status.credential.as_deref() != Some(credential) {
             return Err(self.not_visible());
@@ -251,7 +251,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Something may come of the create of `requested_at` although its answer said otherwise or was lost.
+    /// Notes that the create of `requested_at` may still make a sandbox although its answer said otherwise or was lost.
     pub fn doubt(&mut self, requested_at: Timestamp) {
         let over = requested_at + CREATE_OVER;
         let known = self.status.orphan_check_at.as_ref().map(|at| at.0);

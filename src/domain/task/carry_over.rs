@@ -84,7 +84,7 @@ fn phase_of(scope: &mut Scope<'_>) -> Phase {
     }
 }
 
-/// How the round ended, as its conditions have it.
+/// Reads from the conditions how the round ended.
 fn end_of(scope: &Scope<'_>) -> Option<(String, String)> {
     let ends = [
         (names::GENERATED, [reason::GENERATION_FAILED, reason::GENERATION_KEEPS_DYING].as_slice()),
@@ -100,7 +100,7 @@ fn end_of(scope: &Scope<'_>) -> Option<(String, String)> {
     })
 }
 
-/// Who had begun in a shared sandbox goes on before those who only wait.
+/// Asks for the sandbox as of the command's start, so that a Task at work goes on before those that only wait.
 fn carry_request(scope: &mut Scope<'_>) {
     let since =
         round::generation(scope.task, &scope.status).map_or(Time(scope.now), |run| run.started_at.clone());

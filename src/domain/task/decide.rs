@@ -10,7 +10,7 @@ use super::{
 use crate::api::Task;
 use jiff::Timestamp;
 
-/// What to do next about a Task.
+/// Decides what to do next about a Task.
 pub fn decide(task: &Task, observed: Observed, now: Timestamp) -> Plan {
     let plan = match observed {
         Observed::Decided(plan) => *plan,

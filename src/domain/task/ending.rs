@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// The round is over before its pull request had a commit of it.
+/// Rests after a round that ended before its pull request had a commit of it.
 pub(super) fn ended(mut scope: Scope<'_>) -> Plan {
     let Some(end) = scope.status.ended.clone() else { return scope.again() };
     scope.status.retry = None;

@@ -50,7 +50,7 @@ impl Decide for Start {
     }
 }
 
-/// What the round is made from, as it is from now on.
+/// Records what the round is made from: it does not change from now on.
 fn record_plan(
     scope: &mut Scope<'_>,
     context: &Context,
@@ -173,7 +173,7 @@ fn end(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Lo
     Plan { next: Next::After(GRACE / 2), ..Plan::act(scope.status, step) }
 }
 
-/// How long the command has been running, without the time its sandbox was paused.
+/// Measures how long the command has been running, without the time its sandbox was paused.
 fn ran(scope: &Scope<'_>, context: &Context, run: &CodeGeneration) -> SignedDuration {
     let paused = context
         .sandboxes
@@ -183,7 +183,7 @@ fn ran(scope: &Scope<'_>, context: &Context, run: &CodeGeneration) -> SignedDura
     scope.now.duration_since(run.started_at.0) - SignedDuration::from_secs(paused)
 }
 
-/// What a look at the running command means.
+/// Decides by a look at the running command.
 fn follow(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Look) -> Plan {
     let Some(run) = round::live_run(scope.task, &scope.status).cloned() else { return scope.again() };
     let timeout = scope.task.spec.generate.as_ref().map_or(3600, |generate| generate.timeout_seconds);
@@ -222,8 +222,8 @@ fn follow(mut scope: Scope<'_>, context: &Context, question: &Generation, look: 
     }
 }
 
-/// The start never arrived. Only one start gets the directory, so this can't run the command twice. Its time counts
-/// from now: the operator or the sandbox may have been away for longer than that.
+/// Starts again because the start never arrived. Only one start gets the directory, so the command can't run twice. Its time
+/// counts from now: the operator or the sandbox may have been away for longer than that.
 fn start_again(mut scope: Scope<'_>, generation: String) -> Plan {
     let now = scope.now;
     if let Some(run) = scope.status.code_generations.iter_mut().rfind(|run| run.id == generation) {
@@ -250,7 +250,7 @@ fn poll(running: SignedDuration) -> SignedDuration {
     SignedDuration::from_secs(if running < SignedDuration::from_mins(2) { 5 } else { 15 })
 }
 
-/// The command has ended well.
+/// Ends a run that succeeded: its files are read next.
 fn exited(mut scope: Scope<'_>, tail: &str) -> Plan {
     round::finish_run(&mut scope, Some(0));
     scope.status.phase = Some(Phase::Collecting);
@@ -260,7 +260,7 @@ fn exited(mut scope: Scope<'_>, tail: &str) -> Plan {
     Plan::settle(scope.status, Next::Now)
 }
 
-/// The process is gone without an exit code: lost, if a second look says the same.
+/// Counts a process without an exit code as lost, if a second look says the same.
 fn dead(mut scope: Scope<'_>, since: Option<Timestamp>, run: &CodeGeneration) -> Plan {
     if since.is_none_or(|since| scope.now.duration_since(since) < GRACE) {
         scope.working(reason::GENERATING, "the command runs in the sandbox");
@@ -280,7 +280,7 @@ fn dead(mut scope: Scope<'_>, since: Option<Timestamp>, run: &CodeGeneration) ->
     Plan::settle(scope.status, Next::Now)
 }
 
-/// The command has failed: the round is over until somebody changes the input or asks again.
+/// Ends the round of a command that has failed, until somebody changes the input or asks again.
 fn fail(mut scope: Scope<'_>, code: Option<i32>, what: &str, tail: Option<&str>) -> Plan {
     round::finish_run(&mut scope, code);
     let cure =

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 /// GitHub works out in the background whether a pull request can be merged: ask again this soon.
 const MERGEABLE_SOON: SignedDuration = SignedDuration::from_secs(5);
 
-/// When a pull request that is to be merged is read again; `None`: now.
+/// Returns when a pull request that the operator merges is read again; `None`: now.
 pub(super) fn next_look(context: &Context) -> Option<Timestamp> {
     let read = context.pull_read.as_ref()?;
     let interval = context.repository.as_ref()?.sync_interval;

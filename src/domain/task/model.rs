@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 /// The plan for a Task.
 pub type Plan = plan::Plan<TaskStatus, Step>;
 
-/// What is known without a call: other objects of the cluster, and what this process remembers.
+/// The surroundings of a Task, known without a call: other objects of the cluster, and what this process remembers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Context {
     /// The Repository, if it exists.
@@ -19,13 +19,13 @@ pub struct Context {
     pub sandboxes: Vec<SandboxView>,
     /// The Task's place in the line for a shared Sandbox, from 1.
     pub place: Option<usize>,
-    /// When another Task last started a command in the sandbox that this Task's round works in.
+    /// Last start of another Task's command in the sandbox that this Task's round works in.
     pub others_began: Option<Timestamp>,
-    /// When this process first saw the generation's process dead without an exit code.
+    /// First time this process saw the generation's process dead without an exit code.
     pub dead_since: Option<Timestamp>,
-    /// When this process first signalled the generation's process.
+    /// First time this process signalled the generation's process.
     pub signalled_since: Option<Timestamp>,
-    /// When this process last read the pull request, for `merge.policy: WhenReady`.
+    /// This process's last read of the pull request, for `merge.policy: WhenReady`.
     pub pull_read: Option<PullRead>,
     /// A complete result of the round lies in this process's spool.
     pub spooled: bool,
@@ -42,14 +42,14 @@ impl Context {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PullRead {
     pub at: Timestamp,
-    /// How many reads in a row found GitHub still working out whether it can be merged.
+    /// Number of reads in a row that found GitHub still working out whether it can be merged.
     pub undecided: u32,
-    /// What the merge waits for, as it was last said.
+    /// The last message about what the merge waits for.
     pub waits_for: Option<String>,
 }
 
 impl PullRead {
-    /// What to remember after reading `pull`.
+    /// Returns what to remember after reading `pull`.
     pub fn after(previous: Option<&Self>, pull: Option<&SeenPull>, at: Timestamp) -> Self {
         let decided = pull.is_none_or(|pull| {
             pull.observed.state != PullRequestState::Open
@@ -61,7 +61,7 @@ impl PullRead {
     }
 }
 
-/// Where a Repository or Sandbox stands, as its own conditions tell everybody.
+/// Health of a Repository or Sandbox, as its own conditions tell everybody.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Health {
     Ready,
@@ -69,10 +69,10 @@ pub enum Health {
     Stalled(String),
 }
 
-/// Why a Sandbox is not ready before its own conditions tell more than that.
+/// Message for a Sandbox whose own conditions do not tell more yet.
 pub const COMING_UP: &str = "it is being created";
 
-/// What a Task has to know of its Repository.
+/// The part of its Repository that a Task has to know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RepositoryView {
     pub id: Option<i64>,
@@ -83,7 +83,7 @@ pub struct RepositoryView {
     pub sync_interval: SignedDuration,
 }
 
-/// What a Task has to know of a Sandbox.
+/// The part of a Sandbox that a Task has to know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SandboxView {
     pub name: String,
@@ -92,7 +92,7 @@ pub struct SandboxView {
     pub incarnation: i64,
     /// `status.state` is `Running`.
     pub running: bool,
-    /// How long this incarnation has been paused in all, in seconds.
+    /// Total time for which this incarnation has been paused, in seconds.
     pub paused_seconds: i64,
     pub health: Health,
     /// Its controlling owner, if it has one.
@@ -111,13 +111,13 @@ pub struct OwnerView {
 }
 
 impl SandboxView {
-    /// Whether the Task of this uid owns it.
+    /// Returns whether the Task of this uid owns it.
     pub fn is_owned_by(&self, uid: &str) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.uid == uid)
     }
 }
 
-/// What one look at a generation saw.
+/// Result of one look at a generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {
     NotStarted,
@@ -132,7 +132,7 @@ pub enum Look {
     },
 }
 
-/// How far the files have come.
+/// Progress of the files on their way to a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Files {
     /// All of them are in a commit that GitHub has.
@@ -143,7 +143,7 @@ pub enum Files {
     Progress {
         uploaded: usize,
         of: usize,
-        /// What ended the pass early, if it was not its time.
+        /// The failure that ended the pass early; absent where its time was over.
         failure: Option<Failure>,
     },
     /// The spool has no room now, or no worker for transfers is free.
@@ -162,7 +162,7 @@ pub struct SeenPull {
 }
 
 impl SeenPull {
-    /// What a merge waits for by GitHub's `mergeable_state`, where it says so
+    /// Words what a merge waits for by GitHub's `mergeable_state`, where it says so
     /// (<https://docs.github.com/en/graphql/reference/enums#mergestatestatus>).
     pub fn waits_for(&self) -> Option<String> {
         let state = self.mergeable_state.as_deref()?;
@@ -222,7 +222,7 @@ pub enum Step {
     },
 }
 
-/// Why a branch is deleted.
+/// Reason for deleting a branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteBranch {
     /// The next round works on another branch.
@@ -231,7 +231,7 @@ pub enum DeleteBranch {
     Deletion,
 }
 
-/// What became of a step.
+/// Result of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Done,

@@ -28,7 +28,7 @@ use crate::{
 };
 use jiff::Timestamp;
 
-/// Where `task` stands.
+/// Finds where `task` stands.
 pub fn locate(task: &Task, context: &Context, now: Timestamp) -> Position {
     let mut scope = Scope::new(task, task.status.clone().unwrap_or_default(), now);
     carry_over::adopt(&mut scope, context);
@@ -41,6 +41,12 @@ pub fn locate(task: &Task, context: &Context, now: Timestamp) -> Position {
     }
     if task.spec.suspend {
         return suspended(scope, context);
+    }
+    if scope.status.phase == Some(Phase::Unknown) {
+        let message =
+            "a newer release of the operator has written status.phase: this one leaves the Task alone";
+        scope.stalled(reason::UNDECODABLE, message);
+        return decided(Plan::settle(scope.status, Next::AwaitChange));
     }
     if scope.status.round.is_none() {
         round::begin(&mut scope);
@@ -55,7 +61,7 @@ pub(super) fn decided(plan: Plan) -> Position {
     Position::Decided(Box::new(plan))
 }
 
-/// A Task with a pull request: what the pull request says.
+/// Goes by the pull request of a Task that has one.
 fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
     if pull.unconfirmed {
         return match preconditions::of_github(&scope, context) {
@@ -91,7 +97,7 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Pos
     }
 }
 
-/// The pull request waits for people, or to be merged.
+/// Waits for people, or reads the pull request when a merge is due.
 fn in_review(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
     // A merge that failed is tried again when `status.retry` says, not when the next look is due.
     let due = scope.hurried || scope.status.retry.is_some() || merge::next_look(context) <= Some(scope.now);
@@ -104,7 +110,7 @@ fn in_review(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Positio
     }
 }
 
-/// A person closed or merged the pull request while a round on it was under way: the round ends, nothing of it is committed.
+/// Ends a round whose pull request a person has closed or merged meanwhile: nothing of the round is committed.
 fn abandon(mut scope: Scope<'_>, context: &Context) -> Position {
     if round::live_run(scope.task, &scope.status).is_some() {
         return end_command(scope, context);
@@ -123,7 +129,7 @@ fn abandon(mut scope: Scope<'_>, context: &Context) -> Position {
     decided(plan.with_note(Note::warning(reason::ROUND_ABANDONED, message)))
 }
 
-/// A Task on its way to a commit on its branch.
+/// Finds the next thing to do on the way to a commit on its branch.
 fn on_the_way(mut scope: Scope<'_>, context: &Context) -> Position {
     let input = round::input(scope.task, &scope.status);
     if scope.phase() == Phase::Ended {
@@ -166,7 +172,7 @@ fn on_the_way(mut scope: Scope<'_>, context: &Context) -> Position {
     }
 }
 
-/// Waits. Who waits for a person must not hold others up in a shared Sandbox: its command is ended, its turn given back.
+/// Waits. A Task that waits for a person must not hold others up in a shared Sandbox: its command is ended, its turn given back.
 fn waits(mut scope: Scope<'_>, context: &Context, next: Next) -> Position {
     let resting = scope.status.sandbox_request.as_ref().is_some_and(|request| request.resting);
     if resting && sandbox::is_shared(&scope) {
@@ -178,14 +184,14 @@ fn waits(mut scope: Scope<'_>, context: &Context, next: Next) -> Position {
     decided(Plan::settle(scope.status, next))
 }
 
-/// What became of a changed spec or a rerun in mid-round.
+/// Result of following a changed spec or a rerun in mid-round.
 enum Followed<'a> {
     /// The same round goes on with it.
     InPlace(Box<Scope<'a>>),
     Elsewhere(Box<Position>),
 }
 
-/// A changed spec or a rerun while the round is under way: the table under Rounds.
+/// Follows a changed spec or a rerun while the round is under way, as the README's table on rounds says.
 fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followed<'a> {
     let (task, open) = (scope.task, scope.has_open_pull());
     if !round::has_begun(&scope.status) {
@@ -221,7 +227,7 @@ fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followe
     Followed::InPlace(Box::new(scope))
 }
 
-/// The round is over without a pull request.
+/// Leaves or keeps a round that is over without a pull request.
 fn after_the_end(mut scope: Scope<'_>, context: &Context, input: Input) -> Position {
     let has_files =
         round::source_generation(scope.task, &scope.status).is_some_and(|run| run.exit_code == Some(0));
@@ -269,7 +275,7 @@ fn leave(mut scope: Scope<'_>, context: &Context) -> Position {
     }
 }
 
-/// The sandbox runs and is this Task's to use: what the round has not yet done there.
+/// Finds what the round has not yet done in a sandbox that runs and is this Task's to use.
 fn in_sandbox(mut scope: Scope<'_>, context: &Context, sandbox: RunningSandbox) -> Position {
     if let Some(blocked) = preconditions::wait_is_on(&scope, context) {
         let next = blocked.tell(&mut scope);
@@ -310,7 +316,7 @@ fn collect(scope: Scope<'_>, context: &Context, sandbox: Option<String>) -> Posi
     question.asked(scope, context)
 }
 
-/// The commit is at GitHub: the branch, then the pull request.
+/// Goes on from a commit that GitHub has: the branch, then the pull request.
 fn published(mut scope: Scope<'_>, context: &Context) -> Position {
     let status = &scope.status;
     let (branch, sha) =
@@ -359,7 +365,7 @@ fn end_command(mut scope: Scope<'_>, context: &Context) -> Position {
     }
 }
 
-/// `spec.suspend`: nothing is done. A command in a shared Sandbox is left to run, and its turn ends with it.
+/// Does nothing, because of `spec.suspend`. A command in a shared Sandbox is left to run, and its turn ends with it.
 fn suspended(mut scope: Scope<'_>, context: &Context) -> Position {
     if sandbox::is_shared(&scope) {
         let name = sandbox::requested(&scope);

@@ -13,7 +13,7 @@ use crate::{
 /// Something that is in the way.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Blocked {
-    /// How the Task stands meanwhile, and when it looks again.
+    /// The Task's standing meanwhile, and when it looks again.
     By { standing: Standing, reason: &'static str, message: String, next: Next },
     /// An object that does not exist yet: looked for on a schedule of its own.
     Missing { operation: &'static str, reason: &'static str, message: String },
@@ -21,16 +21,16 @@ pub(super) enum Blocked {
     Waiting,
 }
 
-/// What the Repository has to be before anything is done for a Task, in the order it is checked.
+/// Checks of the Repository before anything is done for a Task, in this order.
 const REPOSITORY: [fn(&Scope<'_>, &Context) -> Option<Blocked>; 4] =
     [repository_missing, repository_suspended, repository_changed, repository_unready];
 
-/// What is in the way on the Repository's side, if anything is.
+/// Finds what is in the way on the Repository's side, if anything is.
 pub(super) fn of_repository(scope: &Scope<'_>, context: &Context) -> Option<Blocked> {
     REPOSITORY.iter().find_map(|check| check(scope, context))
 }
 
-/// What is in the way of a call to GitHub now, if anything is.
+/// Finds what is in the way of a call to GitHub now, if anything is.
 pub(super) fn of_github(scope: &Scope<'_>, context: &Context) -> Option<Blocked> {
     of_repository(scope, context).or_else(|| wait_is_on(scope, context))
 }
@@ -124,7 +124,7 @@ fn repository_unready(scope: &Scope<'_>, context: &Context) -> Option<Blocked> {
     }
 }
 
-/// No call before `status.retry` allows it.
+/// Forbids calls until `status.retry` allows them.
 pub(super) fn wait_is_on(scope: &Scope<'_>, _: &Context) -> Option<Blocked> {
     retry::wait_until(scope.status.retry.as_ref(), scope.now).map(|_| Blocked::Waiting)
 }

@@ -16,11 +16,11 @@ use crate::{
 use jiff::SignedDuration;
 use kube::ResourceExt;
 
-/// How long a transfer waits for room or a worker before it asks again.
+/// Wait before a transfer asks again for room or a worker.
 const ROOM: SignedDuration = SignedDuration::from_secs(10);
 
 impl Decide for Collect {
-    /// How far the files have come, and what that means.
+    /// Decides by how far the files have come.
     fn decide(self, mut scope: Scope<'_>, _: &Context, files: Files) -> Plan {
         scope.status.retry = None;
         if self.sandbox.is_some() {
@@ -85,7 +85,7 @@ fn committed(mut scope: Scope<'_>, tree: String, commit: String, text: Option<(S
     Plan::intend(scope.status, step)
 }
 
-/// The round has changed nothing. An open pull request stays in review as it is.
+/// Ends a round that has changed nothing. An open pull request stays in review as it is.
 fn nothing_to_commit(mut scope: Scope<'_>) -> Plan {
     let open = scope.has_open_pull();
     let message = if open {
@@ -104,7 +104,7 @@ fn nothing_to_commit(mut scope: Scope<'_>) -> Plan {
     ended(scope)
 }
 
-/// The row of the board is that of the pull request again.
+/// Shows the pull request's row of the board again.
 fn show_pull(scope: &mut Scope<'_>) {
     if let Some(pull) = &scope.status.pull_request {
         let row = board::of_open(pull.draft);
@@ -120,7 +120,7 @@ fn note_digest(scope: &mut Scope<'_>, digest: &str) {
     }
 }
 
-/// A change of what is published, before it is: the round follows it. Where the branch is there already under another
+/// Follows a change of what is published, before it is published. Where the branch is there already under another
 /// name, that is noticed when it is created.
 pub(super) fn follow(scope: &mut Scope<'_>) {
     let (task, now) = (scope.task, scope.now);
@@ -135,7 +135,7 @@ pub(super) fn follow(scope: &mut Scope<'_>) {
     }
 }
 
-/// The branch has moved forward to the round's commit: the pull request carries it.
+/// Records that the branch has moved forward to the round's commit, so that the pull request carries it.
 pub(super) fn branch_moved_forward(mut scope: Scope<'_>) -> Plan {
     scope.status.retry = None;
     let head = scope.status.commit_sha.clone();
@@ -149,7 +149,7 @@ pub(super) fn branch_moved_forward(mut scope: Scope<'_>) -> Plan {
     Plan::settle(scope.status, Next::Now)
 }
 
-/// The branch stands at our commit: the pull request is next.
+/// Records that the branch stands at our commit: the pull request is next.
 pub(super) fn branch_stands(mut scope: Scope<'_>) -> Plan {
     scope.status.retry = None;
     scope.status.phase = Some(Phase::BranchCreated);
@@ -160,7 +160,7 @@ pub(super) fn branch_stands(mut scope: Scope<'_>) -> Plan {
 }
 
 impl Decide for FindPulls {
-    /// The branch stands: finds the round's pull request, or opens it.
+    /// Finds the round's pull request, or opens it: the branch stands.
     fn decide(self, mut scope: Scope<'_>, _: &Context, pulls: Vec<SeenPull>) -> Plan {
         let uid = scope.uid();
         if let Some(pull) =
@@ -173,7 +173,7 @@ impl Decide for FindPulls {
     }
 }
 
-/// Takes a pull request, found or just made, as the round's own: wherever it stands by now.
+/// Adopts a pull request, found or just made, as the round's own, whatever its state is by now.
 pub(super) fn adopt(mut scope: Scope<'_>, pull: &SeenPull) -> Plan {
     settle::adopt_observation(&mut scope, pull);
     if scope.status.pull_request.is_none() {
@@ -183,7 +183,7 @@ pub(super) fn adopt(mut scope: Scope<'_>, pull: &SeenPull) -> Plan {
     settle::settle(scope)
 }
 
-/// The pull request carries the round's commit: the board is its own again.
+/// Records that the pull request carries the round's commit: the board is the pull request's again.
 pub(super) fn carried(scope: &mut Scope<'_>) {
     scope.status.phase = Some(Phase::PullRequestOpen);
     scope.status.publication = None;
@@ -193,7 +193,7 @@ pub(super) fn carried(scope: &mut Scope<'_>) {
     }
 }
 
-/// Title and body of the round's pull request. The Task's marker stands in the last line, and in no other.
+/// Writes title and body of the round's pull request. The Task's marker stands in the last line, and in no other.
 pub fn pull_request_text(task: &Task, status: &TaskStatus) -> (String, String) {
     let spec = &task.spec.pull_request;
     let title = spec.title.clone().unwrap_or_else(|| task.spec.title.clone());

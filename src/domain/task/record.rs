@@ -16,7 +16,7 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-/// What `plan` becomes once the outcome of its step is known.
+/// Returns the plan to write once the outcome of its step is known.
 pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Timestamp) -> Plan {
     let deleting = task.metadata.deletion_timestamp.is_some();
     let (next, notes) = (plan.next, plan.notes);
@@ -91,7 +91,7 @@ fn done(mut scope: Scope<'_>, step: &Step, next: Next) -> Plan {
     }
 }
 
-/// GitHub says that something exists and does not show it: looked for again, never made a second time.
+/// Reports what GitHub says exists and does not show: it is looked for again, never made a second time.
 fn not_visible(operation: &'static str, what: &str) -> Failure {
     Failure {
         operation,
@@ -101,14 +101,14 @@ fn not_visible(operation: &'static str, what: &str) -> Failure {
     }
 }
 
-/// GitHub does not let the branch of the round before go: no reason not to begin the next.
+/// Begins the next round although GitHub keeps the branch of the round before, and names the branch in a Warning.
 fn branch_stays(mut scope: Scope<'_>, branch: &str, failure: &Failure) -> Plan {
     let message = format!("branch {branch} of the round before stays at GitHub: {}", failure.message);
     round::begin(&mut scope);
     Plan::settle(scope.status, Next::Now).with_note(Note::warning(reason::LEFT_BEHIND, message))
 }
 
-/// Somebody else has the name: the same commit goes under another one.
+/// Takes another name for the branch, because somebody else has this one: the commit stays the same.
 fn branch_taken(mut scope: Scope<'_>) -> Plan {
     let branch = scope.status.branch.clone().unwrap_or_default();
     let wanted = round::wanted_branch(scope.task, &scope.status);
@@ -130,7 +130,7 @@ fn branch_taken(mut scope: Scope<'_>) -> Plan {
     Plan::settle(scope.status, Next::Now)
 }
 
-/// Somebody pushed to the open branch while the round worked: what they pushed is never taken back.
+/// Ends the round because somebody pushed to the open branch meanwhile: what they pushed is never taken back.
 fn branch_moved(mut scope: Scope<'_>) -> Plan {
     let message = format!(
         "somebody pushed to the branch of the pull request while the round worked: \

@@ -21,15 +21,15 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-/// How long GitHub or E2B may fail before the Task goes anyway.
+/// Time for which GitHub or E2B may fail before the Task goes anyway.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 
-/// Whether the Task, if it were deleted now, would leave something behind.
+/// Returns whether the Task, if it were deleted now, would leave something behind.
 pub(super) fn must_undo(task: &Task, status: &TaskStatus) -> bool {
     process(task, status).is_some() || branch(status).is_some() || may_be_spooled(status)
 }
 
-/// A process in a Sandbox that outlives the Task: by the request, else by what the spec names.
+/// Finds the process in a Sandbox that outlives the Task: by the request, else by what the spec names.
 fn process(task: &Task, status: &TaskStatus) -> Option<Generation> {
     let own = demand::owned_sandbox_name(&task.name_any(), &task.uid().unwrap_or_default());
     let outlives = match &status.sandbox_request {
@@ -40,18 +40,18 @@ fn process(task: &Task, status: &TaskStatus) -> Option<Generation> {
     Some(Generation { id: run.id.clone(), sandbox: run.sandbox_id.clone(), purpose: Purpose::Undo })
 }
 
-/// A branch that no pull request carries.
+/// Finds a branch that no pull request carries.
 fn branch(status: &TaskStatus) -> Option<(String, String)> {
     let alone = status.pull_request.is_none();
     Some((status.branch.clone().filter(|_| alone)?, status.commit_sha.clone()?))
 }
 
-/// Spooled files go with the Task: its controller deletes them when it sees the deletion.
+/// Returns whether files may be spooled: the controller deletes them when it sees the deletion.
 fn may_be_spooled(status: &TaskStatus) -> bool {
     status.phase == Some(Phase::Collecting)
 }
 
-/// The next thing to undo.
+/// Finds the next thing to undo.
 pub(super) fn locate(mut scope: Scope<'_>, context: &Context) -> Position {
     let position = |plan| Position::Decided(Box::new(plan));
     if let Some(question) = process(scope.task, &scope.status) {
@@ -93,7 +93,7 @@ pub(super) fn locate(mut scope: Scope<'_>, context: &Context) -> Position {
 
 const UNDOING: &str = "undoing what the Task has left outside";
 
-/// Why nothing may be asked now.
+/// Reason for asking nothing now.
 enum Wait {
     Until(Next),
     /// For longer than [`PATIENCE`] already; what failed.
@@ -121,7 +121,7 @@ fn wait(scope: &Scope<'_>) -> Option<Wait> {
     Some(Wait::Until(Next::At(at.min(scope.now + PATIENCE - waited(scope)))))
 }
 
-/// A look at the process of a Task that is being deleted.
+/// Signals the process of a Task that is being deleted, until it has ended.
 pub(super) fn look(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Look) -> Plan {
     if *look == Look::Running {
         let mut step = signal(context, question, scope.now);
@@ -160,7 +160,7 @@ impl Decide for LeftBranch {
 }
 
 impl LeftBranch {
-    /// The branch of the round before is deleted if it still stands where we left it. Nobody may have told us that its pull
+    /// Deletes the branch of the round before if it still stands where we left it. Nobody may have told us that its pull
     /// request was opened again, or that a round which was stuck has one all the same.
     fn before_next_round(self, mut scope: Scope<'_>, found: &Leftover) -> Plan {
         let uid = scope.uid();
@@ -185,20 +185,20 @@ impl LeftBranch {
     }
 }
 
-/// Whether a branch is as we left it, and nobody's. Without its branch GitHub would close a pull request: one may stand
+/// Returns whether a branch is as we left it, and nobody's. Without its branch GitHub would close a pull request: one may stand
 /// that is not recorded.
 fn may_delete(found: &Leftover, ours: &str) -> bool {
     found.tip.as_deref() == Some(ours)
         && found.pulls.iter().all(|pull| pull.observed.state != PullRequestState::Open)
 }
 
-/// The branch is gone, carries a pull request, or stands where somebody else has put it.
+/// Forgets a branch that is gone, carries a pull request, or stands where somebody else has put it.
 pub(super) fn branch_gone(mut scope: Scope<'_>) -> Plan {
     scope.status.branch = None;
     Plan::settle(scope.status, Next::AwaitChange)
 }
 
-/// GitHub or E2B fails: tried again, and given up after [`PATIENCE`]. What no retry can cure is given up at once.
+/// Tries again where GitHub or E2B fails, and gives up after [`PATIENCE`]. A failure that no retry can cure ends it at once.
 pub(super) fn failed(mut scope: Scope<'_>, failure: &Failure) -> Plan {
     if waited(&scope) >= PATIENCE || !failure.class.is_retryable() {
         return give_up(scope, &format!("{}: {}", failure.operation, failure.message));

@@ -13,14 +13,14 @@ use super::{
 use crate::{
     api::{PullRequestState, RoundEnd, TaskStatus, conditions::reason},
     domain::{
-        failure::{Class, Failure},
+        failure::{Class, Failure, operation},
         plan::{Next, Note},
         pull_request, retry,
     },
 };
 
 impl Decide for ReadPull {
-    /// GitHub's word on the pull request: on what a webhook has said, or before a merge.
+    /// Decides by GitHub's own word on the pull request: after a webhook delivery, or before a merge.
     fn decide(self, mut scope: Scope<'_>, context: &Context, pull: Option<SeenPull>) -> Plan {
         let Some(pull) = pull else { return gone(scope, self.number) };
         if !pull_request::is_own(&scope.uid(), &scope.status, &pull.observed) {
@@ -80,12 +80,12 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Plan {
     }
 }
 
-/// A later round that found nothing to commit leaves the pull request as it was.
+/// Returns whether the end of a later round leaves the pull request as it was: it found nothing to commit.
 fn is_harmless(end: &RoundEnd) -> bool {
     end.reason == reason::NOTHING_TO_COMMIT
 }
 
-/// Nothing was read in this pass: what the last read said of merging stands until the next.
+/// Settles without a read: what the last read said of merging stands until the next.
 pub(super) fn unlooked(scope: Scope<'_>, context: &Context) -> Plan {
     let (task, now) = (scope.task, scope.now);
     if !scope.status.pull_request.as_ref().is_some_and(|pull| merge_wanted(task, pull)) {
@@ -97,7 +97,7 @@ pub(super) fn unlooked(scope: Scope<'_>, context: &Context) -> Plan {
     plan
 }
 
-/// The end. Sandboxes of the Task's own are deleted; a changed input is refused.
+/// Settles a merged Task. Its own Sandboxes are deleted; a changed input is refused.
 pub(super) fn done(mut scope: Scope<'_>, context: &Context) -> Plan {
     let input = round::input(scope.task, &scope.status);
     let refused = matches!(input, Input::Changed | Input::Publication);
@@ -119,9 +119,10 @@ pub(super) fn done(mut scope: Scope<'_>, context: &Context) -> Plan {
     plan
 }
 
-/// The confirmed merge is written before the Sandbox is deleted.
+/// Deletes an own Sandbox, once the confirmed merge is written.
 fn delete_sandbox(mut scope: Scope<'_>, name: String) -> Plan {
-    let retry = scope.status.retry.take();
+    // Whatever failed on the way to the merge is over with it.
+    let retry = scope.status.retry.take().filter(|retry| retry.operation == operation::DELETE_SANDBOX);
     if let Some(at) = retry::wait_until(retry.as_ref(), scope.now) {
         scope.status.retry = retry;
         scope.hold();
@@ -131,7 +132,7 @@ fn delete_sandbox(mut scope: Scope<'_>, name: String) -> Plan {
     Plan::intend(status, Step::DeleteSandbox { name })
 }
 
-/// 409: read again, but not in a circle where GitHub's two answers do not agree.
+/// Reads the pull request again after a 409, with a wait: GitHub's two answers may not agree.
 pub(super) fn head_changed(mut scope: Scope<'_>) -> Plan {
     scope.failed(&Failure {
         operation: "mergePullRequest",
@@ -145,7 +146,7 @@ pub(super) fn head_changed(mut scope: Scope<'_>) -> Plan {
     scope.again()
 }
 
-/// GitHub has the last word on a pull request that we have just changed.
+/// Asks GitHub about a pull request that we have just changed: it has the last word.
 pub(super) fn reread(mut scope: Scope<'_>) -> Plan {
     scope.status.retry = None;
     if let Some(pull) = &mut scope.status.pull_request {

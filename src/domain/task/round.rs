@@ -22,7 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
-/// How the recorded input compares with what the Task asks for now.
+/// Result of comparing the recorded input with what the Task asks for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
     /// Never recorded.
@@ -34,7 +34,7 @@ pub(super) enum Input {
     Changed,
 }
 
-/// The value of an annotation, as status remembers it: a long one by its SHA-256, so that two never look the same.
+/// Reads an annotation as status remembers it: a long one by its SHA-256, so that two never look the same.
 fn annotation(task: &Task, name: &str) -> Option<String> {
     let value = task.annotations().get(name).filter(|value| !value.is_empty())?;
     let fits = value.chars().count() <= bounds::ANNOTATION as usize;
@@ -54,7 +54,7 @@ pub(super) fn input(task: &Task, status: &TaskStatus) -> Input {
     if same { Input::Same } else { Input::Publication }
 }
 
-/// What a person's annotation or a new spec does before anything else: `status.retry` no longer holds, limits excepted.
+/// Clears `status.retry`, limits excepted, when a person has set an annotation or changed the spec. Comes before anything else.
 pub(super) fn clear_backoff(scope: &mut Scope<'_>) {
     let reconcile = annotation(scope.task, RECONCILE_ANNOTATION);
     let asked = reconcile.is_some() && reconcile != scope.status.observed_reconcile;
@@ -70,8 +70,8 @@ pub(super) fn clear_backoff(scope: &mut Scope<'_>) {
     }
 }
 
-/// Asked for while a Secret of the run has changed unseen: it says that the old value is worthless by now, so what the run
-/// was given counts no more.
+/// Forgets which Secrets the run was given, when a person asks to go on although one has changed unseen: the annotation says
+/// that the old value is worthless by now.
 fn accept_rotation(scope: &mut Scope<'_>) {
     let rotated = scope.status.retry.as_ref().is_some_and(|retry| retry.reason == reason::SECRET_ROTATED);
     let source = source_generation(scope.task, &scope.status).map(|run| run.id.clone()).filter(|_| rotated);
@@ -80,7 +80,7 @@ fn accept_rotation(scope: &mut Scope<'_>) {
     }
 }
 
-/// Takes the input as it is now for the round that is on or about to begin.
+/// Records the input as it is now for the round that is under way or about to begin.
 pub(super) fn record_input(task: &Task, status: &mut TaskStatus) {
     status.input_digest = Some(input::digest(&task.spec));
     status.publication_digest = Some(input::publication_digest(&task.spec));
@@ -89,25 +89,26 @@ pub(super) fn record_input(task: &Task, status: &mut TaskStatus) {
     }
 }
 
-/// Whether the round has done something that a changed input would waste: its first intent is written.
+/// Returns whether the round has done something that a changed input would waste: its first intent is written.
 pub(super) fn has_begun(status: &TaskStatus) -> bool {
     status.base_sha.is_some() || !is_under_way(status)
 }
 
-/// The base branch of the round: as recorded, else as the Task or its Repository names it now.
+/// Returns the base branch of the round: as recorded, else as the Task or its Repository names it now.
 pub fn base_branch(task: &Task, status: &TaskStatus, repository: Option<&RepositoryView>) -> String {
     let recorded = status.base_branch.clone().filter(|_| has_begun(status));
     recorded.unwrap_or_else(|| wanted_base(task, repository))
 }
 
-/// The base branch that the Task, its Repository or GitHub names now.
+/// Returns the base branch that the Task, its Repository or GitHub names now.
 pub(super) fn wanted_base(task: &Task, repository: Option<&RepositoryView>) -> String {
     let base = task.spec.base_branch.clone();
     base.or_else(|| repository?.base_branch.clone()).unwrap_or_else(|| "main".into())
 }
 
-/// Whether a round that has its commit is given up for a changed input: it waits for a person, or it would go where
-/// nobody wants it any more. Otherwise its pull request is opened first. Want of a Secret or an object heals by itself.
+/// Returns whether a round that has its commit is given up for a changed input: it waits for a person, or it would go where
+/// nobody wants it any more. Otherwise its pull request is opened first. A missing Secret or object may still arrive, so it
+/// does not count as waiting for a person.
 pub(super) fn is_given_up(task: &Task, status: &TaskStatus, repository: Option<&RepositoryView>) -> bool {
     let stuck = status
         .retry
@@ -121,7 +122,7 @@ pub(super) fn is_given_up(task: &Task, status: &TaskStatus, repository: Option<&
     stuck || base || branch
 }
 
-/// The branch the round that ends has left behind: its name and the commit it stood at when it was ours.
+/// Returns the branch that the round has left behind: its name and the commit it stood at when it was ours.
 pub(super) fn left_behind(status: &TaskStatus) -> Option<(String, String)> {
     if let Some(pull) = &status.pull_request {
         return Some((pull.branch.clone()?, status.commit_sha.clone()?));
@@ -160,7 +161,7 @@ pub(super) fn begin_on_open(scope: &mut Scope<'_>) {
     scope.working(reason::PENDING, "the round is about to begin on the open pull request");
 }
 
-/// What every next round starts from.
+/// Resets what every next round starts from.
 fn next(scope: &mut Scope<'_>) {
     let now = scope.now;
     let status = &mut scope.status;
@@ -183,7 +184,7 @@ fn next(scope: &mut Scope<'_>) {
     record_input(scope.task, &mut scope.status);
 }
 
-/// A round for another publication alone takes the files of the generation before; none, where the command has to run.
+/// Returns the run whose files a round that only publishes takes; none, where the command has to run.
 fn files_to_take(scope: &Scope<'_>) -> Option<String> {
     let only = input(scope.task, &scope.status) == Input::Publication;
     if !only || scope.task.spec.generate.is_none() {
@@ -243,7 +244,7 @@ pub(super) fn live_run<'a>(task: &Task, status: &'a TaskStatus) -> Option<&'a Co
     generation(task, status).filter(|run| run.finished_at.is_none())
 }
 
-/// How many attempts the round has had, as the ids count them: the list keeps only the last ten.
+/// Counts the attempts of the round by their ids: the list keeps only the last ten.
 pub(super) fn attempts(task: &Task, status: &TaskStatus) -> i64 {
     let prefix = generation_prefix(task, status);
     generation(task, status)
@@ -267,8 +268,8 @@ pub(super) fn generation_prefix(task: &Task, status: &TaskStatus) -> String {
     format!("{}-{}-", task.uid().unwrap_or_default(), number(status))
 }
 
-/// Under which id the round's files are spooled, while they may be: that of the run that made them or the round's own, and
-/// what is published of them.
+/// Returns the id that the round's files are spooled under, while they may be: that of the run that made them or the round's
+/// own, and a part of the publication's digest.
 pub fn spool_id(task: &Task, status: &TaskStatus) -> Option<String> {
     if status.phase != Some(Phase::Collecting) {
         return None;

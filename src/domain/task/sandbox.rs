@@ -17,11 +17,11 @@ use crate::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-/// What came of reaching for the sandbox.
+/// Result of reaching for the sandbox.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Reach {
     Running(RunningSandbox),
-    /// What is waited for is said already.
+    /// The conditions already say what is waited for.
     Waits(Next),
     /// Something has to be done to a Sandbox object first.
     Acts(Step),
@@ -102,7 +102,7 @@ fn look_for(scope: &mut Scope<'_>, name: &str) -> Reach {
     Reach::Waits(retry_time(scope))
 }
 
-/// A Sandbox that this Task must not use.
+/// Refuses a Sandbox that this Task must not use.
 fn refused(scope: &mut Scope<'_>, sandbox: &SandboxView, own: bool) -> Option<Reach> {
     let (name, uid) = (&sandbox.name, scope.uid());
     let message = match &sandbox.owner {
@@ -125,8 +125,9 @@ fn refused(scope: &mut Scope<'_>, sandbox: &SandboxView, own: bool) -> Option<Re
     Some(Reach::Waits(Next::AwaitChange))
 }
 
-/// An own Sandbox is fixed for its round. What follows the template in place is patched; until the round has begun in it, one
-/// that is made otherwise gives way to another. Those of earlier rounds are deleted once this one exists.
+/// Brings an own Sandbox in line with its template. It is fixed for its round: two fields are patched in place, and a Sandbox
+/// that is made otherwise gives way to another until the round has begun in it. Those of earlier rounds are deleted once this
+/// one exists.
 fn follow_template(scope: &mut Scope<'_>, context: &Context, sandbox: &SandboxView) -> Option<Reach> {
     let template = &scope.task.spec.sandbox_template.as_ref()?.spec;
     let name = sandbox.name.clone();
@@ -161,7 +162,7 @@ fn follow_template(scope: &mut Scope<'_>, context: &Context, sandbox: &SandboxVi
     Some(Reach::Acts(step))
 }
 
-/// The Sandbox's own controller gives the turn; until it names the present request, nothing is done in there.
+/// Waits for the turn, which the Sandbox's own controller gives: until it names the present request, nothing is done in there.
 fn wait_for_turn(scope: &mut Scope<'_>, context: &Context, sandbox: &SandboxView) -> Option<Reach> {
     if sandbox.owner.is_some() {
         return None;
@@ -213,8 +214,8 @@ fn retry_time(scope: &Scope<'_>) -> Next {
     scope.status.retry.as_ref().map_or(Next::AwaitChange, |retry| Next::At(retry.next_attempt_at.0))
 }
 
-/// Whether the round's files are lost for good: its sandbox was replaced, or another Task has worked in it meanwhile. A new
-/// empty sandbox must never look like a recovery. Ends the round where there is nothing to run again.
+/// Notices that the round's files are lost: its sandbox was replaced, or another Task has worked in it meanwhile. A new empty
+/// sandbox must never look like a recovery. Ends the round, and returns true, where nothing can be run again.
 fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox) -> bool {
     let source = round::source_generation(scope.task, &scope.status);
     let taken = scope.status.files_from.is_some();
@@ -275,7 +276,7 @@ pub(super) fn requested(scope: &Scope<'_>) -> String {
     request.map_or_else(|| demand::sandbox_name(scope.task), |request| request.sandbox_name.clone())
 }
 
-/// Whether the Task has asked for a Sandbox that Tasks share.
+/// Returns whether the Task has asked for a Sandbox that Tasks share.
 pub(super) fn is_shared(scope: &Scope<'_>) -> bool {
     let own = demand::owned_sandbox_name(&scope.task.name_any(), &scope.uid());
     scope.status.sandbox_request.as_ref().is_some_and(|request| !request.sandbox_name.starts_with(&own))

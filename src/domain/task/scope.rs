@@ -40,7 +40,7 @@ impl<'a> Scope<'a> {
         self.task.metadata.generation.unwrap_or_default()
     }
 
-    /// Whether what is said is about this spec.
+    /// Returns whether status speaks of this spec.
     pub(super) fn is_told(&self) -> bool {
         self.status.observed_generation == self.generation()
     }
@@ -49,12 +49,12 @@ impl<'a> Scope<'a> {
         self.status.phase.unwrap_or_default()
     }
 
-    /// Whether the round still works towards its commit, its branch or its pull request.
+    /// Returns whether the round still works towards its commit, its branch or its pull request.
     pub(super) fn is_under_way(&self) -> bool {
         is_under_way(&self.status)
     }
 
-    /// Whether the Task has an open pull request, from this round or an earlier one.
+    /// Returns whether the Task has an open pull request, from this round or an earlier one.
     pub(super) fn has_open_pull(&self) -> bool {
         self.status
             .pull_request
@@ -90,7 +90,7 @@ impl<'a> Scope<'a> {
         self.stand(Standing::Ready, reason, message);
     }
 
-    /// At work, or waiting for something that comes without a person.
+    /// Says that the Task is at work, or waits for something that comes without a person.
     pub(super) fn working(&mut self, reason: &str, message: &str) {
         let (open, none) = (self.has_open_pull(), self.status.pull_request.is_none());
         match self.phase() {
@@ -102,14 +102,14 @@ impl<'a> Scope<'a> {
         self.stand(Standing::Reconciling, reason, message);
     }
 
-    /// Something that a person has to mend, without a call to repeat.
+    /// Says that a person has to fix something; there is no call to repeat.
     pub(super) fn stalled(&mut self, reason: &str, message: &str) {
         self.stuck();
         self.status.retry = retry::hurry(self.status.retry.take(), self.now);
         self.stand(Standing::Stalled, reason, message);
     }
 
-    /// A call failed: `status.retry`, the conditions, and the board when a person has to act.
+    /// Records a failed call: `status.retry`, the conditions, and the board when a person has to act.
     pub(super) fn failed(&mut self, failure: &Failure) {
         if failure.class == Class::NotFound && retry::ARRIVES_LATER.contains(&failure.reason) {
             self.missing(failure.operation, failure.reason, &failure.message);
@@ -125,7 +125,7 @@ impl<'a> Scope<'a> {
         self.verdict(verdict);
     }
 
-    /// As [`Self::failed`]; comes back when `status.retry` says so.
+    /// Records a failed call as [`Self::failed`] does, and comes back when `status.retry` says so.
     pub(super) fn failed_plan(mut self, failure: &Failure) -> Plan {
         self.note_unreachable(failure);
         self.failed(failure);
@@ -160,7 +160,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The board row of a Task that can't go on. A pull request that waits for people keeps its own.
+    /// Shows the board row of a Task that can't go on. A pull request that waits for people keeps its own.
     pub(super) fn stuck(&mut self) {
         let phase = self.phase();
         if self.has_open_pull() {
@@ -176,7 +176,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// A referenced object that is not there yet.
+    /// Looks for a referenced object that is not there yet, on a schedule of its own.
     pub(super) fn missing(&mut self, operation: &'static str, reason: &'static str, message: &str) {
         let due_later = self.status.retry.as_ref().is_some_and(|retry| {
             retry.operation == operation && retry.reason == reason && retry.next_attempt_at.0 > self.now
@@ -191,14 +191,15 @@ impl<'a> Scope<'a> {
         self.verdict(verdict);
     }
 
-    /// What was missing is there: its schedule is over.
+    /// Ends the schedule of looking for an object, because it is there.
     pub(super) fn found(&mut self, operation: &str) {
         if self.status.retry.as_ref().is_some_and(|retry| retry.operation == operation) {
             self.status.retry = None;
         }
     }
 
-    /// The same words for a Sandbox that is still to be made and for one that comes up: each change costs a write.
+    /// Says that the Task waits for its Sandbox, in the same words for one still to be made and one that comes up: each change
+    /// costs a write.
     pub(super) fn waits_for_sandbox(&mut self, name: &str, health: &Health) {
         let why = reason::SANDBOX_NOT_READY;
         match health {
@@ -226,7 +227,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The sandbox answers again.
+    /// Records that the sandbox answers again.
     pub(super) fn reached(&mut self) {
         self.condition(names::SANDBOX_READY, true, reason::RUNNING, "the sandbox runs");
         if let Some(request) = &mut self.status.sandbox_request {
@@ -252,13 +253,13 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Whether the round still works towards its commit, its branch or its pull request.
+/// Returns whether the round still works towards its commit, its branch or its pull request.
 pub(super) fn is_under_way(status: &TaskStatus) -> bool {
     status.round.is_some()
         && !matches!(status.phase, Some(Phase::PullRequestOpen | Phase::Ended | Phase::Unknown))
 }
 
-/// Whether the round's own commit is at GitHub.
+/// Returns whether the round's own commit is at GitHub.
 pub(super) fn has_committed(status: &TaskStatus) -> bool {
     matches!(status.phase, Some(Phase::Committed | Phase::BranchCreated))
 }

@@ -18,14 +18,14 @@ use crate::{
     },
 };
 
-/// Whether the operator is to merge this pull request at all.
+/// Returns whether the operator merges this pull request at all.
 pub(super) fn merge_wanted(task: &Task, pull: &PullRequest) -> bool {
     task.spec.pull_request.merge.policy == MergePolicy::WhenReady
         && pull.state == PullRequestState::Open
         && !pull.draft
 }
 
-/// Adopts what GitHub itself shows; whether it undoes a merge that a delivery has reported.
+/// Adopts what GitHub itself shows. Returns whether that undoes a merge that a delivery has reported.
 pub(super) fn adopt_observation(scope: &mut Scope<'_>, pull: &SeenPull) -> bool {
     let change = Stored::of(&scope.status).transition(&pull.observed, Source::Confirmation, scope.now);
     if let Some(change) = &change {
@@ -34,13 +34,23 @@ pub(super) fn adopt_observation(scope: &mut Scope<'_>, pull: &SeenPull) -> bool 
     change.is_some_and(|change| change.merge_undone)
 }
 
-/// Conditions of a Task whose pull request is the last word.
+/// Sets the conditions of a Task by its pull request.
 pub(super) fn settle(scope: Scope<'_>) -> Plan {
     settle_with(scope, None)
 }
 
 pub(super) fn settle_with(mut scope: Scope<'_>, message: Option<&str>) -> Plan {
     let Some(pull) = scope.status.pull_request.clone() else { return scope.again() };
+    let due = match round::input(scope.task, &scope.status) {
+        Input::Changed => pull.state != PullRequestState::Merged,
+        Input::Publication => pull.state == PullRequestState::Closed,
+        Input::New | Input::Same => false,
+    };
+    if due {
+        // Ready would say that the changed input has been seen to.
+        scope.working(reason::PENDING, "the input has changed: another round begins");
+        return Plan::settle(scope.status, Next::Now);
+    }
     match pull.state {
         PullRequestState::Merged => Plan::settle(merged(scope), Next::Now),
         PullRequestState::Closed => closed(scope),
@@ -82,7 +92,7 @@ fn waits_for_people(scope: &Scope<'_>, pull: &PullRequest, message: Option<&str>
     }
 }
 
-/// A person closed it: nothing is done until a person asks for a new round or reopens it.
+/// Rests after a person has closed the pull request, until one asks for a new round or reopens it.
 pub(super) fn closed(mut scope: Scope<'_>) -> Plan {
     let number = scope.status.pull_request.as_ref().map_or(0, |pull| pull.number);
     // The branch is given up with the pull request, which remembers its name for a reopening.

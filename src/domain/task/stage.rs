@@ -11,7 +11,7 @@ use crate::{
 };
 use jiff::Timestamp;
 
-/// Where a Task stands, and what has to be looked at before deciding.
+/// Position of a Task, with what has to be looked at before deciding.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Position {
     /// Nothing has to be looked at.
@@ -40,7 +40,7 @@ pub enum Observed {
 
 /// Something that has to be looked at.
 pub trait Question: Sized {
-    /// What a look can tell.
+    /// The type of the answer.
     type Answer;
     #[doc(hidden)]
     fn observed(answered: Answered<Self>) -> Observed;
@@ -62,14 +62,14 @@ pub struct Answered<Q: Question> {
 }
 
 impl<Q: Question> Asked<Q> {
-    /// The position with what was seen.
+    /// Attaches the answer, or why there is none.
     pub fn answered(self, answer: Result<Q::Answer, Failure>) -> Observed {
         Q::observed(Answered { asked: self, answer })
     }
 }
 
 impl Position {
-    /// The position when looking failed, or the whole pass.
+    /// Attaches the failure of a look, or of the whole pass.
     pub fn failed(self, failure: &Failure) -> Observed {
         let failure = failure.clone();
         match self {
@@ -84,7 +84,7 @@ impl Position {
     }
 }
 
-/// What follows from an answer. One per question, beside what it belongs to.
+/// Decides by an answer. Each question has one implementation, in the file of the part it belongs to.
 pub(super) trait Decide: Question {
     fn decide(self, scope: Scope<'_>, context: &Context, answer: Self::Answer) -> Plan;
 
@@ -93,7 +93,7 @@ pub(super) trait Decide: Question {
     }
 }
 
-/// What follows from an answered question.
+/// Decides by an answered question.
 pub(super) fn conclude<Q: Decide>(answered: Answered<Q>, task: &Task, now: Timestamp) -> Plan {
     let Asked { status, context, question } = answered.asked;
     let scope = Scope::new(task, status, now);
@@ -108,11 +108,11 @@ pub(super) fn conclude<Q: Decide>(answered: Answered<Q>, task: &Task, now: Times
 pub struct Start {
     pub plan: Option<PlannedRound>,
     pub(super) sandbox: RunningSandbox,
-    /// Whether a command is to be started; otherwise the files are there already.
+    /// True where a command has to be started; otherwise the files are there already.
     pub runs: bool,
 }
 
-/// What a round would like to work on.
+/// Branches that a round would like to work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedRound {
     pub branch: String,
@@ -159,14 +159,14 @@ pub struct Generation {
     pub purpose: Purpose,
 }
 
-/// Why the command is looked at.
+/// Purpose of a look at the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// To go on when it has ended.
     Follow,
     /// To end it: its round or its turn is over.
     End,
-    /// Only to know when it has ended by itself: the Task is suspended.
+    /// Only to notice its end, without ending it: the Task is suspended.
     Watch,
     /// To end it, because the Task is being deleted.
     Undo,
@@ -175,7 +175,7 @@ pub enum Purpose {
 /// Files, tree and commit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Collect {
-    /// Under which id the files are spooled.
+    /// Id that the files are spooled under.
     pub spool: String,
     /// E2B's id of the sandbox; absent where the spool has them all.
     pub sandbox: Option<String>,
@@ -223,7 +223,7 @@ macro_rules! questions {
         }
 
         impl $question {
-            /// The position at which this is asked.
+            /// Makes the position at which this is asked.
             pub(super) fn asked(self, scope: Scope<'_>, context: &Context) -> Position {
                 Position::$question(Asked { status: scope.status, context: context.clone(), question: self })
             }

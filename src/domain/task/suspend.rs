@@ -8,16 +8,16 @@ use crate::{
 };
 use jiff::SignedDuration;
 
-/// How often a suspended Task looks whether its command has ended, so that others get their turn.
+/// Interval at which a suspended Task looks whether its command has ended, so that others get their turn.
 pub(super) const WATCH: SignedDuration = SignedDuration::from_secs(30);
 
-/// What a suspended Task says.
+/// Sets the conditions of a suspended Task.
 pub(super) fn rest_suspended(mut scope: Scope<'_>) -> Plan {
     scope.stand(Standing::Ready, reason::SUSPENDED, "spec.suspend is true: all work but deletion is stopped");
     Plan::settle(scope.status, Next::AwaitChange)
 }
 
-/// What a look at the command of a suspended Task means: its turn ends when the command has ended.
+/// Ends the turn of a suspended Task when its command has ended.
 pub(super) fn watched(mut scope: Scope<'_>, runs: bool) -> Plan {
     if runs {
         return Plan { next: Next::After(WATCH), ..rest_suspended(scope) };

@@ -3,12 +3,12 @@
 
 use crate::api::{SandboxSpec, common::EnvVar};
 
-/// The spec of the Sandbox once it follows its template as far as it does in place: `timeoutSeconds` and `suspend`.
+/// Returns the Sandbox's spec with what follows its template in place: `timeoutSeconds` and `suspend`.
 pub fn apply_in_place(sandbox: &SandboxSpec, template: &SandboxSpec) -> SandboxSpec {
     SandboxSpec { timeout_seconds: template.timeout_seconds, suspend: template.suspend, ..sandbox.clone() }
 }
 
-/// Whether only another Sandbox is as the template says.
+/// Returns whether only another Sandbox would be as the template says.
 pub fn needs_another(sandbox: &SandboxSpec, template: &SandboxSpec) -> bool {
     let sorted = |spec: &SandboxSpec| SandboxSpec { env: by_name(&spec.env), ..spec.clone() };
     sorted(&apply_in_place(sandbox, template)) != sorted(template)

@@ -1,13 +1,22 @@
 //! What is decided about Tasks, held against a small world that is nothing but data: its GitHub, E2B and cluster
 //! answer what is looked at and change as steps say.
 
+mod answers;
+mod board;
 mod deletion;
+mod dice;
 mod drive;
+mod edits;
+mod effects;
+mod events;
 mod failures;
 mod generation;
 mod github;
 mod invariants;
+mod ledger;
 mod merge;
+mod on_open;
+mod others;
 mod publish;
 mod rounds;
 mod stuck;

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::{Resource, ResourceExt};
 
 impl RepositoryView {
-    /// As a Task sees the Repository.
+    /// Extracts what a Task has to know of the Repository.
     pub fn of(repository: &Repository) -> Self {
         let status = repository.status.clone().unwrap_or_default();
         Self {
@@ -25,7 +25,7 @@ impl RepositoryView {
 }
 
 impl SandboxView {
-    /// As a Task sees the Sandbox.
+    /// Extracts what a Task has to know of the Sandbox.
     pub fn of(sandbox: &Sandbox) -> Self {
         let status = sandbox.status.clone().unwrap_or_default();
         let mut health = health(&status.conditions, sandbox.metadata.generation, status.observed_generation);
@@ -54,7 +54,7 @@ impl SandboxView {
     }
 }
 
-/// Where an object stands by its own conditions; what was said of an older spec does not count as ready.
+/// Reads an object's health from its own conditions. Conditions of an older spec do not count as ready.
 fn health(conditions: &[Condition], generation: Option<i64>, observed: i64) -> Health {
     let text = |condition: Option<&Condition>| match condition {
         Some(condition) if !condition.message.is_empty() => {

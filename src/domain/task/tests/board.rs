@@ -6,8 +6,6 @@ use crate::{
     domain::failure::Class,
 };
 
-pub(super) type Row = (State, Column, BuildStatus);
-
 fn at(world: &World) -> (Row, String) {
     (world.row(), world.reason())
 }

@@ -92,11 +92,40 @@ fn a_command_over_its_time_is_ended_first_gently_then_not() {
 }
 
 #[test]
+fn time_in_which_the_sandbox_is_paused_does_not_count() {
+    let mut world = World::new();
+    world.command.0 = 100_000;
+    world.task.spec.generate.as_mut().expect("a command").timeout_seconds = 60;
+    let mut world = generating(world);
+    let started = last(&world).started_at.0;
+    let runs = |plan: &Plan| plan.step.is_none();
+    assert!(!runs(&looked(&world, Look::Running, started + SignedDuration::from_secs(60))));
+    // Paused for 90 s since it began, after pauses of runs before it.
+    world.sandbox_mut().expect("its own").paused_seconds = 90;
+    assert!(runs(&looked(&world, Look::Running, started + SignedDuration::from_secs(149))));
+    assert!(!runs(&looked(&world, Look::Running, started + SignedDuration::from_secs(150))));
+}
+
+#[test]
+fn pauses_before_its_start_are_not_its_time() {
+    let mut world = World::new();
+    world.run_until(|world| world.sandbox().is_some_and(|sandbox| sandbox.running));
+    world.sandbox_mut().expect("its own").paused_seconds = 500;
+    world.command.0 = 100_000;
+    world.task.spec.generate.as_mut().expect("a command").timeout_seconds = 60;
+    let world = generating(world);
+    assert_eq!(last(&world).paused_seconds, 500);
+    let over = last(&world).started_at.0 + SignedDuration::from_secs(60);
+    assert!(looked(&world, Look::Running, over).step.is_some(), "60 s are over");
+}
+
+#[test]
 fn the_directory_that_cannot_be_made_is_said_in_mkdirs_words() {
     let mut world = generating(World::new());
     let failed = Look::DirectoryFailed("mkdir: Read-only file system".into());
     let plan = looked(&world, failed, world.now);
     world.task.status = Some(plan.status);
+    world.processes.clear();
     assert_eq!((world.row(), world.reason().as_str()), (FAILED_EARLY, reason::GENERATION_FAILED));
     assert!(world.message().contains("mkdir: Read-only file system"));
     assert!(world.is_fixed_point());

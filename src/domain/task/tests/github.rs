@@ -1,6 +1,6 @@
 //! GitHub as data: branches, commits by content, pull requests, and what people do with them.
 
-use super::{world::failure, *};
+use super::{ledger::Made, world::failure, *};
 use crate::{
     api::PullRequestState,
     domain::{
@@ -23,6 +23,8 @@ pub(super) struct Pull {
     pub head: String,
     pub updated_at: Timestamp,
     pub merged_at: Option<Timestamp>,
+    /// GitHub's id of its repository.
+    pub repository: Option<i64>,
 }
 
 #[derive(Debug, Clone)]
@@ -32,6 +34,10 @@ pub(super) struct GitHub {
     /// Branches of other people.
     pub foreign: Vec<String>,
     pub pulls: Vec<Pull>,
+    /// Our commits, and what they were made of.
+    pub commits: BTreeMap<String, Made>,
+    /// What reviewers have pushed, by branch.
+    pub pushes: Vec<(String, String)>,
     /// What GitHub says of merging an open pull request.
     pub mergeable: &'static str,
     /// The merge call's answer where it is not a merge.
@@ -45,6 +51,8 @@ impl GitHub {
             branches: BTreeMap::from([("main".to_owned(), BASE.to_owned())]),
             foreign: Vec::new(),
             pulls: Vec::new(),
+            commits: BTreeMap::new(),
+            pushes: Vec::new(),
             mergeable: "clean",
             merge_answer: None,
             refuses_branches: false,
@@ -68,8 +76,8 @@ impl GitHub {
                 merge_sha: (pull.state == PullRequestState::Merged).then(|| "merged".into()),
                 merged_at: pull.merged_at,
                 updated_at: Some(pull.updated_at),
-                head_repository_id: Some(7),
-                base_repository_id: Some(7),
+                head_repository_id: pull.repository,
+                base_repository_id: pull.repository,
                 marker: marker_in(&pull.body).map(Into::into),
                 ..ObservedPullRequest::new(number, pull.state)
             },
@@ -105,7 +113,7 @@ impl GitHub {
 }
 
 /// A commit names its parents, the oldest first.
-fn stands_on(head: &str, commit: &str) -> bool {
+pub(super) fn stands_on(head: &str, commit: &str) -> bool {
     head == commit || head.starts_with(&format!("{commit}>"))
 }
 
@@ -169,18 +177,6 @@ impl World {
         Outcome::Done
     }
 
-    /// What is published was made by a command that was asked for just that.
-    fn check_commit(&self, sha: &str) {
-        let status = self.status();
-        let parent = status.parent_sha.clone().unwrap_or_default();
-        assert!(sha.starts_with(&format!("{parent}>")), "{sha} stands on {parent}: {status:?}");
-        let files = source_generation(&self.task, &status).and_then(|run| run.files_digest.clone());
-        if let Some(input) = files.as_deref().and_then(|files| files.strip_prefix("made of ")) {
-            let asked = status.input_digest.clone().unwrap_or_default();
-            assert_eq!(input, asked, "published under another input than it was made of");
-        }
-    }
-
     pub(super) fn update_branch(&mut self, branch: &str, sha: &str) -> Outcome {
         self.check_commit(sha);
         let Some(tip) = self.github.branches.get(branch).cloned() else {
@@ -202,8 +198,8 @@ impl World {
 
     pub(super) fn create_pull(&mut self, branch: &str) -> Outcome {
         let status = self.status();
+        self.check_publication(&status);
         let publication = status.publication.clone().expect("fixed with the commit");
-        assert_eq!(Some(&publication.base), status.base_branch.as_ref(), "to the branch it was made from");
         let Some(head) = self.github.branches.get(branch).cloned() else {
             return Outcome::Failed(failure("createPullRequest", Class::Invalid, "Refused"));
         };
@@ -222,6 +218,7 @@ impl World {
             head,
             updated_at: self.now,
             merged_at: None,
+            repository: status.repository_id,
         });
         Outcome::PullRequest(self.github.observed(number).expect("just made"))
     }

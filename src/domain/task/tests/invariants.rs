@@ -80,6 +80,10 @@ impl World {
                 .iter()
                 .any(|step| effect.starts_with(step))
         };
+        for (branch, push) in &self.github.pushes {
+            let kept = self.github.branches.get(branch).is_none_or(|tip| github::stands_on(tip, push));
+            assert!(kept, "published over the push {push}: {:?}", self.github.branches);
+        }
         let mut seen = BTreeSet::new();
         for effect in self.effects.iter().filter(once) {
             // `CreateBranch <round>/<branch>`: one per round, whatever its name.

@@ -201,121 +201,6 @@ fn files_that_were_read_and_not_committed_are_discarded() {
     assert!(world.spool.is_empty(), "its room is given back");
 }
 
-/// In review, then asked for another round.
-fn again_on_open(ask: impl FnOnce(&mut World)) -> World {
-    let mut world = World::new();
-    world.rest();
-    assert_eq!(world.row(), REVIEW);
-    ask(&mut world);
-    world
-}
-
-#[test]
-fn on_an_open_pull_request_a_round_puts_one_commit_on_top() {
-    let mut world = again_on_open(|world| world.rerun("1"));
-    let before = world.status();
-    world.run_until(|world| world.made("Start") == 2);
-    assert_eq!(world.row(), BUILDING, "in progress meanwhile");
-    assert_eq!(world.status().commit_sha, before.commit_sha, "what was last published");
-    world.rest();
-    let status = world.status();
-    assert_eq!((world.row(), status.round, world.number()), (REVIEW, Some(2), 1));
-    assert_eq!((world.made("UpdateBranch"), world.made("CreatePullRequest")), (1, 1));
-    assert_eq!((status.branch, status.parent_sha.clone()), (before.branch, before.commit_sha.clone()));
-    let head = status.commit_sha.expect("committed");
-    assert!(head.starts_with(&format!("{}>", before.commit_sha.expect("committed"))), "on top: {head}");
-    assert_eq!(status.pull_request.and_then(|pull| pull.head_sha), Some(head));
-    assert!(world.is_fixed_point());
-}
-
-#[test]
-fn a_round_on_an_open_pull_request_is_crash_safe() {
-    let mut whole = again_on_open(|world| world.rerun("1"));
-    let before = whole.points;
-    whole.rest();
-    for point in 0..whole.points - before {
-        let mut world = again_on_open(|world| world.rerun("1"));
-        world.fuse = Some(point);
-        world.rest();
-        assert_eq!(world.effects, whole.effects, "abandoned at {point}");
-        assert_eq!(world.row(), REVIEW, "abandoned at {point}");
-    }
-}
-
-#[test]
-fn a_failed_round_on_an_open_pull_request_says_so_and_the_next_may_heal_it() {
-    let mut world = again_on_open(|world| {
-        world.command.1 = 1;
-        world.rerun("1");
-    });
-    world.rest();
-    assert_eq!((world.row(), world.reason().as_str()), (FAILED_LATE, reason::GENERATION_FAILED));
-    assert_eq!(world.github.open_pulls(), 1, "it stays");
-    world.command.1 = 0;
-    world.rerun("2");
-    world.rest();
-    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(3), 1));
-}
-
-#[test]
-fn a_round_that_changes_nothing_leaves_the_pull_request_in_review() {
-    let mut world = again_on_open(|world| {
-        world.command.2 = Some("as in base".into());
-        world.rerun("1");
-    });
-    world.rest();
-    assert_eq!((world.row(), world.reason().as_str()), (REVIEW, reason::NOTHING_TO_COMMIT));
-    assert!(world.holds(names::READY) && world.is_fixed_point());
-    assert_eq!(world.made("UpdateBranch"), 0);
-}
-
-#[test]
-fn a_pull_request_closed_or_merged_in_mid_round_ends_the_round() {
-    for (state, row) in [(PullRequestState::Closed, NEW), (PullRequestState::Merged, DONE)] {
-        let mut world = again_on_open(|world| {
-            world.command.0 = 600;
-            world.rerun("1");
-        });
-        world.run_until(|world| world.made("Start") == 2);
-        world.person_sets(state);
-        world.news(Source::Delivery);
-        world.rest();
-        assert_eq!((world.row(), world.alive(), world.made("Signal")), (row, 0, 1), "{state:?}");
-        assert_eq!(world.notes, [reason::ROUND_ABANDONED], "{state:?}");
-        assert_eq!(world.made("UpdateBranch"), 0, "{state:?}: nothing is committed");
-    }
-}
-
-#[test]
-fn what_a_reviewer_pushed_before_the_round_stays_below_its_commit() {
-    let mut world = again_on_open(|_| ());
-    let ours = world.status().commit_sha.expect("committed");
-    let pushed = format!("{ours}>review@1");
-    world.github.branches.insert("task/t/do-it".into(), pushed.clone());
-    world.person(|pull| pull.head = pushed.clone());
-    world.rerun("1");
-    world.rest();
-    let status = world.status();
-    assert_eq!((world.row(), status.parent_sha.as_ref()), (REVIEW, Some(&pushed)));
-    assert!(status.commit_sha.expect("committed").starts_with(&format!("{pushed}>")));
-}
-
-#[test]
-fn what_a_reviewer_pushes_meanwhile_is_never_taken_back() {
-    let mut world = again_on_open(|world| world.rerun("1"));
-    world.run_until(|world| world.status().phase == Some(Phase::Generating));
-    let pushed = format!("{}>review@1", world.status().commit_sha.expect("committed"));
-    world.github.branches.insert("task/t/do-it".into(), pushed.clone());
-    world.person(|pull| pull.head = pushed.clone());
-    world.rest();
-    assert_eq!((world.row(), world.reason().as_str()), (FAILED_LATE, reason::HEAD_MOVED));
-    assert_eq!(world.github.branches["task/t/do-it"], pushed);
-    world.rerun("2");
-    world.rest();
-    assert_eq!(world.row(), REVIEW);
-    assert!(world.github.branches["task/t/do-it"].starts_with(&pushed));
-}
-
 #[test]
 fn another_publication_runs_no_command_again() {
     let publish: fn(&mut crate::api::TaskSpec) = |spec| spec.source.exclude = vec!["*.log".into()];
@@ -357,15 +242,6 @@ fn another_publication_before_the_commit_goes_into_the_same_round() {
 }
 
 #[test]
-fn another_publication_waits_while_the_pull_request_is_open_and_says_so() {
-    let mut world = again_on_open(|world| world.edit(|spec| spec.source.exclude = vec!["*.log".into()]));
-    world.rest();
-    assert_eq!((world.row(), world.status().round, world.made("Start")), (REVIEW, Some(1), 1));
-    assert!(world.message().contains("waits for the next round"), "{}", world.message());
-    assert!(world.is_fixed_point());
-}
-
-#[test]
 fn a_change_between_commit_and_pull_request_opens_that_first() {
     let mut world = World::new();
     world.run_until(|world| world.status().phase == Some(Phase::BranchCreated));
@@ -388,6 +264,19 @@ fn a_change_between_commit_and_pull_request_opens_that_first() {
     assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(2), 1));
     assert_eq!((world.made("CreatePullRequest"), world.made("DeleteBranch")), (1, 1));
     assert_eq!(world.status().base_branch.as_deref(), Some("release"));
+}
+
+#[test]
+fn a_phase_of_a_newer_release_is_left_alone() {
+    let mut world = World::new();
+    world.run_until(|world| world.made("Start") == 1);
+    let mut status = world.status();
+    status.phase = Some(Phase::Unknown);
+    world.task.status = Some(status);
+    let effects = world.effects.len();
+    world.rest();
+    assert_eq!((world.reason().as_str(), world.effects.len()), (reason::UNDECODABLE, effects));
+    assert_eq!(world.status().phase, Some(Phase::Unknown));
 }
 
 #[test]

@@ -76,6 +76,7 @@ fn anothers_pull_request_from_a_branch_of_the_name_is_left_alone() {
         head: "theirs".into(),
         updated_at: world.now,
         merged_at: None,
+        repository: Some(7),
     });
     world.rerun("1");
     world.rest();
@@ -137,6 +138,44 @@ fn a_pull_request_that_was_opened_again_unheard_goes_on() {
     world.rest();
     assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(2), 1), "a round on it");
     assert_eq!(world.made("CreatePullRequest"), 1);
+}
+
+/// The first answer of the create was lost, and the replica that is read lags: it is this Task's branch all the same.
+#[test]
+fn a_branch_that_exists_and_is_not_shown_never_gets_a_second_name() {
+    let mut world = World::new();
+    world.run_until(|world| world.status().phase == Some(crate::api::Phase::Committed));
+    let branch = world.status().branch.clone();
+    let step = Step::CreateBranch { branch: branch.clone().expect("planned"), sha: "c".into() };
+    let plan = Plan::act(world.status(), step.clone());
+    let plan = record(&world.task, plan, &step, Outcome::BranchNotVisible, world.now);
+    assert_eq!(plan.status.branch, branch);
+    assert_eq!(plan.status.retry.map(|retry| retry.reason).as_deref(), Some(reason::NOT_VISIBLE_YET));
+    world.rest();
+    assert_eq!((world.row(), world.status().branch), (REVIEW, branch));
+}
+
+/// A Secret of the run has changed, and nobody knows its old value any more.
+#[test]
+fn a_rotated_secret_is_accepted_by_reconcile_and_by_nothing_else() {
+    let mut world = World::new();
+    world.run_until(|world| world.status().phase == Some(crate::api::Phase::Collecting));
+    let rotated = world::failure("getSecret", Class::Invalid, reason::SECRET_ROTATED);
+    let observed = locate(&world.task, &world.context(), world.now).failed(&rotated);
+    let mut status = decide(&world.task, observed, world.now).status;
+    let version = crate::api::SecretVersion { name: "keys".into(), version: "1".into() };
+    status.code_generations[0].secret_versions = vec![version];
+    world.task.status = Some(status);
+    assert_eq!(world.reason(), reason::SECRET_ROTATED);
+    let recorded = |world: &World| world.status().code_generations[0].secret_versions.len();
+    world.edit(|spec| spec.pull_request.draft = true);
+    assert!(world.pass().is_ok());
+    assert_eq!(recorded(&world), 1, "another edit says nothing of it");
+    let observed = locate(&world.task, &world.context(), world.now).failed(&rotated);
+    world.task.status = Some(decide(&world.task, observed, world.now).status);
+    world.annotate(crate::api::RECONCILE_ANNOTATION, "1");
+    assert!(world.pass().is_ok());
+    assert_eq!(recorded(&world), 0, "the old value is worthless");
 }
 
 #[test]

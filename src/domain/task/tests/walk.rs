@@ -1,40 +1,16 @@
 //! Random walks: people, faults and crashes in any order. The invariants hold at each step; once the faults stop, the
 //! Task comes to rest where its spec and GitHub want it.
 
-use super::*;
+use super::{dice::Dice, events::event, *};
 use crate::{
-    api::{MergePolicy, PullRequestState, RECONCILE_ANNOTATION, conditions::reason},
-    domain::{failure::Class, pull_request::Source},
+    api::{MergePolicy, Phase, conditions::reason},
+    domain::pull_request::Source,
 };
-use jiff::SignedDuration;
-
-/// `SplitMix64`: the same walk for the same seed on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-
-    fn one_of<T: Clone>(&mut self, all: &[T]) -> T {
-        let sides = u64::try_from(all.len()).expect("few");
-        all[usize::try_from(self.roll(sides)).expect("few")].clone()
-    }
-
-    fn class(&mut self, world: &World) -> Class {
-        match self.roll(8) {
-            0 => Class::Denied,
-            1 => Class::Invalid,
-            2 => Class::NotFound,
-            3 => Class::Throttled { until: world.now + SignedDuration::from_secs(90) },
-            _ => Class::Transient,
-        }
-    }
-}
+use std::{
+    collections::BTreeMap,
+    env,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 fn start(dice: &mut Dice) -> World {
     let mut world = match dice.roll(4) {
@@ -42,102 +18,37 @@ fn start(dice: &mut Dice) -> World {
         1 => World::without_command(),
         _ => World::new(),
     };
+    world.meet_others();
+    world.github.branches.insert("release".into(), "release00".into());
     world.command.0 = 5 + i64::try_from(dice.roll(40)).expect("small");
-    world.task.spec.pull_request.draft = dice.roll(5) == 0;
-    if dice.roll(3) == 0 {
+    world.task.spec.pull_request.draft = dice.one_in(5);
+    if dice.one_in(3) {
         world.task.spec.pull_request.merge.policy = MergePolicy::WhenReady;
     }
+    world.remember();
     world
-}
-
-/// Something happens.
-fn event(world: &mut World, dice: &mut Dice) {
-    match dice.roll(28) {
-        0 => world.faults.github = Some(dice.class(world)),
-        1 => world.faults.e2b = Some(dice.class(world)),
-        2 | 3 => world.faults = world::Faults::default(),
-        4 => (world.faults.steps_only, world.faults.answer_lost) = (dice.roll(2) == 0, dice.roll(2) == 0),
-        5 => world.faults.secret_missing = dice.roll(2) == 0,
-        6 => world.lose_sandbox(),
-        7 => world.pause_sandbox(),
-        8 => world.kill_process(),
-        9 => world.repository = (dice.roll(2) == 0).then(world::repository),
-        10 => set_health(world, dice),
-        11 => world.edit(|spec| spec.suspend = !spec.suspend),
-        12 => world.rerun(&dice.roll(1000).to_string()),
-        13 => world.annotate(RECONCILE_ANNOTATION, &dice.roll(1000).to_string()),
-        14 => world.edit(|spec| spec.description = Some(dice.roll(3).to_string())),
-        15 => world.command.1 = i32::from(dice.roll(3) == 0),
-        16 => world.command.2 = dice.one_of(&[None, Some("as in base".into()), Some("made".into())]),
-        17 => world.github.mergeable = dice.one_of(&["clean", "blocked", "unknown"]),
-        18 => push(world),
-        19 if !world.github.branches.contains_key("task/t/do-it") => world.github.take_name("task/t/do-it"),
-        20 => stall_sandbox(world),
-        21 => world.faults.kubernetes = Some(dice.class(world)),
-        22 => world.edit_template(|spec| spec.template = dice.roll(3).to_string()),
-        23 => world.edit_template(|spec| spec.timeout_seconds = 300 + i32::from(dice.roll(2) == 0)),
-        _ => person(world, dice),
-    }
-}
-
-/// Somebody pushes to the branch of the open pull request.
-fn push(world: &mut World) {
-    if world.github.open_pulls() == 1 {
-        world.person(|pull| pull.head = "pushed".into());
-        let branch = world.github.pulls.last().map(|pull| pull.branch.clone()).unwrap_or_default();
-        world.github.branches.insert(branch, "pushed".into());
-    }
-}
-
-/// E2B refuses the key for a while.
-fn stall_sandbox(world: &mut World) {
-    if let Some(view) = world.sandbox_mut() {
-        (view.running, view.health) = (false, Health::Stalled("the key is refused".into()));
-    }
-}
-
-fn set_health(world: &mut World, dice: &mut Dice) {
-    let Some(repository) = &mut world.repository else { return };
-    repository.suspended = dice.roll(4) == 0;
-    repository.health = match dice.roll(3) {
-        0 => Health::Ready,
-        1 => Health::NotReady("reading the token".into()),
-        _ => Health::Stalled("the token is refused".into()),
-    };
-}
-
-fn person(world: &mut World, dice: &mut Dice) {
-    let stands = |pull: &github::Pull, branches: &std::collections::BTreeMap<String, String>| {
-        branches.contains_key(&pull.branch)
-    };
-    let reopenable = world.github.pulls.last().is_some_and(|pull| stands(pull, &world.github.branches));
-    match dice.roll(6) {
-        0 => world.person_sets(PullRequestState::Closed),
-        1 if reopenable => world.person_sets(PullRequestState::Open),
-        2 if world.github.open_pulls() == 1 => world.person_sets(PullRequestState::Merged),
-        3 => world.person(|pull| pull.draft = !pull.draft),
-        _ => {}
-    }
-    // The delivery may be lost, doubled or late; the next sync repairs it.
-    for _ in 0..dice.roll(3) {
-        world.news(if dice.roll(2) == 0 { Source::Delivery } else { Source::Sync });
-    }
 }
 
 fn walk(seed: u64, steps: u64) -> World {
     let mut dice = Dice(seed);
     let mut world = start(&mut dice);
     for _ in 0..steps {
-        if dice.roll(4) == 0 {
-            event(&mut world, &mut dice);
+        match dice.roll(12) {
+            0..=2 => event(&mut world, &mut dice),
+            3 => world.edit_something(&mut dice),
+            _ => {}
         }
-        if dice.roll(6) == 0 {
-            world.fuse = Some(usize::try_from(dice.roll(6)).expect("small"));
+        world.remember();
+        if dice.one_in(6) {
+            world.fuse = Some(dice.below(6));
         }
+        world.time_goes_on(&mut dice);
         let was_done = world.holds(names::MERGED);
         let _abandoned = world.pass();
         assert!(!was_done || world.row() == DONE, "a confirmed done is never left");
-        world.sandbox_controller();
+        if !dice.one_in(3) {
+            world.sandbox_controller();
+        }
         world.pass_time(i64::try_from(dice.roll(20)).expect("small"));
     }
     world
@@ -147,10 +58,23 @@ fn walk(seed: u64, steps: u64) -> World {
 fn calm(world: &mut World) {
     world.fuse = None;
     world.faults = world::Faults::default();
-    world.repository = Some(world::repository());
+    let id = world.status().repository_id.or(Some(7));
+    world.repository = Some(RepositoryView { id, ..world::repository() });
     world.edit(|spec| spec.suspend = false);
-    if let Some(view) = world.sandbox_mut().filter(|view| !view.running) {
-        view.health = Health::NotReady("trying again".into());
+    world.be_up_to_date();
+    for view in &mut world.sandboxes {
+        if !view.running {
+            view.health = Health::NotReady("trying again".into());
+        }
+        if view.name == "theirs" {
+            view.owner = None;
+        }
+    }
+    if world.sandboxes.iter().all(|view| view.name != "absent") {
+        world.sandboxes.push(world::sandbox("absent", None, crate::api::SandboxSpec::default()));
+    }
+    for base in ["main", "release", "gone"] {
+        world.github.branches.entry(base.into()).or_insert_with(|| format!("{base}00"));
     }
     world.github.mergeable = "blocked";
     for _ in 0..60 {
@@ -178,54 +102,115 @@ fn is_settled(world: &World) -> bool {
     ends.contains(&world.reason().as_str())
 }
 
-#[test]
-fn whatever_happens_nothing_exists_twice_and_in_the_end_the_task_rests_where_it_should() {
-    let mut ends = std::collections::BTreeMap::new();
-    for seed in 0..400 {
-        let mut world = walk(seed, 120);
-        calm(&mut world);
-        assert!(
-            is_settled(&world),
-            "seed {seed}: {} {} {:?} {:?}",
+/// One walk to its end.
+fn to_the_end(seed: u64, steps: u64) -> String {
+    let mut world = walk(seed, steps);
+    calm(&mut world);
+    let told = |world: &World| {
+        format!(
+            "{} {} {:?} {}",
             world.reason(),
             world.message(),
             world.sandboxes,
-            TaskStatus { conditions: Vec::new(), ..world.status() }
+            ledger::short(&world.status())
+        )
+    };
+    assert!(is_settled(&world), "no end: {}", told(&world));
+    assert!(world.is_fixed_point(), "no rest: {}", told(&world));
+    let status = world.status();
+    assert!(status.retry.is_none() || world.holds(names::STALLED), "{:?}", status.retry);
+    assert!(world.alive() == 0, "a command is left: {}", told(&world));
+    assert!(world.spool.is_empty() || status.phase == Some(Phase::Collecting), "spooled: {}", told(&world));
+    let shared = status.sandbox_request.as_ref().is_some_and(|request| {
+        world.sandboxes.iter().any(|view| view.name == request.sandbox_name && view.owner.is_none())
+    });
+    assert!(!shared, "others wait for the turn: {}", told(&world));
+    world.check_rerun();
+    if let Some(pull) = &status.pull_request {
+        let seen = world.github.observed(pull.number).expect("there").observed;
+        assert_eq!(
+            (pull.state, pull.draft, pull.unconfirmed),
+            (seen.state, seen.draft.unwrap_or(false), false),
+            "{}",
+            told(&world)
         );
-        assert!(world.is_fixed_point(), "seed {seed}: {}", world.reason());
-        let retry = world.status().retry;
-        assert!(retry.is_none() || world.holds(names::STALLED), "seed {seed}: {retry:?}");
-        if let Some(pull) = world.status().pull_request {
-            let seen = world.github.observed(pull.number).expect("there").observed;
-            assert_eq!(
-                (pull.state, pull.draft, pull.unconfirmed),
-                (seen.state, pull.draft, false),
-                "seed {seed}"
-            );
-        }
-        *ends.entry(world.reason()).or_insert(0) += 1;
     }
-    assert!(ends.len() >= 7, "the walks reach the ends: {ends:?}");
-    assert!(ends.get(reason::MERGED).is_some_and(|count| *count > 20), "{ends:?}");
+    world.reason()
+}
+
+/// One walk, then the Task is deleted.
+fn to_its_deletion(seed: u64, steps: u64) -> String {
+    let mut world = walk(seed, steps);
+    world.delete();
+    world.notes.clear();
+    for _ in 0..200 {
+        if world.released {
+            break;
+        }
+        let _abandoned = world.pass();
+        world.pass_time(5);
+    }
+    assert!(world.released, "{}", world.message());
+    let left = world.commands().any(|process| {
+        world.sandboxes.iter().any(|view| view.owner.is_none() && view.id.as_ref() == Some(&process.sandbox))
+    });
+    let carried: Vec<_> = world.github.pulls.iter().map(|pull| pull.branch.clone()).collect();
+    let ours = |tip: &String| world.github.commits.contains_key(tip);
+    let branch = world
+        .github
+        .branches
+        .iter()
+        .any(|(name, tip)| ours(tip) && !carried.contains(name) && !world.github.foreign.contains(name));
+    assert!(!(left || branch) || world.notes == ["LeftBehind"], "{:?}", world.effects);
+    assert!(world.spool.is_empty(), "spooled files stay: {:?}", world.spool);
+    "Deleted".into()
+}
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+/// Walks from many seeds; the first one that fails is told with the fewest steps that fail, and how to run it again.
+fn walks(first: u64, seeds: u64, steps: u64, run: fn(u64, u64) -> String) -> BTreeMap<String, usize> {
+    let steps = number("WALK_STEPS").unwrap_or(steps);
+    let (first, seeds) = match number("WALK_SEED") {
+        Some(seed) => (seed, 1),
+        None => (first, number("WALK_SEEDS").unwrap_or(seeds)),
+    };
+    let (mut ends, mut failed) = (BTreeMap::new(), Vec::new());
+    for seed in first..first + seeds {
+        match catch_unwind(AssertUnwindSafe(|| run(seed, steps))) {
+            Ok(end) => *ends.entry(end).or_insert(0) += 1,
+            Err(_) if failed.len() < 5 => failed.push(seed),
+            Err(_) => break,
+        }
+    }
+    let again: Vec<_> = failed.iter().map(|seed| again(*seed, steps, run)).collect();
+    assert!(again.is_empty(), "run again:\n{}", again.join("\n"));
+    ends
+}
+
+/// How to run the failing walk again, with as few steps as fail.
+fn again(seed: u64, steps: u64, run: fn(u64, u64) -> String) -> String {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let fails = |steps: &u64| catch_unwind(AssertUnwindSafe(|| run(seed, *steps))).is_err();
+    let fewest = (0..=steps).find(fails).unwrap_or(steps);
+    std::panic::set_hook(hook);
+    format!("WALK_SEED={seed} WALK_STEPS={fewest} cargo test --lib domain::task::tests::walk")
+}
+
+#[test]
+fn whatever_happens_nothing_exists_twice_and_in_the_end_the_task_rests_where_it_should() {
+    let ends = walks(0, 300, 200, to_the_end);
+    if number("WALK_SEED").is_none() {
+        println!("{ends:?}");
+        assert!(ends.len() >= 7, "the walks reach the ends: {ends:?}");
+        assert!(ends.get(reason::MERGED).is_some_and(|count| *count > 20), "{ends:?}");
+    }
 }
 
 #[test]
 fn whatever_happened_a_deleted_task_goes_and_leaves_nothing_unnamed() {
-    for seed in 1000..1300 {
-        let mut world = walk(seed, 60);
-        world.delete();
-        world.notes.clear();
-        for _ in 0..200 {
-            let _abandoned = world.pass();
-            world.pass_time(5);
-        }
-        assert!(world.released, "seed {seed}: {}", world.message());
-        let left = world.task.spec.sandbox_ref.is_some() && world.alive() > 0;
-        let carried: Vec<_> = world.github.pulls.iter().map(|pull| pull.branch.clone()).collect();
-        let branch =
-            world.github.branches.keys().any(|name| {
-                name != "main" && !carried.contains(name) && !world.github.foreign.contains(name)
-            });
-        assert!(!(left || branch) || world.notes == ["LeftBehind"], "seed {seed}: {:?}", world.effects);
-    }
+    walks(1_000_000, 150, 60, to_its_deletion);
 }

@@ -1,7 +1,7 @@
 //! The world as data: one Task, its Repository and Sandbox, what E2B and GitHub have. Changed by people, time and
 //! `drive`; nothing here decides anything about the Task.
 
-use super::{github::GitHub, *};
+use super::{github::GitHub, others::Others, *};
 use crate::{
     api::{RERUN_ANNOTATION, SandboxSpec, TaskSpec},
     domain::failure::{Class, Failure},
@@ -40,6 +40,8 @@ pub(super) struct Process {
     pub signalled: bool,
     /// The input it was started with.
     pub input: String,
+    /// What it made lies in its sandbox.
+    pub finished: bool,
 }
 
 /// What is broken at present.
@@ -86,6 +88,12 @@ pub(super) struct World {
     /// The pass is abandoned at this point from now.
     pub fuse: Option<usize>,
     pub points: usize,
+    /// Other Tasks and late stores, in random walks.
+    pub others: Option<Others>,
+    /// The next pass sees the Task as it was.
+    pub stale: Option<Task>,
+    /// The Task as it is, while a pass sees it as it was.
+    pub fresh: Option<Task>,
 }
 
 impl World {
@@ -152,6 +160,9 @@ impl World {
             notes: Vec::new(),
             fuse: None,
             points: 0,
+            others: None,
+            stale: None,
+            fresh: None,
         }
     }
 
@@ -258,6 +269,7 @@ impl World {
 
     /// What the Sandbox controller does meanwhile: one thing at a time, and only for a Task that needs it.
     pub(super) fn sandbox_controller(&mut self) {
+        self.give_turns();
         for gone in self.sandboxes.extract_if(.., |view| view.deleting) {
             self.boxes.iter_mut().filter(|e2b| e2b.of == gone.name).for_each(|e2b| e2b.alive = false);
         }
@@ -290,10 +302,18 @@ impl World {
     }
 
     /// Processes of the Task that live now.
-    pub(super) fn alive(&self) -> usize {
+    pub(super) fn commands(&self) -> impl Iterator<Item = &Process> {
         let lives = |id: &str| self.boxes.iter().any(|e2b| e2b.alive && e2b.id == id);
-        let runs = |process: &&Process| process.ends > self.now && !process.dead && !process.signalled;
-        self.processes.iter().filter(runs).filter(|process| lives(&process.sandbox)).count()
+        let runs = |process: &Process| process.ends > self.now && !process.dead && !process.signalled;
+        self.processes.iter().filter(move |process| runs(process) && lives(&process.sandbox))
+    }
+
+    pub(super) fn alive(&self) -> usize {
+        self.commands().count()
+    }
+
+    pub(super) fn has_command_in(&self, sandbox: &str) -> bool {
+        self.commands().any(|process| process.sandbox == sandbox)
     }
 
     pub(super) fn pass_time(&mut self, seconds: i64) {

@@ -1,0 +1,146 @@
+//! What a look at GitHub, E2B and the files tells in the world as data.
+//! Part of `drive`; what a step changes stands in `effects`.
+
+use super::{effects::broken, world::failure, *};
+use crate::{
+    api::conditions::reason,
+    domain::failure::{Class, Failure},
+};
+use sha2::{Digest, Sha256};
+
+impl World {
+    pub(super) fn answer(&mut self, position: Position) -> Observed {
+        let (github, e2b) = (self.faults.github, self.faults.e2b);
+        match position {
+            Position::Decided(plan) => Observed::Decided(plan),
+            Position::Start(asked) => {
+                let fault = github.filter(|_| asked.question.plan.is_some());
+                let answer = self.asked("getBranch", fault, |world| world.look_at_start(&asked.question));
+                asked.answered(answer)
+            }
+            Position::Generation(asked) => {
+                let (id, sandbox) = (asked.question.id.clone(), asked.question.sandbox.clone());
+                let answer =
+                    self.asked("lookAtGeneration", e2b, |world| Ok(world.look_at_generation(&id, &sandbox)));
+                asked.answered(answer)
+            }
+            Position::Collect(asked) => {
+                let fault = e2b.filter(|_| asked.question.sandbox.is_some()).or(github);
+                let answer = self.asked("collectFiles", fault, |world| world.look_at_files(&asked.question));
+                asked.answered(answer)
+            }
+            Position::FindPulls(asked) => {
+                let branch = asked.question.branch.clone();
+                let answer = self.asked("listPullRequests", github, |world| {
+                    let commit = world.status().commit_sha;
+                    Ok(world.github.pulls_of(&branch, commit.as_deref()))
+                });
+                asked.answered(answer)
+            }
+            Position::ReadPull(asked) => {
+                let number = asked.question.number;
+                let answer = self.asked("getPullRequest", github, |world| {
+                    let pull = world.github.observed(number);
+                    let read = PullRead::after(world.pull_read.as_ref(), pull.as_ref(), world.now);
+                    world.pull_read = Some(read);
+                    Ok(pull)
+                });
+                asked.answered(answer)
+            }
+            Position::LeftBranch(asked) => {
+                let branch = asked.question.branch.clone();
+                let answer = self.asked("getBranch", github, |world| {
+                    let tip = world.github.branches.get(&branch).cloned();
+                    Ok(Leftover { tip, pulls: world.github.pulls_of(&branch, None) })
+                });
+                asked.answered(answer)
+            }
+        }
+    }
+
+    fn asked<T>(
+        &mut self,
+        operation: &'static str,
+        fault: Option<Class>,
+        look: impl FnOnce(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.calls.push((self.now, operation));
+        match fault.filter(|_| !self.faults.steps_only) {
+            Some(class) => Err(failure(operation, class, broken(operation, class))),
+            None => look(self),
+        }
+    }
+
+    fn look_at_start(&mut self, question: &Start) -> Result<StartAnswer, Failure> {
+        if self.faults.secret_missing && question.runs {
+            let missing = failure("getSecret", Class::NotFound, reason::SECRET_NOT_FOUND);
+            return Err(Failure { message: "Secret s is missing".into(), ..missing });
+        }
+        let branches = question.plan.as_ref().map(|plan| Branches {
+            base_sha: self.github.branches.get(&plan.base).cloned(),
+            taken: self.github.branches.contains_key(&plan.branch),
+            head_sha: self.github.branches.get(&plan.branch).cloned(),
+        });
+        Ok(StartAnswer { secrets: Vec::new(), branches })
+    }
+
+    fn look_at_generation(&mut self, id: &str, sandbox: &str) -> Look {
+        let process =
+            self.processes.iter().find(|process| process.generation == id && process.sandbox == sandbox);
+        let Some(process) = process.cloned() else { return Look::NotStarted };
+        if process.signalled {
+            return Look::Exited { code: 143, tail: "Terminated".into() };
+        }
+        if process.dead {
+            self.dead_since.entry(id.to_owned()).or_insert(self.now);
+            return Look::PidDead;
+        }
+        if self.now < process.ends {
+            return Look::Running;
+        }
+        self.finish_commands();
+        Look::Exited { code: process.code, tail: "said this".into() }
+    }
+
+    /// What commands that have ended by now leave in their sandbox depends on what they were asked for.
+    pub(super) fn finish_commands(&mut self) {
+        let now = self.now;
+        for process in self.processes.iter_mut().filter(|process| process.ends <= now && !process.finished) {
+            process.finished = true;
+            let made = self.command.2.as_ref().map(|files| match files.as_str() {
+                "made" => format!("made of {}", process.input),
+                _ => files.clone(),
+            });
+            let ended = process.code == 0 && !process.dead && !process.signalled;
+            for e2b in self.boxes.iter_mut().filter(|e2b| e2b.id == process.sandbox && ended) {
+                e2b.files.clone_from(&made);
+            }
+        }
+    }
+
+    fn look_at_files(&mut self, question: &Collect) -> Result<Files, Failure> {
+        let sandbox = question.sandbox.clone().unwrap_or_default();
+        let there = self.boxes.iter().find(|e2b| e2b.id == sandbox).and_then(|e2b| e2b.files.clone());
+        if question.sandbox.is_none() && !self.spool.contains_key(&question.spool) {
+            return Ok(Files::NotSpooled);
+        }
+        let Some(files) = self.spool.get(&question.spool).cloned().or(there) else {
+            return Err(failure("collectFiles", Class::Invalid, reason::NO_FILES));
+        };
+        self.spool.insert(question.spool.clone(), files.clone());
+        if files == "as in base" {
+            return Ok(Files::Unchanged { digest: files });
+        }
+        let (task, status) = (&self.task, self.status());
+        let finished = source_generation(task, &status).and_then(|run| run.finished_at.clone());
+        let date = finished.or(status.round_started_at.clone()).map_or(0, |time| time.0.as_second());
+        let (source, commit) = (&question.source, &task.spec.commit);
+        let text =
+            format!("{files}, {source:?}, {commit:?}, {}, {:?}", task.spec.title, task.spec.description);
+        let content = hex::encode(&Sha256::digest(text)[..6]);
+        let commit = format!("{}>{content}@{date}", question.parent);
+        let tree = format!("tree of {files}, {source:?}");
+        self.github.commits.insert(commit.clone(), ledger::Made::of(task, &status, &files));
+        Ok(Files::Committed { tree, commit, digest: files })
+    }
+}
