@@ -266,6 +266,21 @@ fn a_secret_that_arrived_is_progress() {
 }
 
 #[test]
+fn a_pass_that_ran_out_of_time_says_so_in_retry_and_backs_off() {
+    let failure = Failure::out_of_time(std::time::Duration::from_secs(120));
+    for object in [object(), settled()] {
+        let observed = Observed { finding: timed_out(&object, failure.clone()), next_sync: at(300) };
+        let plan = decide(&object, &observed, at(10));
+        let retry = plan.status.retry.clone().expect("said in status");
+        assert_eq!((retry.operation.as_str(), retry.attempt), (operation::RECONCILE, 1));
+        assert_eq!(retry.last_error, failure.message);
+        assert!(retry.next_attempt_at.0 > at(10), "it backs off");
+        assert_eq!((plan.next, plan.step), (Next::At(retry.next_attempt_at.0), None));
+        assert_eq!(plan.status.repository_id, object.status.and_then(|status| status.repository_id));
+    }
+}
+
+#[test]
 fn useless_secrets_stall_with_a_cure() {
     for (credentials, reason) in
         [(Credentials::App, "CredentialsUnsupported"), (Credentials::Unknown, "CredentialsInvalid")]
