@@ -253,13 +253,13 @@ mod tests {
         .expect("variables");
         let references: Vec<Reference> =
             env.iter().filter_map(|variable| Reference::of(variable, COMMAND)).collect();
-        let mut read = Secrets::from([secret("first", "value-a"), secret("second", "value-c")]);
+        let mut read = Secrets::from([secret("first", "first-value"), secret("second", "other-value")]);
         let given_now = given(&env, &references, &read).expect("all are there");
         let shown = |(name, value): &(String, SecretString)| format!("{name}={}", value.expose_secret());
         let variables: Vec<String> = given_now.env.iter().map(shown).collect();
-        assert_eq!(variables, ["A=value-a", "B=plain", "C=value-c"]);
+        assert_eq!(variables, ["A=first-value", "B=plain", "C=other-value"]);
         let needles = given_now.needles();
-        assert!(needles.found_in("value-a").is_some() && needles.found_in("value-c").is_some());
+        assert!(needles.found_in("first-value").is_some() && needles.found_in("other-value").is_some());
         read.remove("second");
         let failure = Failure::from(given(&env, &references, &read).expect_err("one is gone"));
         assert_eq!((failure.class, failure.reason), (Class::NotFound, reason::SECRET_NOT_FOUND));
