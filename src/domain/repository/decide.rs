@@ -31,7 +31,7 @@ pub fn decide(repository: &Repository, observed: &Observed, now: Timestamp) -> D
 }
 
 fn suspended(mut scope: Scope<'_>) -> Decided {
-    scope.status.retry = retry::hurry(scope.retry.take(), scope.now);
+    scope.status.retry = retry::clear_backoff(scope.retry.take(), scope.now);
     scope.stand(Standing::Ready, reason::SUSPENDED, "spec.suspend is true: GitHub is not called");
     Plan::settle(scope.status, Next::AwaitChange)
 }

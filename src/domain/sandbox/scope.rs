@@ -49,7 +49,7 @@ impl<'a> Scope<'a> {
         // The API server counts the beginning of a deletion as a generation of its own.
         scope.hurried = scope.status.observed_generation != scope.generation() || poked;
         if scope.hurried {
-            scope.status.retry = retry::hurry(scope.status.retry.take(), now);
+            scope.status.retry = retry::clear_backoff(scope.status.retry.take(), now);
             scope.status.observed_generation = scope.generation();
             scope.status.observed_reconcile = annotation.or(scope.status.observed_reconcile.take());
         }
