@@ -127,14 +127,14 @@ impl Elector {
     /// Waits for the Lease to be free, and takes it: the Lease as written, and until when it makes this process lead.
     async fn stand_by(&self) -> (Lease, Instant) {
         let mut changes = pin!(watch::patient(watch_object(self.api.clone(), &self.name)));
-        let mut seen: Option<Seen> = None;
+        let mut seen: Option<LeaseSnapshot> = None;
         let mut not_before = Instant::now();
         loop {
             let due = seen.as_ref().map(|seen| seen.free_at(&self.identity).max(not_before));
             tokio::select! {
                 Some(change) = changes.next() => match change {
                     Ok(lease) => {
-                        if Seen::renew(&mut seen, lease) {
+                        if LeaseSnapshot::renew(&mut seen, lease) {
                             not_before = Instant::now();
                         }
                     }
@@ -142,10 +142,10 @@ impl Elector {
                 },
                 () = until(due) => {
                     let started = Instant::now();
-                    match self.take(seen.as_ref().and_then(|seen| seen.lease.as_ref())).await {
+                    match self.try_acquire(seen.as_ref().and_then(|seen| seen.lease.as_ref())).await {
                         Ok(Held::Ours(lease)) => return (lease, started + RENEW_DEADLINE),
                         Ok(Held::Others(lease)) => {
-                            Seen::renew(&mut seen, lease);
+                            LeaseSnapshot::renew(&mut seen, lease);
                         }
                         Err(error) => tracing::warn!(lease = self.name, %error, "the Lease can't be taken; trying again"),
                     }
@@ -164,7 +164,7 @@ impl Elector {
                 () = sleep(RETRY) => {}
             }
             let started = Instant::now();
-            match self.take(Some(&lease)).await {
+            match self.try_acquire(Some(&lease)).await {
                 Ok(Held::Ours(renewed)) => (lease, until) = (renewed, started + RENEW_DEADLINE),
                 // Ours after all: the answer to an earlier renewal was lost. The next one goes on from here.
                 Ok(Held::Others(Some(newer))) if holder(&newer) == Some(&self.identity) => lease = newer,
@@ -182,7 +182,7 @@ impl Elector {
     }
 
     /// Writes us into the Lease as it was seen, or into a new one.
-    async fn take(&self, seen: Option<&Lease>) -> Result<Held, Error> {
+    async fn try_acquire(&self, seen: Option<&Lease>) -> Result<Held, Error> {
         let wanted = held_by(seen, &self.name, &self.identity, Timestamp::now());
         match self.write(&wanted).await {
             Ok(lease) => Ok(Held::Ours(lease)),
@@ -231,12 +231,12 @@ enum Held {
 }
 
 /// The Lease as last seen. Its age is counted by our own clock from when we saw it change: clocks of machines differ.
-struct Seen {
+struct LeaseSnapshot {
     lease: Option<Lease>,
     since: Instant,
 }
 
-impl Seen {
+impl LeaseSnapshot {
     /// Takes note of the Lease; whether it has changed.
     fn renew(seen: &mut Option<Self>, lease: Option<Lease>) -> bool {
         let version = |lease: &Option<Lease>| lease.as_ref().and_then(ResourceExt::resource_version);
@@ -336,18 +336,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_free_when_it_has_not_been_seen_to_change_for_its_duration() {
         let mut seen = None;
-        assert!(Seen::renew(&mut seen, Some(lease("a", "1"))));
+        assert!(LeaseSnapshot::renew(&mut seen, Some(lease("a", "1"))));
         let first = Instant::now();
         sleep(Duration::from_secs(9)).await;
-        assert!(!Seen::renew(&mut seen, Some(lease("a", "1"))), "the same version again is no renewal");
-        let free_at = |seen: &Option<Seen>, identity| seen.as_ref().map(|seen| seen.free_at(identity));
+        assert!(
+            !LeaseSnapshot::renew(&mut seen, Some(lease("a", "1"))),
+            "the same version again is no renewal"
+        );
+        let free_at =
+            |seen: &Option<LeaseSnapshot>, identity| seen.as_ref().map(|seen| seen.free_at(identity));
         assert_eq!(free_at(&seen, "b"), Some(first + DURATION));
         assert_eq!(free_at(&seen, "a"), Some(first), "its own Lease waits for nobody");
-        assert!(Seen::renew(&mut seen, Some(lease("a", "2"))));
+        assert!(LeaseSnapshot::renew(&mut seen, Some(lease("a", "2"))));
         assert_eq!(free_at(&seen, "b"), Some(Instant::now() + DURATION));
-        assert!(Seen::renew(&mut seen, Some(lease("", "3"))));
+        assert!(LeaseSnapshot::renew(&mut seen, Some(lease("", "3"))));
         assert_eq!(free_at(&seen, "b"), Some(Instant::now()), "released");
-        assert!(Seen::renew(&mut seen, None));
+        assert!(LeaseSnapshot::renew(&mut seen, None));
         assert_eq!(free_at(&seen, "b"), Some(Instant::now()), "deleted");
     }
 

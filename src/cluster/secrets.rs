@@ -3,7 +3,7 @@
 
 use super::Error;
 use crate::{
-    api::conditions::reason,
+    api::{Sandbox, conditions::reason},
     domain::failure::{Class, Failure, operation},
 };
 use k8s_openapi::api::core::v1::Secret;
@@ -29,12 +29,6 @@ pub struct SecretValues {
 }
 
 impl SecretValues {
-    fn of(secret: Secret) -> Self {
-        let values = secret.data.unwrap_or_default();
-        let values = values.into_iter().map(|(key, value)| (key, strip(value.0).into())).collect();
-        Self { version: secret.metadata.resource_version.unwrap_or_default(), values }
-    }
-
     /// The `resourceVersion` of the Secret that they were read from.
     pub fn version(&self) -> &str {
         &self.version
@@ -57,6 +51,14 @@ impl SecretValues {
     }
 }
 
+impl From<Secret> for SecretValues {
+    fn from(secret: Secret) -> Self {
+        let values = secret.data.unwrap_or_default();
+        let values = values.into_iter().map(|(key, value)| (key, strip(value.0).into())).collect();
+        Self { version: secret.metadata.resource_version.unwrap_or_default(), values }
+    }
+}
+
 /// One key of a Secret, and what its value is for: the words of a complaint.
 #[derive(Debug, Clone, Copy)]
 pub struct SecretKey<'a> {
@@ -65,6 +67,17 @@ pub struct SecretKey<'a> {
     pub key: &'a str,
     /// Stands where a noun stands: `a GitHub token`, `the value of the variable TOKEN`.
     pub purpose: &'a str,
+}
+
+impl SecretKey<'_> {
+    /// The value in `secret`, which was read already; `None`: there is no such Secret. An empty one is a value.
+    pub fn text_in(self, secret: Option<&SecretValues>) -> Result<SecretString, SecretError> {
+        let values = secret.ok_or_else(|| SecretError::no_secret(self))?;
+        if values.get(self.key).is_none() {
+            return Err(SecretError::no_key(self));
+        }
+        values.text(self.key).ok_or_else(|| SecretError::wrong(self, "not UTF-8 text"))
+    }
 }
 
 /// The value of one key as text, and the `resourceVersion` of the Secret it was read from.
@@ -190,12 +203,11 @@ impl Secrets {
             Age::Cached => self.get(key.namespace, key.secret).await?,
             Age::Fresh => self.fresh(key.namespace, key.secret).await?,
         };
-        let values = values.ok_or_else(|| SecretError::no_secret(key))?;
-        if values.get(key.key).is_none() {
-            return Err(SecretError::no_key(key));
-        }
-        let value = values.text(key.key).ok_or_else(|| SecretError::wrong(key, "not UTF-8 text"))?;
-        Ok(SecretText { value, version: values.version().to_owned() })
+        let value = key.text_in(values.as_deref())?;
+        Ok(SecretText {
+            value,
+            version: values.map(|values| values.version().to_owned()).unwrap_or_default(),
+        })
     }
 
     /// One value as text that can't be empty: a token, an API key.
@@ -204,11 +216,31 @@ impl Secrets {
         if text.value.expose_secret().is_empty() { Err(SecretError::wrong(key, "empty")) } else { Ok(text) }
     }
 
+    /// The E2B API key that a Sandbox's `credentialsSecretRef` names; without one, the operator's.
+    pub async fn e2b_key(
+        &self,
+        sandbox: &Sandbox,
+        operator_key: Option<&SecretString>,
+        age: Age,
+    ) -> Result<SecretString, SecretError> {
+        let Some(reference) = &sandbox.spec.credentials_secret_ref else {
+            return operator_key.cloned().ok_or_else(|| {
+                SecretError::Invalid(
+                    "no credentialsSecretRef is set and the operator has no E2B_API_KEY: set one of them"
+                        .into(),
+                )
+            });
+        };
+        let namespace = sandbox.metadata.namespace.as_deref().unwrap_or_default();
+        let key = SecretKey { namespace, secret: &reference.name, key: "apiKey", purpose: "an E2B API key" };
+        Ok(self.credential(key, age).await?.value)
+    }
+
     /// The Secret as it is now, past the cache; later calls of [`Secrets::get`] see it too.
     pub async fn fresh(&self, namespace: &str, name: &str) -> Result<Option<Arc<SecretValues>>, Error> {
         let read = Instant::now();
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let values = api.get_opt(name).await?.map(|secret| Arc::new(SecretValues::of(secret)));
+        let values = api.get_opt(name).await?.map(|secret| Arc::new(SecretValues::from(secret)));
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.retain(|_, entry| is_fresh(entry));
         cache.insert((namespace.to_owned(), name.to_owned()), (read, values.clone()));
@@ -238,7 +270,7 @@ mod tests {
     #[test]
     fn values_are_never_printed() {
         let data = BTreeMap::from([("token".to_owned(), ByteString(b"ghp_canary\n".to_vec()))]);
-        let values = SecretValues::of(Secret { data: Some(data), ..Secret::default() });
+        let values = SecretValues::from(Secret { data: Some(data), ..Secret::default() });
         assert!(!format!("{values:?}").contains("canary"));
         assert_eq!(values.text("token").expect("text").expose_secret(), "ghp_canary");
         assert!(values.text("other").is_none());

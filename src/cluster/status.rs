@@ -40,7 +40,7 @@ where
     let old = old.map(serde_json::to_value).transpose()?.unwrap_or_else(|| json!({}));
     let Some(patch) = diff(&old, &serde_json::to_value(new)?) else { return Ok(Written::Unchanged) };
     let body = json!({ "metadata": { "resourceVersion": seen.resource_version() }, "status": patch });
-    settle(api.patch_status(&seen.name_any(), &params(manager), &Patch::Merge(body)).await, &seen.name_any())
+    written(api.patch_status(&seen.name_any(), &params(manager), &Patch::Merge(body)).await, &seen.name_any())
 }
 
 /// Writes the difference between two specs of `seen` in the same way.
@@ -60,7 +60,7 @@ where
     };
     let body = json!({ "metadata": { "resourceVersion": seen.resource_version() }, "spec": patch });
     let patched = api.patch(&seen.name_any(), &params(manager), &Patch::Merge(body)).await;
-    settle(patched, &seen.name_any())
+    written(patched, &seen.name_any())
 }
 
 /// Sends a merge patch of metadata against the version `seen` was read at.
@@ -76,14 +76,15 @@ where
     metadata["resourceVersion"] = json!(seen.resource_version());
     let body = json!({ "metadata": metadata });
     let patched = api.patch(&seen.name_any(), &params(manager), &Patch::Merge(body)).await;
-    settle(patched, &seen.name_any())
+    written(patched, &seen.name_any())
 }
 
 fn params(manager: &str) -> PatchParams {
     PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() }
 }
 
-fn settle<K>(patched: kube::Result<K>, name: &str) -> Result<Written<K>, Error> {
+/// Takes a conflict for an answer: the caller reads and decides again.
+fn written<K>(patched: kube::Result<K>, name: &str) -> Result<Written<K>, Error> {
     match patched.map_err(Error::from) {
         Ok(object) => Ok(Written::Patched(object)),
         Err(Error::Conflict(message)) => {

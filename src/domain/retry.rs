@@ -104,7 +104,7 @@ pub fn wait_until(retry: Option<&Retry>, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// Returns what is left of a retry when a person asks to look again: only a limit's wait stands.
-pub fn hurry(retry: Option<Retry>, now: Timestamp) -> Option<Retry> {
+pub fn clear_backoff(retry: Option<Retry>, now: Timestamp) -> Option<Retry> {
     retry.filter(|retry| retry.limited && retry.next_attempt_at.0 > now)
 }
 
@@ -197,11 +197,11 @@ mod tests {
         let verdict = after(None, &failure(Class::Throttled { until }), "uid", now());
         assert_eq!(verdict.retry.attempt, 0);
         assert_eq!(verdict.retry.next_attempt_at.0.as_second(), NOW + 62);
-        assert!(hurry(Some(verdict.retry.clone()), now()).is_some());
+        assert!(clear_backoff(Some(verdict.retry.clone()), now()).is_some());
         let over = verdict.retry.next_attempt_at.0;
-        assert_eq!(hurry(Some(verdict.retry), over), None);
+        assert_eq!(clear_backoff(Some(verdict.retry), over), None);
         let transient = after(None, &failure(Class::Transient), "uid", now());
-        assert_eq!(hurry(Some(transient.retry), now()), None);
+        assert_eq!(clear_backoff(Some(transient.retry), now()), None);
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Frames {
             return Ok(None);
         }
         loop {
-            if let Some((flags, message)) = self.take()? {
+            if let Some((flags, message)) = self.next_frame()? {
                 return match flags {
                     0 => Ok(Some(message)),
                     FLAG_END => self.end(&message).map(|()| None),
@@ -61,7 +61,7 @@ impl Frames {
         }
     }
 
-    fn take(&mut self) -> Result<Option<(u8, Bytes)>> {
+    fn next_frame(&mut self) -> Result<Option<(u8, Bytes)>> {
         let &[flags, a, b, c, d, ..] = &self.buffer[..] else { return Ok(None) };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
         if length > MAX_MESSAGE {

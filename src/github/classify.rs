@@ -112,27 +112,27 @@ pub(super) fn classify(operation: Operation, refusal: &Refusal, about: &str, rec
     if let Some(limit) = refusal.limit() {
         return Verdict::Limited(limit);
     }
-    let case = Case { operation, refusal, about, recent };
+    let context = RefusalContext { operation, refusal, about, recent };
     match refusal.status {
         304 => Verdict::State(State::NotModified),
         301 | 302 | 307 | 308 => Verdict::State(State::Moved { id: refusal.moved_to }),
-        408 | 429 | 500..=599 => case.failed(Class::Transient, reason::GITHUB_UNAVAILABLE, "it is tried again"),
-        401 => case.failed(
+        408 | 429 | 500..=599 => context.failed(Class::Transient, reason::GITHUB_UNAVAILABLE, "it is tried again"),
+        401 => context.failed(
             Class::Denied,
             reason::BAD_CREDENTIALS,
             "the token is wrong, expired or revoked: put a valid one into the Secret that credentialsSecretRef names, \
              then set the annotation slipway.dev/reconcile to any new value",
         ),
-        403 => case.forbidden(),
-        404 => case.not_found(),
-        405 if operation == Operation::MergePull => Verdict::State(State::NotMergeable { message: case.said() }),
-        409 => case.conflict(),
-        422 => case.unprocessable(),
-        _ => case.failed(Class::Invalid, reason::REFUSED, "see GitHub's message"),
+        403 => context.forbidden(),
+        404 => context.not_found(),
+        405 if operation == Operation::MergePull => Verdict::State(State::NotMergeable { message: context.said() }),
+        409 => context.conflict(),
+        422 => context.unprocessable(),
+        _ => context.failed(Class::Invalid, reason::REFUSED, "see GitHub's message"),
     }
 }
 
-struct Case<'a> {
+struct RefusalContext<'a> {
     operation: Operation,
     refusal: &'a Refusal,
     about: &'a str,
@@ -153,7 +153,7 @@ const PROTECTED: &[&str] = &[
     "branch protection",
 ];
 
-impl Case<'_> {
+impl RefusalContext<'_> {
     /// GitHub's words, cut where a condition's message would suffer.
     fn said(&self) -> String {
         self.refusal.message.chars().take(300).collect()

@@ -143,11 +143,7 @@ impl Metrics {
             Unit::Seconds,
             call_seconds.clone(),
         );
-        registry.register(
-            "slipway_reconciles",
-            "Passes over an object, by their result",
-            reconciles.clone(),
-        );
+        registry.register("slipway_reconciles", "Passes over an object, by their result", reconciles.clone());
         registry.register(
             "slipway_webhook_deliveries",
             "Webhook deliveries, by their result",

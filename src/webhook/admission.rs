@@ -56,7 +56,7 @@ impl Default for Room {
 
 impl Room {
     /// Adds room for `bytes` to what is `held`; false when there is none.
-    fn take(&self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> bool {
+    fn try_acquire(&self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> bool {
         let more =
             u32::try_from(bytes).ok().and_then(|bytes| self.0.clone().try_acquire_many_owned(bytes).ok());
         match (more, held.as_mut()) {
@@ -181,7 +181,7 @@ async fn read<B: Buf>(
             if bytes.len() + chunk.remaining() > bounds.body {
                 return Err(Refusal::TooLarge(bounds.body));
             }
-            if !bounds.all.take(chunk.remaining(), &mut held) {
+            if !bounds.all.try_acquire(chunk.remaining(), &mut held) {
                 return Err(Refusal::Unavailable("Too much is being received at once, try again later"));
             }
             while chunk.has_remaining() {

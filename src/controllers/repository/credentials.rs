@@ -4,6 +4,7 @@
 use super::RepositoryController;
 use crate::{
     api::Repository,
+    cluster::{Age, SecretError, SecretKey},
     domain::{
         failure::operation,
         repository::{self, Credentials, Obstacle},
@@ -13,36 +14,33 @@ use crate::{
 use kube::ResourceExt;
 use secrecy::ExposeSecret;
 
-/// Age that a remembered Secret may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Freshness {
-    /// It is read again: a look-up follows a change, often of the Secret itself.
-    Fresh,
-    /// As the cache has it.
-    Cached,
-}
-
 impl RepositoryController {
-    pub(super) async fn client(
-        &self,
-        object: &Repository,
-        freshness: Freshness,
-    ) -> Result<github::Client, Obstacle> {
+    pub(super) async fn client(&self, object: &Repository, age: Age) -> Result<github::Client, Obstacle> {
         let namespace = object.namespace().unwrap_or_default();
-        let name = &object.spec.credentials_secret_ref.name;
-        let read = match freshness {
-            Freshness::Fresh => self.secrets.fresh(&namespace, name).await,
-            Freshness::Cached => self.secrets.get(&namespace, name).await,
-        };
-        let read = read.map_err(|error| Obstacle::Failed(error.during(operation::GET_SECRET)))?;
-        let secret = read.ok_or(Obstacle::NoSecret)?;
-        let keys = secret.iter().filter(|(_, value)| !value.expose_secret().is_empty()).map(|(key, _)| key);
-        match repository::credentials(keys) {
-            Credentials::Token => match secret.text(repository::TOKEN) {
-                Some(token) => Ok(self.github.client(&token)),
-                None => Err(Obstacle::NoToken(Credentials::Unknown)),
-            },
-            unusable => Err(Obstacle::NoToken(unusable)),
+        let secret = &object.spec.credentials_secret_ref.name;
+        let key = repository::TOKEN;
+        let key = SecretKey { namespace: &namespace, secret, key, purpose: "a GitHub token" };
+        match self.secrets.credential(key, age).await {
+            Ok(token) => Ok(self.github.client(&token.value)),
+            Err(error @ SecretError::Unread(_)) => Err(Obstacle::Failed(error.into())),
+            Err(error) => Err(self.without_token(key, error).await),
+        }
+    }
+
+    /// What stands there instead of a token; the Secret has just been read.
+    async fn without_token(&self, key: SecretKey<'_>, error: SecretError) -> Obstacle {
+        let read = self.secrets.get(key.namespace, key.secret).await;
+        match read.map_err(|error| error.during(operation::GET_SECRET)) {
+            Ok(Some(secret)) => {
+                let keys = secret.iter().filter(|(_, value)| !value.expose_secret().is_empty());
+                Obstacle::NoToken(match repository::credentials(keys.map(|(key, _)| key)) {
+                    // It is there, and is no text.
+                    Credentials::Token => Credentials::Unknown,
+                    found => found,
+                })
+            }
+            Ok(None) => Obstacle::Failed(error.into()),
+            Err(failure) => Obstacle::Failed(failure),
         }
     }
 }

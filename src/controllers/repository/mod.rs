@@ -8,9 +8,9 @@ mod observe;
 mod perform;
 mod pulls;
 
-use super::shell::{Conditioned, MANAGER, PlanOf, Reconciler};
+use super::shell::{MANAGER, PlanOf, Reconciler};
 use crate::{
-    api::{Repository, RepositoryStatus, Task, common::Retry},
+    api::{Repository, Task},
     cluster::Secrets,
     domain::failure::Failure,
     domain::repository::{self, Base, Found, Observed, Outcome, Step},
@@ -18,7 +18,6 @@ use crate::{
     telemetry,
 };
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{ResourceExt, runtime::reflector::Store};
 use memory::Memory;
 use std::time::Duration;
@@ -85,20 +84,6 @@ impl Reconciler for RepositoryController {
         let next_sync = self.memory.next_sync(&uid, repository::interval(object), now);
         let finding = repository::timed_out(object, failure.clone());
         repository::decide(object, &Observed { finding, next_sync }, now)
-    }
-}
-
-impl Conditioned for RepositoryStatus {
-    fn conditions(&self) -> &[Condition] {
-        &self.conditions
-    }
-
-    fn retry(&self) -> Option<&Retry> {
-        self.retry.as_ref()
-    }
-
-    fn retry_mut(&mut self) -> Option<&mut Retry> {
-        self.retry.as_mut()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Asks GitHub what the Repository's stage wants to know.
 //! Uses `credentials` for the client and `pulls` for the list of what changed.
 
-use super::{RepositoryController, credentials::Freshness, name_in_spec, of_github};
+use super::{RepositoryController, name_in_spec, of_github};
 use crate::{
     api::{Repository, Task, conditions::reason},
+    cluster::Age,
     domain::repository::{self, Base, Changes, Found, LookUp, Observed, Obstacle, Stage, sync},
     github::{self, RepositoryName},
 };
@@ -32,8 +33,8 @@ impl RepositoryController {
 
     /// The repository and whether its base branch is there; the branch is asked for until it has been seen.
     async fn inspect(&self, object: &Repository, question: LookUp) -> Result<Option<Found>, Obstacle> {
-        let freshness = if question.is_routine() { Freshness::Cached } else { Freshness::Fresh };
-        let github = self.client(object, freshness).await?;
+        let age = if question.is_routine() { Age::Cached } else { Age::Fresh };
+        let github = self.client(object, age).await?;
         let Some(mut found) = self.look_up(&github, object).await.map_err(failed)? else { return Ok(None) };
         let uid = object.uid().unwrap_or_default();
         if !question.is_routine() || !self.memory.has_branch(&uid) {
@@ -45,7 +46,7 @@ impl RepositoryController {
 
     async fn list(&self, object: &Repository, now: Timestamp) -> Result<Changes, Obstacle> {
         let tasks = self.open_tasks(object);
-        let github = self.client(object, Freshness::Cached).await?;
+        let github = self.client(object, Age::Cached).await?;
         let (listed, renamed) = self.changes(&github, object, &tasks).await.map_err(failed)?;
         Ok(Changes { moves: sync::moves(&tasks, &listed, now), renamed })
     }

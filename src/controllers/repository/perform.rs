@@ -1,9 +1,10 @@
 //! The steps of `domain::repository`: one match, no policy.
 //! Creates at GitHub; `apply_sync` writes the Tasks.
 
-use super::{RepositoryController, credentials::Freshness, name_in_spec, of_github};
+use super::{RepositoryController, name_in_spec, of_github};
 use crate::{
     api::{CreateRepository, Repository, conditions::reason},
+    cluster::Age,
     domain::{
         failure::{Class, Failure, operation},
         repository::{Base, Found, Obstacle, Outcome, Step},
@@ -28,7 +29,7 @@ impl RepositoryController {
     }
 
     async fn create(&self, object: &Repository, create: &CreateRepository) -> Result<Found, Failure> {
-        let github = self.client(object, Freshness::Cached).await.map_err(changed)?;
+        let github = self.client(object, Age::Cached).await.map_err(changed)?;
         let wanted = github::CreateRepository {
             private: create.private,
             description: create.description.clone(),
@@ -43,8 +44,8 @@ impl RepositoryController {
 /// The Secret was there when the pass began: the next one says what has become of it.
 fn changed(obstacle: Obstacle) -> Failure {
     match obstacle {
-        Obstacle::Failed(failure) => failure,
-        Obstacle::NoSecret | Obstacle::NoToken(_) => Failure {
+        Obstacle::Failed(failure) if failure.class != Class::NotFound => failure,
+        Obstacle::Failed(_) | Obstacle::NoToken(_) => Failure {
             operation: operation::GET_SECRET,
             class: Class::Transient,
             reason: reason::SECRET_NOT_FOUND,

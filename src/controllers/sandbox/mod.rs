@@ -7,9 +7,9 @@ mod memory;
 mod observe;
 mod perform;
 
-use super::shell::{Conditioned, PlanOf, Reconciler};
+use super::shell::{PlanOf, Reconciler};
 use crate::{
-    api::{SANDBOX_FINALIZER, Sandbox, SandboxStatus, Task, common::Retry},
+    api::{SANDBOX_FINALIZER, Sandbox, Task},
     cluster::Secrets,
     domain::{
         failure::Failure,
@@ -19,7 +19,6 @@ use crate::{
     telemetry,
 };
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Client, ResourceExt, runtime::reflector::Store};
 use memory::Memory;
 use secrecy::SecretString;
@@ -106,20 +105,6 @@ impl Reconciler for SandboxController {
 
     fn timed_out(&self, object: &Sandbox, failure: &Failure, now: Timestamp) -> PlanOf<Self> {
         sandbox::timed_out(object, failure, now)
-    }
-}
-
-impl Conditioned for SandboxStatus {
-    fn conditions(&self) -> &[Condition] {
-        &self.conditions
-    }
-
-    fn retry(&self) -> Option<&Retry> {
-        self.retry.as_ref()
-    }
-
-    fn retry_mut(&mut self) -> Option<&mut Retry> {
-        self.retry.as_mut()
     }
 }
 

@@ -2,7 +2,7 @@
 //! Implemented by the controllers; driven by `shell`.
 
 use crate::{
-    api::common::Retry,
+    api::{RepositoryStatus, SandboxStatus, TaskStatus, common::Retry},
     domain::{failure::Failure, plan::Plan},
     telemetry,
 };
@@ -43,6 +43,26 @@ pub trait Conditioned: Serialize + Clone + Default + Debug + Send + Sync {
     fn retry(&self) -> Option<&Retry>;
     fn retry_mut(&mut self) -> Option<&mut Retry>;
 }
+
+macro_rules! conditioned {
+    ($($status:ty),+ $(,)?) => {$(
+        impl Conditioned for $status {
+            fn conditions(&self) -> &[Condition] {
+                &self.conditions
+            }
+
+            fn retry(&self) -> Option<&Retry> {
+                self.retry.as_ref()
+            }
+
+            fn retry_mut(&mut self) -> Option<&mut Retry> {
+                self.retry.as_mut()
+            }
+        }
+    )+};
+}
+
+conditioned! { RepositoryStatus, SandboxStatus, TaskStatus }
 
 /// The status of a kind.
 pub type StatusOf<R> = <<R as Reconciler>::Kind as HasStatus>::Status;

@@ -15,9 +15,9 @@ pub mod secrets;
 
 pub use memory::Memory;
 
-use super::shell::{Conditioned, PlanOf, Reconciler};
+use super::shell::{PlanOf, Reconciler};
 use crate::{
-    api::{Phase, Repository, Sandbox, TASK_FINALIZER, Task, TaskStatus, common::Retry},
+    api::{Phase, Repository, Sandbox, TASK_FINALIZER, Task},
     cluster::Secrets,
     domain::{
         failure::Failure,
@@ -30,7 +30,6 @@ use crate::{
 };
 use files::{Spool, Transfers};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Client, runtime::reflector::Store};
 use secrecy::SecretString;
 use std::{
@@ -68,20 +67,6 @@ pub struct TaskController {
 impl TaskController {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Conditioned for TaskStatus {
-    fn conditions(&self) -> &[Condition] {
-        &self.conditions
-    }
-
-    fn retry(&self) -> Option<&Retry> {
-        self.retry.as_ref()
-    }
-
-    fn retry_mut(&mut self) -> Option<&mut Retry> {
-        self.retry.as_mut()
     }
 }
 

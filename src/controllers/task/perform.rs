@@ -106,16 +106,16 @@ impl TaskController {
             ("SLIPWAY_BRANCH".into(), status.branch.unwrap_or_default().into()),
             ("SLIPWAY_BASE_BRANCH".into(), base.into()),
         ];
-        env.extend(self.env(task).await?);
+        let given = self.secrets_to_give(task).await?;
+        let needles = given.needles();
+        env.extend(given.env);
+        self.remember_secrets(task, id, given.values);
         let spec = GenerationSpec {
             id: id.to_owned(),
             command: command.command.clone(),
             working_dir: command.working_dir.clone().unwrap_or_else(|| task.spec.source.path.clone()),
             env,
         };
-        let given = self.secrets_to_give(task).await?;
-        let needles = given.needles();
-        self.remember_secrets(task, id, given.values);
         generate::start(&envd, &spec).await.map_err(|error| needles.mask_failure(error.into()))?;
         Ok(Outcome::Done)
     }

@@ -4,13 +4,14 @@
 use super::TaskController;
 use crate::{
     api::{Sandbox, SecretVersion, Task, common::EnvVar, conditions::reason},
-    cluster::SecretValues,
+    cluster::{SecretError, SecretKey, SecretValues},
     domain::{
         failure::{Class, Failure, operation},
         secrets::{Needles, SecretValue, rotated},
     },
 };
 use kube::ResourceExt;
+use secrecy::SecretString;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -19,9 +20,15 @@ use std::{
 /// Secrets that were read, by name.
 type Secrets = BTreeMap<String, Arc<SecretValues>>;
 
-/// Values and versions of Secrets as they were read at one time.
+/// The field that lists the command's own variables.
+const COMMAND: &str = "generate.env";
+
+/// What a command is given of Secrets, all of it from one reading: what runs and what is masked can't differ.
 #[derive(Debug, Clone, Default)]
 pub struct GivenSecrets {
+    /// The variables of `generate.env`, in its order.
+    pub env: Vec<(String, SecretString)>,
+    /// Every value that the sandbox has from a Secret, by the command or by itself.
     pub values: Vec<SecretValue>,
     /// For `status.codeGenerations[].secretVersions`, by name.
     pub versions: Vec<SecretVersion>,
@@ -70,10 +77,8 @@ impl TaskController {
     /// back: class `NotFound`, reason `SecretNotFound`.
     pub async fn secrets_to_give(&self, task: &Task) -> Result<GivenSecrets, Failure> {
         let (references, read) = self.read_secrets(task, &[]).await?;
-        if let Some(missing) = references.iter().find(|reference| reference.value(&read).is_none()) {
-            return Err(missing.failure());
-        }
-        Ok(GivenSecrets { values: values(&references, &read), versions: versions(&read) })
+        let env = task.spec.generate.iter().flat_map(|generate| &generate.env);
+        Ok(given(env, &references, &read)?)
     }
 
     /// The versions to record with a generation that is about to start.
@@ -121,7 +126,7 @@ impl TaskController {
         let of_task = task.spec.generate.iter().flat_map(|generate| &generate.env);
         let of_sandbox = sandbox.iter().flat_map(|sandbox| &sandbox.spec.env);
         let mut references: Vec<Reference> =
-            of_task.filter_map(|variable| Reference::of(variable, "generate.env")).collect();
+            of_task.filter_map(|variable| Reference::of(variable, COMMAND)).collect();
         references.extend(of_sandbox.filter_map(|variable| Reference::of(variable, "the Sandbox's env")));
         let names: BTreeSet<&str> = references
             .iter()
@@ -165,34 +170,44 @@ impl Reference {
         Some(Self { variable: variable.name.clone(), field, secret, key })
     }
 
-    fn value(&self, read: &Secrets) -> Option<SecretValue> {
-        text(read.get(&self.secret)?, &self.secret, &self.key)
-    }
-
-    fn failure(&self) -> Failure {
+    fn value(&self, read: &Secrets) -> Result<SecretValue, SecretError> {
         let Self { variable, field, secret, key } = self;
-        Failure {
-            operation: operation::GET_SECRET,
-            class: Class::NotFound,
-            reason: reason::SECRET_NOT_FOUND,
-            message: format!(
-                "Secret {secret} does not exist or has no text under the key {key}: create it, or correct {variable} in {field}"
-            ),
-        }
+        let purpose = format!("the value of the variable {variable} of {field}");
+        // All of `read` is of one namespace.
+        let wanted = SecretKey { namespace: "", secret, key, purpose: &purpose };
+        let value = wanted.text_in(read.get(secret).map(Arc::as_ref))?;
+        Ok(SecretValue { secret: secret.clone(), key: key.clone(), value })
     }
 }
 
-fn text(values: &SecretValues, secret: &str, key: &str) -> Option<SecretValue> {
-    Some(SecretValue { secret: secret.to_owned(), key: key.to_owned(), value: values.text(key)? })
+/// What a command with the variables `env` is given. A Secret that is not there, or lacks its key, holds the start back: no
+/// variable is dropped.
+fn given<'a>(
+    env: impl IntoIterator<Item = &'a EnvVar>,
+    references: &[Reference],
+    read: &Secrets,
+) -> Result<GivenSecrets, SecretError> {
+    let values = references.iter().map(|reference| reference.value(read)).collect::<Result<_, _>>()?;
+    let mut variables = Vec::new();
+    for variable in env {
+        let value = match Reference::of(variable, COMMAND) {
+            Some(reference) => reference.value(read)?.value,
+            None => variable.value.clone().unwrap_or_default().into(),
+        };
+        variables.push((variable.name.clone(), value));
+    }
+    Ok(GivenSecrets { env: variables, values, versions: versions(read) })
 }
 
 /// The values that are referred to, and all of a Secret that was when the command started and is not any more.
 fn values(references: &[Reference], read: &Secrets) -> Vec<SecretValue> {
     let mut found: Vec<SecretValue> =
-        references.iter().filter_map(|reference| reference.value(read)).collect();
+        references.iter().filter_map(|reference| reference.value(read).ok()).collect();
     for (name, secret) in read {
         if !references.iter().any(|reference| reference.secret == *name) {
-            found.extend(secret.iter().filter_map(|(key, _)| text(secret, name, key)));
+            found.extend(secret.iter().filter_map(|(key, _)| {
+                Some(SecretValue { secret: name.clone(), key: key.to_owned(), value: secret.text(key)? })
+            }));
         }
     }
     found
@@ -209,6 +224,9 @@ fn versions(read: &Secrets) -> Vec<SecretVersion> {
 #[cfg(test)]
 mod tests {
     use super::{super::given::Given, *};
+    use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+    use secrecy::ExposeSecret as _;
+    use serde_json::json;
 
     fn value(text: &str) -> Vec<SecretValue> {
         vec![SecretValue { secret: "s".into(), key: "k".into(), value: text.into() }]
@@ -216,6 +234,40 @@ mod tests {
 
     fn version(version: &str) -> Vec<SecretVersion> {
         vec![SecretVersion { name: "keys".into(), version: version.into() }]
+    }
+
+    /// A Secret of this name with one key, `k`.
+    fn secret(name: &str, text: &str) -> (String, Arc<SecretValues>) {
+        let data = [("k".to_owned(), ByteString(text.into()))].into();
+        let metadata = ObjectMeta { resource_version: Some("7".into()), ..ObjectMeta::default() };
+        (name.into(), Arc::new(Secret { data: Some(data), metadata, ..Secret::default() }.into()))
+    }
+
+    #[test]
+    fn a_secret_deleted_before_the_start_holds_it_back_and_drops_no_variable() {
+        let env: Vec<EnvVar> = serde_json::from_value(json!([
+            {"name": "A", "valueFrom": {"secretKeyRef": {"name": "first", "key": "k"}}},
+            {"name": "B", "value": "plain"},
+            {"name": "C", "valueFrom": {"secretKeyRef": {"name": "second", "key": "k"}}},
+        ]))
+        .expect("variables");
+        let references: Vec<Reference> =
+            env.iter().filter_map(|variable| Reference::of(variable, COMMAND)).collect();
+        let mut read = Secrets::from([secret("first", "first-value"), secret("second", "other-value")]);
+        let given_now = given(&env, &references, &read).expect("all are there");
+        let shown = |(name, value): &(String, SecretString)| format!("{name}={}", value.expose_secret());
+        let variables: Vec<String> = given_now.env.iter().map(shown).collect();
+        assert_eq!(variables, ["A=first-value", "B=plain", "C=other-value"]);
+        let needles = given_now.needles();
+        assert!(needles.found_in("first-value").is_some() && needles.found_in("other-value").is_some());
+        read.remove("second");
+        let failure = Failure::from(given(&env, &references, &read).expect_err("one is gone"));
+        assert_eq!((failure.class, failure.reason), (Class::NotFound, reason::SECRET_NOT_FOUND));
+        assert_eq!(
+            failure.message,
+            "Secret second does not exist in this namespace: create it with the value of the variable C of generate.env \
+             under the key k"
+        );
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub fn decide(repository: &Repository, observed: &Observed, now: Timestamp) -> D
 }
 
 fn suspended(mut scope: Scope<'_>) -> Decided {
-    scope.status.retry = retry::hurry(scope.retry.take(), scope.now);
+    scope.status.retry = retry::clear_backoff(scope.retry.take(), scope.now);
     scope.stand(Standing::Ready, reason::SUSPENDED, "spec.suspend is true: GitHub is not called");
     Plan::settle(scope.status, Next::AwaitChange)
 }
@@ -44,16 +44,13 @@ fn waiting(scope: Scope<'_>) -> Decided {
 
 fn hindered(scope: Scope<'_>, obstacle: &Obstacle) -> Decided {
     match obstacle {
-        Obstacle::NoSecret => no_secret(scope),
+        // It may still come, and is named by whoever looked for it.
+        Obstacle::Failed(failure) if failure.reason == reason::SECRET_NOT_FOUND => {
+            scope.missing(failure.operation, failure.reason, &failure.message)
+        }
         Obstacle::NoToken(credentials) => no_token(scope, *credentials),
         Obstacle::Failed(failure) => scope.failed(failure),
     }
-}
-
-fn no_secret(scope: Scope<'_>) -> Decided {
-    let secret = scope.secret();
-    let message = format!("Secret {secret} does not exist in this namespace: create it with the key token");
-    scope.missing(operation::GET_SECRET, reason::SECRET_NOT_FOUND, &message)
 }
 
 fn no_token(scope: Scope<'_>, credentials: Credentials) -> Decided {

@@ -55,8 +55,6 @@ pub struct Changes {
 /// Reason why a question got no answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Obstacle {
-    /// The Secret with the credentials does not exist.
-    NoSecret,
     /// The Secret holds nothing to call GitHub with; what it holds instead.
     NoToken(Credentials),
     Failed(Failure),

@@ -147,5 +147,5 @@ fn is_current(repository: &Repository) -> bool {
 /// The retry as it holds now: a new spec or a person in a hurry leaves only the wait of a limit.
 pub(super) fn standing_retry(repository: &Repository, now: Timestamp) -> Option<Retry> {
     let retry = repository.status.as_ref()?.retry.clone();
-    if is_current(repository) { retry } else { retry::hurry(retry, now) }
+    if is_current(repository) { retry } else { retry::clear_backoff(retry, now) }
 }

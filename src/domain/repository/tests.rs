@@ -3,10 +3,13 @@
 
 use super::{record::MOVE_AGAIN, stage::Answer, *};
 use crate::{
-    api::{CreatePolicy, RECONCILE_ANNOTATION, Repository, RepositoryStatus, conditions as names},
+    api::{
+        CreatePolicy, RECONCILE_ANNOTATION, Repository, RepositoryStatus, conditions as names,
+        conditions::reason,
+    },
     domain::{
         conditions,
-        failure::Class,
+        failure::{Class, operation},
         plan::{Next, Plan},
         retry,
     },
@@ -244,16 +247,37 @@ fn a_limit_outlasts_a_person_in_a_hurry_and_a_failure_does_not() {
     assert_eq!(asks(&corrected, at(0), at(1)), Asked::LookUp);
 }
 
+fn no_secret() -> Obstacle {
+    let (operation, reason) = (operation::GET_SECRET, reason::SECRET_NOT_FOUND);
+    let message = "Secret github does not exist".into();
+    Obstacle::Failed(Failure { operation, class: Class::NotFound, reason, message })
+}
+
 #[test]
 fn a_secret_that_arrived_is_progress() {
     let mut object = object();
     for second in [0, 6, 20] {
-        let plan = see(&object, Answer::LookedUp(Err(Obstacle::NoSecret)), second);
+        let plan = see(&object, Answer::LookedUp(Err(no_secret())), second);
         assert_eq!(ready(&plan.status).1, "SecretNotFound");
         object = with(object, plan.status);
     }
     let plan = see(&object, failed(failure(Class::Transient)), 60);
     assert_eq!(plan.status.retry.map(|retry| retry.attempt), Some(1), "a new count");
+}
+
+#[test]
+fn a_pass_that_ran_out_of_time_says_so_in_retry_and_backs_off() {
+    let failure = Failure::out_of_time(std::time::Duration::from_secs(120));
+    for object in [object(), settled()] {
+        let observed = Observed { finding: timed_out(&object, failure.clone()), next_sync: at(300) };
+        let plan = decide(&object, &observed, at(10));
+        let retry = plan.status.retry.clone().expect("said in status");
+        assert_eq!((retry.operation.as_str(), retry.attempt), (operation::RECONCILE, 1));
+        assert_eq!(retry.last_error, failure.message);
+        assert!(retry.next_attempt_at.0 > at(10), "it backs off");
+        assert_eq!((plan.next, plan.step), (Next::At(retry.next_attempt_at.0), None));
+        assert_eq!(plan.status.repository_id, object.status.and_then(|status| status.repository_id));
+    }
 }
 
 #[test]
@@ -270,7 +294,7 @@ fn useless_secrets_stall_with_a_cure() {
 
 #[test]
 fn what_is_missing_is_named_and_looked_for_apart_from_what_others_look_for() {
-    let no_secret = see(&object(), Answer::LookedUp(Err(Obstacle::NoSecret)), 0).status;
+    let no_secret = see(&object(), Answer::LookedUp(Err(no_secret())), 0).status;
     assert!(ready(&no_secret).2.contains("Secret github "), "{no_secret:?}");
     let absent = see(&object(), Answer::LookedUp(Ok(None)), 0).status;
     assert!(ready(&absent).2.contains("no repository acme/app "), "{absent:?}");

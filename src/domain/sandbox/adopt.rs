@@ -26,7 +26,7 @@ pub(super) fn decide(
 ) -> Plan<SandboxStatus, Step> {
     let under = match answer {
         Ok(under) => under,
-        Err(error) => return scope.secret_error(error),
+        Err(error) => return scope.without_secret(error),
     };
     if creating.answer != Some(CreateAnswer::Refused) {
         scope.doubt(creating.requested_at.0);
@@ -42,7 +42,7 @@ pub(super) fn decide(
     found.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
     match found.split_first() {
         Some((oldest, rest)) => adopt(scope, context, creating, oldest, rest, &under.credential),
-        None => again(scope, creating, &under.answer),
+        None => create_again(scope, creating, &under.answer),
     }
 }
 
@@ -66,7 +66,7 @@ fn adopt(
 }
 
 /// None was found: when and under which key the create is made again.
-fn again(mut scope: Scope<'_>, creating: &Creating, attempts: &Attempts) -> Plan<SandboxStatus, Step> {
+fn create_again(mut scope: Scope<'_>, creating: &Creating, attempts: &Attempts) -> Plan<SandboxStatus, Step> {
     let (wait, attempt) = match creating.answer {
         None | Some(CreateAnswer::Unknown) => (LIST_AGAIN, creating.attempt),
         Some(CreateAnswer::Lost) => (SignedDuration::ZERO, creating.attempt),
@@ -84,6 +84,6 @@ fn again(mut scope: Scope<'_>, creating: &Creating, attempts: &Attempts) -> Plan
     }
     match &attempts.env {
         Ok(()) => create::begin(scope, creating.incarnation, attempt),
-        Err(error) => scope.secret_error(error),
+        Err(error) => scope.without_secret(error),
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn first_attempt(
 ) -> Plan<SandboxStatus, Step> {
     match answer {
         Ok(_) => begin(scope, incarnation, 1),
-        Err(error) => scope.secret_error(error),
+        Err(error) => scope.without_secret(error),
     }
 }
 

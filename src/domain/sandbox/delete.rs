@@ -2,8 +2,7 @@
 //! The finalizer goes when nothing is left to do, or nothing can be done.
 
 use super::{
-    E2bSandbox, Ended, Keyed, Life, Listing, Look, LookupResult, PauseEnd, Quiet, Search, SecretError, Stage,
-    Step,
+    E2bSandbox, Ended, Keyed, Life, Listing, Look, LookupResult, PauseEnd, Quiet, Search, Stage, Step,
     marks::{is_anothers, is_ours},
     scope::{CREATE_OVER, KILLED, NOT_FOUND, NOT_OURS, Scope},
 };
@@ -182,8 +181,8 @@ pub(super) fn record(mut scope: Scope<'_>, ended: Ended) -> Plan<SandboxStatus, 
 }
 
 /// No key: its Secret is gone or of no use.
-fn without_key(scope: Scope<'_>, error: &SecretError) -> Plan<SandboxStatus, Step> {
-    let verdict = scope.verdict_on(error);
+fn without_key(scope: Scope<'_>, error: &Failure) -> Plan<SandboxStatus, Step> {
+    let verdict = scope.verdict_on_secret(error);
     helpless(scope, verdict, WITHOUT_KEY)
 }
 

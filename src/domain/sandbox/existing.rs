@@ -88,7 +88,7 @@ pub(super) fn looked(
 ) -> Plan<SandboxStatus, Step> {
     let under = match answer {
         Ok(under) => under,
-        Err(error) => return scope.secret_error(error),
+        Err(error) => return scope.without_secret(error),
     };
     match absorb(&mut scope, &under.credential, &under.answer) {
         Absorbed::Failed(failure) => scope.fail(&failure),
@@ -106,7 +106,7 @@ pub(super) fn looked_while_suspended(
 ) -> Plan<SandboxStatus, Step> {
     let under = match answer {
         Ok(under) => under,
-        Err(error) => return scope.secret_error(error),
+        Err(error) => return scope.without_secret(error),
     };
     match absorb(&mut scope, &under.credential, &under.answer) {
         Absorbed::Failed(failure) => scope.fail(&failure),

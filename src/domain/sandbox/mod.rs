@@ -113,7 +113,7 @@ pub enum Seen {
 }
 
 /// An answer that takes an API key, or why there is no key.
-pub type Keyed<T> = Result<UnderKey<T>, SecretError>;
+pub type Keyed<T> = Result<UnderKey<T>, Failure>;
 
 /// E2B's answer under one API key.
 #[derive(Debug, Clone)]
@@ -131,7 +131,7 @@ pub type Listing = Result<Vec<E2bSandbox>, Failure>;
 pub struct Attempts {
     pub listed: Listing,
     /// Error where the Secrets of `spec.env` are not there.
-    pub env: Result<(), SecretError>,
+    pub env: Result<(), Failure>,
 }
 
 /// Result of a GET of one sandbox.
@@ -140,17 +140,6 @@ pub enum LookupResult {
     Found(E2bSandbox),
     /// E2B's own 404.
     NotFound,
-}
-
-/// Reason why a Secret does not give what it should.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretError {
-    /// The Secret, or its key, does not exist: it may still come.
-    Missing(String),
-    /// It is there and can't be right.
-    Invalid(String),
-    /// The API server did not give it.
-    Unread(Failure),
 }
 
 /// One sandbox as E2B shows it.

@@ -25,7 +25,7 @@ const SETTLED: SignedDuration = SignedDuration::from_secs(10);
 pub(super) fn decide(mut scope: Scope<'_>, answer: &Keyed<Listing>) -> Plan<SandboxStatus, Step> {
     let under = match answer {
         Ok(under) => under,
-        Err(error) => return scope.secret_error(error),
+        Err(error) => return scope.without_secret(error),
     };
     scope.accept_credential(&under.credential);
     match &under.answer {

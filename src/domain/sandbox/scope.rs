@@ -1,7 +1,7 @@
 //! One Sandbox under decision: its status as it will stand, and the moves all decisions share.
 //! Used by every other file of this folder that decides; stands on `pauses` alone.
 
-use super::{E2bSandbox, Life, SecretError, Step, pauses};
+use super::{E2bSandbox, Life, Step, pauses};
 use crate::{
     api::{
         Creating, PastSandbox, RECONCILE_ANNOTATION, Sandbox, SandboxState, SandboxStatus, bounds,
@@ -49,7 +49,7 @@ impl<'a> Scope<'a> {
         // The API server counts the beginning of a deletion as a generation of its own.
         scope.hurried = scope.status.observed_generation != scope.generation() || poked;
         if scope.hurried {
-            scope.status.retry = retry::hurry(scope.status.retry.take(), now);
+            scope.status.retry = retry::clear_backoff(scope.status.retry.take(), now);
             scope.status.observed_generation = scope.generation();
             scope.status.observed_reconcile = annotation.or(scope.status.observed_reconcile.take());
         }
@@ -147,35 +147,18 @@ impl<'a> Scope<'a> {
     }
 
     /// Records that a Secret does not give what it should.
-    pub fn secret_error(mut self, error: &SecretError) -> Plan<SandboxStatus, Step> {
-        let verdict = self.verdict_on(error);
+    pub fn without_secret(mut self, failure: &Failure) -> Plan<SandboxStatus, Step> {
+        let verdict = self.verdict_on_secret(failure);
         self.apply(verdict)
     }
 
-    pub fn verdict_on(&self, error: &SecretError) -> Verdict {
-        match error {
-            SecretError::Missing(message) => {
-                let previous = self.status.retry.as_ref();
-                retry::not_found(
-                    previous,
-                    operation::GET_SECRET,
-                    reason::SECRET_NOT_FOUND,
-                    message,
-                    self.uid(),
-                    self.now,
-                )
-            }
-            SecretError::Invalid(message) => {
-                let failure = Failure {
-                    operation: operation::GET_SECRET,
-                    class: Class::Invalid,
-                    reason: reason::CREDENTIALS_INVALID,
-                    message: message.clone(),
-                };
-                self.verdict(&failure)
-            }
-            SecretError::Unread(failure) => self.verdict(failure),
+    /// One that does not exist may still come: it is looked for on a schedule of its own.
+    pub fn verdict_on_secret(&self, failure: &Failure) -> Verdict {
+        if failure.class != Class::NotFound {
+            return self.verdict(failure);
         }
+        let (previous, uid) = (self.status.retry.as_ref(), self.uid());
+        retry::not_found(previous, failure.operation, failure.reason, &failure.message, uid, self.now)
     }
 
     fn apply(&mut self, verdict: Verdict) -> Plan<SandboxStatus, Step> {

@@ -13,7 +13,7 @@ use crate::{
 
 /// Rests after a round that ended before its pull request had a commit of it.
 pub(super) fn ended(mut scope: Scope<'_>) -> Plan {
-    let Some(end) = scope.status.ended.clone() else { return scope.again() };
+    let Some(end) = scope.status.ended.clone() else { return scope.requeue() };
     scope.status.retry = None;
     if end.reason == reason::NOTHING_TO_COMMIT {
         scope.row(NOTHING_CHANGED);

@@ -164,7 +164,7 @@ fn end(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Lo
         if !told {
             scope.working(reason::GENERATING, "the command was ended, because its round is over");
         }
-        return Plan { next: Next::Now, ..scope.again() };
+        return Plan { next: Next::Now, ..scope.requeue() };
     }
     if !told {
         scope.working(reason::GENERATING, "ending the command, because its round is over");
@@ -185,7 +185,7 @@ fn ran(scope: &Scope<'_>, context: &Context, run: &CodeGeneration) -> SignedDura
 
 /// Decides by a look at the running command.
 fn follow(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Look) -> Plan {
-    let Some(run) = round::live_run(scope.task, &scope.status).cloned() else { return scope.again() };
+    let Some(run) = round::live_run(scope.task, &scope.status).cloned() else { return scope.requeue() };
     let timeout = scope.task.spec.generate.as_ref().map_or(3600, |generate| generate.timeout_seconds);
     let ran = ran(&scope, context, &run);
     let over = ran - SignedDuration::from_secs(timeout.into());

@@ -1,10 +1,10 @@
 //! Merging for `merge.policy: WhenReady`: when GitHub is asked, what its answer means, and what the merge waits for.
-//! Used by `review`; what everybody sees meanwhile stands in `settle`.
+//! Used by `review`; what everybody sees meanwhile stands in `reflect`.
 
 use super::{
     model::{Context, Plan, SeenPull, Step},
+    reflect::{reflect_pull, reflect_pull_with},
     scope::Scope,
-    settle::{settle, settle_with},
 };
 use crate::{api::TaskStatus, domain::plan::Next};
 use jiff::{SignedDuration, Timestamp};
@@ -31,7 +31,7 @@ pub(super) fn merge(scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Pla
         .map_or(SignedDuration::from_secs(300), |repository| repository.sync_interval);
     let head = pull.observed.head_sha.clone();
     if head != scope.status.commit_sha {
-        return Plan { next: Next::After(interval), ..settle(scope) };
+        return Plan { next: Next::After(interval), ..reflect_pull(scope) };
     }
     match pull.mergeable_state.as_deref() {
         // Where the server runs pre-receive hooks it never says `clean`.
@@ -41,13 +41,13 @@ pub(super) fn merge(scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Pla
             // Keep the visible status unchanged, so a refused merge causes no write.
             let said = context.pull_read.as_ref().and_then(|read| read.waits_for.clone());
             let retry = scope.status.retry.clone();
-            let status = TaskStatus { retry, ..settle_with(scope, said.as_deref()).status };
+            let status = TaskStatus { retry, ..reflect_pull_with(scope, said.as_deref()).status };
             Plan { next: Next::After(interval), ..Plan::act(status, Step::Merge { number, sha, method }) }
         }
-        None | Some("unknown") => Plan { next: Next::After(MERGEABLE_SOON), ..settle(scope) },
+        None | Some("unknown") => Plan { next: Next::After(MERGEABLE_SOON), ..reflect_pull(scope) },
         Some(_) => {
             let message = pull.waits_for();
-            Plan { next: Next::After(interval), ..settle_with(scope, message.as_deref()) }
+            Plan { next: Next::After(interval), ..reflect_pull_with(scope, message.as_deref()) }
         }
     }
 }

@@ -6,11 +6,10 @@ use super::{
     ending::ended,
     merge,
     model::{Context, DeleteBranch, Plan, Step},
-    preconditions, publish, release, review,
+    preconditions, publish, reflect, release, review,
     round::{self, Input},
     sandbox::{self, Reach},
     scope::{Scope, has_committed},
-    settle,
     stage::{
         Collect, FindPulls, Generation, LeftBranch, PlannedRound, Position, Purpose, ReadPull,
         RunningSandbox, Start,
@@ -81,7 +80,7 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Pos
         (PullRequestState::Closed, Input::Changed | Input::Publication) => leave(scope, context),
         (PullRequestState::Closed, _) => {
             scope.status.phase = Some(Phase::Ended);
-            decided(settle::closed(scope))
+            decided(reflect::closed(scope))
         }
         _ if scope.is_under_way() => on_the_way(scope, context),
         (_, Input::Changed) => {
@@ -101,7 +100,7 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Pos
 fn in_review(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
     // A merge that failed is tried again when `status.retry` says, not when the next look is due.
     let due = scope.hurried || scope.status.retry.is_some() || merge::next_look(context) <= Some(scope.now);
-    if !(settle::merge_wanted(scope.task, pull) && due) {
+    if !(reflect::merge_wanted(scope.task, pull) && due) {
         return decided(review::unlooked(scope, context));
     }
     match preconditions::of_github(&scope, context) {
@@ -124,7 +123,7 @@ fn abandon(mut scope: Scope<'_>, context: &Context) -> Position {
     let message = format!(
         "round {round} was abandoned: pull request {number} was closed or merged while it was under way"
     );
-    let plan = settle::settle(scope);
+    let plan = reflect::reflect_pull(scope);
     let plan = Plan { next: Next::Now, ..plan };
     decided(plan.with_note(Note::warning(reason::ROUND_ABANDONED, message)))
 }
@@ -200,7 +199,7 @@ fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followe
             scope.status.files_from = None;
         }
         round::record_input(task, &mut scope.status);
-        scope.status.retry = retry::hurry(scope.status.retry.take(), scope.now);
+        scope.status.retry = retry::clear_backoff(scope.status.retry.take(), scope.now);
         return Followed::InPlace(Box::new(scope));
     }
     if has_committed(&scope.status) {
@@ -258,7 +257,7 @@ fn after_the_end(mut scope: Scope<'_>, context: &Context, input: Input) -> Posit
 fn give_up(scope: &mut Scope<'_>) {
     let message = "the round was stuck when a new one was asked for";
     scope.condition(names::PULL_REQUEST_OPEN, false, reason::ROUND_ABANDONED, message);
-    let retry = retry::hurry(scope.status.retry.take(), scope.now);
+    let retry = retry::clear_backoff(scope.status.retry.take(), scope.now);
     scope.end(reason::ROUND_ABANDONED, message);
     scope.status.retry = retry;
 }

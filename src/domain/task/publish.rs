@@ -4,9 +4,8 @@
 use super::{
     ending::ended,
     model::{Context, Files, Plan, SeenPull, Step},
-    round,
+    reflect, round,
     scope::{Scope, id as cut_id},
-    settle,
     stage::{Collect, Decide, FindPulls},
 };
 use crate::{
@@ -99,7 +98,7 @@ fn nothing_to_commit(mut scope: Scope<'_>) -> Plan {
     if open {
         scope.status.phase = Some(Phase::PullRequestOpen);
         show_pull(&mut scope);
-        return settle::settle(scope);
+        return reflect::reflect_pull(scope);
     }
     ended(scope)
 }
@@ -125,7 +124,7 @@ fn note_digest(scope: &mut Scope<'_>, digest: &str) {
 pub(super) fn follow(scope: &mut Scope<'_>) {
     let (task, now) = (scope.task, scope.now);
     scope.status.publication_digest = Some(input::publication_digest(&task.spec));
-    scope.status.retry = crate::domain::retry::hurry(scope.status.retry.take(), now);
+    scope.status.retry = crate::domain::retry::clear_backoff(scope.status.retry.take(), now);
     if scope.status.branch.is_some() && !scope.has_open_pull() && scope.is_under_way() {
         let wanted = round::wanted_branch(task, &scope.status);
         let beside = round::beside(&wanted, task);
@@ -175,12 +174,12 @@ impl Decide for FindPulls {
 
 /// Adopts a pull request, found or just made, as the round's own, whatever its state is by now.
 pub(super) fn adopt(mut scope: Scope<'_>, pull: &SeenPull) -> Plan {
-    settle::adopt_observation(&mut scope, pull);
+    reflect::adopt_observation(&mut scope, pull);
     if scope.status.pull_request.is_none() {
-        return scope.again();
+        return scope.requeue();
     }
     carried(&mut scope);
-    settle::settle(scope)
+    reflect::reflect_pull(scope)
 }
 
 /// Records that the pull request carries the round's commit: the board is the pull request's again.

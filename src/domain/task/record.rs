@@ -3,9 +3,8 @@
 
 use super::{
     model::{DeleteBranch, Outcome, Plan, Step},
-    publish, release, review, round,
+    publish, reflect, release, review, round,
     scope::Scope,
-    settle,
 };
 use crate::{
     api::{RERUN_ANNOTATION, Task, conditions::reason},
@@ -47,7 +46,7 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
         }
         Outcome::NotMergeable(message) => {
             let text = format!("GitHub does not allow the merge yet: {message}");
-            Plan { next, ..settle::settle_with(scope, Some(&text)) }
+            Plan { next, ..reflect::reflect_pull_with(scope, Some(&text)) }
         }
         Outcome::HeadChanged => review::head_changed(scope),
     };

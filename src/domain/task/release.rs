@@ -206,7 +206,7 @@ pub(super) fn failed(mut scope: Scope<'_>, failure: &Failure) -> Plan {
         return give_up(scope, &format!("{}: {}", failure.operation, failure.message));
     }
     scope.failed(failure);
-    scope.again().with_finalizer(true)
+    scope.requeue().with_finalizer(true)
 }
 
 fn give_up(scope: Scope<'_>, message: &str) -> Plan {

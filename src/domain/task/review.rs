@@ -5,9 +5,9 @@ use super::{
     merge::{self, next_look},
     model::{Context, Plan, SeenPull, Step},
     publish,
+    reflect::{adopt_observation, merge_wanted, merged, reflect_pull, reflect_pull_with},
     round::{self, Input},
     scope::{Scope, has_committed},
-    settle::{adopt_observation, merge_wanted, merged, settle, settle_with},
     stage::{Decide, ReadPull},
 };
 use crate::{
@@ -67,7 +67,7 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Plan {
         scope.status.retry = None;
         scope.working(reason::PENDING, "the pull request was read while a round on it is under way");
         // The round goes on, or ends with it: the next pass says which.
-        return Plan { next: Next::Now, ..scope.again() };
+        return Plan { next: Next::Now, ..scope.requeue() };
     }
     let due = round::input(scope.task, &scope.status) == Input::Changed;
     let wanted = scope.status.pull_request.as_ref().is_some_and(|stored| merge_wanted(scope.task, stored));
@@ -76,7 +76,7 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Plan {
     }
     match scope.status.pull_request.as_ref().map(|pull| pull.state) {
         Some(PullRequestState::Merged) => done(scope, context),
-        _ => settle(scope),
+        _ => reflect_pull(scope),
     }
 }
 
@@ -89,10 +89,10 @@ fn is_harmless(end: &RoundEnd) -> bool {
 pub(super) fn unlooked(scope: Scope<'_>, context: &Context) -> Plan {
     let (task, now) = (scope.task, scope.now);
     if !scope.status.pull_request.as_ref().is_some_and(|pull| merge_wanted(task, pull)) {
-        return settle(scope);
+        return reflect_pull(scope);
     }
     let said = context.pull_read.as_ref().and_then(|read| read.waits_for.clone());
-    let mut plan = settle_with(scope, said.as_deref());
+    let mut plan = reflect_pull_with(scope, said.as_deref());
     plan.next = plan.next.or_at(next_look(context), now);
     plan
 }
@@ -143,7 +143,7 @@ pub(super) fn head_changed(mut scope: Scope<'_>) -> Plan {
     if let Some(pull) = &mut scope.status.pull_request {
         pull.unconfirmed = true;
     }
-    scope.again()
+    scope.requeue()
 }
 
 /// Asks GitHub about a pull request that we have just changed: it has the last word.

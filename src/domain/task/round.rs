@@ -66,7 +66,7 @@ pub(super) fn clear_backoff(scope: &mut Scope<'_>) {
     let changed = scope.task.metadata.generation.unwrap_or_default() != scope.status.observed_generation;
     if asked || changed {
         scope.hurried = true;
-        scope.status.retry = retry::hurry(scope.status.retry.take(), scope.now);
+        scope.status.retry = retry::clear_backoff(scope.status.retry.take(), scope.now);
     }
 }
 
@@ -175,7 +175,7 @@ fn next(scope: &mut Scope<'_>) {
     status.tree_sha = None;
     status.sandbox_id = None;
     status.publication = None;
-    status.retry = retry::hurry(status.retry.take(), now);
+    status.retry = retry::clear_backoff(status.retry.take(), now);
     for type_ in [names::SANDBOX_READY, names::GENERATED, names::COMMITTED, names::MERGED] {
         remove(&mut status.conditions, type_);
     }

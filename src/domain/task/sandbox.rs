@@ -193,7 +193,7 @@ fn wait_for_sandbox(scope: &mut Scope<'_>, sandbox: &SandboxView) -> Reach {
         scope.status.sandbox_request.as_ref().is_some_and(|request| request.unreachable_since.is_some());
     if unreachable {
         // The sandbox that gave no answer is down or replaced: waiting for it is not waiting for a call to be repeated.
-        scope.status.retry = retry::hurry(scope.status.retry.take(), scope.now);
+        scope.status.retry = retry::clear_backoff(scope.status.retry.take(), scope.now);
         if let Some(request) = &mut scope.status.sandbox_request {
             request.unreachable_since = None;
         }

@@ -105,7 +105,7 @@ impl<'a> Scope<'a> {
     /// Says that a person has to fix something; there is no call to repeat.
     pub(super) fn stalled(&mut self, reason: &str, message: &str) {
         self.stuck();
-        self.status.retry = retry::hurry(self.status.retry.take(), self.now);
+        self.status.retry = retry::clear_backoff(self.status.retry.take(), self.now);
         self.stand(Standing::Stalled, reason, message);
     }
 
@@ -129,11 +129,11 @@ impl<'a> Scope<'a> {
     pub(super) fn failed_plan(mut self, failure: &Failure) -> Plan {
         self.note_unreachable(failure);
         self.failed(failure);
-        self.again()
+        self.requeue()
     }
 
     /// Comes back when `status.retry` says so; without one, when something changes.
-    pub(super) fn again(self) -> Plan {
+    pub(super) fn requeue(self) -> Plan {
         let next = self.status.retry.as_ref().map(|retry| Next::At(retry.next_attempt_at.0));
         Plan::settle(self.status, next.unwrap_or(Next::AwaitChange))
     }

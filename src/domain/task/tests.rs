@@ -3,6 +3,7 @@
 
 mod answers;
 mod board;
+mod deadline;
 mod deletion;
 mod dice;
 mod drive;

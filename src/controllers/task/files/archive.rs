@@ -154,7 +154,7 @@ fn longest(batch: &[Found]) -> u64 {
 fn unpack(reader: impl Read, mut wanted: HashSet<Vec<u8>>, mut intake: Intake) -> Result<Intake, FilesError> {
     let mut archive = Archive::new(reader);
     for entry in archive.entries().map_err(broken)? {
-        take(&mut entry.map_err(broken)?, &mut wanted, &mut intake)?;
+        unpack_entry(&mut entry.map_err(broken)?, &mut wanted, &mut intake)?;
     }
     if let Some(missing) = wanted.iter().min() {
         return Err(FilesError::Interrupted(format!(
@@ -167,7 +167,7 @@ fn unpack(reader: impl Read, mut wanted: HashSet<Vec<u8>>, mut intake: Intake) -
     Ok(intake)
 }
 
-fn take<R: Read>(
+fn unpack_entry<R: Read>(
     entry: &mut Entry<'_, R>,
     wanted: &mut HashSet<Vec<u8>>,
     intake: &mut Intake,

@@ -114,7 +114,7 @@ impl Select<'_> {
             Listing::Whole { has_tar } => {
                 self.read_ignore_files(&names).await?;
                 let mut files = Vec::new();
-                self.take(&names, &mut files)?;
+                self.add_selected(&names, &mut files)?;
                 Ok(Some((files, has_tar)))
             }
         }
@@ -143,14 +143,14 @@ impl Select<'_> {
                 }
             }
             self.read_ignore_files(&names).await?;
-            self.take(&names, &mut files)?;
+            self.add_selected(&names, &mut files)?;
             level = self.next_level(&below)?;
         }
         Ok((files, has_tar))
     }
 
     /// Adds what of `names` travels.
-    fn take(&mut self, names: &Names, files: &mut Vec<Found>) -> Result<(), FilesError> {
+    fn add_selected(&mut self, names: &Names, files: &mut Vec<Found>) -> Result<(), FilesError> {
         for (path, kind, size) in names.iter() {
             if self.selection.takes(path) {
                 files.push(Found { path: path.to_vec(), kind, size });

@@ -251,7 +251,7 @@ fn replacements_wait_longer_the_more_were_lost_within_an_hour() {
 
 #[test]
 fn a_missing_secret_is_waited_for_before_any_intent() {
-    let missing = || SecretError::Missing("Secret k is not there".into());
+    let missing = || no_secret();
     for observed in
         [Sights { credential: Err(missing()), ..idle() }, Sights { env: Err(missing()), ..idle() }]
     {
@@ -268,7 +268,7 @@ fn a_missing_secret_is_waited_for_before_any_intent() {
         }
         assert!(stalled, "after two minutes it needs a person");
     }
-    let invalid = Sights { credential: Err(SecretError::Invalid("no apiKey".into())), ..idle() };
+    let invalid = Sights { credential: Err(wrong_secret()), ..idle() };
     assert_eq!(
         stands(&decide(&fresh(), &invalid, at(0)).status),
         standing(Standing::Stalled, reason::CREDENTIALS_INVALID)
@@ -277,7 +277,7 @@ fn a_missing_secret_is_waited_for_before_any_intent() {
 
 #[test]
 fn waiting_for_a_secret_uses_up_no_attempt_of_the_create() {
-    let missing = Sights { credential: Err(SecretError::Missing("m".into())), ..idle() };
+    let missing = Sights { credential: Err(no_secret()), ..idle() };
     let mut sandbox = fresh();
     for now in [0, 10, 30, 70] {
         sandbox = with(sandbox.clone(), |s| *s = decide(&sandbox, &missing, at(now)).status);

@@ -184,8 +184,8 @@ fn let_go(mut sandbox: Sandbox, observed: &Sights) -> (i64, Plan<SandboxStatus, 
 
 #[test]
 fn without_a_key_it_is_let_go_after_ten_minutes_and_named() {
-    let missing = Sights { credential: Err(SecretError::Missing("m".into())), ..Sights::default() };
-    let invalid = Sights { credential: Err(SecretError::Invalid("m".into())), ..Sights::default() };
+    let missing = Sights { credential: Err(no_secret()), ..Sights::default() };
+    let invalid = Sights { credential: Err(wrong_secret()), ..Sights::default() };
     let denied = looked(Err(failure(Class::Denied)));
     for observed in [missing, invalid, denied] {
         let (when, plan) = let_go(deleted(running()), &observed);

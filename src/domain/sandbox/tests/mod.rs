@@ -17,7 +17,7 @@ use crate::{
     },
     domain::{
         conditions::{self, Standing},
-        failure::Class,
+        failure::{Class, operation},
         plan::{Next, Plan},
     },
 };
@@ -121,12 +121,22 @@ pub fn failure(class: Class) -> Failure {
     Failure { operation: "getSandbox", class, reason: "Why", message: "because".into() }
 }
 
+pub fn no_secret() -> Failure {
+    let (operation, reason) = (operation::GET_SECRET, reason::SECRET_NOT_FOUND);
+    Failure { operation, class: Class::NotFound, reason, message: "Secret k is not there".into() }
+}
+
+pub fn wrong_secret() -> Failure {
+    let (operation, reason) = (operation::GET_SECRET, reason::CREDENTIALS_INVALID);
+    Failure { operation, class: Class::Invalid, reason, message: "the key is empty".into() }
+}
+
 /// What the surroundings of a Sandbox are, and what would be answered if a stage asked.
 #[derive(Debug, Clone)]
 pub struct Sights {
     pub context: Context,
-    pub credential: Result<String, SecretError>,
-    pub env: Result<(), SecretError>,
+    pub credential: Result<String, Failure>,
+    pub env: Result<(), Failure>,
     pub look: Option<Result<LookupResult, Failure>>,
     pub listed: Option<Listing>,
 }

@@ -86,7 +86,7 @@ impl Walk {
     fn observe(&mut self, sandbox: &Sandbox) -> Sights {
         let missing = self.fails(12);
         let credential = Self::credential(sandbox);
-        let missed = || SecretError::Missing("m".into());
+        let missed = || no_secret();
         let away = self.fails(5).then(|| failure(Class::Transient));
         let id = sandbox.status.as_ref().and_then(|status| status.sandbox_id.as_deref());
         let (look, listed) = match away {

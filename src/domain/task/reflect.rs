@@ -36,12 +36,12 @@ pub(super) fn adopt_observation(scope: &mut Scope<'_>, pull: &SeenPull) -> bool 
 }
 
 /// Sets the conditions of a Task by its pull request.
-pub(super) fn settle(scope: Scope<'_>) -> Plan {
-    settle_with(scope, None)
+pub(super) fn reflect_pull(scope: Scope<'_>) -> Plan {
+    reflect_pull_with(scope, None)
 }
 
-pub(super) fn settle_with(mut scope: Scope<'_>, message: Option<&str>) -> Plan {
-    let Some(pull) = scope.status.pull_request.clone() else { return scope.again() };
+pub(super) fn reflect_pull_with(mut scope: Scope<'_>, message: Option<&str>) -> Plan {
+    let Some(pull) = scope.status.pull_request.clone() else { return scope.requeue() };
     let due = match round::input(scope.task, &scope.status) {
         Input::Changed => pull.state != PullRequestState::Merged,
         Input::Publication => pull.state == PullRequestState::Closed,
