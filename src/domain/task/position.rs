@@ -203,7 +203,9 @@ fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followe
         return Followed::InPlace(Box::new(scope));
     }
     if has_committed(&scope.status) {
-        if !round::is_given_up(task, &scope.status, context.repository.as_ref()) {
+        // Another publication begins no round on an open pull request, stuck or not.
+        let waits = open && input == Input::Publication;
+        if waits || !round::is_given_up(task, &scope.status, context.repository.as_ref()) {
             return Followed::InPlace(Box::new(scope));
         }
         let position = if open {
