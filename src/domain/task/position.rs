@@ -77,8 +77,12 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Pos
             scope.status.phase = Some(Phase::Ended);
             decided(review::done(scope, context))
         }
-        (PullRequestState::Closed, Input::Changed | Input::Publication) => leave(scope, context),
-        (PullRequestState::Closed, _) => {
+        (PullRequestState::Closed, Input::Changed) => leave(scope, context),
+        (PullRequestState::Closed, Input::Publication) if has_files(&scope) => leave(scope, context),
+        (PullRequestState::Closed, input) => {
+            if input == Input::Publication {
+                publish::follow(&mut scope);
+            }
             scope.status.phase = Some(Phase::Ended);
             decided(reflect::closed(scope))
         }
@@ -234,13 +238,10 @@ fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followe
 
 /// Leaves or keeps a round that is over without a pull request.
 fn after_the_end(mut scope: Scope<'_>, context: &Context, input: Input) -> Position {
-    let has_files =
-        round::source_generation(scope.task, &scope.status).is_some_and(|run| run.exit_code == Some(0));
     match input {
         Input::Changed => leave(scope, context),
-        Input::Publication if has_files || scope.task.spec.generate.is_none() => leave(scope, context),
+        Input::Publication if has_files(&scope) => leave(scope, context),
         Input::Publication => {
-            // There are no files to publish otherwise: only a rerun makes some.
             publish::follow(&mut scope);
             decided(ended(scope))
         }
@@ -253,6 +254,12 @@ fn after_the_end(mut scope: Scope<'_>, context: &Context, input: Input) -> Posit
         }
         Input::New | Input::Same => decided(ended(scope)),
     }
+}
+
+/// Whether a round for another publication alone has files to publish. Otherwise only a rerun makes some.
+fn has_files(scope: &Scope<'_>) -> bool {
+    scope.task.spec.generate.is_none()
+        || round::source_generation(scope.task, &scope.status).is_some_and(|run| run.exit_code == Some(0))
 }
 
 /// Ends a round that is stuck after its commit, because another is asked for: nothing of it is tried again.
