@@ -64,7 +64,10 @@ pub(super) fn decided(plan: Plan) -> Position {
 fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
     if pull.unconfirmed {
         return match preconditions::of_github(&scope, context) {
-            Some(blocked) => decided(blocked.plan(scope)),
+            Some(blocked) => {
+                let next = blocked.tell(&mut scope);
+                waits(scope, context, next)
+            }
             None => ReadPull { number: pull.number }.asked(scope, context),
         };
     }
@@ -384,9 +387,13 @@ fn suspended(mut scope: Scope<'_>, context: &Context) -> Position {
         match round::live_run(scope.task, &scope.status).cloned() {
             None => scope.release_sandbox(),
             Some(run) => {
-                let runs = context
-                    .sandbox(&name)
-                    .is_some_and(|sandbox| sandbox.running && sandbox.id.as_ref() == Some(&run.sandbox_id));
+                let there =
+                    context.sandbox(&name).filter(|sandbox| sandbox.id.as_ref() == Some(&run.sandbox_id));
+                if there.is_none() {
+                    // The command is gone with its sandbox, and with it what the turn was kept for.
+                    scope.release_sandbox();
+                }
+                let runs = there.is_some_and(|sandbox| sandbox.running);
                 let waits = preconditions::wait_is_on(&scope, context).is_some();
                 if runs && !waits {
                     let question =
