@@ -14,7 +14,7 @@ use super::{
         Collect, FindPulls, Generation, LeftBranch, PlannedRound, Position, Purpose, ReadPull,
         RunningSandbox, Start,
     },
-    suspend::{WATCH, rest_suspended},
+    suspend::suspended,
 };
 use crate::{
     api::{Phase, PullRequest, PullRequestState, Task, conditions as names, conditions::reason},
@@ -378,32 +378,4 @@ fn end_command(mut scope: Scope<'_>, context: &Context) -> Position {
             question.asked(scope, context)
         }
     }
-}
-
-/// Does nothing, because of `spec.suspend`. A command in a shared Sandbox is left to run, and its turn ends with it.
-fn suspended(mut scope: Scope<'_>, context: &Context) -> Position {
-    if sandbox::is_shared(&scope) {
-        let name = sandbox::requested(&scope);
-        match round::live_run(scope.task, &scope.status).cloned() {
-            None => scope.release_sandbox(),
-            Some(run) => {
-                let there =
-                    context.sandbox(&name).filter(|sandbox| sandbox.id.as_ref() == Some(&run.sandbox_id));
-                if there.is_none() {
-                    // The command is gone with its sandbox, and with it what the turn was kept for.
-                    scope.release_sandbox();
-                }
-                let runs = there.is_some_and(|sandbox| sandbox.running);
-                let waits = preconditions::wait_is_on(&scope, context).is_some();
-                if runs && !waits {
-                    let question =
-                        Generation { id: run.id, sandbox: run.sandbox_id, purpose: Purpose::Watch };
-                    return question.asked(scope, context);
-                }
-            }
-        }
-    }
-    let watched = scope.status.sandbox_request.is_some() && sandbox::is_shared(&scope);
-    let next = if watched { Next::After(WATCH) } else { Next::AwaitChange };
-    decided(Plan { next, ..rest_suspended(scope) })
 }
