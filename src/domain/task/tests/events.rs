@@ -151,7 +151,7 @@ fn foreign_news(world: &mut World, dice: &mut Dice) {
         updated_at: Some(world.now),
         ..ObservedPullRequest::new(900, state)
     };
-    let odd = match dice.roll(5) {
+    let odd = match dice.roll(6) {
         // A fork that calls its branch like ours and copies the marker.
         0 => ObservedPullRequest { head_repository_id: Some(99), ..like_ours },
         // The same number in another repository.
@@ -172,6 +172,15 @@ fn foreign_news(world: &mut World, dice: &mut Dice) {
         },
         // Our branch, the marker of another Task or of a round that was never begun.
         3 => ObservedPullRequest { marker: Some(marker(&uid, 77).into()), ..like_ours },
+        // GitHub has the last word on a merge.
+        5 => {
+            let ours = known.and_then(|number| world.github.observed(number));
+            if let Some(SeenPull { observed, .. }) = ours {
+                let state = PullRequestState::Merged;
+                world.tell(&ObservedPullRequest { state, ..observed }, Source::Delivery);
+            }
+            return;
+        }
         // Another number, when ours is known.
         4 if known.is_some() => like_ours,
         _ => return,
