@@ -21,7 +21,7 @@ pub struct Arguments {
     pub logs: LogArguments,
 }
 
-/// What to run.
+/// The part to run.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the controllers of Repositories, Sandboxes and Tasks.
@@ -34,7 +34,7 @@ pub enum Command {
     Crds,
 }
 
-/// How the process logs.
+/// Settings of the logs.
 #[derive(Debug, Args)]
 pub struct LogArguments {
     /// Log filter, for example `info,slipway::github=debug`.
@@ -45,7 +45,7 @@ pub struct LogArguments {
     log_format: String,
 }
 
-/// Which cluster, and which part of it.
+/// The cluster, and the part of it to serve.
 #[derive(Debug, Args)]
 struct ClusterArguments {
     /// Kubeconfig file. Default: the cluster this runs in.
@@ -76,7 +76,7 @@ pub struct ControllerArguments {
     /// Marks the sandboxes of this installation at E2B. Default: the UID of the namespace this runs in; required outside a cluster.
     #[arg(long, env = "SLIPWAY_INSTALLATION", default_value = "", hide_default_value = true)]
     installation: String,
-    /// Where health and metrics are served.
+    /// Address that health and metrics are served at.
     #[arg(long, env = "SLIPWAY_OPS_LISTEN", default_value = "0.0.0.0:8080")]
     ops_listen: String,
     /// Least time between two writes to GitHub with one token.
@@ -104,10 +104,10 @@ pub struct ControllerArguments {
 pub struct WebhookArguments {
     #[command(flatten)]
     cluster: ClusterArguments,
-    /// Where GitHub's deliveries arrive.
+    /// Address that GitHub's deliveries arrive at.
     #[arg(long, env = "SLIPWAY_WEBHOOK_LISTEN", default_value = "0.0.0.0:3000")]
     webhook_listen: String,
-    /// Where health and metrics are served.
+    /// Address that health and metrics are served at.
     #[arg(long, env = "SLIPWAY_OPS_LISTEN", default_value = "0.0.0.0:8081")]
     ops_listen: String,
     /// Largest body of a delivery, at most 25 MiB.
@@ -123,7 +123,7 @@ pub struct PingArguments {
     url: String,
 }
 
-/// Which cluster, and which part of it.
+/// The cluster, and the part of it to serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
     /// Absent: the cluster this process runs in.
@@ -132,7 +132,7 @@ pub struct Cluster {
     pub namespace: Option<String>,
 }
 
-/// How the process logs.
+/// Settings of the logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logs {
     pub filter: String,

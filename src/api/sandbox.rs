@@ -268,12 +268,12 @@ pub struct SandboxStatus {
     #[schemars(length(max = bounds::LIST))]
     pub history: Vec<PastSandbox>,
 
-    /// Fingerprint of the API key and base URL that last answered for `sandboxID`: only under it does a 404 mean gone.
+    /// Fingerprint of the API key and base URL that last answered for `sandboxID`: only a 404 under these means that it is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SHA))]
     pub credential: Option<String>,
 
-    /// The plan's maximum run is reached: the time to live can't be renewed beyond `expiresAt` in this run.
+    /// The maximum run of E2B's plan is reached: the time to live can't be renewed beyond `expiresAt` in this run.
     #[serde(default)]
     pub lifetime_limited: bool,
 

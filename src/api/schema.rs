@@ -1,4 +1,4 @@
-//! What the derived schema needs before an API server should see it, and the schemas that derive can't express.
+//! Completes the derived schema before an API server sees it, and gives the schemas that derive can't express.
 //! Used by the kinds of this folder and by `crds`.
 
 use schemars::{Schema, SchemaGenerator, json_schema};

@@ -26,7 +26,7 @@ pub(super) const BRANCH_RULE: &str = "!self.contains('..') && !self.contains('@{
     && !self.startsWith('refs/') && !self.matches('^[0-9a-fA-F]{40}$') \
     && self.split('/').all(p, !p.startsWith('.') && !p.endsWith('.lock'))";
 
-/// An open pull request goes on as it was made, and a Task that is done has nothing left to change.
+/// Freezes what an open pull request was made with; a Task that is done has nothing left to change.
 const FROZEN: &str = "!has(oldSelf.status) || ((!has(oldSelf.status.pullRequest) || oldSelf.status.pullRequest.state == 'closed') \
     && (!has(oldSelf.status.state) || oldSelf.status.state != 'done')) \
     || (has(self.spec.branch) == has(oldSelf.spec.branch) && (!has(self.spec.branch) || self.spec.branch == oldSelf.spec.branch) \
@@ -100,8 +100,8 @@ pub struct TaskSpec {
     /// Selects the files of the sandbox that are the result.
     pub source: Source,
 
-    /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`. Frozen while the pull request is open, and once
-    /// the Task is done.
+    /// Branch for the commit. Default: `task/<name>/<title in [a-z0-9-]>`. Can't be changed while a pull request is open, nor
+    /// once the Task is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = bounds::BRANCH), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
     #[x_kube(validation = Rule::new(BRANCH_RULE).message("branch must be a valid git branch name, without refs/heads/ and no commit id"))]
@@ -121,7 +121,7 @@ pub struct TaskSpec {
     #[serde(default)]
     pub pull_request: PullRequestSpec,
 
-    /// Stops all work on the Task but its deletion. A running process is left to run; the board does not move by it.
+    /// Stops all work on the Task but its deletion. A running command is left to run, and the board does not move.
     #[serde(default)]
     pub suspend: bool,
 }

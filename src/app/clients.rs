@@ -39,7 +39,7 @@ pub(super) struct Clients {
     pub(super) election: Election,
 }
 
-/// What holds the Lease, and what it waits for before it lets go.
+/// The holder of the Lease, and what it waits for before it lets go.
 pub(super) struct Election {
     elector: Elector,
     in_flight: TaskTracker,

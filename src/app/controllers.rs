@@ -49,7 +49,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Objects of a kind that are reconciled at the same time.
 const WORKERS: u16 = 16;
-/// How often a missing CRD is looked for again.
+/// Interval at which a missing CRD is looked for again.
 const MISSING_KIND: Duration = Duration::from_secs(5);
 
 /// Waits until the API server knows all three kinds: the operator may be installed before its CRDs.
@@ -170,7 +170,7 @@ fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps)
     }
 }
 
-/// What every controller is run with.
+/// Parts that every controller is run with.
 struct Runner<'a> {
     clients: &'a Clients,
     metrics: &'a Metrics,

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 /// Longest a scraper may take to send its request, idle connections included.
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Whether the caches are synced.
+/// True once the caches are synced.
 #[derive(Clone, Default)]
 pub(super) struct Readiness(Arc<AtomicBool>);
 

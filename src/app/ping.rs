@@ -1,5 +1,5 @@
 //! `slipway ping`: asks a receiver from outside whether it takes what is signed and refuses what is not.
-//! Called by `app`; `helm test` runs it. Beside `clients`, which gives the HTTP client.
+//! Called by `app`; `helm test` runs it. `clients` gives the HTTP client.
 
 use super::clients;
 use crate::{config::Ping, domain::signature::Signature};
@@ -14,7 +14,7 @@ const PING: &str = "/api/webhooks/github/ping";
 const BODY: &str = "{}";
 /// No secret gives this one.
 const WRONG: &str = "sha256=0000000000000000000000000000000000000000000000000000000000000000";
-/// How long a receiver that has just been started may take to be reached and to know its Repositories.
+/// Time limit for a receiver that has just been started to be reached and to know its Repositories.
 const PATIENCE: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_millis(500);
 /// Of an answer that is not as it should be, this much is shown.

@@ -1,4 +1,4 @@
-//! How the process ends: one token that everything listens to, and the tasks that must not end before it.
+//! Ends the process: one token that everything listens to, and the tasks that must not end before it.
 //! Used by `app` for both commands.
 
 use anyhow::Context;
@@ -60,7 +60,7 @@ impl Tasks {
         self.set.spawn(async move { (name, task.await) });
     }
 
-    /// What `starting` gives; `None` when the process was told to end first. Fails if a task ends meanwhile.
+    /// Returns what `starting` gives; `None` when the process was told to end first. Fails if a task ends meanwhile.
     pub(super) async fn until_stopped<T>(
         &mut self,
         starting: impl Future<Output = anyhow::Result<T>>,

@@ -1,4 +1,4 @@
-//! What can go wrong at the Kubernetes API server, with a class and a stable reason each.
+//! Failures of the Kubernetes API server, with a class and a stable reason each.
 //! Every kube error becomes one of these before it leaves `cluster`.
 
 use crate::{
@@ -31,7 +31,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the failure means for whoever made the call.
+    /// Returns the class of the failure for the caller.
     pub fn class(&self) -> Class {
         match self {
             Self::NotFound(_) => Class::NotFound,

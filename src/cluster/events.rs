@@ -24,14 +24,14 @@ use tokio::time::Instant;
 
 pub use kube::runtime::events::EventType;
 
-/// How long equal events are counted in one object, from the last of them (as client-go does).
+/// Time for which equal events are counted in one object, from the last of them (as client-go does).
 const SERIES_TTL: Duration = Duration::from_mins(6);
 /// An event is a courtesy: a slow API server must not hold up the pass that publishes it.
 const DEADLINE: Duration = Duration::from_secs(3);
 /// The API server's bound on notes, in bytes.
 const NOTE_BYTES: usize = 1024;
 
-/// What is said of an object. Two events are the same when all of it is.
+/// Content of an event. Two events are the same when all of it is.
 struct Said<'a> {
     object: &'a ObjectReference,
     kind: EventType,

@@ -1,5 +1,5 @@
 //! Adding and removing our finalizers, against the version that was read.
-//! Beside `status`; the controllers decide when.
+//! Used by the controllers, which decide when.
 
 use super::{Error, Written, status::write_metadata};
 use kube::{Api, Resource, ResourceExt};
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::fmt::Debug;
 
-/// Whether `object` carries the finalizer.
+/// Returns whether `object` carries the finalizer.
 pub fn has<K: Resource>(object: &K, finalizer: &str) -> bool {
     object.finalizers().iter().any(|name| name == finalizer)
 }

@@ -31,7 +31,7 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// Longest wait at the end for external writes in flight, and for the release itself.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Whether this process leads. Cheap to clone and to ask.
+/// Tells whether this process leads. Cheap to clone and to ask.
 #[derive(Debug, Clone)]
 pub struct Leadership {
     until: flag::Receiver<Option<Instant>>,
@@ -53,7 +53,7 @@ impl Leadership {
         }
     }
 
-    /// Waits until this process leads no more.
+    /// Waits until this process no longer leads.
     pub async fn lost(&self) {
         let mut changes = self.until.clone();
         loop {
@@ -204,10 +204,10 @@ impl Elector {
         match timeout(RELEASE_DEADLINE, self.write(&lease)).await {
             Ok(Ok(_)) => tracing::info!(lease = self.name, identity = self.identity, "the Lease is released"),
             Ok(Err(error)) => {
-                tracing::warn!(lease = self.name, %error, "the Lease is not released and runs out by itself")
+                tracing::warn!(lease = self.name, %error, "the Lease is not released and runs out without it")
             }
             Err(_) => {
-                tracing::warn!(lease = self.name, "the Lease is not released in time and runs out by itself")
+                tracing::warn!(lease = self.name, "the Lease is not released in time and runs out without it")
             }
         }
     }
@@ -223,7 +223,7 @@ impl Elector {
     }
 }
 
-/// Whose the Lease is after a try to take it.
+/// Result of a try to take the Lease.
 enum Held {
     Ours(Lease),
     /// As it stands; `None` when there is none.
@@ -259,7 +259,7 @@ impl LeaseSnapshot {
     }
 }
 
-/// Who holds it, if anybody.
+/// Returns the holder, if there is one.
 fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
 }

@@ -16,9 +16,9 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long a Secret is remembered.
+/// Time for which a Secret is remembered.
 const TTL: Duration = Duration::from_secs(30);
-/// How long its absence is remembered: short, because manifests arrive in any order.
+/// Time for which its absence is remembered: short, because manifests arrive in any order.
 const ABSENT_TTL: Duration = Duration::from_secs(2);
 
 /// The values of one Secret, one trailing newline stripped from each.
@@ -87,7 +87,7 @@ pub struct SecretText {
     pub version: String,
 }
 
-/// How old a value may be.
+/// Age that a value may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Age {
     /// As old as the cache.
@@ -96,7 +96,7 @@ pub enum Age {
     Fresh,
 }
 
-/// Why a Secret does not give what it should, in the same words for every kind.
+/// Reason why a Secret does not give what it should, in the same words for every kind.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The Secret or its key does not exist: it may still come, because manifests arrive in any order.
@@ -137,7 +137,7 @@ impl SecretError {
         }
     }
 
-    /// What the failure means for whoever needs the value.
+    /// Returns the class of the failure for whoever needs the value.
     pub fn class(&self) -> Class {
         match self {
             Self::Missing(_) => Class::NotFound,

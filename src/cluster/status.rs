@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::fmt::Debug;
 
-/// What became of a write.
+/// Result of a write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Written<K> {
     /// Written; the object as it stands now, with its new version.

@@ -1,4 +1,4 @@
-//! How every kind is watched: consistent lists, dead connections noticed, undecodable objects set aside.
+//! Watches every kind in one way: consistent lists, dead connections noticed, undecodable objects set aside.
 //! Serves the controllers' stores and the receiver's projection.
 
 use super::{Events, events::EventType};
@@ -26,7 +26,7 @@ const KUBE_MARGIN_SECONDS: u32 = 5;
 /// The longest wait after a watch failed.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// What the watched things come as.
+/// Item of a stream of watched objects.
 pub type Watched<K> = Result<Event<K>, watcher::Error>;
 
 /// The settings of every watch.
@@ -111,7 +111,7 @@ where
 
 /// The same events with a wait after each failure, growing to [`LONGEST_WAIT`].
 ///
-/// An answer that says the version is too old (410) is no failure: the list that follows is made at once. One that comes
+/// An answer that says the version is too old (410) is not a failure: the list that follows is made at once. One that comes
 /// again within the longest wait is treated like any other, so that a server which gives nothing else is not flooded.
 pub(super) fn patient<T: Send + 'static>(
     events: impl Stream<Item = Result<T, watcher::Error>> + Send,

@@ -1,4 +1,4 @@
-//! One setting from text to value. Beside `config`, which knows the names and bounds.
+//! One setting from text to value. Used by `config`, which knows the names and bounds.
 //! Errors name the variable, its flag, the value and what is allowed; a secret's value is never repeated.
 
 use crate::e2b::EndpointError;

@@ -39,7 +39,7 @@ use versions::Freshness;
 /// Wait while the store lags behind a write.
 const LAG: Duration = Duration::from_millis(50);
 
-/// The end of a pass that came to its end.
+/// Result of a pass that was not cut off.
 struct Passed {
     next: Next,
     outcome: Outcome,

@@ -1,13 +1,13 @@
-//! How much a Task needs its sandbox, and which Sandbox that is: read from the Task's request alone.
+//! Tells how much a Task needs its sandbox, and which Sandbox that is: from the Task's request alone.
 //! Used by the decisions about Sandboxes (what to keep alive) and Tasks (where they work); `turn` says whose turn it is.
 
 use crate::api::{OnTimeout, SandboxRequest, SandboxSpec, Task};
 use kube::ResourceExt;
 
-/// How much of a Task's name goes into the name of its own Sandbox: the rest of an object name is for uid and round.
+/// Length of a Task's name in the name of its own Sandbox: the rest of an object name is for uid and round.
 const TASK_NAME: usize = 200;
 
-/// How much a Task needs its sandbox.
+/// Demand of a Task for its sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Demand {
     /// It does not ask for it.
@@ -28,7 +28,7 @@ pub fn of(task: &Task) -> Demand {
     }
 }
 
-/// Whether a Task with this demand keeps a sandbox of this spec up.
+/// Returns whether a Task with this demand keeps a sandbox of this spec up.
 pub fn keeps_up(demand: Demand, sandbox: &SandboxSpec) -> bool {
     match demand {
         Demand::None => false,
@@ -37,12 +37,12 @@ pub fn keeps_up(demand: Demand, sandbox: &SandboxSpec) -> bool {
     }
 }
 
-/// Whether a Task that demands its sandbox gets no answer from it, so that the sandbox has to be looked at.
+/// Returns whether a Task that demands its sandbox gets no answer from it, so that the sandbox has to be looked at.
 pub fn reports_unreachable(task: &Task) -> bool {
     of(task) != Demand::None && request(task).is_some_and(|request| request.unreachable_since.is_some())
 }
 
-/// Name of the Sandbox the Task works in, in its namespace. A request keeps its Sandbox whatever the spec says by now.
+/// Returns the name of the Sandbox the Task works in. A request keeps its Sandbox whatever the spec says by now.
 pub fn sandbox_name(task: &Task) -> String {
     match (request(task), &task.spec.sandbox_ref) {
         (Some(request), _) => request.sandbox_name.clone(),
@@ -51,7 +51,7 @@ pub fn sandbox_name(task: &Task) -> String {
     }
 }
 
-/// Whether the Task works in the Sandbox of this name. Every event of a Sandbox asks this of every Task, so a name is
+/// Returns whether the Task works in the Sandbox of this name. Every event of a Sandbox asks this of every Task, so a name is
 /// built only where it can match.
 pub fn works_in(task: &Task, sandbox: &str) -> bool {
     match (request(task), &task.spec.sandbox_ref) {

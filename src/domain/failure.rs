@@ -21,14 +21,14 @@ pub mod operation {
     pub const RECONCILE: &str = "reconcile";
 }
 
-/// What a failed call means for whoever made it. Policy follows from the class alone.
+/// Class of a failed call: policy follows from it alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// The other side or the network failed (408, 429 without a limit's marks, 5xx, cut, time-out): the same call may succeed later.
     Transient,
     /// The other side named a limit: nothing of this credential is sent before `until`, and no attempt is used up.
     Throttled { until: Timestamp },
-    /// What the call was about is not there.
+    /// The object of the call is not there.
     NotFound,
     /// The credential is wrong or lacks a right: a person has to act.
     Denied,
@@ -37,7 +37,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// Whether the same call, unchanged, is worth repeating by itself.
+    /// Returns whether the same call, unchanged, is worth repeating automatically.
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Transient | Self::Throttled { .. })
     }

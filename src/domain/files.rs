@@ -46,7 +46,7 @@ pub struct File {
     pub size: u64,
     /// Git's blob id of the content, hex (SHA-1).
     pub blob: String,
-    /// Where the content is spooled.
+    /// Path of the spooled content.
     pub content: PathBuf,
 }
 

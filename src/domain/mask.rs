@@ -13,10 +13,10 @@ use secrecy::{ExposeSecret, SecretSlice};
 use std::ops::Range;
 use view::View;
 
-/// What stands where a secret stood.
+/// Text that replaces a secret.
 const MASK: &str = "***";
 
-/// Lines of a longer secret are masked by themselves from this length on (bytes): shorter ones (`}`) hide nothing.
+/// Length from which the lines of a longer secret are masked one by one (bytes): shorter ones (`}`) hide nothing.
 const MIN_LINE: usize = 8;
 
 /// A longer value is masked in pieces of this length (bytes): whoever prints it may have cut it before it came here.
@@ -52,7 +52,7 @@ pub fn mask(text: &str, secrets: &[&str]) -> String {
     without(text, hidden)
 }
 
-/// What of `secret` is looked for: the whole and its longer lines, each in pieces.
+/// Cuts `secret` into what is looked for: the whole and its longer lines, each in pieces.
 fn pieces(secret: &str) -> Vec<&[u8]> {
     let secret = &secret[..secret.floor_char_boundary(MAX_VALUE)];
     let whole = std::iter::once(secret.trim()).filter(|whole| !whole.is_empty());

@@ -1,4 +1,4 @@
-//! What Slipway knows, without touching the world: decisions, transitions, names, git object ids.
+//! Decides everything without touching the world: decisions, transitions, names, git object ids.
 //! Pure: may use `api` only; time, randomness and ids come in as arguments.
 
 pub mod board;

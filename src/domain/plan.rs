@@ -1,4 +1,4 @@
-//! What a decision says: the status to write, at most one step to take, and when to look again.
+//! The result of a decision: the status to write, at most one step to take, and when to look again.
 //! Made by the decisions of every kind, carried out by `controllers::shell`.
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,9 +12,9 @@ pub struct Plan<Status, Step> {
     pub step: Option<Step>,
     /// Write `status` before the step: it is the intent that a restart finds. A conflict then stops the step.
     pub intent: bool,
-    /// When to look again if nothing changes before.
+    /// Time of the next look if nothing changes before.
     pub next: Next,
-    /// Whether our finalizer should be on the object; a removal while it is being deleted lets it go.
+    /// True where our finalizer has to be on the object; a removal while it is being deleted releases it.
     pub finalizer: bool,
     /// Warnings and news that no change of `Ready` tells.
     pub notes: Vec<Note>,
@@ -51,7 +51,7 @@ impl<Status, Step> Plan<Status, Step> {
     }
 }
 
-/// When to look again.
+/// Time of the next look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Only when something changes.

@@ -1,4 +1,4 @@
-//! How often and when a failed call is made again, from its class alone; the state lives in `status.retry`.
+//! Says how often and when a failed call is made again, from its class alone; the state lives in `status.retry`.
 //! Used by the decisions of every kind, for GitHub and E2B alike (README, "Limits" and reasons).
 
 use super::{
@@ -18,10 +18,10 @@ const LOOKS: i32 = 7;
 /// Reasons of objects that may arrive later than what refers to them: looked for on a schedule of their own.
 pub const ARRIVES_LATER: [&str; 3] =
     [reason::SECRET_NOT_FOUND, reason::REPOSITORY_NOT_FOUND, reason::SANDBOX_NOT_FOUND];
-/// How often a stalled object and an exhausted call are looked at again.
+/// Interval at which a stalled object and an exhausted call are looked at again.
 pub const SLOW: SignedDuration = SignedDuration::from_secs(300);
 
-/// What a failure means for the object.
+/// Consequences of a failure for the object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     pub retry: Retry,
@@ -32,7 +32,7 @@ pub struct Verdict {
     pub exhausted_now: bool,
 }
 
-/// What follows from `failure`, given what `status.retry` held before. `uid` spreads the slow retries.
+/// Judges `failure`, given what `status.retry` held before. `uid` spreads the slow retries.
 pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timestamp) -> Verdict {
     let failed = previous.map_or(0, |retry| retry.attempt);
     let attempts = if failure.reason == reason::NOT_VISIBLE_YET { LOOKS } else { ATTEMPTS };
@@ -79,7 +79,7 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
     }
 }
 
-/// What `Ready` says while `retry` holds: its reason and message, from what is in status alone.
+/// Words `Ready` while `retry` holds: its reason and message, from status alone.
 pub fn said(retry: &Retry) -> (String, String) {
     let reason = if retry.reason.is_empty() { reason::RETRYING.to_owned() } else { retry.reason.clone() };
     if ARRIVES_LATER.contains(&retry.reason.as_str()) {
@@ -98,12 +98,12 @@ pub fn said(retry: &Retry) -> (String, String) {
     (reason, message)
 }
 
-/// Until when `status.retry` forbids calls, if it still does.
+/// Returns until when `status.retry` forbids calls, if it still does.
 pub fn wait_until(retry: Option<&Retry>, now: Timestamp) -> Option<Timestamp> {
     retry.map(|retry| retry.next_attempt_at.0).filter(|at| *at > now)
 }
 
-/// What is left of a retry when a person asks to look again: only a limit's wait stands.
+/// Returns what is left of a retry when a person asks to look again: only a limit's wait stands.
 pub fn clear_backoff(retry: Option<Retry>, now: Timestamp) -> Option<Retry> {
     retry.filter(|retry| retry.limited && retry.next_attempt_at.0 > now)
 }

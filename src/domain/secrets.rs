@@ -30,7 +30,7 @@ impl fmt::Display for SecretValue {
     }
 }
 
-/// What is looked for. Cheap to clone.
+/// Values to look for. Cheap to clone.
 #[derive(Clone)]
 pub struct Needles {
     inner: Arc<Inner>,
@@ -74,7 +74,7 @@ impl Needles {
         Self { inner: Arc::new(Inner { values: distinct, owners, searcher: OnceLock::new() }) }
     }
 
-    /// Whether there is anything to look for.
+    /// Returns whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
         self.inner.owners.is_empty()
     }
@@ -87,31 +87,31 @@ impl Needles {
         Search { searcher, state, counts: Counts(vec![0; self.inner.owners.len()]) }
     }
 
-    /// What of a whole content is found.
+    /// Counts the values in a whole content.
     pub fn count(&self, content: &[u8]) -> Counts {
         let mut search = self.search();
         search.feed(content);
         search.end()
     }
 
-    /// A value that stands more often `here` than `before`.
+    /// Finds a value that stands more often `here` than `before`.
     pub fn added(&self, here: &Counts, before: &Counts) -> Option<&SecretValue> {
         let pattern = here.0.iter().zip(&before.0).position(|(here, before)| here > before)?;
         self.inner.values.get(*self.inner.owners.get(pattern)?)
     }
 
-    /// A value that stands in `text`.
+    /// Finds a value that stands in `text`.
     pub fn found_in(&self, text: &str) -> Option<&SecretValue> {
         self.added(&self.count(text.as_bytes()), &self.count(b""))
     }
 
-    /// `text` without any of the values, the short ones too.
+    /// Masks all values in `text`, the short ones too.
     pub fn mask(&self, text: &str) -> String {
         let values: Vec<&str> = self.inner.values.iter().map(|value| value.value.expose_secret()).collect();
         mask::mask(text, &values)
     }
 
-    /// A failure whose words came from the sandbox, or name files of it, without any of the values.
+    /// Masks all values in a failure whose words came from the sandbox, or name files of it.
     pub fn mask_failure(&self, mut failure: Failure) -> Failure {
         failure.message = self.mask(&failure.message);
         failure
@@ -124,7 +124,7 @@ fn searcher(values: &[SecretValue]) -> NFA {
         .expect("environments are far smaller than what an automaton can number")
 }
 
-/// The value whole, and of one with several lines each longer one, for files that hold but a part of a key.
+/// Lists the value whole, and of one with several lines each longer one, for files that hold only a part of a key.
 fn patterns(value: &str) -> impl Iterator<Item = &str> {
     let value = value.strip_suffix('\n').map_or(value, |value| value.strip_suffix('\r').unwrap_or(value));
     let value = &value[..value.floor_char_boundary(mask::MAX_VALUE)];
@@ -161,7 +161,7 @@ impl Search<'_> {
     }
 }
 
-/// How often each pattern stands in a content.
+/// Number of times each pattern stands in a content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counts(Vec<u64>);
 
@@ -171,7 +171,7 @@ impl Counts {
     }
 }
 
-/// The Secrets that are not what they were: another version, or gone. Their values at the start are needed, because the
+/// Names the Secrets that are not what they were: another version, or gone. Their values at the start are needed, because the
 /// sandbox still has them. `None`: all are the same, or the process knows the values (`known`), or somebody has said that
 /// the old ones are worthless by now (`accepted`).
 pub fn rotated(

@@ -1,4 +1,4 @@
-//! Which files of the sandbox travel: include, exclude and `.gitignore` patterns, purely over names.
+//! Selects which files of the sandbox travel: include, exclude and `.gitignore` patterns, purely over names.
 //! Fed by `controllers::task::files` with what was listed; no I/O here.
 
 use ignore::Match;
@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// A pattern of the spec that is no gitignore pattern.
+/// A pattern of the spec that is not a gitignore pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} has a pattern that can't be read, {pattern:?}: {problem}")]
 pub struct PatternError {
@@ -28,7 +28,7 @@ pub struct Selection {
     exclude: Gitignore,
     /// By the directory they lie in; `""` is the root.
     ignore_files: HashMap<Vec<u8>, Gitignore>,
-    /// Whether a directory is out; filled as it is asked for.
+    /// Directories, with true for those that are left out; filled as it is asked for.
     directories: HashMap<Vec<u8>, bool>,
 }
 
@@ -58,7 +58,7 @@ impl Selection {
         }
     }
 
-    /// Whether everything below `directory` stays behind; its own `.gitignore` does not matter then.
+    /// Returns whether everything below `directory` stays behind; its own `.gitignore` does not matter then.
     pub fn leaves_out(&mut self, directory: &[u8]) -> bool {
         if directory.is_empty() {
             return false;
@@ -71,13 +71,13 @@ impl Selection {
         out
     }
 
-    /// Whether the file or link at `path` travels.
+    /// Returns whether the file or link at `path` travels.
     pub fn takes(&mut self, path: &[u8]) -> bool {
         self.may_take(path) && !self.leaves_out(parent(path)) && !self.is_out(path, false)
     }
 
-    /// Whether the file or link at `path` travels as far as `source.include` and `source.exclude` go. May be asked before
-    /// the `.gitignore` files are known.
+    /// Returns whether the file or link at `path` travels as far as `source.include` and `source.exclude` go. May be asked
+    /// before the `.gitignore` files are known.
     pub fn may_take(&self, path: &[u8]) -> bool {
         if path.is_empty() || is_git_internal(path) {
             return false;
@@ -97,7 +97,7 @@ impl Selection {
         !self.exclude.matched(as_path(path), false).is_ignore()
     }
 
-    /// Whether a pattern names `path` itself.
+    /// Returns whether a pattern names `path` itself.
     fn is_out(&self, path: &[u8], is_dir: bool) -> bool {
         if self.exclude.matched(as_path(path), is_dir).is_ignore() {
             return true;
@@ -119,7 +119,7 @@ impl Selection {
     }
 }
 
-/// Whether a part of `path` is a name that git keeps for itself, in any spelling that some file system takes for it.
+/// Returns whether a part of `path` is a name that git keeps for itself, in any spelling that some file system takes for it.
 pub fn is_git_internal(path: &[u8]) -> bool {
     path.split(|b| *b == b'/')
         .any(|part| part.eq_ignore_ascii_case(b".git") || part.eq_ignore_ascii_case(b"git~1"))

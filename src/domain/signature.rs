@@ -23,20 +23,20 @@ impl Signature {
         Some(Self(digest))
     }
 
-    /// What `secret` signs `body` with.
+    /// Signs `body` with `secret`.
     pub fn of(body: &[u8], secret: &[u8]) -> Self {
         let mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
         Self(mac.chain_update(body).finalize().into_bytes().into())
     }
 
-    /// Whether `secret` signed `body`. Takes the same time wherever the digests differ.
+    /// Returns whether `secret` signed `body`. Takes the same time wherever the digests differ.
     pub fn verifies(&self, body: &[u8], secret: &[u8]) -> bool {
         // HMAC takes keys of any length; should it ever refuse one, nothing was signed with it.
         Hmac::<Sha256>::new_from_slice(secret)
             .is_ok_and(|mac| mac.chain_update(body).verify_slice(&self.0).is_ok())
     }
 
-    /// Whether one of `secrets` signed `body`. All are tried, so the time does not tell which.
+    /// Returns whether one of `secrets` signed `body`. All are tried, so the time does not tell which.
     pub fn verifies_any<'a>(&self, body: &[u8], secrets: impl IntoIterator<Item = &'a [u8]>) -> bool {
         secrets.into_iter().fold(false, |found, secret| self.verifies(body, secret) | found)
     }

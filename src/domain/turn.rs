@@ -1,4 +1,4 @@
-//! Whose turn it is in a Sandbox that several Tasks share: one at a time, who asked first goes first.
+//! Gives Tasks their turn in a Sandbox that they share: one at a time, the first to ask goes first.
 //! Given by the Sandbox's own controller alone (`sandbox`), read by the Tasks, which ask by the request of `demand`.
 
 use crate::api::{Holder, Sandbox, SandboxRequest, Task};
@@ -16,7 +16,7 @@ pub struct Turn {
     pub unconfirmed: bool,
 }
 
-/// Whether Tasks take turns in the Sandbox. The one that a Task owns is that Task's alone.
+/// Returns whether Tasks take turns in the Sandbox. The one that a Task owns is that Task's alone.
 pub fn is_shared(sandbox: &Sandbox) -> bool {
     let is_task = |owner: &OwnerReference| owner.controller == Some(true) && owner.kind == Task::kind(&());
     !sandbox.owner_references().iter().any(is_task)
@@ -49,8 +49,8 @@ pub fn grant<'a>(current: Option<&Holder>, sandbox: &str, tasks: impl IntoIterat
     Turn { holder, waiting: i64::try_from(waiting).unwrap_or(i64::MAX), unconfirmed: false }
 }
 
-/// The holder whose turn is over by what `tasks` say. They may be older than the grant, as those of a new leader are: the
-/// Task has to be read once more from the API server before the turn goes on, or two would work at a time.
+/// Returns the holder whose turn is over by what `tasks` say. They may be older than the grant, as those of a new leader are:
+/// the Task has to be read once more from the API server before the turn goes on, or two would work at a time.
 pub fn ending<'h, 'a>(
     current: Option<&'h Holder>,
     sandbox: &str,
@@ -63,7 +63,7 @@ pub fn ending<'h, 'a>(
     (!tasks.into_iter().any(|task| keeps(holder, task))).then_some(holder)
 }
 
-/// `tasks` with the holder's Task as the API server has it.
+/// Returns `tasks` with the holder's Task as the API server has it.
 pub fn confirmed<T: std::borrow::Borrow<Task>>(
     mut tasks: Vec<T>,
     holder: &Holder,
@@ -78,13 +78,13 @@ pub fn confirmed<T: std::borrow::Borrow<Task>>(
     tasks
 }
 
-/// The turn stays with its holder because nobody could tell that it is over.
+/// Keeps the turn with its holder because nobody could tell that it is over.
 pub fn unconfirmed(holder: &Holder, sandbox: &Sandbox) -> Turn {
     let waiting = sandbox.status.as_ref().map_or(0, |status| status.waiting);
     Turn { holder: Some(holder.clone()), waiting, unconfirmed: true }
 }
 
-/// The Task's place in the line for the Sandbox that its request names, counted from 1. `waiting` are the other Tasks of
+/// Returns the Task's place in the line for the Sandbox that its request names, from 1. `waiting` are the other Tasks of
 /// the namespace, without the holder. `None`: the Task does not ask.
 pub fn place<'a>(task: &Task, waiting: impl IntoIterator<Item = &'a Task>) -> Option<usize> {
     let own = task.status.as_ref()?.sandbox_request.as_ref()?;
@@ -102,7 +102,7 @@ fn request_for<'a>(task: &'a Task, sandbox: &str) -> Option<&'a SandboxRequest> 
     (request.sandbox_name == sandbox).then_some(request)
 }
 
-/// Whether the Task has begun a round under a release that knew no requests, and uses the Sandbox of this name.
+/// Returns whether the Task has begun a round under a release that knew no requests, and uses the Sandbox of this name.
 fn is_of_older_release(task: &Task, sandbox: &str) -> bool {
     let refers = task.spec.sandbox_ref.as_ref().is_some_and(|reference| reference.name == sandbox);
     refers && task.status.as_ref().is_some_and(|status| status.round.is_some() && status.phase.is_none())

@@ -7,7 +7,7 @@ use crate::domain::failure::Class;
 use crate::telemetry::{BoxError, CallError};
 use jiff::Timestamp;
 
-/// Which of the two tables of `e2b::error` an answer is read by.
+/// The table of `e2b::error` that an answer is read by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Api {
     Lifecycle,
@@ -67,7 +67,7 @@ impl Call {
         Error { complete: true, ..self.error(Class::Invalid, reason, what.to_owned()) }
     }
 
-    /// What `answer` means, by the table of the API.
+    /// Classifies `answer` by the table of the API.
     pub(super) fn said_no(self, answer: &Answer<'_>) -> Error {
         let now = Timestamp::now();
         let (class, reason) = match self.api {

@@ -1,4 +1,4 @@
-//! Where E2B's control API and the sandboxes' envd are found, by the rules of the official SDKs.
+//! Finds E2B's control API and the sandboxes' envd, by the rules of the official SDKs.
 //! Used by `e2b` for every URL it builds; filled by `config`.
 
 use super::Access;

@@ -1,4 +1,4 @@
-//! What a failed E2B call means: one table from answers to classes and reasons.
+//! Classifies a failed E2B call: one table from answers to classes and reasons.
 //! Filled by `e2b::http`, read by the Sandbox and Task controllers.
 
 use crate::api::conditions::reason;
@@ -24,7 +24,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// Whether the other side's answer arrived in full. `false`: it is lost (or the request never left), and
+    /// Returns whether the other side's answer arrived in full. `false`: it is lost (or the request never left), and
     /// whether the effect took place is unknown.
     pub fn answered(&self) -> bool {
         self.complete
@@ -64,7 +64,7 @@ impl ErrorBody {
     }
 }
 
-/// What an answer other than success says.
+/// Content of an answer other than success.
 pub(super) struct Answer<'a> {
     pub status: u16,
     pub error_code: Option<&'a str>,
@@ -142,7 +142,7 @@ fn retry_at(value: &str, now: Timestamp) -> Option<Timestamp> {
     Some(date.max(now))
 }
 
-/// What a person can do, where there is something.
+/// Names what a person can do, where there is something.
 pub(super) fn cure(reason: &str) -> Option<&'static str> {
     Some(match reason {
         reason::E2B_UNAUTHORIZED => {

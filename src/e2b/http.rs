@@ -77,7 +77,7 @@ impl Call {
 }
 
 impl Reply {
-    /// Whether this is a 404 of E2B itself: a proxy or a wrong base URL answers 404 too, without E2B's body.
+    /// Returns whether this is a 404 of E2B itself: a proxy or a wrong base URL answers 404 too, without E2B's body.
     pub(super) fn is_definite_not_found(&self) -> bool {
         self.status == http::StatusCode::NOT_FOUND && ErrorBody::parse(&self.body).says_not_found
     }

@@ -282,7 +282,7 @@ fn decode<T: DeserializeOwned>(call: Call, reply: &Reply) -> Result<T> {
     serde_json::from_slice(&reply.body).map_err(|e| call.unexpected(reply.status, &e.to_string()))
 }
 
-/// An id that can stand in a path by itself: `..` or an empty one would reach another resource.
+/// Accepts an id that can stand in a path: `..` or an empty one would reach another resource.
 fn checked_id(call: Call, id: &str) -> Result<&str> {
     let fits = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if fits { Ok(id) } else { Err(call.invalid(&format!("{id:?} is no sandbox id"))) }

@@ -24,7 +24,7 @@ pub use process::{Command, Event, Output, Process};
 use crate::telemetry::HttpService;
 use std::sync::Arc;
 
-/// What a call answers: the value, or an [`Error`] with a class and a stable reason.
+/// Answer of a call: the value, or an [`Error`] with a class and a stable reason.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// One E2B installation: where it is and how to get there. Cheap to clone.

@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How often envd speaks when the process is silent: well within the 30 s that a stream may be idle.
+/// Interval at which envd speaks when the process is silent: well within the 30 s that a stream may be idle.
 const KEEPALIVE_SECONDS: &str = "10";
-/// What a command's stream may take beyond the command's own time.
+/// Time that a command's stream may take beyond the command's own.
 const GRACE: Duration = Duration::from_secs(15);
 
 /// A command to run: an argument vector, never a shell line.
@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(15);
 pub struct Command {
     /// Stable name for logs, metrics and errors.
     pub operation: &'static str,
-    /// Whether it changes something that somebody would see.
+    /// True where it changes something that somebody would see.
     pub write: bool,
     pub cmd: String,
     pub args: Vec<String>,
@@ -83,7 +83,7 @@ impl Command {
     }
 }
 
-/// How a command ended, and what it said.
+/// End of a command, and what it said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
     /// `None`: it ended by a signal.
@@ -96,7 +96,7 @@ pub struct Output {
     pub truncated: bool,
 }
 
-/// What happens to a process.
+/// Event of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     Started { pid: u32 },

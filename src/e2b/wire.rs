@@ -78,7 +78,7 @@ pub(super) struct WireDetail {
 }
 
 impl WireDetail {
-    /// How to get to the sandbox, and what it shows.
+    /// Splits the detail into the way to the sandbox and what it shows.
     pub(super) fn parts(self) -> (Access, E2bSandbox) {
         let Self { envd_access_token, domain, seen } = self;
         let sandbox_id = seen.sandbox_id.clone();

@@ -79,7 +79,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// What a call came to, when it did not fail.
+/// Result of a call that did not fail.
 #[derive(Debug)]
 pub(super) enum Reply {
     Success(Success),
@@ -125,7 +125,7 @@ struct ErrorBody {
     errors: Vec<serde_json::Value>,
 }
 
-/// An answer that is no success. GitHub's `errors[]` are strings or objects with `message`, or with `field` and `code`.
+/// An answer other than success. GitHub's `errors[]` are strings or objects with `message`, or with `field` and `code`.
 pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Refusal {
     let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
     let mut message = body.message;

@@ -1,4 +1,4 @@
-//! What each of GitHub's refusals means, per operation: the one table. Pure.
+//! Classifies each of GitHub's refusals, per operation: the one table. Pure.
 //! `client` asks it about every answer that is not a plain success.
 
 use super::{error::Error, operation::Operation};
@@ -57,7 +57,7 @@ pub(super) struct Limit {
     pub(super) wait: Option<Duration>,
 }
 
-/// What an answer means.
+/// Meaning of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     State(State),
@@ -65,7 +65,7 @@ pub(super) enum Verdict {
     Failed { class: Class, reason: &'static str, message: String },
 }
 
-/// An answer that is no success, reduced to what its meaning depends on.
+/// An answer other than success, reduced to what its meaning depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: u16,
@@ -79,7 +79,7 @@ pub(super) struct Refusal {
     pub(super) reset_in: Option<Duration>,
     /// `x-accepted-github-permissions`: what would have been enough.
     pub(super) accepted_permissions: Option<String>,
-    /// Where a redirect points.
+    /// Target of a redirect.
     pub(super) moved_to: Option<u64>,
 }
 

@@ -71,7 +71,7 @@ impl Serialize for TreeEntry {
     }
 }
 
-/// Who a commit is by. Author and committer are the same.
+/// Author of a commit. Author and committer are the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Author {
     pub name: String,
@@ -89,7 +89,7 @@ pub struct NewCommit {
     pub date: Timestamp,
 }
 
-/// What became of a reference that was to be created.
+/// Result of creating a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CreatedRef {
     Created,
@@ -97,7 +97,7 @@ pub enum CreatedRef {
     AlreadyExists,
 }
 
-/// What became of a reference that was to be moved forward.
+/// Result of moving a reference forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpdatedRef {
     Updated,
@@ -189,7 +189,7 @@ impl Client {
         Ok(found.await?.map(Commit::from))
     }
 
-    /// Whether `head` (a commit or a branch) contains `commit`; false also when either is gone.
+    /// Asks whether `head` (a commit or a branch) contains `commit`; false also when either is gone.
     pub async fn contains(
         &self,
         repository: &RepositoryName,
@@ -244,7 +244,7 @@ impl Client {
         })
     }
 
-    /// Whether GitHub has the blob. Asks for the head of the answer only, never for the content.
+    /// Asks whether GitHub has the blob: for the head of the answer only, never for the content.
     pub async fn blob_exists(&self, repository: &RepositoryName, sha: &str) -> Result<bool, Error> {
         let operation = Operation::BlobExists;
         match self

@@ -1,4 +1,4 @@
-//! What holds for all calls of one credential: the limit GitHub named last, and the turn of the next write.
+//! Keeps what binds all calls of one credential: the limit GitHub named last, and the turn of the next write.
 //! A limit is kept here and refused locally; nothing is sent while it holds.
 
 use super::classify::Limit;
@@ -21,7 +21,7 @@ const SILENT_FIRST: Duration = Duration::from_mins(1);
 const SILENT_LONGEST: Duration = Duration::from_mins(10);
 /// A wait longer than this is a wrong clock or header: primary limits reset within the hour.
 const LONGEST: Duration = Duration::from_hours(24);
-/// How long a write may wait for its turn inside the adapter.
+/// Longest wait of a write for its turn inside the adapter.
 const MAX_TURN: Duration = Duration::from_secs(5);
 
 /// The credentials seen by this process, by fingerprint: the token itself is not a key of anything.
@@ -50,7 +50,7 @@ impl Credentials {
     }
 }
 
-/// What one credential is bound by.
+/// Limits of one credential.
 #[derive(Debug)]
 pub(super) struct Credential {
     pub(super) fingerprint: [u8; 32],
@@ -66,7 +66,7 @@ pub(super) struct Credential {
 #[derive(Debug, Default)]
 struct LimitState {
     until: Option<Timestamp>,
-    /// How often in a row GitHub named a limit without saying how long.
+    /// Number of times in a row that GitHub named a limit without saying how long.
     silent: u32,
 }
 
@@ -89,7 +89,7 @@ impl Credential {
         limited || self.writes.try_lock().map_or(true, |next| *next > Instant::now())
     }
 
-    /// Until when nothing may be sent, if a limit holds at `now`.
+    /// Returns until when nothing may be sent, if a limit holds at `now`.
     pub(super) fn limited(&self, now: Timestamp) -> Option<Timestamp> {
         self.limit.lock().unwrap_or_else(PoisonError::into_inner).until.filter(|until| *until > now)
     }

@@ -29,7 +29,7 @@ pub(super) enum Operation {
     MergePull,
 }
 
-/// What a call does, and so what a 404 means.
+/// Kind of a call, which says what a 404 means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Asks whether something is there.
@@ -83,7 +83,7 @@ impl Operation {
         self.row().2
     }
 
-    /// Whether a 404 answers the question that was asked.
+    /// Returns whether a 404 answers the question that was asked.
     pub(super) fn looks_up(self) -> bool {
         self.row().3 == Kind::Look
     }

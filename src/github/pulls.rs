@@ -147,7 +147,7 @@ pub struct NewPull {
     pub draft: bool,
 }
 
-/// What became of a pull request that was to be created.
+/// Result of creating a pull request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CreatedPull {
     Created(Box<Pull>),
@@ -164,7 +164,7 @@ pub enum MergeMethod {
     Rebase,
 }
 
-/// What became of a merge.
+/// Result of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Merged {
     Merged {

@@ -1,4 +1,4 @@
-//! What this process created in the last minute. GitHub's replicas lag behind: a 404 for our own creation is then a
+//! Remembers what this process created in the last minute. GitHub's replicas lag behind: a 404 for our own creation is then a
 //! matter of waiting and not of absence. In memory only: after a restart a minute has usually passed.
 
 use super::name::RepositoryName;
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a 404 of our own creation counts as lag.
+/// Time for which a 404 of our own creation counts as lag.
 const LAG: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Recent {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(repository, Some(reference)));
     }
 
-    /// Whether the repository or the reference is younger than a minute and ours.
+    /// Returns whether the repository or the reference is younger than a minute and ours.
     pub(super) fn knows(&self, repository: &RepositoryName, reference: Option<&str>, now: Instant) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = |key: String| known.get(&key).is_some_and(|at| now.duration_since(*at) < LAG);

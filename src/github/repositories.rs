@@ -32,13 +32,13 @@ pub struct Owner {
     pub id: u64,
 }
 
-/// How a missing repository is created.
+/// Settings of a repository to create.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CreateRepository {
     pub private: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Whether GitHub makes a first commit with a README. Without it there is no branch to work from.
+    /// Makes GitHub create a first commit with a README. Without it there is no branch to work from.
     pub auto_init: bool,
 }
 

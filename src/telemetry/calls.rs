@@ -21,7 +21,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-/// Where a call goes.
+/// Destination of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Api {
     Kubernetes,
@@ -55,13 +55,13 @@ struct Call {
     object: Option<ObjectLabel>,
     /// Counts the calls of this process from 1, over all APIs.
     ordinal: u64,
-    /// Whether the call changes something outside.
+    /// True where the call changes something outside.
     write: bool,
     /// From sending the request to the head of the answer; none for a watch.
     deadline: Option<Duration>,
 }
 
-/// Why a call has no answer although the network may be fine.
+/// Reason why a call has no answer although the network may be fine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// Another replica leads, or nobody: the call was not sent.

@@ -1,4 +1,4 @@
-//! On whose behalf a call is made: the pass that makes it, as a value that the shell of the controllers owns.
+//! The pass that makes a call, as a value that the shell of the controllers owns.
 //! Handed to a scope when the pass begins; read by the call layer and by the retry log lines.
 
 use std::{
@@ -24,14 +24,14 @@ impl fmt::Display for ObjectLabel {
     }
 }
 
-/// Where the object's retry stands when a pass begins (`status.retry`).
+/// The object's retry as it stands when a pass begins (`status.retry`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// The operation that failed last; empty when nothing is being retried.
     pub operation: String,
     /// The attempt this pass is, counted from 1.
     pub number: u32,
-    /// How many attempts there are before the slow retries.
+    /// Number of attempts before the slow retries.
     pub of: u32,
 }
 
@@ -47,12 +47,12 @@ struct Account {
 }
 
 impl ExternalWrites {
-    /// Whether one was sent, whatever its answer.
+    /// Returns whether one was sent, whatever its answer.
     pub fn any_sent(&self) -> bool {
         self.0.sent.load(Ordering::Relaxed)
     }
 
-    /// Whether one was not sent, because this process does not lead or is told to end. The results of the pass then say
+    /// Returns whether one was not sent, because this process does not lead or is told to end. The results of the pass then say
     /// nothing about the world.
     pub fn any_refused(&self) -> bool {
         self.0.refused.load(Ordering::Relaxed)

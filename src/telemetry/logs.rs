@@ -3,7 +3,7 @@
 
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-/// How lines look.
+/// Format of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     #[default]
@@ -11,7 +11,7 @@ pub enum Format {
     Json,
 }
 
-/// Why logging could not be set up.
+/// Reason why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the log filter {filter:?} is not valid: {source}; write it like info,slipway=debug")]

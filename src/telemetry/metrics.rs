@@ -50,7 +50,7 @@ struct DeliveryLabels {
     event: &'static str,
 }
 
-/// Which controller ran a pass.
+/// The controller that ran a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Controller {
     Task,
@@ -68,7 +68,7 @@ impl Controller {
     }
 }
 
-/// What a pass came to.
+/// Result of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// An effect was performed or the status changed.
@@ -136,21 +136,17 @@ impl Metrics {
         let deliveries = Family::default();
         let leading = Gauge::default();
         // The encoder appends `_total` and the unit itself.
-        registry.register("slipway_external_calls", "Outbound calls, by what they came to", calls.clone());
+        registry.register("slipway_external_calls", "Outbound calls, by their result", calls.clone());
         registry.register_with_unit(
             "slipway_external_call_duration",
             "From sending an outbound call to the head of its answer",
             Unit::Seconds,
             call_seconds.clone(),
         );
-        registry.register(
-            "slipway_reconciles",
-            "Passes over an object, by what they came to",
-            reconciles.clone(),
-        );
+        registry.register("slipway_reconciles", "Passes over an object, by their result", reconciles.clone());
         registry.register(
             "slipway_webhook_deliveries",
-            "Webhook deliveries, by what they came to",
+            "Webhook deliveries, by their result",
             deliveries.clone(),
         );
         registry.register(
@@ -205,7 +201,7 @@ impl Metrics {
         self.deliveries.get_or_create(&DeliveryLabels { outcome, event }).inc();
     }
 
-    /// Whether this process leads, from now on.
+    /// Sets whether this process leads, from now on.
     pub fn leading(&self, leads: bool) {
         self.leading.set(i64::from(leads));
     }

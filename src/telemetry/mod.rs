@@ -26,13 +26,13 @@ pub type HttpService = tower::util::BoxCloneSyncService<
     BoxError,
 >;
 
-/// How an adapter describes a call to the layer: an extension of the request.
+/// Description of a call that an adapter gives the layer: an extension of the request.
 #[derive(Debug, Clone, Copy)]
 pub struct CallMeta {
     /// The operation under its stable name (a metric label): `createPullRequest`, `connectSandbox`.
     pub operation: &'static str,
     /// From sending the request to the head of the answer.
     pub deadline: Duration,
-    /// Whether the call changes something outside: it is then sent only while leading.
+    /// True where the call changes something outside: it is then sent only while leading.
     pub write: bool,
 }

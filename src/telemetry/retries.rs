@@ -1,5 +1,5 @@
 //! The log lines of a retry.
-//! The adapter of GitHub reports what a call came to; the controllers, who own the waits, report that one begins.
+//! The adapter of GitHub reports the result of a call; the controllers, who own the waits, report that one begins.
 
 use super::context;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a request must be before anybody looks into it, in the order of the checks: media type, size, headers, signature.
+//! Checks a request before anybody looks into it, in this order: media type, size, headers, signature.
 //! Neighbours: `routes` calls it, `keyring` then says whether the signature is right.
 
 use super::{answer::Refusal, repositories::Target};
@@ -15,7 +15,7 @@ use warp::http::{
     header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT},
 };
 
-/// How long a body may take.
+/// Time limit for a body.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// GitHub sends nothing larger; what is larger is not read to its end.
 const GITHUB_MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
@@ -38,7 +38,7 @@ const TARGET_ID: &str = "X-GitHub-Hook-Installation-Target-ID";
 pub(super) struct Signed {
     pub(super) signature: Signature,
     pub(super) body: Bytes,
-    /// Where the hook says it is installed. Not signed: it may choose which secrets are tried, and nothing else.
+    /// Place where the hook says it is installed. Not signed: it may choose which secrets are tried, and nothing else.
     pub(super) target: Option<Target>,
     /// Given back when the delivery is answered.
     _held: Option<OwnedSemaphorePermit>,
@@ -105,7 +105,7 @@ impl Name {
     }
 }
 
-/// How much is read.
+/// Limits on what is read.
 pub(super) struct Bounds {
     /// Bytes of one body.
     pub(super) body: usize,

@@ -19,7 +19,7 @@ pub(super) enum Answer {
     Refused(Refusal),
 }
 
-/// Why a request is refused.
+/// Reason for refusing a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
     NotFound,
@@ -110,7 +110,7 @@ impl Refusal {
         }
     }
 
-    /// What the one who sent the request reads.
+    /// Words the answer for the one who sent the request.
     fn text(&self) -> String {
         match self {
             Self::NotFound => "Not found".to_owned(),

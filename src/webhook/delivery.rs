@@ -23,10 +23,10 @@ use std::{sync::Arc, time::Duration};
 
 /// GitHub waits 10 s for an answer.
 const DEADLINE: Duration = Duration::from_secs(8);
-/// How often a Task is read again because somebody else wrote it meanwhile.
+/// Number of times a Task is read again because somebody else wrote it meanwhile.
 const TRIES: usize = 3;
 
-/// What the log line of a delivery tells in addition to the answer.
+/// Facts for the log line of a delivery, in addition to the answer.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     /// The action, once the signature has been checked.
@@ -55,7 +55,7 @@ impl Inner {
         }
     }
 
-    /// Whether somebody whose secret we know signed the request.
+    /// Checks that somebody whose secret we know signed the request.
     pub(super) async fn authenticate(
         &self,
         check: &mut Check<'_>,

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 
-/// How long an answer is kept.
+/// Time for which an answer is kept.
 const TTL: Duration = Duration::from_secs(2);
-/// How long looking may take: a probe waits for the answer.
+/// Time limit for looking: a probe waits for the answer.
 const DEADLINE: Duration = Duration::from_millis(500);
 
 impl Inner {
@@ -31,7 +31,7 @@ impl Inner {
         json!({ "status": "ok", "webhookSecret": usable })
     }
 
-    /// Whether there is a usable secret; `None` when that can't be told now.
+    /// Returns whether there is a usable secret; `None` when that can't be told now.
     async fn has_secret(&self) -> Option<bool> {
         let repositories = self.projection.repositories(Repositories::all).unwrap_or_default();
         let own = repositories.iter().map(|repository| repository.secret.clone());

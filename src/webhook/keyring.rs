@@ -1,4 +1,4 @@
-//! Whose secret signed a delivery. What is not signed may choose which secrets are tried; the verdict hangs on the
+//! Finds whose secret signed a delivery. What is not signed may choose which secrets are tried; the verdict hangs on the
 //! signature alone. Neighbours: `repositories` knows where the secrets are, `cluster::secrets` reads them.
 
 use super::{
@@ -39,7 +39,7 @@ pub(super) struct Keyring {
     pub(super) weak_secrets: WeakSecrets,
 }
 
-/// What was done about a Secret during the last [`REREAD`].
+/// Time at which something was done about a Secret, during the last [`REREAD`].
 #[derive(Default)]
 struct Recent(Mutex<HashMap<SecretSource, Instant>>);
 
@@ -102,7 +102,7 @@ impl Keyring {
         Check { keyring: self, signed, verdicts: HashMap::new(), spent: false }
     }
 
-    /// Whether there is a usable secret.
+    /// Returns whether there is a usable secret.
     pub(super) async fn is_usable(&self, source: &SecretSource) -> Result<bool, Error> {
         match source {
             SecretSource::OperatorWide => Ok(self.operator_wide.is_some()),
@@ -114,7 +114,7 @@ impl Keyring {
         }
     }
 
-    /// Whether a secret of `source` signed the delivery.
+    /// Returns whether a secret of `source` signed the delivery.
     async fn verify(&self, source: &SecretSource, signed: &Signed) -> Result<bool, Error> {
         let SecretSource::Own(namespace, name) = source else {
             let secret = self.operator_wide.as_ref().map(|secret| secret.expose_secret().as_bytes());
@@ -183,8 +183,8 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Whether any secret that may belong to the delivery signed it. Tried are the secrets of the hook that the headers name,
-    /// and the operator-wide one; where they name none that we know, all.
+    /// Returns whether any secret that may belong to the delivery signed it. Tries the secrets of the hook that the headers
+    /// name, and the operator-wide one; where they name none that we know, all.
     pub(super) async fn is_authentic(
         &mut self,
         repositories: &[Arc<TrackedRepository>],

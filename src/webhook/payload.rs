@@ -57,7 +57,7 @@ impl Action {
         }
     }
 
-    /// Whether the action changes the state of a pull request, not just its content.
+    /// Returns whether the action changes the state of a pull request, not just its content.
     pub(super) fn moves(self) -> bool {
         self != Self::Synchronize
     }
@@ -135,7 +135,7 @@ impl Payload {
         (named.id.is_some() || named.full_name.is_some()).then_some(named)
     }
 
-    /// What the payload says of the pull request; `None` when it tells no state.
+    /// Reads what the payload says of the pull request; `None` when it tells no state.
     pub(super) fn observed(&self, action: Action) -> Option<ObservedPullRequest> {
         let pull_request = self.pull_request.as_ref()?;
         let merged = pull_request.merged == Some(true) || pull_request.merged_at.is_some();

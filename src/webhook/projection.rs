@@ -10,7 +10,7 @@ use crate::cluster::Events;
 use kube::Client;
 use std::sync::{PoisonError, RwLock};
 
-/// What is known; `None` until it has been listed once.
+/// Extract of the cluster; `None` until it has been listed once.
 #[derive(Default)]
 pub(super) struct Projection {
     tasks: RwLock<Option<Tasks>>,

@@ -1,4 +1,4 @@
-//! What the receiver is made of, shared by everything that answers a request.
+//! The parts of the receiver, shared by everything that answers a request.
 //! Below `delivery`, `health`, `warnings` and `routes`; `webhook` itself starts it.
 
 use super::{admission, keyring::Keyring, projection::Projection};
@@ -14,7 +14,7 @@ use tokio::{sync::Mutex, time::Instant};
 /// Field manager of everything the receiver writes.
 pub const MANAGER: &str = "slipway-webhook";
 
-/// What the receiver is told at its start.
+/// Settings of the receiver, fixed at its start.
 pub struct Settings {
     /// The namespace whose objects it serves; `None`: all.
     pub namespace: Option<String>,
@@ -28,11 +28,11 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Receiver(pub(super) Arc<Inner>);
 
-/// What was last found about the webhook secrets, and when.
+/// The last finding about the webhook secrets, and its time.
 #[derive(Default)]
 pub(super) struct LastHealth(pub(super) Mutex<Option<(Instant, bool)>>);
 
-/// What all clones of a receiver share.
+/// Parts that all clones of a receiver share.
 pub(super) struct Inner {
     pub(super) client: Client,
     pub(super) namespace: Option<String>,
@@ -60,7 +60,7 @@ impl Receiver {
         }))
     }
 
-    /// Whether Tasks and Repositories have been listed once: before that, deliveries are answered 503.
+    /// Returns whether Tasks and Repositories have been listed once: before that, deliveries are answered 503.
     pub fn is_synced(&self) -> bool {
         self.0.projection.is_synced()
     }

@@ -1,4 +1,4 @@
-//! What the receiver keeps of each Repository: its ids, its names and where its webhook secret is.
+//! Keeps the receiver's extract of each Repository: its ids, its names and where its webhook secret is.
 //! Fed by `projection`, asked by `keyring` and `delivery`.
 
 use super::view::{View, key_of};
@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use serde::Deserialize;
 use std::{collections::HashMap, sync::Arc};
 
-/// Where a webhook secret is.
+/// Place of a webhook secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum SecretSource {
     /// A Secret by namespace and name.
@@ -15,7 +15,7 @@ pub(super) enum SecretSource {
     OperatorWide,
 }
 
-/// Where a hook says it is installed.
+/// Place where a hook says it is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     Repository(i64),
@@ -68,7 +68,7 @@ impl TrackedRepository {
         }
     }
 
-    /// Whether this is the repository that a payload names: by id; by name where one of the two has no id.
+    /// Returns whether this is the repository that a payload names: by id; by name where one of the two has no id.
     pub(super) fn is(&self, named: &NamedRepository) -> bool {
         if let Some((ours, theirs)) = self.id.zip(named.id) {
             return ours == theirs;
@@ -77,7 +77,7 @@ impl TrackedRepository {
         full_name == self.spec_name || self.full_name.as_ref() == Some(&full_name)
     }
 
-    /// Whether a hook that is installed there may be this Repository's.
+    /// Returns whether a hook that is installed there may be this Repository's.
     pub(super) fn is_candidate(&self, target: Target) -> bool {
         match target {
             Target::Repository(id) => self.id == Some(id),

@@ -23,7 +23,7 @@ const CONNECTIONS: usize = 512;
 const HEADERS: usize = 64;
 /// Bytes of a request's header.
 const HEADER_BYTES: usize = 64 * 1024;
-/// How long answers in flight may take after the stop.
+/// Time limit for answers in flight after the stop.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Pause after a failed accept: usually no file descriptor is left, and at once there won't be one either.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

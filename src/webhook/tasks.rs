@@ -1,4 +1,4 @@
-//! What the receiver keeps of each Task, and the ways to find it: by pull request, by branch, by an earlier pull request.
+//! Keeps the receiver's extract of each Task, and finds it: by pull request, by branch, by an earlier pull request.
 //! Fed by `projection`, asked and written by `delivery`.
 
 use super::{
@@ -58,13 +58,13 @@ impl TrackedTask {
         self.stored.branch.as_deref().filter(|_| self.stored.pull_request.is_none())
     }
 
-    /// Whether news of the pull request may move this Task.
+    /// Returns whether news of the pull request may move this Task.
     pub(super) fn is_moved_by(&self, repository: &TrackedRepository, observed: &ObservedPullRequest) -> bool {
         let uid = self.uid.as_deref().unwrap_or_default();
         self.belongs_to(repository) && !self.deleting && self.stored.owns(uid, observed)
     }
 
-    /// Whether the pull request was this Task's in an earlier round.
+    /// Returns whether the pull request was this Task's in an earlier round.
     fn had(&self, repository: &TrackedRepository, number: i64) -> bool {
         let past = self.stored.history.contains(&number) && self.number() != Some(number);
         self.belongs_to(repository) && past
@@ -120,7 +120,7 @@ enum Way<'a> {
     History(i64),
 }
 
-/// Where the Tasks of one way are kept: a hash, because the names themselves would double what is kept of a Task.
+/// Returns where the Tasks of one way are kept: a hash, because the names themselves would double what is kept of a Task.
 /// Others may share the place, so whatever is found there is looked at again.
 fn place(namespace: &str, repository: &str, way: &Way) -> u64 {
     let mut hasher = DefaultHasher::new();

@@ -1,4 +1,4 @@
-//! How the receiver keeps an extract of all objects of a kind up to date, from one watch.
+//! Keeps the receiver's extract of all objects of a kind up to date, from one watch.
 //! Below `tasks` and `repositories`, which say what is kept, and `projection`, which holds both.
 
 use crate::cluster::{

@@ -30,7 +30,7 @@ impl WeakSecrets {
         known.keys.insert(source.clone(), keys);
     }
 
-    /// What has not been told yet; it counts as told then.
+    /// Drains what has not been told yet; it counts as told then.
     pub(super) fn drain(&self) -> Vec<(SecretSource, Vec<String>)> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let untold = std::mem::take(&mut known.untold);

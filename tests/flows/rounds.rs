@@ -19,6 +19,7 @@ use slipway_simulator::github::{MergeMethod, Refused};
 
 const APP: &str = "acme/app";
 
+#[allow(clippy::needless_pass_by_value, reason = "map_err passes it by value")]
 fn refused(refused: Refused) -> anyhow::Error {
     anyhow::anyhow!("the stand-in refused: {refused:?}")
 }

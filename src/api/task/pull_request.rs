@@ -51,10 +51,10 @@ pub struct PullRequest {
     #[serde(default, rename = "mergeSHA", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SHA))]
     pub merge_sha: Option<String>,
-    /// GitHub's time of its last change: older news is ignored.
+    /// GitHub's time of its last change: older reports are ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Time>,
-    /// A webhook has said so; GitHub has not yet been asked.
+    /// A webhook delivery has reported this state, and GitHub has not been asked yet.
     #[serde(default)]
     pub unconfirmed: bool,
 }

@@ -145,7 +145,7 @@ pub struct TaskStatus {
     #[schemars(length(max = 80))]
     pub input_digest: Option<String>,
 
-    /// Digest of the fields that change what is published of the same files, as the round took them.
+    /// Digest of the fields that say what is published of the files, as the round took them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]
     pub publication_digest: Option<String>,
@@ -154,7 +154,7 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publication: Option<Publication>,
 
-    /// The Task asks for its sandbox: from when it needs one until its result is safe or its need ends.
+    /// The Task's request for its sandbox: present from when it needs one until its result is safe or its need ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_request: Option<SandboxRequest>,
 
@@ -279,7 +279,7 @@ pub struct SandboxRequest {
     /// Time since which the sandbox gives the Task no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreachable_since: Option<Time>,
-    /// The Task is suspended or waits for a person: the sandbox may be paused, it must not be killed.
+    /// The Task is suspended or waits for a person: its sandbox may be paused, but must not be killed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub resting: bool,
 }

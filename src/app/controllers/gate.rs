@@ -1,4 +1,4 @@
-//! When passes run: from when the stores are complete, while this process leads.
+//! Lets passes run once the stores are complete, while this process leads.
 //! Part of `app::controllers`; every pass of every kind goes through it.
 
 use crate::{

@@ -30,7 +30,7 @@ pub(super) struct Related {
     worked_in: Arc<Mutex<HashMap<String, ObjectRef<Sandbox>>>>,
 }
 
-/// Where each controller hears of objects that others' events concern.
+/// Channels on which each controller hears of objects that others' events concern.
 pub(super) struct Triggers {
     pub(super) sandboxes: UnboundedReceiver<ObjectRef<Sandbox>>,
     pub(super) tasks: UnboundedReceiver<ObjectRef<Task>>,

@@ -10,7 +10,7 @@ use crate::{
 use jiff::Timestamp;
 use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
 
-/// How often a Task is read again because somebody else wrote first.
+/// Number of times a Task is read again because somebody else wrote first.
 const TRIES: usize = 3;
 
 impl RepositoryController {

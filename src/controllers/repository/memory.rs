@@ -1,4 +1,4 @@
-//! What the controller remembers of each Repository between syncs: when the next is due and how far the last one read.
+//! Remembers each Repository between syncs: when the next is due and how far the last one read.
 //! In memory only: after a restart the first sync reads further back.
 
 use crate::domain::repository::first_sync;
@@ -15,7 +15,7 @@ const FORGET: SignedDuration = SignedDuration::from_hours(72);
 #[derive(Default)]
 pub(super) struct Memory(Mutex<HashMap<String, Entry>>);
 
-/// How far the last sync read.
+/// Place up to which the last sync read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Position {
     /// Time of the newest change that was seen.
@@ -48,7 +48,7 @@ impl Memory {
         self.next_sync(uid, interval, now)
     }
 
-    /// When the next sync is due. A shorter interval in the spec counts at once.
+    /// Returns when the next sync is due. A shorter interval in the spec counts at once.
     pub(super) fn next_sync(&self, uid: &str, interval: SignedDuration, now: Timestamp) -> Timestamp {
         let planned = self.entries().get(uid).and_then(|entry| entry.next_sync);
         planned.map_or(now + interval, |due| due.min(now + interval))
@@ -61,7 +61,7 @@ impl Memory {
         self.change(uid, |entry| entry.next_sync = Some(next));
     }
 
-    /// What the last sync found did not reach every Task: it is read once more.
+    /// Makes the next sync read once more what the last one found: it did not reach every Task.
     pub(super) fn repeat_sync(&self, uid: &str, now: Timestamp) {
         self.change(uid, |entry| {
             entry.next_sync = Some(now);
@@ -77,7 +77,7 @@ impl Memory {
         self.change(uid, |entry| entry.position = position);
     }
 
-    /// Whether the base branch has been seen by this process.
+    /// Returns whether this process has seen the base branch.
     pub(super) fn has_branch(&self, uid: &str) -> bool {
         self.entries().get(uid).is_some_and(|entry| entry.has_branch)
     }

@@ -25,7 +25,7 @@ use std::time::Duration;
 /// The longest a pass may take.
 const DEADLINE: Duration = Duration::from_mins(2);
 
-/// What it takes to reconcile Repositories.
+/// The Repository controller: everything it takes to reconcile Repositories.
 pub struct RepositoryController {
     client: kube::Client,
     secrets: Secrets,

@@ -83,7 +83,7 @@ fn failed(error: github::Error) -> Obstacle {
     Obstacle::Failed(error.into())
 }
 
-/// Whether the branch that pull requests go to is there.
+/// Asks whether the branch that pull requests go to is there.
 async fn base_of(github: &github::Client, object: &Repository, found: &Found) -> Result<Base, github::Error> {
     let branch = object.spec.base_branch.as_ref().unwrap_or(&found.default_branch);
     let name = RepositoryName::parse(&found.full_name).unwrap_or_else(|| name_in_spec(object));

@@ -19,7 +19,7 @@ use std::sync::Arc;
 const MAX_PAGES: u32 = 30;
 
 impl RepositoryController {
-    /// What changed since the last sync, newest change first, and the repository if it had to be looked up on the way.
+    /// Lists what changed since the last sync, newest change first, and the repository if it had to be looked up on the way.
     pub(super) async fn changes(
         &self,
         github: &github::Client,

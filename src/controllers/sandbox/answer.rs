@@ -1,4 +1,4 @@
-//! What E2B answered, in the words of `domain::sandbox`.
+//! Translates E2B's answers into the words of `domain::sandbox`.
 //! Part of the Sandbox controller; the table from answers to classes is `e2b::error`'s.
 
 use crate::{
@@ -24,14 +24,14 @@ pub(super) fn connect_end(was_paused: Option<bool>) -> ConnectEnd {
     }
 }
 
-/// A failed call. A refused key has one reason, whatever API it is for.
+/// Translates a failed call. A refused key has one reason, whatever API it is for.
 pub(super) fn failure(error: Error) -> Failure {
     let denied = error.class == Class::Denied;
     let failure = Failure::from(error);
     Failure { reason: if denied { reason::CREDENTIALS_DENIED } else { failure.reason }, ..failure }
 }
 
-/// A create that gave no sandbox: what may have come of it, and why it failed.
+/// Judges a create that gave no sandbox: what it may have made all the same, and why it failed.
 pub(super) fn not_created(error: Error) -> Ended {
     let answer = create_answer(&error);
     let reason = match (error.class, error.status) {

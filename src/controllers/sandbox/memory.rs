@@ -1,4 +1,4 @@
-//! What only this process knows of each Sandbox; losing it costs a look, or the key of a Secret that is gone.
+//! Keeps what only this process knows of each Sandbox; losing it costs a look, or the key of a Secret that is gone.
 //! Part of the Sandbox controller. One pass of an object at a time writes here.
 
 use crate::{
@@ -16,10 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long an object that was let go is remembered: its last write may conflict, and the pass come again.
+/// Time for which an object that was let go is remembered: its last write may conflict, and the pass come again.
 const AFTERLIFE: Duration = Duration::from_mins(10);
 
-/// What a pass resolved for the step that may follow: the same key and values, whatever changes in between.
+/// Key and values that a pass resolved for the step that may follow: they stay the same, whatever changes in between.
 #[derive(Clone)]
 pub(super) struct Prepared {
     pub account: Account,
@@ -32,7 +32,7 @@ struct Entry {
     /// The last key that E2B showed the sandbox to.
     worked: Option<Account>,
     last_look: Option<Timestamp>,
-    /// When the object was let go.
+    /// Time at which the object was let go.
     left: Option<Instant>,
 }
 
@@ -53,7 +53,7 @@ impl Memory {
         self.change(uid, |entry| entry.prepared = Some(prepared));
     }
 
-    /// What the pass resolved; given once.
+    /// Gives what the pass resolved, once.
     pub(super) fn prepared(&self, uid: &str) -> Option<Prepared> {
         self.entries().get_mut(uid)?.prepared.take()
     }
@@ -74,7 +74,7 @@ impl Memory {
         self.change(uid, |entry| entry.last_look = Some(now));
     }
 
-    /// What a step says of the key it was made with.
+    /// Notes what a step says of the key it was made with.
     pub(super) fn note(&self, uid: &str, account: &Account, ended: &Ended) {
         let class = match ended {
             Ended::Created { .. }

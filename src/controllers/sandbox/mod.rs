@@ -27,7 +27,7 @@ use std::time::Duration;
 /// The longest a pass may take; what it cuts off is found again by the next.
 const DEADLINE: Duration = Duration::from_mins(2);
 
-/// What it takes to reconcile Sandboxes.
+/// The Sandbox controller: everything it takes to reconcile Sandboxes.
 pub struct SandboxController {
     client: Client,
     secrets: Secrets,

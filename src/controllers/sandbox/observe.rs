@@ -1,4 +1,4 @@
-//! What a pass finds out before it decides: the Tasks' demands from their store, and the answer to a stage's question.
+//! Finds out what a pass needs before it decides: the Tasks' demands from their store, and the answer to a stage's question.
 //! Part of the Sandbox controller; `domain::sandbox` says where an object stands and so what is asked.
 
 use super::{SandboxController, answer, memory::Prepared, uid};
@@ -40,7 +40,7 @@ impl SandboxController {
         tasks
     }
 
-    /// Whose turn it is. The store may be older than the grant, so the end of a turn is confirmed by the API server.
+    /// Finds whose turn it is. The store may be older than the grant, so the end of a turn is confirmed by the API server.
     async fn turn(&self, object: &Sandbox, mut tasks: Vec<Arc<Task>>) -> Turn {
         // Nothing begins in a sandbox that is about to go.
         if !turn::is_shared(object) || object.metadata.deletion_timestamp.is_some() {

@@ -14,7 +14,7 @@ const FAILED: Duration = Duration::from_secs(5);
 /// Wait after a pass panicked.
 const PANICKED: Duration = Duration::from_mins(1);
 
-/// Why a pass ended early.
+/// Reason why a pass ended early.
 #[derive(Debug)]
 pub(super) enum Cut {
     /// Somebody else wrote first: read again, decide again.

@@ -1,5 +1,5 @@
-//! When a pass decides, when its waits end, and when the next pass comes.
-//! Beside `shell`; the waits themselves are `domain::retry`'s.
+//! The times of a pass: of its decision, of the end of its waits, and of the next pass.
+//! Used by `shell`; the waits themselves are `domain::retry`'s.
 
 use super::kind::Conditioned;
 use crate::domain::plan::{Next, Plan};

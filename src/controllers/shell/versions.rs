@@ -9,7 +9,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long the store may lag before the object itself is read. A restored etcd counts from a lower version: waiting
+/// Time for which the store may lag before the object itself is read. A restored etcd counts from a lower version: waiting
 /// longer would be waiting for ever.
 const LAG_LIMIT: Duration = Duration::from_secs(2);
 /// Wait after the first conflict, doubling with each further one up to the longest.
@@ -18,7 +18,7 @@ const LONGEST_CONFLICT: Duration = Duration::from_secs(5);
 /// An entry this old belongs to an object that was deleted without a last pass.
 const FORGET: Duration = Duration::from_hours(1);
 
-/// Whether the store's copy of an object may be decided from.
+/// Age of the store's copy of an object, as far as it matters for decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Freshness {
     Current,
@@ -46,7 +46,7 @@ impl Versions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a decision may be made from this copy.
+    /// Judges whether a decision may be made from this copy.
     pub(super) fn freshness(&self, object: &impl Resource) -> Freshness {
         let known = object.uid().and_then(|uid| self.known().get(&uid).copied());
         match (known, version_of(object)) {

@@ -1,4 +1,4 @@
-//! How a Task reaches the two outside worlds: GitHub under its Repository's token, envd of its sandbox.
+//! A Task's way to the two outside worlds: GitHub under its Repository's token, envd of its sandbox.
 //! Part of the Task controller; the keys to them come from `credentials`.
 
 use super::{TaskController, credentials::gone};
@@ -23,7 +23,7 @@ pub(super) struct AtGitHub {
 }
 
 impl TaskController {
-    /// GitHub as the Task's Repository sees it.
+    /// Returns GitHub as the Task's Repository sees it.
     pub(super) async fn at_github(&self, task: &Task) -> Result<AtGitHub, Failure> {
         let repository = self.repository(task).ok_or_else(|| {
             let message = format!(
@@ -36,7 +36,7 @@ impl TaskController {
         Ok(AtGitHub { client: self.github.client(&token), name: name_of(&repository) })
     }
 
-    /// The daemon in the Task's sandbox, `id` being the one the round works in.
+    /// Returns the daemon in the Task's sandbox, `id` being the one the round works in.
     pub(super) async fn envd(&self, task: &Task, id: &str) -> Result<Envd, Failure> {
         let account = self.e2b.account(self.api_key(task).await?);
         // By key too: what one key may reach says nothing of another's.

@@ -1,4 +1,4 @@
-//! What is known of a Task's surroundings without a call: from the stores and from memory, as data for the decision.
+//! Collects what is known of a Task's surroundings without a call: from the stores and from memory, as data for the decision.
 //! Part of the Task controller.
 
 use super::TaskController;
@@ -42,7 +42,7 @@ impl TaskController {
         self.stores.repositories.get(&near(task, &task.spec.repository_ref.name))
     }
 
-    /// The Sandbox the Task works in or would like to.
+    /// Returns the Sandbox the Task works in or would like to.
     pub(super) fn sandbox(&self, task: &Task) -> Option<Arc<Sandbox>> {
         self.sandbox_named(task, &demand::sandbox_name(task))
     }
@@ -51,7 +51,7 @@ impl TaskController {
         self.stores.sandboxes.get(&near(task, name))
     }
 
-    /// Those the Task asks for, names in its spec, or may own: by their names, not by a search.
+    /// Returns the Sandboxes that the Task asks for, names in its spec, or may own: by their names, not by a search.
     fn sandboxes_of(&self, task: &Task) -> Vec<Arc<Sandbox>> {
         let (name, uid) = (task.name_any(), task.uid().unwrap_or_default());
         let round = task.status.as_ref().and_then(|status| status.round).unwrap_or(1);
@@ -64,7 +64,7 @@ impl TaskController {
         names.iter().filter_map(|name| self.sandbox_named(task, name)).collect()
     }
 
-    /// The Task's place in the line for a shared Sandbox, if it stands in one.
+    /// Finds the Task's place in the line for a shared Sandbox, if it stands in one.
     fn place(&self, task: &Task, sandboxes: &[Arc<Sandbox>]) -> Option<usize> {
         let request = task.status.as_ref()?.sandbox_request.as_ref()?;
         let sandbox = sandboxes.iter().find(|sandbox| sandbox.name_any() == request.sandbox_name)?;
@@ -80,7 +80,7 @@ impl TaskController {
         turn::place(task, others)
     }
 
-    /// When another Task last started a command in the sandbox that has this Task's files.
+    /// Finds when another Task last started a command in the sandbox that has this Task's files.
     fn others_began(&self, task: &Task) -> Option<Timestamp> {
         let status = task.status.as_ref()?;
         if !matches!(

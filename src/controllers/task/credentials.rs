@@ -35,7 +35,7 @@ impl TaskController {
     }
 }
 
-/// An object that others make is not there.
+/// Reports that an object which others make is not there.
 pub(super) fn gone(operation: &'static str, reason: &'static str, message: String) -> Failure {
     Failure { operation, class: Class::NotFound, reason, message }
 }

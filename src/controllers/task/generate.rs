@@ -16,12 +16,12 @@ const RUN: &str = include_str!("generate/run.sh");
 const LOOK: &str = concat!(include_str!("generate/look.sh"), include_str!("generate/report.sh"));
 const SIGNAL: &str = concat!(include_str!("generate/look.sh"), include_str!("generate/signal.sh"));
 
-/// What a look or a signal may take in the sandbox.
+/// Time limit of a look or a signal in the sandbox.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Both logs' ends and the verdict fit in this (bytes).
 const MAX_OUTPUT: usize = 64 << 10;
 
-/// What people see of the output: the last lines, and at most so many bytes of them.
+/// Part of the output that people see: the last lines, and at most so many bytes of them.
 const TAIL_LINES: usize = 20;
 const TAIL_BYTES: usize = 1024;
 

@@ -1,4 +1,4 @@
-//! What only this process knows of Tasks; all of it can be found again, but for the values in `given`.
+//! Keeps what only this process knows of Tasks; all of it can be found again, but for the values in `given`.
 //! Part of the Task controller.
 
 use super::given::Given;
@@ -14,16 +14,16 @@ const MAX_ACCESS: usize = 10_000;
 /// A fingerprint of the key, and E2B's id of the sandbox.
 type AccessKey = (String, String);
 
-/// What only this process knows.
+/// Everything that only this process knows.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// Since when a generation's process looks dead, by generation id.
+    /// Time since which a generation's process looks dead, by generation id.
     dead: HashMap<String, Timestamp>,
-    /// When a generation's process was first signalled, by generation id.
+    /// Time at which a generation's process was first signalled, by generation id.
     signalled: HashMap<String, Timestamp>,
-    /// When a Task's pull request was last read, by Task uid.
+    /// Last read of a Task's pull request, by Task uid.
     pulls: HashMap<String, PullRead>,
-    /// How to reach the envd of a sandbox. Tokens live here only.
+    /// Way to reach the envd of a sandbox. Tokens live here only.
     access: HashMap<AccessKey, Access>,
     /// The values of Secrets that commands were started with.
     pub(super) given: Given,

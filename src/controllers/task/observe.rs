@@ -30,7 +30,7 @@ use tokio::time::Instant;
 const UPLOAD: Duration = Duration::from_secs(90);
 
 impl TaskController {
-    /// The position with the answer to its question.
+    /// Answers the question of a position.
     pub(super) async fn answer(&self, task: &Task, position: Position, now: Timestamp) -> Observed {
         match position {
             Position::Decided(plan) => Observed::Decided(plan),
@@ -64,7 +64,7 @@ impl TaskController {
         }
     }
 
-    /// The next look asks E2B again how to get to a sandbox that gave no answer.
+    /// Makes the next look ask E2B again how to get to a sandbox that gave no answer.
     fn forget_unreachable<T>(&self, sandbox: &str, answer: Result<T, Failure>) -> Result<T, Failure> {
         if let Err(Failure { reason: reason::SANDBOX_UNREACHABLE, .. }) = &answer {
             self.memory().forget_access(sandbox);
@@ -119,7 +119,7 @@ impl TaskController {
         Ok(look)
     }
 
-    /// Files, tree and commit: content-addressed, so that doing it again gives the same.
+    /// Prepares files, tree and commit: content-addressed, so that doing it again gives the same.
     async fn look_at_files(&self, task: &Task, question: &Collect) -> Result<Files, Failure> {
         let status = task.status.clone().unwrap_or_default();
         let generation = source_generation(task, &status).map(|run| run.id.clone()).unwrap_or_default();
@@ -191,7 +191,7 @@ impl TaskController {
         files::collect(&envd, &question.source, self.caps, &self.spool, &question.spool).await
     }
 
-    /// The spool's disk may block: its calls run on threads of their own.
+    /// Opens spooled files on a thread of its own, because the spool's disk may block.
     async fn spooled(&self, id: &str) -> Result<Option<Collected>, Failure> {
         let (spool, id) = (self.spool.clone(), id.to_owned());
         let opened = tokio::task::spawn_blocking(move || spool.open(&id)).await;
@@ -260,7 +260,7 @@ impl TaskController {
     }
 }
 
-/// The end of the generation, or the start of the round: the same whenever it is asked, so that the commit is too.
+/// Returns the end of the generation, or the start of the round: the same whenever it is asked, so that the commit is too.
 fn commit_date(task: &Task, status: &TaskStatus) -> Timestamp {
     let finished = source_generation(task, status).and_then(|run| run.finished_at.as_ref());
     finished.or(status.round_started_at.as_ref()).map_or(Timestamp::UNIX_EPOCH, |time| time.0)

@@ -160,7 +160,7 @@ impl TaskController {
         })
     }
 
-    /// Whether a branch is this Task's: at our commit, on top of it, or at an older commit of this Task.
+    /// Asks whether a branch is this Task's: at our commit, on top of it, or at an older commit of this Task.
     async fn is_ours(&self, task: &Task, at: &AtGitHub, tip: &str, sha: &str) -> Result<bool, Failure> {
         if tip == sha {
             return Ok(true);

@@ -35,13 +35,13 @@ pub struct GivenSecrets {
 }
 
 impl GivenSecrets {
-    /// For the words of whom they are handed to.
+    /// Masks the words of the one that the values are given to.
     pub fn needles(&self) -> Needles {
         Needles::new(self.values.iter().cloned())
     }
 }
 
-/// What is known of the values that a generation's sandbox has.
+/// Knowledge of the values that a generation's sandbox has.
 #[derive(Debug, Clone)]
 pub struct SandboxSecrets {
     /// The values as they were at the start, as far as this process knows them, and as they are now.
@@ -98,7 +98,7 @@ impl TaskController {
         memory.given.remember(&uid, generation, &sandbox, values);
     }
 
-    /// What must neither be shown nor sent of a generation's output and files.
+    /// Collects the values that must neither be shown nor sent of a generation's output and files.
     pub async fn secret_values(&self, task: &Task, generation: &str) -> Result<SandboxSecrets, Failure> {
         let uid = task.uid().unwrap_or_default();
         let runs = task.status.iter().flat_map(|status| &status.code_generations);
@@ -116,7 +116,7 @@ impl TaskController {
         Ok(SandboxSecrets { needles: Needles::new(at_start.into_iter().chain(values)), recorded, now, known })
     }
 
-    /// What the Task and its Sandbox refer to, and every Secret of `recorded` besides, as they are now.
+    /// Reads what the Task and its Sandbox refer to, and also every Secret of `recorded`, as they are now.
     async fn read_secrets(
         &self,
         task: &Task,

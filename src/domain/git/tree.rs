@@ -1,4 +1,4 @@
-//! What a snapshot changes on a base tree, and the id of the tree that results. Pure: directories that were not listed are
+//! Finds what a snapshot changes on a base tree, and the id of the new tree. Pure: directories that were not listed are
 //! asked for by name and never guessed.
 
 use super::ids::object_id;
@@ -6,7 +6,7 @@ use crate::domain::files::{File, Snapshot};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// What an entry is, by git's words.
+/// Kind of an entry, in git's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
@@ -38,14 +38,14 @@ pub struct BaseTree {
     root: Directory,
 }
 
-/// What a snapshot changes.
+/// Changes that a snapshot makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes<'a> {
     /// Files that are new or differ in content or mode, in the snapshot's order.
     pub put: Vec<Put<'a>>,
     /// Files of the base that stand where a directory has to be, or below a directory that has to be a file. They go first.
     pub remove: Vec<String>,
-    /// Whether nothing of the base is left after `remove`.
+    /// True where nothing of the base is left after `remove`.
     pub removes_all: bool,
     /// The id the resulting tree must have.
     pub tree: String,
@@ -214,7 +214,7 @@ impl BaseTree {
         self.root.leaf(path).filter(|(mode, _)| *mode != SUBMODULE).map(|(_, sha)| sha)
     }
 
-    /// What `snapshot` changes when it is laid over this tree. Files of the base that the snapshot does not have stay.
+    /// Finds what `snapshot` changes when it is laid over this tree. Files of the base that the snapshot does not have stay.
     pub fn changes<'a>(&self, snapshot: &'a Snapshot) -> Changes<'a> {
         let mut known = HashSet::new();
         let mut leaves = 0_usize;

@@ -61,7 +61,7 @@ impl View {
         Self { bytes, places }
     }
 
-    /// Where in the text `range` of this view stands.
+    /// Finds where in the text `range` of this view stands.
     pub(super) fn place(&self, range: Range<usize>) -> Option<Range<usize>> {
         let places = self.places.get(range)?;
         Some(places.first()?.start..places.last()?.end)

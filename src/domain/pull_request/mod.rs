@@ -71,7 +71,7 @@ pub fn state_of(open: bool, merged: bool) -> PullRequestState {
     }
 }
 
-/// Who reports.
+/// Source of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// A signed webhook delivery: believed until GitHub is asked.
@@ -115,7 +115,7 @@ impl Stored {
     }
 }
 
-/// What news have changed.
+/// Change that news have made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     pub board: Board,

@@ -1,13 +1,13 @@
-//! Whose a pull request is: no pull request but the Task's own moves it, whoever brings the news.
+//! Tells whose a pull request is: no pull request but the Task's own moves it, whoever brings the news.
 //! Asked before `transition` by the receiver, the sync and the Task's decision; a Task that is being deleted is never asked.
 
 use super::{ObservedPullRequest, Stored};
 use crate::api::TaskStatus;
 
-/// What the marker begins with. Git reads trailers in any case, so lines of others are compared without it.
+/// Beginning of the marker. Git reads trailers in any case, so lines of others are compared without regard to case.
 const MARKER: &str = "Slipway-Task:";
 
-/// Whether the pull request is the own one of the Task with this uid, in the round that its status speaks of.
+/// Returns whether the pull request is the own one of the Task with this uid, in the round that its status speaks of.
 pub fn is_own(uid: &str, status: &TaskStatus, observed: &ObservedPullRequest) -> bool {
     Stored::of(status).owns(uid, observed)
 }
@@ -35,7 +35,7 @@ pub fn marker_in(body: &str) -> Option<&str> {
 }
 
 impl Stored {
-    /// Whether the pull request is the own one of the Task with this uid.
+    /// Returns whether the pull request is the own one of the Task with this uid.
     ///
     /// Once the Task has a number, the number decides, in the repository that the number was given in. Before that the
     /// head has to be the round's branch in that repository itself, and either stand at the round's commit or on it, or
@@ -52,7 +52,7 @@ impl Stored {
         self.has_branch_of(observed) && (self.has_commit_of(observed) || self.has_marker_of(uid, observed))
     }
 
-    /// Whether the head is the round's branch, in the repository itself: a fork may call its branch like ours.
+    /// Returns whether the head is the round's branch, in the repository itself: a fork may call its branch like ours.
     fn has_branch_of(&self, observed: &ObservedPullRequest) -> bool {
         self.branch.is_some()
             && self.branch == observed.branch

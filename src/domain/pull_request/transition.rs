@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 impl Stored {
-    /// Whether the Task is `done` for good: GitHub has confirmed the merge, so nothing moves it any more.
+    /// Returns whether the Task is `done` for good: GitHub has confirmed the merge, so nothing moves it any more.
     fn is_final(&self) -> bool {
         let confirmed = self.pull_request.as_ref().is_none_or(|stored| !stored.unconfirmed);
         self.board.state == State::Done && confirmed
     }
 
-    /// What `observed` changes; `None` when it changes nothing, is older than what is stored, or is about another pull request.
+    /// Finds what `observed` changes; `None` when it changes nothing, is older than what is stored, or is about another one.
     ///
     /// Reports are ordered by `updated_at`; of equal ones the last to arrive is applied and marked to be asked for again.
     /// A report without a time is applied and leaves the stored time. A merge is believed whenever it is reported, and
@@ -75,7 +75,7 @@ impl Stored {
         Some(Change { board, pull_request: new, merge_undone: false })
     }
 
-    /// Whether a round runs while its pull request is open, so that the board shows the round. Once the head is the
+    /// Returns whether a round runs while its pull request is open, so that the board shows the round. Once the head is the
     /// round's own commit, the board shows the pull request again.
     fn round_runs_on(&self, open: &PullRequest) -> bool {
         match self.phase {

@@ -1,9 +1,9 @@
-//! What a credentials Secret offers, from the names of its keys: values never come here.
+//! Tells what a credentials Secret offers, from the names of its keys: values never come here.
 //! Asked by the Repository controller before it calls GitHub.
 
 use crate::api::conditions::reason;
 
-/// What a Secret can be used for.
+/// Credentials that a Secret holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credentials {
     /// The key `token`.
@@ -21,7 +21,7 @@ const AGAIN: &str =
     "Then set the annotation slipway.dev/reconcile to any new value: it is looked at again at once";
 const APP: [&str; 3] = ["appID", "installationID", "privateKey"];
 
-/// What the keys with a value that is not empty amount to. A token wins over an App.
+/// Judges the keys with a value that is not empty. A token wins over an App.
 pub fn credentials<'a>(keys: impl IntoIterator<Item = &'a str>) -> Credentials {
     let keys: Vec<&str> = keys.into_iter().collect();
     if keys.contains(&TOKEN) {

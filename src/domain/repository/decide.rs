@@ -1,4 +1,4 @@
-//! What follows from what was found. Total: every finding has its plan.
+//! Decides by what was found. Total: every finding has its plan.
 //! Builds on `scope`, which writes status; `controllers::shell` carries the plan out.
 
 use super::{

@@ -33,7 +33,7 @@ pub struct Found {
     pub base: Base,
 }
 
-/// What is known of the branch that pull requests go to.
+/// Knowledge of the branch that pull requests go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Base {
     /// Nobody asked.
@@ -44,7 +44,7 @@ pub enum Base {
     Empty,
 }
 
-/// What a list of the changed pull requests amounts to.
+/// Result of a list of the changed pull requests.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Changes {
     pub moves: Vec<Move>,
@@ -52,7 +52,7 @@ pub struct Changes {
     pub renamed: Option<Found>,
 }
 
-/// Why a question got no answer.
+/// Reason why a question got no answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Obstacle {
     /// The Secret holds nothing to call GitHub with; what it holds instead.
@@ -72,7 +72,7 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Created(Result<Found, Failure>),
-    /// Whether every Task was written.
+    /// True where every Task was written.
     Moved {
         all: bool,
     },

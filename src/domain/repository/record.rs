@@ -1,4 +1,4 @@
-//! What a plan becomes once its step has an outcome.
+//! Returns the plan to write once its step has an outcome.
 //! Builds on `scope`, as `decide` does; called by `controllers::shell`.
 
 use super::{
@@ -14,10 +14,10 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-/// How long after a failed write to a Task the sync is made again.
+/// Wait after a failed write to a Task before the sync is made again.
 pub(super) const MOVE_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
-/// What a plan becomes once its step has an outcome.
+/// Returns the plan to write once its step has an outcome.
 pub fn record(
     repository: &Repository,
     plan: Decided,

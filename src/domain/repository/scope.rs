@@ -98,7 +98,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Which repository it is.
+    /// Records which repository it is.
     pub(super) fn identify(&mut self, found: &Found) {
         self.status.repository_id = Some(found.id);
         self.status.owner_id = Some(found.owner_id);
@@ -111,7 +111,7 @@ impl<'a> Scope<'a> {
         self.status.default_branch = Some(bounds::cut(&found.default_branch, bounds::BRANCH));
     }
 
-    /// What `Ready` says: where pull requests go, and what stands in their way.
+    /// Words `Ready`: where pull requests go, and what stands in their way.
     pub(super) fn description(&self, found: &Found) -> String {
         let branch = self.repository.spec.base_branch.as_ref().unwrap_or(&found.default_branch);
         let name = &found.full_name;

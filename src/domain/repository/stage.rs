@@ -1,4 +1,4 @@
-//! Where a Repository stands, and so what has to be asked: a stage carries its question and takes only its answer.
+//! Finds where a Repository stands, and so what has to be asked: a stage carries its question and takes only its answer.
 //! Read from spec and status alone; asked by `controllers::repository` before it calls GitHub, answered into `decide`.
 
 use super::{Changes, Found, Obstacle};
@@ -9,14 +9,14 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-/// What a pass has to ask for.
+/// Position of a Repository, with what a pass has to ask for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stage {
     /// Nothing: this is all there is to know.
     Rest(Finding),
     /// The repository itself.
     LookUp(LookUp),
-    /// What changed since the last time.
+    /// Asks what changed since the last time.
     List(List),
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Answer {
     Listed(Result<Changes, Obstacle>),
 }
 
-/// What was found, and when the next sync is due.
+/// Findings of a pass, and the time of the next sync.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     pub finding: Finding,
@@ -52,7 +52,7 @@ pub struct Observed {
 }
 
 impl LookUp {
-    /// Whether the repository is known and in order, so that this is only the interval's one call.
+    /// Returns whether the repository is known and in order, so that this is only the interval's one call.
     pub fn is_routine(self) -> bool {
         self.settled
     }
@@ -71,7 +71,7 @@ impl List {
 }
 
 impl Finding {
-    /// Whether the interval's question was answered.
+    /// Returns whether the interval's question was answered.
     pub fn is_answer(&self) -> bool {
         matches!(self.0, Answer::LookedUp(Ok(Some(_))) | Answer::Listed(Ok(_)))
     }
@@ -82,7 +82,7 @@ pub fn timed_out(repository: &Repository, failure: Failure) -> Finding {
     LookUp { settled: is_settled(repository) }.answered(Err(Obstacle::Failed(failure)))
 }
 
-/// What to ask for now; nothing that `status.retry` still forbids. `open`: whether some Task has a pull request that could
+/// Finds what to ask for now; nothing that `status.retry` still forbids. `open`: whether some Task has a pull request that could
 /// move, asked only where it counts. Without one there is nothing to list; the interval's call then looks at the repository itself, which is free of
 /// limits while unchanged (`ETag`).
 pub fn stage(
@@ -108,7 +108,7 @@ pub fn stage(
     }
 }
 
-/// When a sync of this Repository is due first: anywhere in its interval, so that a start does not ask for all at once.
+/// Returns when a sync of this Repository is due first: anywhere in its interval, so that a start does not ask for all at once.
 pub fn first_sync(uid: &str, interval: SignedDuration, now: Timestamp) -> Timestamp {
     let seconds = u32::try_from(interval.as_secs()).unwrap_or_default();
     now + SignedDuration::from_secs(jitter::below(seconds, uid, 0).into())
@@ -119,7 +119,7 @@ pub fn interval(repository: &Repository) -> SignedDuration {
     SignedDuration::from_secs(repository.spec.sync_interval_seconds.into())
 }
 
-/// Whether the repository was looked up for this spec and nothing about it is open. A sync that failed leaves it settled
+/// Returns whether the repository was looked up for this spec and nothing about it is open. A sync that failed leaves it settled
 /// until the attempts are used up: its `retry` keeps the reason `Synced`.
 pub fn is_settled(repository: &Repository) -> bool {
     is_current(repository)
@@ -136,7 +136,7 @@ pub(super) fn asked_again(repository: &Repository) -> Option<String> {
     repository.annotations().get(RECONCILE_ANNOTATION).map(|value| bounds::cut(value, bounds::ANNOTATION))
 }
 
-/// Whether status speaks of this spec and this `slipway.dev/reconcile`.
+/// Returns whether status speaks of this spec and this `slipway.dev/reconcile`.
 fn is_current(repository: &Repository) -> bool {
     repository.status.as_ref().is_some_and(|status| {
         Some(status.observed_generation) == repository.metadata.generation

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::borrow::Borrow;
 
-/// How far before the newest change of the last sync the next one reads: GitHub's lists lag behind, and several
+/// Time before the newest change of the last sync from which the next one reads: GitHub's lists lag behind, and several
 /// changes share a second.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(120);
 
@@ -21,7 +21,7 @@ pub struct Move {
     pub observed: ObservedPullRequest,
 }
 
-/// Whether a pull request can still move this Task: it may have one, and is not confirmed to be done.
+/// Returns whether a pull request can still move this Task: it may have one, and is not confirmed to be done.
 pub fn is_open(task: &Task) -> bool {
     let Some(status) = &task.status else { return false };
     let unconfirmed = status.pull_request.as_ref().is_some_and(|pull| pull.unconfirmed);
@@ -41,7 +41,7 @@ fn updated_at(task: &Task) -> Option<Timestamp> {
     task.status.as_ref()?.pull_request.as_ref()?.updated_at.as_ref().map(|at| at.0)
 }
 
-/// Which Tasks the list moves; at most one move per Task. Of several that fit the first in the list is taken.
+/// Finds which Tasks the list moves; at most one move per Task. Of several that fit the first in the list is taken.
 pub fn moves<T: Borrow<Task>>(tasks: &[T], listed: &[ObservedPullRequest], now: Timestamp) -> Vec<Move> {
     let moved = |task: &Task| {
         let observed = listed.iter().find(|observed| apply(task, observed, now).is_some())?;

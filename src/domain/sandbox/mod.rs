@@ -1,4 +1,4 @@
-//! What to do about one Sandbox: where it stands, which read to make, which one step to take, what its outcome means.
+//! Decides about one Sandbox: where it stands, which read to make, which one step to take, what its outcome means.
 //! Pure data and decisions; `controllers::sandbox` makes the reads and the steps.
 
 mod adopt;

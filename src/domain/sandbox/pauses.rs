@@ -1,4 +1,4 @@
-//! How long a sandbox has been paused in all: a Task does not count that as time of its command.
+//! Counts how long a sandbox has been paused in all: a Task does not count that as time of its command.
 //! Used by `scope` for what E2B shows and by `record` for a resume.
 
 use super::{E2bSandbox, Life};

@@ -1,4 +1,4 @@
-//! What the status becomes once the outcome of a step is known.
+//! Records in the status what a step has changed, once its outcome is known.
 //! Called by the shell through `controllers::sandbox`, after `decide` and the step.
 
 use super::{

@@ -1,4 +1,4 @@
-//! Where a Sandbox stands, and so what has to be looked at: asked once in a pass, before anything is read.
+//! Finds where a Sandbox stands, and so what has to be looked at: once in a pass, before anything is read.
 //! Uses the timing rules of `create`, `existing` and `delete`; `decide` goes on from the answer.
 
 use super::{Context, Look, Quiet, Search, Stage, create, delete, existing, scope::Scope};

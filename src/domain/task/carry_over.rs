@@ -1,5 +1,5 @@
-//! Objects of the release before, which kept the state of a round in conditions: what they say is put into the fields that
-//! decisions go by, once. Used by `position` before anything else; the only place here that reads conditions.
+//! Carries objects of the release before over, which kept the state of a round in conditions: puts it once into the fields that
+//! decisions go by. Used by `position` before anything else; the only place here that reads conditions.
 
 use super::{model::Context, publish, round, scope::Scope};
 use crate::{

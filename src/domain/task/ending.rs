@@ -1,4 +1,4 @@
-//! What a Task says whose round is over before its pull request had a commit of it.
+//! Says how a Task stands whose round is over before its pull request had a commit of it.
 //! Used by every part of the decision that can end a round.
 
 use super::{model::Plan, round, scope::Scope};
@@ -30,7 +30,7 @@ pub(super) fn ended(mut scope: Scope<'_>) -> Plan {
     Plan::settle(scope.status, Next::AwaitChange)
 }
 
-/// The sandbox was lost once too often.
+/// Ends a round that has used up its attempts.
 pub(super) fn keeps_dying(scope: &mut Scope<'_>) {
     let attempts = round::attempts(scope.task, &scope.status);
     let message = format!(

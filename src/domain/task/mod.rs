@@ -1,4 +1,4 @@
-//! What to do next about a Task: from what is known of it and of the world to one plan.
+//! Decides what to do next about a Task: from what is known of it and of the world to one plan.
 //! `position` says where a Task stands and what has to be looked at, `decide` what follows, `record` what a step has changed.
 
 mod carry_over;

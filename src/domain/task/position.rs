@@ -1,4 +1,4 @@
-//! Where a Task stands: the first thing that is not yet as it should be, found from its status and the cluster alone.
+//! Finds where a Task stands: the first thing that is not yet as it should be, from its status and the cluster alone.
 //! Gives a `stage` whose question the controller answers, or a plan where nothing has to be looked at.
 
 use super::{
@@ -194,6 +194,10 @@ enum Followed<'a> {
 fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followed<'a> {
     let (task, open) = (scope.task, scope.has_open_pull());
     if !round::has_begun(&scope.status) {
+        if input == Input::Changed {
+            // Files of an earlier input are no result of this one: its command runs.
+            scope.status.files_from = None;
+        }
         round::record_input(task, &mut scope.status);
         scope.status.retry = retry::clear_backoff(scope.status.retry.take(), scope.now);
         return Followed::InPlace(Box::new(scope));

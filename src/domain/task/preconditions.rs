@@ -1,4 +1,4 @@
-//! What has to hold before GitHub may be called for a Task: a list of checks, each of which names what is in the way.
+//! Checks what has to hold before GitHub may be called for a Task: each check names what is in the way.
 //! Used by `position`; none of them changes anything.
 
 use super::{

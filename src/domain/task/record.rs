@@ -1,4 +1,4 @@
-//! What a step has changed: from the plan that took it and its outcome to the plan that is written.
+//! Records what a step has changed: from the plan that took it and its outcome to the plan that is written.
 //! Every failure goes through `status.retry`, so that the next pass waits as the policy says.
 
 use super::{

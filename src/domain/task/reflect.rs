@@ -1,7 +1,8 @@
-//! What a Task says whose pull request has the last word: open, closed or merged.
+//! Says how a Task stands whose pull request has the last word: open, closed or merged.
 //! Used by `review`, `merge` and `publish`.
 
 use super::{
+    ending::ended,
     model::{Plan, SeenPull},
     round::{self, Input},
     scope::Scope,
@@ -46,10 +47,15 @@ pub(super) fn reflect_pull_with(mut scope: Scope<'_>, message: Option<&str>) -> 
         Input::Publication => pull.state == PullRequestState::Closed,
         Input::New | Input::Same => false,
     };
+    let next = if due { Next::Now } else { Next::AwaitChange };
+    if scope.has_open_pull() && scope.phase() == Phase::Ended && scope.status.ended.is_some() {
+        // News of the pull request do not hide that its round has failed.
+        return Plan { next, ..ended(scope) };
+    }
     if due {
         // Ready would say that the changed input has been seen to.
         scope.working(reason::PENDING, "the input has changed: another round begins");
-        return Plan::settle(scope.status, Next::Now);
+        return Plan::settle(scope.status, next);
     }
     match pull.state {
         PullRequestState::Merged => Plan::settle(merged(scope), Next::Now),

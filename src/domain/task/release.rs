@@ -26,7 +26,7 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Returns whether the Task, if it were deleted now, would leave something behind.
 pub(super) fn must_undo(task: &Task, status: &TaskStatus) -> bool {
-    process(task, status).is_some() || branch(status).is_some() || may_be_spooled(status)
+    process(task, status).is_some() || branch(status).is_some() || may_be_spooled(task, status)
 }
 
 /// Finds the process in a Sandbox that outlives the Task: by the request, else by what the spec names.
@@ -46,9 +46,11 @@ fn branch(status: &TaskStatus) -> Option<(String, String)> {
     Some((status.branch.clone().filter(|_| alone)?, status.commit_sha.clone()?))
 }
 
-/// Returns whether files may be spooled: the controller deletes them when it sees the deletion.
-fn may_be_spooled(status: &TaskStatus) -> bool {
-    status.phase == Some(Phase::Collecting)
+/// Returns whether files may be spooled: the controller deletes them when it sees the deletion, those of a round that has
+/// just ended with its next pass.
+fn may_be_spooled(task: &Task, status: &TaskStatus) -> bool {
+    let before = task.status.as_ref().and_then(|status| status.phase);
+    status.phase == Some(Phase::Collecting) || before == Some(Phase::Collecting)
 }
 
 /// Finds the next thing to undo.

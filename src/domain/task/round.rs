@@ -116,7 +116,7 @@ pub(super) fn is_given_up(task: &Task, status: &TaskStatus, repository: Option<&
         .is_some_and(|retry| retry.stalled && !operation::LOOKED_FOR.contains(&retry.operation.as_str()));
     let base = status.base_branch.as_ref().is_some_and(|base| *base != wanted_base(task, repository));
     let wanted = wanted_branch(task, status);
-    // The default one follows the title, which may change without that anybody wants another branch.
+    // The default one follows the title, which may change although nobody wants another branch.
     let branch = task.spec.branch.is_some()
         && status.branch.as_ref().is_some_and(|branch| *branch != wanted && *branch != beside(&wanted, task));
     stuck || base || branch

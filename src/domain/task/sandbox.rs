@@ -256,7 +256,7 @@ fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox
                 keeps_dying(scope);
                 return true;
             }
-            // Whatever the run came to, its files are lost: it counts as not yet run.
+            // Whatever the run's result was, its files are lost: it counts as not yet run.
             round::finish_run(scope, None);
             scope.status.phase = Some(Phase::Generating);
             false

@@ -1,4 +1,4 @@
-//! Ending a command: which signal it gets, and how long each is given.
+//! Ends a command: which signal it gets, and how long each is given.
 //! Used by `generation` and `release`.
 
 use super::{

@@ -1,4 +1,4 @@
-//! Where a Task stands, as values: each stage carries its question and accepts only the answer to it.
+//! The positions of a Task, as values: each carries its question and accepts only the answer to it.
 //! Made by `position`, answered by the Task controller, decided in the file that the stage belongs to.
 
 use super::{

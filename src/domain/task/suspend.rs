@@ -1,4 +1,4 @@
-//! A suspended Task: what it says, and when its turn in a shared Sandbox ends all the same.
+//! Says how a suspended Task stands, and ends its turn in a shared Sandbox all the same.
 //! Used by `position` and `generation`.
 
 use super::{model::Plan, scope::Scope};

@@ -1,5 +1,5 @@
 //! Reads the tree a commit builds on: in one call, or directory by directory where GitHub cuts the answer short.
-//! Beside `trees`, which puts the result on top of it; used by `commit` only.
+//! Used by `commit` and `trees`, which puts the result on top of it.
 
 use super::request::{Request, mismatch};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 
 pub(super) struct Base {
     pub(super) tree: BaseTree,
-    /// What GitHub takes as `base_tree`.
+    /// Id that GitHub takes as `base_tree`.
     pub(super) id: String,
 }
 
@@ -40,7 +40,7 @@ impl Base {
         }
     }
 
-    /// Whether the tree GitHub made is the one that was meant. Costs a call only where the ids differ: our hashing does
+    /// Checks that the tree GitHub made is the one that was meant. Costs a call only where the ids differ: our hashing does
     /// not hold for a base whose trees no git of today would write, and then GitHub's word stands.
     pub(super) async fn check(
         &self,

@@ -1,5 +1,5 @@
 //! Uploads the contents that can't travel inside a tree: large or binary files, one blob at a time.
-//! Beside `ledger`, which remembers what GitHub has; used by `commit` only.
+//! Asks `ledger` what GitHub has; used by `commit` only.
 
 use super::{
     content::content,

@@ -1,5 +1,5 @@
 //! No secret leaves: everything that the commit and its pull request would publish is searched before a byte of it is sent.
-//! Beside `base`, which knows what the parent has already; used by `commit` only.
+//! Asks `base` what the parent has already; used by `commit` only.
 
 use super::{base::Base, content::lost, request::Request};
 use crate::{
@@ -17,7 +17,7 @@ use std::{
     path::Path,
 };
 
-/// What is held in memory of a file at a time (bytes).
+/// Part of a file that is held in memory at a time (bytes).
 const BUFFER: usize = 64 << 10;
 /// A message that names more places helps nobody.
 const MAX_NAMED: usize = 5;
@@ -58,7 +58,7 @@ fn in_texts(request: &Request<'_>) -> Vec<String> {
     texts.into_iter().filter_map(holds).collect()
 }
 
-/// A path that the parent has is no news to GitHub.
+/// Searches a path. One that the parent has is not new to GitHub.
 fn in_path(needles: &Needles, base: &Base, file: &File) -> Option<String> {
     if base.tree.blob(&file.path).is_some() {
         return None;
@@ -89,8 +89,8 @@ async fn in_content(
     Ok(added.map(|value| place(&format!("the file {}", shown(needles, file)), value)))
 }
 
-/// What a spooled file holds, whatever its kind: of a link it is the target. The disk may block, so this runs beside the
-/// reconciles.
+/// Counts the values in a spooled file, whatever its kind: of a link it is the target. The disk may block, so this runs outside
+/// the reconciles.
 async fn counts(needles: &Needles, file: &File) -> Result<Counts, Failure> {
     let (needles, path, size) = (needles.clone(), file.content.clone(), file.size);
     match tokio::task::spawn_blocking(move || read(&needles, &path, size)).await {

@@ -1,4 +1,4 @@
-//! Which contents GitHub has accepted, in a file beside the spooled ones, so that a restart does not send them again.
+//! Notes which contents GitHub has accepted, in a file next to the spooled ones, so that a restart does not send them again.
 //! An id is believed in the process that saw it accepted; a later process asks GitHub first.
 
 use crate::github::RepositoryName;
@@ -40,12 +40,12 @@ impl Ledger {
         Self { path: path.to_owned(), repository, accepted, earlier, torn }
     }
 
-    /// Whether this process saw the blob accepted.
+    /// Returns whether this process saw the blob accepted.
     pub(super) fn has(&self, blob: &str) -> bool {
         self.accepted.contains(blob)
     }
 
-    /// Whether an earlier process noted the blob: GitHub probably has it.
+    /// Returns whether an earlier process noted the blob: GitHub probably has it.
     pub(super) fn had(&self, blob: &str) -> bool {
         self.earlier.contains(blob)
     }

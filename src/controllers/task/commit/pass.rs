@@ -21,7 +21,7 @@ pub(super) struct Pass<'a> {
     progressed: bool,
 }
 
-/// Why a pass ended before the tree was whole.
+/// Reason why a pass ended before the tree was whole.
 pub(super) enum End {
     Deadline,
     Failed(Failure),

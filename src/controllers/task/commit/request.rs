@@ -1,4 +1,4 @@
-//! What is asked of the commit step, and what it comes to.
+//! The request to the commit step, and its result.
 //! Used by every module of this folder; made by the Task controller.
 
 use crate::{
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use std::path::Path;
 use tokio::time::Instant;
 
-/// What is to be committed, and onto what.
+/// The content to commit, and the commit to build on.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     pub repository: &'a RepositoryName,
@@ -26,17 +26,17 @@ pub struct Request<'a> {
     /// Title and text of the pull request that will carry the commit: what must not be in them is found before it exists.
     pub title: &'a str,
     pub body: &'a str,
-    /// What must not leave: the values of the Secrets that the sandbox was given.
+    /// Values that must not leave: those of the Secrets that the sandbox was given.
     pub needles: &'a Needles,
     pub author: &'a Author,
     pub date: Timestamp,
-    /// Accepted blob ids are kept in this file, beside the spooled files; created if missing.
+    /// File for accepted blob ids, next to the spooled files; created if missing.
     pub ledger: &'a Path,
     /// With files left at this time, the pass ends.
     pub deadline: Instant,
 }
 
-/// What the step came to.
+/// Result of the step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Prepared {
     /// The base has all these files already, with these contents and modes.

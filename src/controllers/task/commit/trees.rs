@@ -24,7 +24,7 @@ impl Pass<'_> {
         let changes = self.changes;
         let mut tree = Some(base.id.clone());
         if changes.removes_all {
-            // A tree of nothing is no base: the new files are then all there is.
+            // An empty tree is not a base: the new files are then all there is.
             tree = None;
         } else {
             for paths in changes.remove.chunks(MAX_ENTRIES) {

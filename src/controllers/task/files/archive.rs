@@ -19,7 +19,7 @@ use tar::{Archive, Entry, EntryType};
 use tokio::sync::mpsc;
 
 const ARCHIVE: &str = include_str!("archive.sh");
-/// What one archive may take.
+/// Time limit of one archive.
 const TIMEOUT: Duration = Duration::from_mins(10);
 /// Content of one archive, unless a single file is larger (bytes). Bounds what a hostile archive can make us hold.
 pub(super) const BATCH_BYTES: u64 = 16 << 20;
@@ -27,19 +27,19 @@ pub(super) const BATCH_BYTES: u64 = 16 << 20;
 const GROWTH: u64 = 8 << 20;
 /// Pieces on their way from the stream to the disk; envd's are 32 KiB.
 const PIECES: usize = 16;
-/// What is kept of tar's complaints (bytes).
+/// Length to which tar's complaints are kept (bytes).
 const MAX_WORDS: usize = 4 << 10;
-/// What the facts about one file take, before and after (bytes).
+/// Room for the facts about one file, before and after (bytes).
 const FACTS: usize = 2 * 160;
 
-/// How the stream of one archive ended.
+/// End of the stream of one archive.
 enum Pumped {
     Ended {
         exit_code: Option<i32>,
         /// All that was said on stderr.
         words: String,
     },
-    /// The unpacking side wants no more: it knows why.
+    /// The unpacking side has stopped: it knows why.
     Unwanted,
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn read(
     }
 }
 
-/// Which of `count` files have changed while they were read, by what the script says; `None`: it can't be told.
+/// Finds which of `count` files have changed while they were read, by what the script says; `None`: it can't be told.
 fn changes(words: &str, count: usize) -> Option<Vec<usize>> {
     let Some(facts) = words.strip_prefix("before\n") else {
         return words.starts_with("words\n").then(Vec::new);
@@ -269,7 +269,7 @@ mod tests {
         entry(name.as_bytes(), EntryType::Regular, content, "")
     }
 
-    /// What comes of an archive of `entries` when `wanted` was asked for.
+    /// Unpacks an archive of `entries` when `wanted` was asked for.
     fn unpacked(
         entries: &[Vec<u8>],
         wanted: &[&str],

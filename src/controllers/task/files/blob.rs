@@ -6,10 +6,10 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// What is held in memory of a file at a time (bytes).
+/// Part of a file that is held in memory at a time (bytes).
 const BUFFER: usize = 64 << 10;
 
-/// Which side of a copy failed.
+/// The side of a copy that failed.
 #[derive(Debug)]
 pub(super) enum CopyError {
     /// The source ended before its size, or broke.

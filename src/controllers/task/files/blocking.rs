@@ -3,7 +3,7 @@
 
 use super::error::FilesError;
 
-/// Runs what waits for the disk beside the passes. Dropped half-way, it ends by itself.
+/// Runs blocking work outside the passes. Dropped half-way, it still runs to its end.
 pub(super) async fn unblocked<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FilesError> + Send + 'static,
 ) -> Result<T, FilesError> {

@@ -42,7 +42,7 @@ pub async fn collect(
     unblocked(move || intake.keep()).await
 }
 
-/// GitHub's API takes names as JSON: there is no way to send one that is no UTF-8.
+/// Refuses names that are not UTF-8: GitHub's API takes names as JSON, so there is no way to send one.
 fn check_names(selected: &[Found]) -> Result<(), FilesError> {
     match selected.iter().find(|file| std::str::from_utf8(&file.path).is_err()) {
         None => Ok(()),

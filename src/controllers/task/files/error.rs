@@ -1,4 +1,4 @@
-//! Why there are no files, with the class and the stable reason of each cause.
+//! Reasons why there are no files, each with its class and stable reason.
 //! Used by every module of this folder that reads files; the spool has an error of its own.
 
 use super::spool::SpoolError;
@@ -11,7 +11,7 @@ use crate::{
     e2b,
 };
 
-/// Why there are no files.
+/// Reason why there are no files.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FilesError {
     /// The path is missing or nothing is selected; the message says which.
@@ -26,7 +26,7 @@ pub enum FilesError {
     /// A file that changes whenever it is read; the message names it.
     #[error("{0}")]
     KeepsChanging(String),
-    /// Others move files now: see [`Transfers`].
+    /// Others move files now: see `permits`.
     #[error("waiting until other files have been read")]
     WaitingForTransfer,
     /// The spool has no room now.

@@ -1,4 +1,4 @@
-//! What has arrived of one transfer: every file is held against the caps and the room before a byte is written.
+//! Takes in the files of one transfer: each is checked against the caps and the room before a byte is written.
 //! Filled by `files::archive` or `files::single`; ends as a snapshot in `files::spool`.
 
 use super::error::FilesError;
@@ -16,7 +16,7 @@ pub(super) struct Intake {
     caps: Caps,
     files: Vec<File>,
     bytes: u64,
-    /// How many places were given out: their names.
+    /// Number of places that were given out: their names.
     places: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What lies below `source.path`, as the sandbox's own `find` and `stat` see it; links are never followed.
+//! Lists what lies below `source.path`, as the sandbox's own `find` and `stat` see it; links are never followed.
 //! Asked by `files::select`, which says of every entry whether it wants more: nothing is transferred yet.
 
 mod parser;
@@ -11,27 +11,27 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::Duration;
 
-/// Who reads the files: whatever the generation made, root can read it. E2B's templates all have it.
+/// User that reads the files: whatever the generation made, root can read it. E2B's templates all have it.
 pub(super) const SANDBOX_USER: &str = "root";
 
 const LIST: &str = include_str!("list.sh");
 /// A listing may walk a large tree of files that stay behind (dependencies, caches).
 const TIMEOUT: Duration = Duration::from_mins(5);
-/// What is kept of complaints (bytes).
+/// Length to which complaints are kept (bytes).
 const MAX_WORDS: usize = 4 << 10;
 
 /// Exit codes of the script.
 const MISSING: i32 = 3;
 const NOT_A_DIRECTORY: i32 = 4;
 
-/// What git can carry.
+/// Kinds of files that git can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Regular { executable: bool },
     Symlink,
 }
 
-/// What an entry is.
+/// Kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Node {
     File(Kind),
@@ -50,7 +50,7 @@ pub(super) struct Found {
     pub size: u64,
 }
 
-/// How a listing ended.
+/// End of a listing.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Listing {
     Whole {
@@ -60,7 +60,7 @@ pub(super) enum Listing {
     Stopped,
 }
 
-/// Lists everything below `base` that is no directory; with `directories`: all that lies in these. Every entry goes to
+/// Lists everything below `base` that is not a directory; with `directories`: all that lies in these. Every entry goes to
 /// `take`, as it comes, until that wants no more: nothing of the rest is read then.
 pub(super) async fn list(
     envd: &Envd,
@@ -98,7 +98,7 @@ pub(super) async fn list(
     }
 }
 
-/// Why a listing was not read to its end.
+/// Reason why a listing was not read to its end.
 enum Ended {
     Lost(e2b::Error),
     Stopped(Stop),
@@ -129,7 +129,7 @@ fn changed(path: &str) -> FilesError {
     FilesError::Interrupted(format!("the files below {path} changed while they were listed"))
 }
 
-/// What a tool said on stderr, short.
+/// Shortens what a tool said on stderr.
 pub(super) fn words(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).trim().chars().take(300).collect()
 }

@@ -1,4 +1,4 @@
-//! Who may read files now: slow sandboxes must not hold all workers, nor one namespace what is left of them.
+//! Permits to read files: slow sandboxes must not hold all workers, nor one namespace the rest of them.
 //! Asked by the Task controller before `files::collect`; who gets no permit ends its pass and comes again.
 
 use std::collections::HashMap;

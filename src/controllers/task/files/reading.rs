@@ -1,16 +1,16 @@
-//! What one reading of a batch gives, and which of its files have changed meanwhile.
+//! The result of one reading of a batch, with the files of it that have changed meanwhile.
 //! Shared by the two ways of reading, `archive` and `single`; used by `transfer`.
 
 use super::{error::FilesError, intake::Intake};
 
-/// What came of one reading of a batch.
+/// Result of one reading of a batch.
 pub(super) struct Reading {
     pub intake: Intake,
-    /// Which files of the batch are not as they were before.
+    /// Files of the batch that are not as they were before.
     pub changed: Vec<usize>,
 }
 
-/// Which of `count` files have other facts after than before, a line each; `None`: not all of them were there.
+/// Finds which of `count` files have other facts after than before, a line each; `None`: not all of them were there.
 pub(super) fn changed(before: &str, after: &str, count: usize) -> Option<Vec<usize>> {
     if before.lines().count() != count || after.lines().count() != count {
         return None;

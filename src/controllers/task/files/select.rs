@@ -1,4 +1,4 @@
-//! Which of the sandbox's files travel, by name: bounded while they are listed, not after.
+//! Selects which of the sandbox's files travel, by name: bounded while they are listed, not after.
 //! Called by `controllers::task::files`; `files::listing` hands over the entries, `domain::selection` judges them.
 //!
 //! One command lists everything. Where that is too much (dependencies that are ignored, say), the tree is listed again
@@ -74,7 +74,7 @@ struct Select<'a> {
     selection: Selection,
 }
 
-/// What travels, by name, and whether the sandbox has tar.
+/// Selects the files that travel, by name, and finds whether the sandbox has tar.
 pub(super) async fn select(
     envd: &Envd,
     source: &Source,

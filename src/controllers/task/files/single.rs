@@ -37,7 +37,7 @@ pub(super) async fn read(
     Ok(Reading { intake, changed })
 }
 
-/// What the sandbox knows of the files of `batch`, a line each.
+/// Asks the sandbox about the files of `batch`, a line each.
 async fn facts(envd: &Envd, base: &str, batch: &[Found]) -> Result<String, FilesError> {
     let output = run(envd, "readFacts", FACTS, base, batch, MAX_FACTS).await?;
     if output.truncated {

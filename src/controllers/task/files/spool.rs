@@ -148,8 +148,8 @@ impl Spool {
         Ok(Some(collected))
     }
 
-    /// Whether there is a whole snapshot under `id`, as far as is known without looking: the disk is not touched.
-    /// Right once [`Spool::sweep`] has run; what turns out to be damaged on [`Spool::open`] is complete no more.
+    /// Returns whether there is a whole snapshot under `id`, as far as is known without looking: the disk is not touched.
+    /// Right once [`Spool::sweep`] has run; what turns out to be damaged on [`Spool::open`] is no longer complete.
     pub fn complete(&self, id: &str) -> bool {
         self.room().holds(id)
     }
@@ -175,7 +175,7 @@ impl Spool {
         self.delete_leaving(&format!("{task_uid}-"))
     }
 
-    /// The file beside the snapshot of `id` that notes what GitHub has accepted of it.
+    /// Returns the file next to the snapshot of `id` that notes what GitHub has accepted of it.
     pub fn ledger(&self, id: &str) -> PathBuf {
         self.inner.dir.join(id).join(ACCEPTED)
     }
@@ -211,7 +211,7 @@ impl Spool {
         Ok(())
     }
 
-    /// What has the name `id` gets one that says it is leaving. Under the lock: who keeps a new one meanwhile waits.
+    /// Renames what has the name `id` to one that says it is leaving. Under the lock: a transfer that keeps a new one waits.
     fn set_aside(&self, room: &mut Room, id: &str) -> Result<(), SpoolError> {
         let (place, name) = (self.inner.dir.join(id), room.leaving_name(id));
         match fs::rename(&place, self.inner.dir.join(&name)) {

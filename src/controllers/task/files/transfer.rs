@@ -8,9 +8,9 @@ use crate::e2b::Envd;
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// How often a file is read that changes each time.
+/// Number of times a file is read that changes each time.
 const READS: usize = 3;
-/// Before what has changed is read again: whoever writes may come to an end.
+/// Pause before changed files are read again: whoever writes them may finish.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Names in the arguments of one command (bytes): Linux allows 2 MiB with the environment, 128 KiB each.
 const BATCH_NAMES: usize = 64 << 10;

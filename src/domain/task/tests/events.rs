@@ -70,7 +70,7 @@ fn repository(world: &mut World, dice: &mut Dice) {
     }
     let Some(repository) = &mut world.repository else { return };
     match dice.roll(6) {
-        0 => repository.id = dice.one_of(&[Some(7), Some(8), None]),
+        0 => repository.id = dice.one_of(&[Some(7), Some(7), Some(8)]),
         1 => repository.base_branch = dice.one_of(&[Some("main".into()), Some("release".into()), None]),
         2 => repository.suspended = dice.one_in(2),
         3 => repository.sync_interval = SignedDuration::from_secs(dice.one_of(&[60, 300])),

@@ -31,7 +31,8 @@ impl World {
     }
 
     fn check_row(&self, status: &TaskStatus) {
-        let (row, told) = (self.row(), format!("{:?} {} {status:#?}", self.row(), self.reason()));
+        let (row, told) =
+            (self.row(), format!("{:?} {} {}", self.row(), self.reason(), ledger::short(status)));
         assert_eq!(status.completed_at.is_some(), row == DONE, "{told}");
         if let Some(pull) = &status.pull_request {
             let open = matches!(pull.state, PullRequestState::Open | PullRequestState::Unknown);
@@ -47,6 +48,8 @@ impl World {
                 // Closed and opened again while nobody looked.
                 () if at_work && self.task.spec.suspend => &[BUILDING, FAILED_LATE, own],
                 () if at_work => &[BUILDING, FAILED_LATE],
+                // News of it stand as they came until GitHub has confirmed them.
+                () if failed && pull.unconfirmed => &[FAILED_LATE, own],
                 () if failed => &[FAILED_LATE],
                 () => &[own],
             };

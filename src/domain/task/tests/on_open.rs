@@ -130,3 +130,37 @@ fn another_publication_waits_while_the_pull_request_is_open_and_says_so() {
     assert!(world.message().contains("waits for the next round"), "{}", world.message());
     assert!(world.is_fixed_point());
 }
+
+#[test]
+fn news_of_the_pull_request_do_not_hide_that_its_round_has_failed() {
+    let mut world = again_on_open(|world| {
+        world.command.1 = 1;
+        world.rerun("1");
+    });
+    world.rest();
+    world.person(|pull| pull.draft = true);
+    world.news(Source::Delivery);
+    assert!(world.pass().is_ok(), "GitHub is asked");
+    assert_eq!((world.row(), world.reason().as_str()), (FAILED_LATE, reason::GENERATION_FAILED));
+    assert!(world.holds(names::STALLED) && world.is_fixed_point());
+}
+
+#[test]
+fn ready_is_never_said_of_a_change_that_the_next_pass_takes_up() {
+    // Between commit and pull request, and beside a reopening that is still to be confirmed.
+    let mut world = World::new();
+    world.run_until(|world| world.status().phase == Some(Phase::BranchCreated));
+    world.edit(|spec| spec.title = "Better words".into());
+    world.run_until(|world| world.made("CreatePullRequest") == 1);
+    assert!(!world.holds(names::READY), "{}", world.reason());
+    world.rest();
+    assert_eq!((world.row(), world.status().round), (REVIEW, Some(2)));
+    world.delivered(PullRequestState::Closed);
+    world.person_sets(PullRequestState::Open);
+    world.news(Source::Delivery);
+    world.rerun("1");
+    assert!(world.pass().is_ok());
+    assert!(!world.holds(names::READY), "{}", world.reason());
+    world.rest();
+    assert_eq!((world.row(), world.status().round), (REVIEW, Some(3)));
+}

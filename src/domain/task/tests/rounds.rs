@@ -226,6 +226,16 @@ fn another_publication_runs_no_command_again() {
 }
 
 #[test]
+fn files_of_an_earlier_input_are_not_published_under_another() {
+    let mut world = closed();
+    world.edit(|spec| spec.source.exclude = vec!["*.log".into()]);
+    world.run_until(|world| world.status().files_from.is_some());
+    world.edit(|spec| spec.description = Some("something else".into()));
+    world.rest();
+    assert_eq!((world.row(), world.status().round, world.made("Start")), (REVIEW, Some(2), 2));
+}
+
+#[test]
 fn another_publication_before_the_commit_goes_into_the_same_round() {
     for phase in [Phase::Generating, Phase::Collecting] {
         let mut world = World::new();

@@ -1,4 +1,4 @@
-//! The words of `list.sh`, read as they come: no more of them is held than one batch of facts and one name.
+//! Parses the output of `list.sh` as it comes: it holds no more of it than one batch of facts and one name.
 //! Fed by `files::listing`, which decides entry by entry whether it wants more.
 
 use std::ops::ControlFlow;
@@ -8,7 +8,7 @@ const MAX_BATCH: usize = 1 << 17;
 /// Longest line or name (bytes): Linux has no longer path than 4096.
 const MAX_TOKEN: usize = 8 << 10;
 
-/// What the sandbox says of one entry, as it says it.
+/// The sandbox's facts about one entry, as it tells them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Facts {
     /// `st_mode` of inode(7).
@@ -17,7 +17,7 @@ pub(super) struct Facts {
     pub size: u64,
 }
 
-/// Why nothing more is read.
+/// Reason why nothing more is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     /// The words don't fit: something vanished while it was listed, or somebody lies.
@@ -39,7 +39,7 @@ pub(super) struct Parser {
 }
 
 impl Parser {
-    /// Whether there is a tar, once all has come.
+    /// Returns whether there is a tar, once everything has arrived.
     pub(super) fn finish(self) -> Option<bool> {
         let complete = self.lines == 0 && self.named == self.facts.len() && self.rest.is_empty();
         self.has_tar.filter(|_| complete)

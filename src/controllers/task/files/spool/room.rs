@@ -1,4 +1,4 @@
-//! Who holds how many bytes of the spool, and whose its directories are: numbers and names, no disk.
+//! Counts who holds how many bytes of the spool, and whose its directories are: numbers and names, no disk.
 //! Kept by `files::spool` under one lock, so that what is counted and what is there change together.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ const LEAVING: &str = "leaving";
 pub(super) struct Room {
     reserved: u64,
     kept: BTreeMap<String, Kept>,
-    /// Directories that are to go, by name: they take their room until they have gone.
+    /// Directories to delete, by name: they take their room until they are deleted.
     leaving: BTreeMap<String, u64>,
     /// Transfers under way, by the name of their directory.
     transfers: BTreeMap<String, Transfer>,
@@ -77,12 +77,12 @@ impl Room {
         }
     }
 
-    /// Whether the transfer that fills `name` may keep its result.
+    /// Returns whether the transfer that fills `name` may keep its result.
     pub(super) fn may_keep(&self, name: &str) -> bool {
         self.transfers.get(name).is_some_and(|transfer| !transfer.given_up)
     }
 
-    /// Whether a transfer fills the directory `name`.
+    /// Returns whether a transfer fills the directory `name`.
     pub(super) fn is_filled(&self, name: &str) -> bool {
         self.transfers.contains_key(name)
     }
@@ -99,7 +99,7 @@ impl Room {
         self.kept.contains_key(id)
     }
 
-    /// Which snapshot `id` is now, if there is one.
+    /// Returns which snapshot `id` is now, if there is one.
     pub(super) fn serial_of(&self, id: &str) -> Option<u64> {
         self.kept.get(id).map(|kept| kept.serial)
     }
@@ -138,7 +138,7 @@ impl Room {
         self.kept.keys().cloned().collect()
     }
 
-    /// What is to be deleted of the snapshots whose id begins with `prefix`.
+    /// Lists what has to be deleted of the snapshots whose id begins with `prefix`.
     pub(super) fn all_leaving(&self, prefix: &str) -> Vec<String> {
         self.leaving.keys().filter(|name| name.starts_with(prefix)).cloned().collect()
     }
@@ -149,7 +149,7 @@ impl Room {
     }
 }
 
-/// Whether `id` names a snapshot of the Task `uid`.
+/// Returns whether `id` names a snapshot of the Task `uid`.
 pub(super) fn is_of(id: &str, uid: &str) -> bool {
     id.strip_prefix(uid).is_some_and(|rest| rest.starts_with('-'))
 }
