@@ -95,10 +95,10 @@ fn branches(world: &mut World, dice: &mut Dice) {
             world.github.pushes.retain(|(name, _)| *name != branch);
             world.github.delete_branch(&branch, world.now);
         }
-        (1, Some(branch)) => push(world, &branch, format!("forced@{at}")),
+        (1, Some(branch)) => push(world, &branch, &format!("forced@{at}")),
         (2 | 3, Some(branch)) => {
             let tip = world.github.branches[&branch].clone();
-            push(world, &branch, format!("{tip}>pushed@{at}"));
+            push(world, &branch, &format!("{tip}>pushed@{at}"));
         }
         (4, _) => {
             let name = dice.one_of(&["task/t/do-it", "feature/x", "task/t/do-it-2"]);
@@ -121,7 +121,7 @@ fn branches(world: &mut World, dice: &mut Dice) {
 }
 
 /// Somebody pushes to the branch of an open pull request.
-fn push(world: &mut World, branch: &str, sha: String) {
+fn push(world: &mut World, branch: &str, sha: &str) {
     let open = |pull: &github::Pull| pull.branch == branch && pull.state == PullRequestState::Open;
     if !world.github.pulls.iter().any(open) {
         return;
@@ -129,11 +129,11 @@ fn push(world: &mut World, branch: &str, sha: String) {
     if !sha.contains('>') {
         world.github.pushes.retain(|(name, _)| name != branch);
     }
-    world.github.pushes.push((branch.into(), sha.clone()));
-    world.github.branches.insert(branch.into(), sha.clone());
+    world.github.pushes.push((branch.into(), sha.into()));
+    world.github.branches.insert(branch.into(), sha.into());
     let now = world.now;
     for pull in world.github.pulls.iter_mut().filter(|pull| open(pull)) {
-        (pull.head, pull.updated_at) = (sha.clone(), now);
+        (pull.head, pull.updated_at) = (sha.into(), now);
     }
 }
 
