@@ -21,6 +21,8 @@ pub const PATTERNS: u32 = 100;
 /// Environment variables: number and length of a value.
 pub const ENV: u32 = 100;
 pub const ENV_VALUE: u32 = 8_192;
+/// Secrets that one command is given: every variable of the Task and of its Sandbox may name another.
+pub const SECRETS: u32 = 2 * ENV;
 /// Command words: number and length.
 pub const ARGS: u32 = 64;
 pub const ARG: u32 = 8_192;

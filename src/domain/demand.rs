@@ -3,6 +3,7 @@
 
 use crate::api::{OnTimeout, SandboxRequest, SandboxSpec, Task};
 use kube::ResourceExt;
+use std::collections::BTreeSet;
 
 /// Length of a Task's name in the name of its own Sandbox: the rest of an object name is for uid and round.
 const TASK_NAME: usize = 200;
@@ -72,6 +73,17 @@ pub fn owned_sandbox_name(task: &str, uid: &str) -> String {
 /// Name of the Sandbox that a Task owns from `round` on, when the one of an earlier round can't be taken over.
 pub fn owned_sandbox_name_of_round(task: &str, uid: &str, round: i64) -> String {
     format!("{}-{round}", owned_sandbox_name(task, uid))
+}
+
+/// Names of the Sandboxes that concern the Task: those it asks for, names in its spec, or may own. One of any earlier round
+/// may be its own still: a later round takes it over while it is as the template says.
+pub fn sandbox_names(task: &Task) -> BTreeSet<String> {
+    let (name, uid) = (task.name_any(), uid(task));
+    let round = task.status.as_ref().and_then(|status| status.round).unwrap_or(1);
+    let later = (1..=round + 1).map(|round| owned_sandbox_name_of_round(&name, uid, round));
+    let referred = task.spec.sandbox_ref.iter().map(|reference| reference.name.clone());
+    let first = [sandbox_name(task), owned_sandbox_name(&name, uid)];
+    first.into_iter().chain(referred).chain(later).collect()
 }
 
 fn request(task: &Task) -> Option<&SandboxRequest> {

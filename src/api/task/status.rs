@@ -317,7 +317,7 @@ pub struct CodeGeneration {
     pub paused_seconds: i64,
     /// The Secrets that it was given, and their versions then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = bounds::ENV))]
+    #[schemars(length(max = bounds::SECRETS))]
     pub secret_versions: Vec<SecretVersion>,
     /// E2B's ids of the lost sandboxes that this run replaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

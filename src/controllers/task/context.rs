@@ -14,9 +14,6 @@ use jiff::Timestamp;
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 use std::sync::Arc;
 
-/// Own Sandboxes of so many rounds are looked for: those before are long deleted.
-const ROUNDS: i64 = 10;
-
 impl TaskController {
     pub(super) fn context(&self, task: &Task) -> Context {
         let uid = task.uid().unwrap_or_default();
@@ -53,14 +50,7 @@ impl TaskController {
 
     /// Returns the Sandboxes that the Task asks for, names in its spec, or may own: by their names, not by a search.
     fn sandboxes_of(&self, task: &Task) -> Vec<Arc<Sandbox>> {
-        let (name, uid) = (task.name_any(), task.uid().unwrap_or_default());
-        let round = task.status.as_ref().and_then(|status| status.round).unwrap_or(1);
-        let mut names = vec![demand::sandbox_name(task), demand::owned_sandbox_name(&name, &uid)];
-        names.extend(task.spec.sandbox_ref.iter().map(|reference| reference.name.clone()));
-        let rounds = (round - ROUNDS).max(2)..=round + 1;
-        names.extend(rounds.map(|round| demand::owned_sandbox_name_of_round(&name, &uid, round)));
-        names.sort_unstable();
-        names.dedup();
+        let names = demand::sandbox_names(task);
         names.iter().filter_map(|name| self.sandbox_named(task, name)).collect()
     }
 

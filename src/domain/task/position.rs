@@ -64,7 +64,10 @@ pub(super) fn decided(plan: Plan) -> Position {
 fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
     if pull.unconfirmed {
         return match preconditions::of_github(&scope, context) {
-            Some(blocked) => decided(blocked.plan(scope)),
+            Some(blocked) => {
+                let next = blocked.tell(&mut scope);
+                waits(scope, context, next)
+            }
             None => ReadPull { number: pull.number }.asked(scope, context),
         };
     }
@@ -77,8 +80,12 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Pos
             scope.status.phase = Some(Phase::Ended);
             decided(review::done(scope, context))
         }
-        (PullRequestState::Closed, Input::Changed | Input::Publication) => leave(scope, context),
-        (PullRequestState::Closed, _) => {
+        (PullRequestState::Closed, Input::Changed) => leave(scope, context),
+        (PullRequestState::Closed, Input::Publication) if has_files(&scope) => leave(scope, context),
+        (PullRequestState::Closed, input) => {
+            if input == Input::Publication {
+                publish::follow(&mut scope);
+            }
             scope.status.phase = Some(Phase::Ended);
             decided(reflect::closed(scope))
         }
@@ -203,7 +210,9 @@ fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followe
         return Followed::InPlace(Box::new(scope));
     }
     if has_committed(&scope.status) {
-        if !round::is_given_up(task, &scope.status, context.repository.as_ref()) {
+        // Another publication begins no round on an open pull request, stuck or not.
+        let waits = open && input == Input::Publication;
+        if waits || !round::is_given_up(task, &scope.status, context.repository.as_ref()) {
             return Followed::InPlace(Box::new(scope));
         }
         let position = if open {
@@ -232,13 +241,10 @@ fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followe
 
 /// Leaves or keeps a round that is over without a pull request.
 fn after_the_end(mut scope: Scope<'_>, context: &Context, input: Input) -> Position {
-    let has_files =
-        round::source_generation(scope.task, &scope.status).is_some_and(|run| run.exit_code == Some(0));
     match input {
         Input::Changed => leave(scope, context),
-        Input::Publication if has_files || scope.task.spec.generate.is_none() => leave(scope, context),
+        Input::Publication if has_files(&scope) => leave(scope, context),
         Input::Publication => {
-            // There are no files to publish otherwise: only a rerun makes some.
             publish::follow(&mut scope);
             decided(ended(scope))
         }
@@ -251,6 +257,12 @@ fn after_the_end(mut scope: Scope<'_>, context: &Context, input: Input) -> Posit
         }
         Input::New | Input::Same => decided(ended(scope)),
     }
+}
+
+/// Whether a round for another publication alone has files to publish. Otherwise only a rerun makes some.
+fn has_files(scope: &Scope<'_>) -> bool {
+    scope.task.spec.generate.is_none()
+        || round::source_generation(scope.task, &scope.status).is_some_and(|run| run.exit_code == Some(0))
 }
 
 /// Ends a round that is stuck after its commit, because another is asked for: nothing of it is tried again.
@@ -376,9 +388,13 @@ fn suspended(mut scope: Scope<'_>, context: &Context) -> Position {
         match round::live_run(scope.task, &scope.status).cloned() {
             None => scope.release_sandbox(),
             Some(run) => {
-                let runs = context
-                    .sandbox(&name)
-                    .is_some_and(|sandbox| sandbox.running && sandbox.id.as_ref() == Some(&run.sandbox_id));
+                let there =
+                    context.sandbox(&name).filter(|sandbox| sandbox.id.as_ref() == Some(&run.sandbox_id));
+                if there.is_none() {
+                    // The command is gone with its sandbox, and with it what the turn was kept for.
+                    scope.release_sandbox();
+                }
+                let runs = there.is_some_and(|sandbox| sandbox.running);
                 let waits = preconditions::wait_is_on(&scope, context).is_some();
                 if runs && !waits {
                     let question =

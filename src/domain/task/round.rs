@@ -118,7 +118,9 @@ pub(super) fn is_given_up(task: &Task, status: &TaskStatus, repository: Option<&
         // It goes where its pull request goes.
         return stuck;
     }
-    let base = status.base_branch.as_ref().is_some_and(|base| *base != wanted_base(task, repository));
+    // A Repository that is not there, or not read yet, names none.
+    let named = task.spec.base_branch.as_ref().or_else(|| repository?.base_branch.as_ref());
+    let base = status.base_branch.as_ref().zip(named).is_some_and(|(base, named)| base != named);
     let wanted = wanted_branch(task, status);
     // The default one follows the title, which may change although nobody wants another branch.
     let branch = task.spec.branch.is_some()

@@ -28,7 +28,10 @@ impl World {
             Some(others) => self.seen(others),
             None => self.seen_alone(),
         };
+        let names = crate::domain::demand::sandbox_names(&self.task);
+        let sandboxes = seen.sandboxes.into_iter().filter(|view| names.contains(&view.name));
         Context {
+            sandboxes: sandboxes.collect(),
             dead_since: run.as_ref().and_then(|run| self.dead_since.get(run).copied()),
             signalled_since: run.and_then(|run| self.signalled_since.get(&run).copied()),
             pull_read: self.pull_read.clone(),

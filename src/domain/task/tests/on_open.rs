@@ -190,3 +190,25 @@ fn a_commit_on_an_open_pull_request_is_published_before_the_next_round() {
     assert_eq!((world.row(), world.status().round), (REVIEW, Some(3)));
     assert_eq!(world.made("UpdateBranch"), 2, "{:?}", world.effects);
 }
+
+#[test]
+fn another_publication_begins_no_round_on_an_open_pull_request_that_is_stuck() {
+    let mut world = World::new();
+    world.rest();
+    world.rerun("1");
+    world.run_until(|world| world.status().phase == Some(Phase::Collecting));
+    (world.faults.github, world.faults.steps_only) = (Some(crate::domain::failure::Class::Denied), true);
+    world.rest();
+    assert_eq!((world.status().phase, world.holds(names::STALLED)), (Some(Phase::Committed), true));
+    world.edit(|spec| spec.source.exclude = vec!["*.log".into()]);
+    for _ in 0..5 {
+        assert!(world.pass().is_ok());
+        world.pass_time(1);
+    }
+    assert_eq!((world.status().round, world.status().phase), (Some(2), Some(Phase::Committed)));
+    world.faults = world::Faults::default();
+    world.annotate(crate::api::RECONCILE_ANNOTATION, "1");
+    world.rest();
+    assert_eq!((world.row(), world.status().round, world.made("Start")), (REVIEW, Some(2), 2));
+    assert!(world.message().contains("waits for the next round"), "{}", world.message());
+}

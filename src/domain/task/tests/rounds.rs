@@ -389,3 +389,41 @@ fn a_pull_request_that_is_there_already_is_taken_wherever_it_stands() {
         assert_eq!((world.row(), world.made("CreatePullRequest")), (row, 1), "{state:?}");
     }
 }
+
+#[test]
+fn another_publication_of_a_closed_pull_request_whose_last_round_failed_runs_no_command() {
+    let mut world = World::new();
+    world.rest();
+    world.command.1 = 1;
+    world.rerun("1");
+    world.rest();
+    assert_eq!(world.reason(), reason::GENERATION_FAILED);
+    world.delivered(PullRequestState::Closed);
+    world.rest();
+    world.command.1 = 0;
+    world.edit(|spec| spec.source.exclude = vec!["*.log".into()]);
+    world.rest();
+    assert_eq!((world.row(), world.reason().as_str(), world.made("Start")), (NEW, reason::CLOSED, 2));
+    world.rerun("2");
+    world.rest();
+    assert_eq!((world.row(), world.made("Start")), (REVIEW, 3));
+}
+
+#[test]
+fn a_commit_is_not_given_up_because_nobody_knows_the_base_branch_now() {
+    let mut world = World::new();
+    world.github.branches.insert("develop".into(), "develop01".into());
+    world.repository.as_mut().expect("there").base_branch = Some("develop".into());
+    world.run_until(|world| world.status().phase == Some(Phase::BranchCreated));
+    let repository = world.repository.take();
+    world.edit(|spec| spec.title = "Better words".into());
+    for _ in 0..3 {
+        assert!(world.pass().is_ok());
+        world.pass_time(1);
+    }
+    assert_eq!((world.status().phase, world.status().round), (Some(Phase::BranchCreated), Some(1)));
+    world.repository = repository;
+    world.rest();
+    assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(2), 1));
+    assert_eq!(world.made("DeleteBranch"), 0);
+}

@@ -125,3 +125,25 @@ fn a_refused_step_is_told_and_made_again() {
         assert_eq!((world.row(), world.made("Start")), (REVIEW, 1));
     }
 }
+
+#[test]
+fn an_own_sandbox_is_known_in_every_later_round_and_goes_with_the_last() {
+    let mut world = running();
+    change(&mut world);
+    // The one before is still on its way out when the next is made: this one has the number of the first round.
+    for _ in 0..4 {
+        assert!(world.pass().is_ok());
+        world.pass_time(1);
+    }
+    world.rest();
+    assert_eq!((world.row(), world.sandboxes[0].name.as_str()), (REVIEW, "t-0123abcd-1"));
+    for round in 2..15 {
+        world.rerun(&round.to_string());
+        world.rest();
+        assert_eq!((world.row(), world.status().round, world.sandboxes.len()), (REVIEW, Some(round), 1));
+    }
+    assert_eq!((world.made("CreateSandbox"), world.made("DeleteSandbox")), (2, 1));
+    world.delivered(PullRequestState::Merged);
+    world.rest();
+    assert_eq!((world.row(), world.made("DeleteSandbox")), (DONE, 2), "none is left behind");
+}

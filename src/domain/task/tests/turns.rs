@@ -129,6 +129,45 @@ fn a_suspended_task_gives_its_turn_back_once_its_command_has_ended_by_itself() {
 }
 
 #[test]
+fn a_suspended_task_whose_sandbox_was_replaced_or_deleted_gives_its_turn_back() {
+    let losses: [fn(&mut World); 2] = [
+        |world| {
+            world.lose_sandbox();
+            let view = world.sandbox_mut().expect("shared");
+            (view.id, view.incarnation, view.running) = (Some("sb2".into()), 2, true);
+        },
+        |world| world.sandboxes.clear(),
+    ];
+    for lose in losses {
+        let mut world = World::shared();
+        world.command.0 = 1000;
+        world.run_until(|world| world.made("Start") == 1);
+        world.edit(|spec| spec.suspend = true);
+        world.rest();
+        assert_eq!(demand::of(&world.task), Demand::AgainstKill, "its command runs");
+        lose(&mut world);
+        world.rest();
+        assert_eq!((world.reason().as_str(), demand::of(&world.task)), (reason::SUSPENDED, Demand::None));
+    }
+}
+
+#[test]
+fn a_stalled_task_with_unread_news_of_its_pull_request_gives_its_turn_back_too() {
+    let mut world = World::shared();
+    world.rest();
+    world.command.0 = 1000;
+    world.rerun("1");
+    world.run_until(|world| world.made("Start") == 2);
+    world.repository.as_mut().expect("there").health = Health::Stalled("the token is refused".into());
+    world.person(|pull| pull.head = "pushed".into());
+    world.news(crate::domain::pull_request::Source::Delivery);
+    world.rest();
+    assert_eq!((world.made("Signal"), world.alive()), (1, 0));
+    assert_eq!(demand::of(&world.task), Demand::None);
+    assert!(world.message().contains("the token is refused"), "{}", world.message());
+}
+
+#[test]
 fn a_stalled_task_ends_its_command_and_gives_its_turn_back() {
     let ((mut a, mut b), mut holder) = (two(), None);
     a.command.0 = 1000;
