@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 CARGO ?= cargo
 
-.PHONY: help demo test tools runner controlplane build fmt-check clippy unit integration sdk e2e docs crds chart fmt bench
+.PHONY: help demo test tools runner controlplane build fmt-check clippy unit walks integration sdk e2e docs crds chart fmt bench
 
 help: ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,10 @@ docs: ## The documentation, without warnings
 
 unit: ## Unit tests
 	$(CARGO) test --workspace --lib --bins
+
+walks: ## Random walks of the decisions, many more than in `unit` (WALK_SEEDS, WALK_STEPS; WALK_SEED runs one again)
+	WALK_SEEDS=$${WALK_SEEDS:-10000} WALK_STEPS=$${WALK_STEPS:-200} CARGO_PROFILE_RELEASE_LTO=off \
+		CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_STRIP=none $(CARGO) test --release --lib walk
 
 integration: ## Flows on the real API server
 	@tests/controlplane/build.sh helm

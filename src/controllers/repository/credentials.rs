@@ -27,7 +27,7 @@ impl RepositoryController {
         }
     }
 
-    /// What stands there instead of a token; the Secret has just been read.
+    /// Names what stands there instead of a token; the Secret has just been read.
     async fn without_token(&self, key: SecretKey<'_>, error: SecretError) -> Obstacle {
         let read = self.secrets.get(key.namespace, key.secret).await;
         match read.map_err(|error| error.during(operation::GET_SECRET)) {

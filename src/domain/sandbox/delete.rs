@@ -61,34 +61,37 @@ pub(super) fn locate(scope: &Scope<'_>) -> Stage {
 
 /// Decides by a look at the recorded sandbox.
 pub(super) fn looked(
-    mut scope: Scope<'_>,
+    scope: Scope<'_>,
     answer: &Keyed<Result<LookupResult, Failure>>,
 ) -> Plan<SandboxStatus, Step> {
-    let under = match answer {
-        Ok(under) => under,
-        Err(error) => return without_key(scope, error),
-    };
-    stand(&mut scope);
-    match &under.answer {
-        Err(failure) => failed(scope, failure),
-        Ok(LookupResult::NotFound) => match scope.not_found(&under.credential) {
+    answered(scope, answer, |mut scope, found, credential| match found {
+        LookupResult::NotFound => match scope.not_found(credential) {
             Ok(()) => go_on(scope),
             Err(failure) => failed(scope, &failure),
         },
-        Ok(LookupResult::Found(seen)) => existing(scope, seen, &under.credential),
-    }
+        LookupResult::Found(seen) => existing(scope, seen, credential),
+    })
 }
 
 /// Decides by a list of the sandboxes that creates without a recorded id have made.
-pub(super) fn searched(mut scope: Scope<'_>, answer: &Keyed<Listing>) -> Plan<SandboxStatus, Step> {
+pub(super) fn searched(scope: Scope<'_>, answer: &Keyed<Listing>) -> Plan<SandboxStatus, Step> {
+    answered(scope, answer, |scope, listed, _| found(scope, listed))
+}
+
+/// Decides by what E2B has answered under some key. Without a key or an answer it is tried again, with an end.
+fn answered<'a, T>(
+    mut scope: Scope<'a>,
+    answer: &Keyed<Result<T, Failure>>,
+    decide: impl FnOnce(Scope<'a>, &T, &str) -> Plan<SandboxStatus, Step>,
+) -> Plan<SandboxStatus, Step> {
     let under = match answer {
         Ok(under) => under,
-        Err(error) => return without_key(scope, error),
+        Err(failure) => return without_key(scope, failure),
     };
     stand(&mut scope);
     match &under.answer {
         Err(failure) => failed(scope, failure),
-        Ok(listed) => found(scope, listed),
+        Ok(found) => decide(scope, found, &under.credential),
     }
 }
 

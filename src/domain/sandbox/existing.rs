@@ -58,10 +58,16 @@ enum Absorbed {
     /// It is gone, and that is noted.
     Lost,
     Failed(Failure),
+    /// There was no key to look with.
+    WithoutKey(Failure),
 }
 
 /// Adopts what a look has shown.
-fn absorb(scope: &mut Scope<'_>, credential: &str, look: &Result<LookupResult, Failure>) -> Absorbed {
+fn absorb(scope: &mut Scope<'_>, answer: &Keyed<Result<LookupResult, Failure>>) -> Absorbed {
+    let (credential, look) = match answer {
+        Ok(under) => (under.credential.as_str(), &under.answer),
+        Err(failure) => return Absorbed::WithoutKey(failure.clone()),
+    };
     scope.accept_credential(credential);
     match look {
         Err(failure) => Absorbed::Failed(failure.clone()),
@@ -86,11 +92,8 @@ pub(super) fn looked(
     context: &Context,
     answer: &Keyed<Result<LookupResult, Failure>>,
 ) -> Plan<SandboxStatus, Step> {
-    let under = match answer {
-        Ok(under) => under,
-        Err(error) => return scope.without_secret(error),
-    };
-    match absorb(&mut scope, &under.credential, &under.answer) {
+    match absorb(&mut scope, answer) {
+        Absorbed::WithoutKey(failure) => scope.without_secret(&failure),
         Absorbed::Failed(failure) => scope.fail(&failure),
         Absorbed::Lost if create::is_wanted(&scope, context) => lost(scope),
         Absorbed::Lost => create::rest(scope, context),
@@ -104,11 +107,8 @@ pub(super) fn looked_while_suspended(
     context: &Context,
     answer: &Keyed<Result<LookupResult, Failure>>,
 ) -> Plan<SandboxStatus, Step> {
-    let under = match answer {
-        Ok(under) => under,
-        Err(error) => return scope.without_secret(error),
-    };
-    match absorb(&mut scope, &under.credential, &under.answer) {
+    match absorb(&mut scope, answer) {
+        Absorbed::WithoutKey(failure) => scope.without_secret(&failure),
         Absorbed::Failed(failure) => scope.fail(&failure),
         Absorbed::There(Life::Running) if renewal_is_due(&scope, context) => {
             scope.stand(Standing::Ready, reason::SUSPENDED, "");

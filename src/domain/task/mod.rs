@@ -34,7 +34,7 @@ pub use model::{
 pub use position::locate;
 pub use publish::pull_request_text;
 pub use record::record;
-pub use round::{base_branch, source_generation, spool_id};
+pub use round::{source_generation, spool_id};
 pub use stage::{
     Answered, Asked, Branches, Collect, FindPulls, Generation, LeftBranch, Leftover, Observed, PlannedRound,
     Position, Question, ReadPull, Start, StartAnswer,

@@ -301,9 +301,10 @@ fn in_sandbox(mut scope: Scope<'_>, context: &Context, sandbox: RunningSandbox) 
     if !round::has_begun(status) {
         let open = scope.has_open_pull();
         let branch = status.branch.clone().filter(|_| open);
+        let base = status.base_branch.clone().filter(|_| open);
         let plan = PlannedRound {
             branch: branch.unwrap_or_else(|| round::wanted_branch(task, status)),
-            base: round::wanted_base(task, context.repository.as_ref()),
+            base: base.unwrap_or_else(|| round::wanted_base(task, context.repository.as_ref())),
             open,
         };
         return Start { plan: Some(plan), sandbox, runs }.asked(scope, context);

@@ -18,7 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 /// Returns the plan to write once the outcome of its step is known.
 pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Timestamp) -> Plan {
     let deleting = task.metadata.deletion_timestamp.is_some();
-    let (next, notes) = (plan.next, plan.notes);
+    let (next, notes, guarded) =
+        (plan.next, plan.notes, plan.finalizer && matches!(step, Step::UpdateBranch { .. }));
     let scope = Scope::new(task, plan.status, now);
     let mut recorded = match outcome {
         Outcome::Failed(failure) if deleting => release::failed(scope, &failure),
@@ -54,7 +55,8 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
     if deleting {
         return recorded;
     }
-    let finalizer = release::must_undo(task, &recorded.status);
+    // The files of a commit that was made in this pass are in the spool until the next.
+    let finalizer = guarded || release::must_undo(task, &recorded.status);
     recorded.with_finalizer(finalizer)
 }
 

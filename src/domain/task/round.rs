@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     api::{
-        CodeGeneration, Phase, RECONCILE_ANNOTATION, RERUN_ANNOTATION, Task, TaskStatus, bounds,
-        conditions as names, conditions::reason,
+        CodeGeneration, Phase, PullRequestState, RECONCILE_ANNOTATION, RERUN_ANNOTATION, Task, TaskStatus,
+        bounds, conditions as names, conditions::reason,
     },
     domain::{
         board::{BUILDING, PENDING},
@@ -94,10 +94,10 @@ pub(super) fn has_begun(status: &TaskStatus) -> bool {
     status.base_sha.is_some() || !is_under_way(status)
 }
 
-/// Returns the base branch of the round: as recorded, else as the Task or its Repository names it now.
-pub fn base_branch(task: &Task, status: &TaskStatus, repository: Option<&RepositoryView>) -> String {
-    let recorded = status.base_branch.clone().filter(|_| has_begun(status));
-    recorded.unwrap_or_else(|| wanted_base(task, repository))
+/// Returns whether the round's commit goes onto a pull request that is open already.
+fn is_on_open(status: &TaskStatus) -> bool {
+    let pull = status.pull_request.as_ref();
+    pull.is_some_and(|pull| matches!(pull.state, PullRequestState::Open | PullRequestState::Unknown))
 }
 
 /// Returns the base branch that the Task, its Repository or GitHub names now.
@@ -114,6 +114,10 @@ pub(super) fn is_given_up(task: &Task, status: &TaskStatus, repository: Option<&
         .retry
         .as_ref()
         .is_some_and(|retry| retry.stalled && !operation::LOOKED_FOR.contains(&retry.operation.as_str()));
+    if is_on_open(status) {
+        // It goes where its pull request goes.
+        return stuck;
+    }
     // A Repository that is not there, or not read yet, names none.
     let named = task.spec.base_branch.as_ref().or_else(|| repository?.base_branch.as_ref());
     let base = status.base_branch.as_ref().zip(named).is_some_and(|(base, named)| base != named);
@@ -143,6 +147,7 @@ pub(super) fn begin(scope: &mut Scope<'_>) {
         bounds::keep_newest(&mut status.pull_request_history);
     }
     status.branch = None;
+    status.base_branch = None;
     status.commit_sha = None;
     status.completed_at = None;
     status.files_from = takes;
@@ -151,7 +156,8 @@ pub(super) fn begin(scope: &mut Scope<'_>) {
     scope.working(reason::PENDING, "the round is about to begin");
 }
 
-/// Begins the next round on the open pull request: its commit goes on top of the branch.
+/// Begins the next round on the open pull request: its commit goes on top of the branch, and where the pull request goes
+/// stays as it is.
 pub(super) fn begin_on_open(scope: &mut Scope<'_>) {
     next(scope);
     let status = &mut scope.status;
@@ -171,7 +177,6 @@ fn next(scope: &mut Scope<'_>) {
     status.round_started_at = Some(Time(now));
     status.phase = Some(Phase::Pending);
     status.ended = None;
-    status.base_branch = None;
     status.base_sha = None;
     status.parent_sha = None;
     status.tree_sha = None;

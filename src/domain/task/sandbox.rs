@@ -258,6 +258,12 @@ fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox
             }
             // Whatever the run's result was, its files are lost: it counts as not yet run.
             round::finish_run(scope, None);
+            scope.condition(
+                names::GENERATED,
+                false,
+                reason::GENERATION_LOST,
+                &format!("{what}: the command runs again"),
+            );
             scope.status.phase = Some(Phase::Generating);
             false
         }

@@ -20,6 +20,7 @@ mod on_open;
 mod others;
 mod publish;
 mod rounds;
+mod secrets;
 mod stuck;
 mod template;
 mod turns;

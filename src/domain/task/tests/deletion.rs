@@ -219,3 +219,25 @@ fn deletion_at_any_moment_leaves_nothing_behind_even_when_passes_are_abandoned()
         }
     }
 }
+
+#[test]
+fn spooled_files_of_a_round_that_has_just_ended_do_not_outlive_their_task() {
+    let mut world = World::new();
+    world.command.2 = Some("as in base".into());
+    world.run_until(|world| world.status().ended.is_some());
+    assert!(!world.spool.is_empty() && world.has_finalizer());
+    assert_eq!(world.gone_after(), 1);
+    assert!(world.spool.is_empty());
+
+    // The commit of a later round, whose branch does not move at once.
+    let mut world = World::new();
+    world.rest();
+    world.rerun("1");
+    world.run_until(|world| world.status().phase == Some(crate::api::Phase::Collecting));
+    world.faults.github = Some(Class::Transient);
+    world.faults.steps_only = true;
+    assert!(world.pass().is_ok());
+    assert!(!world.spool.is_empty() && world.has_finalizer());
+    assert_eq!(world.gone_after(), 1);
+    assert!(world.spool.is_empty());
+}

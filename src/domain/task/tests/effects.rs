@@ -5,15 +5,18 @@ use super::{
     world::{E2bSandbox, Process, UID, failure},
     *,
 };
-use crate::{api::conditions::reason, domain::failure::Class};
+use crate::{
+    api::conditions::reason,
+    domain::failure::{Class, operation},
+};
 use jiff::SignedDuration;
 
 impl World {
     pub(super) fn perform(&mut self, step: &Step) -> Outcome {
         let (operation, fault) = match step {
-            Step::CreateSandbox { .. } | Step::PatchSandbox { .. } | Step::DeleteSandbox { .. } => {
-                ("kubernetes", self.faults.kubernetes)
-            }
+            Step::CreateSandbox { .. } => ("createSandbox", self.faults.kubernetes),
+            Step::PatchSandbox { .. } => ("patchSandbox", self.faults.kubernetes),
+            Step::DeleteSandbox { .. } => (operation::DELETE_SANDBOX, self.faults.kubernetes),
             Step::Start { .. } => ("startGeneration", self.faults.e2b),
             Step::Signal { .. } => ("signalGeneration", self.faults.e2b),
             Step::CreateBranch { .. } => ("createBranch", self.faults.github),

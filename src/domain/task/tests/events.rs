@@ -95,10 +95,10 @@ fn branches(world: &mut World, dice: &mut Dice) {
             world.github.pushes.retain(|(name, _)| *name != branch);
             world.github.delete_branch(&branch, world.now);
         }
-        (1, Some(branch)) => push(world, &branch, format!("forced@{at}")),
+        (1, Some(branch)) => push(world, &branch, &format!("forced@{at}")),
         (2 | 3, Some(branch)) => {
             let tip = world.github.branches[&branch].clone();
-            push(world, &branch, format!("{tip}>pushed@{at}"));
+            push(world, &branch, &format!("{tip}>pushed@{at}"));
         }
         (4, _) => {
             let name = dice.one_of(&["task/t/do-it", "feature/x", "task/t/do-it-2"]);
@@ -121,7 +121,7 @@ fn branches(world: &mut World, dice: &mut Dice) {
 }
 
 /// Somebody pushes to the branch of an open pull request.
-fn push(world: &mut World, branch: &str, sha: String) {
+fn push(world: &mut World, branch: &str, sha: &str) {
     let open = |pull: &github::Pull| pull.branch == branch && pull.state == PullRequestState::Open;
     if !world.github.pulls.iter().any(open) {
         return;
@@ -129,11 +129,11 @@ fn push(world: &mut World, branch: &str, sha: String) {
     if !sha.contains('>') {
         world.github.pushes.retain(|(name, _)| name != branch);
     }
-    world.github.pushes.push((branch.into(), sha.clone()));
-    world.github.branches.insert(branch.into(), sha.clone());
+    world.github.pushes.push((branch.into(), sha.into()));
+    world.github.branches.insert(branch.into(), sha.into());
     let now = world.now;
     for pull in world.github.pulls.iter_mut().filter(|pull| open(pull)) {
-        (pull.head, pull.updated_at) = (sha.clone(), now);
+        (pull.head, pull.updated_at) = (sha.into(), now);
     }
 }
 
@@ -151,7 +151,7 @@ fn foreign_news(world: &mut World, dice: &mut Dice) {
         updated_at: Some(world.now),
         ..ObservedPullRequest::new(900, state)
     };
-    let odd = match dice.roll(5) {
+    let odd = match dice.roll(6) {
         // A fork that calls its branch like ours and copies the marker.
         0 => ObservedPullRequest { head_repository_id: Some(99), ..like_ours },
         // The same number in another repository.
@@ -172,6 +172,15 @@ fn foreign_news(world: &mut World, dice: &mut Dice) {
         },
         // Our branch, the marker of another Task or of a round that was never begun.
         3 => ObservedPullRequest { marker: Some(marker(&uid, 77).into()), ..like_ours },
+        // GitHub has the last word on a merge.
+        5 => {
+            let ours = known.and_then(|number| world.github.observed(number));
+            if let Some(SeenPull { observed, .. }) = ours {
+                let state = PullRequestState::Merged;
+                world.tell(&ObservedPullRequest { state, ..observed }, Source::Delivery);
+            }
+            return;
+        }
         // Another number, when ours is known.
         4 if known.is_some() => like_ours,
         _ => return,

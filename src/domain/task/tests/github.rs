@@ -23,6 +23,8 @@ pub(super) struct Pull {
     pub head: String,
     pub updated_at: Timestamp,
     pub merged_at: Option<Timestamp>,
+    /// The branch it goes to.
+    pub base: String,
     /// GitHub's id of its repository.
     pub repository: Option<i64>,
 }
@@ -179,6 +181,7 @@ impl World {
 
     pub(super) fn update_branch(&mut self, branch: &str, sha: &str) -> Outcome {
         self.check_commit(sha);
+        self.check_base(branch);
         let Some(tip) = self.github.branches.get(branch).cloned() else {
             return Outcome::Failed(failure("updateBranch", Class::NotFound, "BranchMissing"));
         };
@@ -218,6 +221,7 @@ impl World {
             head,
             updated_at: self.now,
             merged_at: None,
+            base: publication.base,
             repository: status.repository_id,
         });
         Outcome::PullRequest(self.github.observed(number).expect("just made"))

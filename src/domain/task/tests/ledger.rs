@@ -73,6 +73,14 @@ impl World {
         }
     }
 
+    /// A round on an open pull request is made from the branch that this goes to.
+    pub(super) fn check_base(&self, branch: &str) {
+        let status = self.status();
+        let known = status.pull_request.as_ref().map(|pull| pull.number);
+        let base = self.github.pulls.iter().find(|pull| Some(pull.number) == known).map(|pull| &pull.base);
+        assert_eq!(base, status.base_branch.as_ref(), "{branch} goes elsewhere: {}", short(&status));
+    }
+
     /// What a write of the operator's own changes.
     pub(super) fn check_change(&self, old: &TaskStatus, new: &TaskStatus) {
         let told = || format!("from {}\nto {}", short(old), short(new));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     api::{MergePolicy, PullRequestState, conditions::reason},
-    domain::pull_request::Source,
+    domain::{failure::operation, pull_request::Source},
 };
 
 fn when_ready() -> World {
@@ -205,7 +205,7 @@ fn a_sandbox_that_cannot_be_deleted_at_the_end_is_tried_as_the_policy_says() {
                 "confirmed before it goes"
             );
             let failure = world::failure(
-                crate::domain::failure::operation::DELETE_SANDBOX,
+                operation::DELETE_SANDBOX,
                 crate::domain::failure::Class::Transient,
                 "ApiServerUnavailable",
             );

@@ -166,6 +166,32 @@ fn ready_is_never_said_of_a_change_that_the_next_pass_takes_up() {
 }
 
 #[test]
+fn a_round_on_an_open_pull_request_is_made_from_the_branch_that_it_goes_to() {
+    let mut world = again_on_open(|world| {
+        world.github.branches.insert("release".into(), "release01".into());
+        world.repository.as_mut().expect("there").base_branch = Some("release".into());
+        world.rerun("1");
+    });
+    world.rest();
+    let status = world.status();
+    assert_eq!((world.row(), status.round, status.base_branch.as_deref()), (REVIEW, Some(2), Some("main")));
+    assert_eq!(status.base_sha.as_deref(), Some(github::BASE));
+}
+
+#[test]
+fn a_commit_on_an_open_pull_request_is_published_before_the_next_round() {
+    let mut world = World::new();
+    world.edit(|spec| spec.branch = Some("feature/x".into()));
+    world.rest();
+    world.rerun("1");
+    world.run_until(|world| world.status().phase == Some(Phase::Committed));
+    world.rerun("2");
+    world.rest();
+    assert_eq!((world.row(), world.status().round), (REVIEW, Some(3)));
+    assert_eq!(world.made("UpdateBranch"), 2, "{:?}", world.effects);
+}
+
+#[test]
 fn another_publication_begins_no_round_on_an_open_pull_request_that_is_stuck() {
     let mut world = World::new();
     world.rest();

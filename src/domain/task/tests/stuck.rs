@@ -76,6 +76,7 @@ fn anothers_pull_request_from_a_branch_of_the_name_is_left_alone() {
         head: "theirs".into(),
         updated_at: world.now,
         merged_at: None,
+        base: "main".into(),
         repository: Some(7),
     });
     world.rerun("1");

@@ -283,3 +283,18 @@ fn a_suspended_or_stalled_task_needs_only_what_would_be_killed() {
     world.rest();
     assert_eq!((world.reason().as_str(), demand::of(&world.task)), (reason::NO_FILES, Demand::AgainstKill));
 }
+
+#[test]
+fn files_that_another_task_has_disturbed_count_as_not_generated() {
+    let mut world = World::shared();
+    world.run_until(|world| world.status().phase == Some(crate::api::Phase::Collecting));
+    world.others_began = Some(world.now + SignedDuration::from_secs(1));
+    world.pass_time(2);
+    world.faults.secret_missing = true;
+    assert!(world.pass().is_ok());
+    assert_eq!(world.status().phase, Some(crate::api::Phase::Generating));
+    assert!(!world.holds(names::GENERATED), "{}", world.message());
+    world.faults.secret_missing = false;
+    world.rest();
+    assert_eq!((world.row(), world.made("Start")), (REVIEW, 2));
+}

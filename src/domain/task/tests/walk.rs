@@ -162,7 +162,7 @@ fn to_its_deletion(seed: u64, steps: u64) -> String {
         .iter()
         .any(|(name, tip)| ours(tip) && !carried.contains(name) && !world.github.foreign.contains(name));
     assert!(!(left || branch) || world.notes == ["LeftBehind"], "{:?}", world.effects);
-    assert!(world.spool.is_empty(), "spooled files stay: {:?}", world.spool);
+    assert!(world.spool.is_empty(), "spooled: {:?} {}", world.spool, ledger::short(&world.status()));
     "Deleted".into()
 }
 
@@ -173,10 +173,9 @@ fn number(name: &str) -> Option<u64> {
 /// Walks from many seeds; the first one that fails is told with the fewest steps that fail, and how to run it again.
 fn walks(first: u64, seeds: u64, steps: u64, run: fn(u64, u64) -> String) -> BTreeMap<String, usize> {
     let steps = number("WALK_STEPS").unwrap_or(steps);
-    let (first, seeds) = match number("WALK_SEED") {
-        Some(seed) => (seed, 1),
-        None => (first, number("WALK_SEEDS").unwrap_or(seeds)),
-    };
+    let seed = number("WALK_SEED");
+    let first = seed.unwrap_or(first);
+    let seeds = number("WALK_SEEDS").unwrap_or(if seed.is_some() { 1 } else { seeds });
     let (mut ends, mut failed) = (BTreeMap::new(), Vec::new());
     for seed in first..first + seeds {
         match catch_unwind(AssertUnwindSafe(|| run(seed, steps))) {
