@@ -209,6 +209,11 @@ pub struct TaskStatus {
     #[schemars(length(max = bounds::SHA))]
     pub commit_sha: Option<String>,
 
+    /// Commit that the open pull request had before the round's own, until the branch shows that one.
+    #[serde(default, rename = "publishedSHA", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::SHA))]
+    pub published_sha: Option<String>,
+
     /// The pull request of the round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_request: Option<PullRequest>,

@@ -35,7 +35,7 @@ impl TaskController {
         match position {
             Position::Decided(plan) => Observed::Decided(plan),
             Position::Start(asked) => {
-                let answer = self.look_at_start(task, &asked.question).await;
+                let answer = self.look_at_start(&asked.task(task), &asked.question).await;
                 asked.answered(answer)
             }
             Position::Generation(asked) => {

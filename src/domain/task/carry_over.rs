@@ -104,9 +104,8 @@ fn end_of(scope: &Scope<'_>) -> Option<(String, String)> {
 fn carry_request(scope: &mut Scope<'_>) {
     let since =
         round::generation(scope.task, &scope.status).map_or(Time(scope.now), |run| run.started_at.clone());
-    let round = round::number(&scope.status);
     scope.status.sandbox_request = Some(SandboxRequest {
-        id: format!("{}-{round}-{}", scope.uid(), scope.now.as_second()),
+        id: scope.request_id(),
         sandbox_name: demand::sandbox_name(scope.task),
         since,
         unreachable_since: None,

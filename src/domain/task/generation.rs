@@ -71,6 +71,11 @@ fn record_plan(
 }
 
 fn start(mut scope: Scope<'_>, sandbox: &RunningSandbox, secrets: Vec<SecretVersion>) -> Plan {
+    let allowed = scope.task.spec.generate.as_ref().map_or(1, |generate| i64::from(generate.max_attempts));
+    if round::attempts(scope.task, &scope.status) >= allowed {
+        keeps_dying(&mut scope);
+        return ended(scope);
+    }
     let generation = next_attempt(&mut scope, sandbox, secrets);
     scope.condition(names::GENERATED, false, reason::GENERATING, "the command runs");
     scope.working(reason::GENERATING, "the command runs in the sandbox");
@@ -158,6 +163,11 @@ fn end(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Lo
     // Said in this pass already: it is ended because the Task waits for a person.
     let told =
         scope.is_told() && scope.status.sandbox_request.as_ref().is_some_and(|request| request.resting);
+    let signalled = context.signalled_since.is_some() || matches!(look, Look::Exited { code: 137 | 143, .. });
+    if told && !signalled && matches!(look, Look::Exited { .. }) {
+        // It has ended by itself before it was signalled: its result counts, and a failed command never runs again.
+        return follow(scope, context, question, look);
+    }
     if *look != Look::Running {
         round::finish_run(&mut scope, None);
         scope.status.retry = None;

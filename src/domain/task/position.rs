@@ -123,6 +123,7 @@ fn abandon(mut scope: Scope<'_>, context: &Context) -> Position {
     }
     let (round, number) =
         (round::number(&scope.status), scope.status.pull_request.as_ref().map_or(0, |pull| pull.number));
+    scope.unpublish();
     scope.status.phase = Some(Phase::Ended);
     scope.status.ended = None;
     scope.status.publication = None;
@@ -372,7 +373,9 @@ fn end_command(mut scope: Scope<'_>, context: &Context) -> Position {
             decided(Plan::settle(scope.status, Next::AwaitChange))
         }
         Some(_) => {
-            if let Some(blocked) = preconditions::wait_is_on(&scope, context) {
+            // What GitHub does not answer holds no sandbox up.
+            let github = scope.status.retry.as_ref().is_some_and(|retry| retry.operation == review::GET_PULL);
+            if let Some(blocked) = preconditions::wait_is_on(&scope, context).filter(|_| !github) {
                 return decided(blocked.plan(scope));
             }
             let question = Generation { id: run.id, sandbox: run.sandbox_id, purpose: Purpose::End };

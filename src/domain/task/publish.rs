@@ -68,7 +68,7 @@ fn committed(mut scope: Scope<'_>, tree: String, commit: String, text: Option<(S
     let base = scope.status.base_branch.clone().unwrap_or_default();
     let status = &mut scope.status;
     status.tree_sha = Some(tree);
-    status.commit_sha = Some(commit.clone());
+    status.published_sha = status.commit_sha.replace(commit.clone());
     status.phase = Some(Phase::Committed);
     status.publication = text.map(|(title, body)| Publication { title, body, base });
     scope.release_sandbox();
@@ -186,6 +186,7 @@ pub(super) fn adopt(mut scope: Scope<'_>, pull: &SeenPull) -> Plan {
 pub(super) fn carried(scope: &mut Scope<'_>) {
     scope.status.phase = Some(Phase::PullRequestOpen);
     scope.status.publication = None;
+    scope.status.published_sha = None;
     scope.status.ended = None;
     if scope.has_open_pull() {
         show_pull(scope);

@@ -137,8 +137,7 @@ fn branch_moved(mut scope: Scope<'_>) -> Plan {
         "somebody pushed to the branch of the pull request while the round worked: \
          set the annotation {RERUN_ANNOTATION} to a new value for a round on top of it"
     );
+    scope.unpublish();
     scope.end(reason::HEAD_MOVED, &message);
-    // The commit was published nowhere: nothing at GitHub may be taken for it.
-    scope.status.commit_sha = None;
     super::ending::ended(scope)
 }

@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// Reading the pull request, as `status.retry` names it.
+pub(super) const GET_PULL: &str = "getPullRequest";
+
 impl Decide for ReadPull {
     /// Decides by GitHub's own word on the pull request: after a webhook delivery, or before a merge.
     fn decide(self, mut scope: Scope<'_>, context: &Context, pull: Option<SeenPull>) -> Plan {
@@ -38,7 +41,7 @@ impl Decide for ReadPull {
 
 fn gone(scope: Scope<'_>, number: i64) -> Plan {
     scope.failed_plan(&Failure {
-        operation: "getPullRequest",
+        operation: GET_PULL,
         class: Class::NotFound,
         reason: reason::PULL_REQUEST_NOT_FOUND,
         message: format!(
@@ -49,10 +52,12 @@ fn gone(scope: Scope<'_>, number: i64) -> Plan {
 
 fn not_ours(number: i64) -> Failure {
     Failure {
-        operation: "getPullRequest",
+        operation: GET_PULL,
         class: Class::Invalid,
         reason: reason::PULL_REQUEST_NOT_FOUND,
-        message: format!("pull request {number} at GitHub is not this Task's: it moves nothing"),
+        message: format!(
+            "pull request {number} at GitHub is not this Task's, so it moves nothing: create another Task if the repository was made again"
+        ),
     }
 }
 

@@ -159,6 +159,7 @@ pub(super) fn begin(scope: &mut Scope<'_>) {
 /// Begins the next round on the open pull request: its commit goes on top of the branch, and where the pull request goes
 /// stays as it is.
 pub(super) fn begin_on_open(scope: &mut Scope<'_>) {
+    scope.unpublish();
     next(scope);
     let status = &mut scope.status;
     status.files_from = None;

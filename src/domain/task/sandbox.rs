@@ -44,7 +44,9 @@ pub(super) fn reach(scope: &mut Scope<'_>, context: &Context) -> Reach {
         if let Some(reach) = follow_template(scope, context, sandbox) {
             return reach;
         }
-    } else if let Some(reach) = wait_for_turn(scope, context, sandbox) {
+    } else if let Some(reach) =
+        drop_own(scope, context, sandbox).or_else(|| wait_for_turn(scope, context, sandbox))
+    {
         return reach;
     }
     if scope.phase() == Phase::Pending {
@@ -72,9 +74,8 @@ fn request(scope: &mut Scope<'_>, context: &Context) -> String {
     {
         return request.sandbox_name.clone();
     }
-    let round = round::number(&scope.status);
     scope.status.sandbox_request = Some(SandboxRequest {
-        id: format!("{}-{round}-{}", scope.uid(), scope.now.as_second()),
+        id: scope.request_id(),
         sandbox_name: wanted.clone(),
         since: Time(scope.now),
         unreachable_since: None,
@@ -160,6 +161,20 @@ fn follow_template(scope: &mut Scope<'_>, context: &Context, sandbox: &SandboxVi
     }
     scope.working(reason::SANDBOX_NOT_READY, "its Sandboxes are brought in line with sandboxTemplate");
     Some(Reach::Acts(step))
+}
+
+/// Deletes own Sandboxes of a Task that refers to another one by now.
+fn drop_own(scope: &mut Scope<'_>, context: &Context, sandbox: &SandboxView) -> Option<Reach> {
+    let uid = scope.uid();
+    let is_left =
+        |other: &&SandboxView| other.name != sandbox.name && other.is_owned_by(&uid) && !other.deleting;
+    let left = context.sandboxes.iter().find(is_left)?;
+    if wait_is_on(scope, context).is_some() {
+        return Some(held(scope));
+    }
+    let message = "its own Sandbox is deleted, because the Task refers to another one now";
+    scope.working(reason::SANDBOX_NOT_READY, message);
+    Some(Reach::Acts(Step::DeleteSandbox { name: left.name.clone() }))
 }
 
 /// Waits for the turn, which the Sandbox's own controller gives: until it names the present request, nothing is done in there.

@@ -247,6 +247,21 @@ impl<'a> Scope<'a> {
         self.status.retry = None;
     }
 
+    /// Names a new request. The version that the pass has read is another after every write: no two requests share a name,
+    /// so that a grant of the one before is never taken for one of this.
+    pub(super) fn request_id(&self) -> String {
+        let version = self.task.resource_version().unwrap_or_else(|| self.now.as_second().to_string());
+        id(&format!("{}-{}-{version}", self.uid(), self.status.round.unwrap_or(1)))
+    }
+
+    /// Takes back a commit that GitHub has and no branch shows: what was published before is the last again.
+    pub(super) fn unpublish(&mut self) {
+        if self.phase() == Phase::Committed {
+            self.status.commit_sha = self.status.published_sha.take();
+        }
+        self.status.published_sha = None;
+    }
+
     /// Takes the request for the sandbox away: the result is safe, or the need has ended.
     pub(super) fn release_sandbox(&mut self) {
         self.status.sandbox_request = None;

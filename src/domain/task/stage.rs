@@ -61,6 +61,13 @@ pub struct Answered<Q: Question> {
     answer: Result<Q::Answer, Failure>,
 }
 
+impl<Q> Asked<Q> {
+    /// The Task as the plan has it up to there: what is looked at may stand in no written status yet.
+    pub fn task(&self, task: &Task) -> Task {
+        Task { status: Some(self.status.clone()), ..task.clone() }
+    }
+}
+
 impl<Q: Question> Asked<Q> {
     /// Attaches the answer, or why there is none.
     pub fn answered(self, answer: Result<Q::Answer, Failure>) -> Observed {

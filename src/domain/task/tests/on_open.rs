@@ -178,6 +178,40 @@ fn a_round_on_an_open_pull_request_is_made_from_the_branch_that_it_goes_to() {
     assert_eq!(status.base_sha.as_deref(), Some(github::BASE));
 }
 
+/// GitHub has the commit, and no branch shows it: what was published before is the last again.
+#[test]
+fn a_commit_that_was_never_published_is_not_taken_for_the_pull_requests() {
+    let committed = || {
+        let mut world = World::new();
+        world.rest();
+        let first = world.status().commit_sha;
+        world.rerun("1");
+        world.run_until(|world| world.status().phase == Some(Phase::Collecting));
+        (world.faults.github, world.faults.steps_only) =
+            (Some(crate::domain::failure::Class::Transient), true);
+        assert!(world.pass().is_ok());
+        assert_eq!(
+            (world.status().phase, world.status().published_sha.as_ref()),
+            (Some(Phase::Committed), first.as_ref())
+        );
+        world.faults = world::Faults::default();
+        (world, first)
+    };
+    let (mut world, first) = committed();
+    world.person_sets(PullRequestState::Closed);
+    world.news(Source::Delivery);
+    world.rest();
+    assert_eq!((world.row(), world.status().commit_sha), (NEW, first));
+
+    let (mut world, first) = committed();
+    let pushed = format!("{}>review@1", first.clone().expect("published"));
+    world.github.branches.insert("task/t/do-it".into(), pushed.clone());
+    world.person(|pull| pull.head = pushed.clone());
+    world.rest();
+    assert_eq!((world.reason().as_str(), world.status().commit_sha), (reason::HEAD_MOVED, first));
+    assert_eq!(world.status().published_sha, None);
+}
+
 #[test]
 fn a_commit_on_an_open_pull_request_is_published_before_the_next_round() {
     let mut world = World::new();

@@ -112,6 +112,31 @@ fn every_sandbox_of_the_tasks_own_is_deleted_after_the_merge() {
 }
 
 #[test]
+fn a_task_that_refers_to_another_sandbox_now_deletes_its_own() {
+    let mut world = running();
+    let shared = SandboxView {
+        id: Some("sb9".into()),
+        running: true,
+        health: Health::Ready,
+        ..world::sandbox("box", None, crate::api::SandboxSpec::default())
+    };
+    world.boxes.push(world::E2bSandbox {
+        id: "sb9".into(),
+        of: "box".into(),
+        alive: true,
+        ..Default::default()
+    });
+    world.sandboxes.push(shared);
+    world.edit(|spec| {
+        spec.sandbox_template = None;
+        spec.sandbox_ref = Some(crate::api::common::LocalRef { name: "box".into() });
+    });
+    world.rest();
+    assert_eq!((world.row(), world.made("DeleteSandbox"), world.made("Start")), (REVIEW, 1, 1));
+    assert_eq!(world.sandboxes.iter().map(|view| view.name.as_str()).collect::<Vec<_>>(), ["box"]);
+}
+
+#[test]
 fn a_refused_step_is_told_and_made_again() {
     for change in [change as fn(&mut World), adjust] {
         let mut world = running();

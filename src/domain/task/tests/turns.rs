@@ -190,6 +190,43 @@ fn a_stalled_task_ends_its_command_and_gives_its_turn_back() {
     assert_eq!((a.row(), a.made("Start")), (REVIEW, 2));
 }
 
+/// Seen only when its end is asked for: what ended by itself is no lost command.
+#[test]
+fn a_command_that_has_ended_before_it_was_signalled_is_not_run_again() {
+    for (code, row, starts) in [(1, FAILED_EARLY, 1), (0, REVIEW, 1)] {
+        let ((mut a, mut b), mut holder) = (two(), None);
+        a.command = (5, code, Some("made".into()));
+        for _ in 0..2 {
+            both(&mut a, &mut b, &mut holder);
+        }
+        assert!(working(&a));
+        a.pass_time(60);
+        a.repository.as_mut().expect("there").health = Health::Stalled("the token is refused".into());
+        for _ in 0..3 {
+            a.pass().ok().expect("a pass");
+        }
+        a.repository = Some(world::repository());
+        for _ in 0..60 {
+            a.pass().ok().expect("a pass");
+            a.pass_time(5);
+        }
+        assert_eq!((a.row(), a.made("Start"), a.made("Signal")), (row, starts, 0), "{}", a.message());
+    }
+}
+
+#[test]
+fn two_requests_never_have_the_same_name() {
+    let mut world = World::shared();
+    let ids = ["1", "2"].map(|version| {
+        world.task.metadata.resource_version = Some(version.into());
+        match locate(&world.task, &world.context(), world.now) {
+            Position::Decided(plan) => plan.status.sandbox_request.expect("asked").id,
+            other => panic!("it asks first: {other:?}"),
+        }
+    });
+    assert_ne!(ids[0], ids[1]);
+}
+
 #[test]
 fn the_turn_ends_with_the_need() {
     type End = fn(&mut World);
