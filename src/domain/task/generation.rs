@@ -144,6 +144,7 @@ impl Decide for Generation {
         match self.purpose {
             Purpose::Follow => follow(scope, context, &self, &look),
             Purpose::End => end(scope, context, &self, &look),
+            Purpose::GiveBack => give_back(scope, context, &self, &look),
             Purpose::Watch => watched(scope, look == Look::Running),
             Purpose::Undo => release::look(scope, context, &self, &look),
         }
@@ -153,34 +154,39 @@ impl Decide for Generation {
         match self.purpose {
             Purpose::Undo => release::failed(scope, failure),
             Purpose::Watch => watched(scope, true),
-            Purpose::Follow | Purpose::End => scope.failed_plan(failure),
+            Purpose::Follow | Purpose::End | Purpose::GiveBack => scope.failed_plan(failure),
         }
     }
 }
 
-/// The command's round or turn is over: it is ended, and what it made is not used.
+/// The command's round is over: it is ended, and what it made is not used.
 fn end(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Look) -> Plan {
-    // Said in this pass already: it is ended because the Task waits for a person.
-    let told =
-        scope.is_told() && scope.status.sandbox_request.as_ref().is_some_and(|request| request.resting);
-    let signalled = context.signalled_since.is_some() || matches!(look, Look::Exited { code: 137 | 143, .. });
-    if told && !signalled && matches!(look, Look::Exited { .. }) {
-        // It has ended by itself before it was signalled: its result counts, and a failed command never runs again.
-        return follow(scope, context, question, look);
-    }
     if *look != Look::Running {
         round::finish_run(&mut scope, None);
         scope.status.retry = None;
-        if !told {
-            scope.working(reason::GENERATING, "the command was ended, because its round is over");
-        }
+        scope.working(reason::GENERATING, "the command was ended, because its round is over");
         return Plan { next: Next::Now, ..scope.requeue() };
     }
-    if !told {
-        scope.working(reason::GENERATING, "ending the command, because its round is over");
-    }
+    scope.working(reason::GENERATING, "ending the command, because its round is over");
     let step = signal(context, question, scope.now);
     Plan { next: Next::After(GRACE / 2), ..Plan::act(scope.status, step) }
+}
+
+/// Ends the command of a Task that waits for a person, so that others get their turn. What the Task waits for is said already.
+fn give_back(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Look) -> Plan {
+    let signalled = context.signalled_since.is_some() || matches!(look, Look::Exited { code: 137 | 143, .. });
+    match look {
+        // It has ended by itself before it was signalled: its result counts, and a failed command never runs again.
+        Look::Exited { .. } if !signalled => follow(scope, context, question, look),
+        Look::Running => {
+            let step = signal(context, question, scope.now);
+            Plan { next: Next::After(GRACE / 2), ..Plan::act(scope.status, step) }
+        }
+        _ => {
+            round::finish_run(&mut scope, None);
+            Plan { next: Next::Now, ..scope.requeue() }
+        }
+    }
 }
 
 /// Measures how long the command has been running, without the time its sandbox was paused.

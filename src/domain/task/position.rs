@@ -119,7 +119,7 @@ fn in_review(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Positio
 /// Ends a round whose pull request a person has closed or merged meanwhile: nothing of the round is committed.
 fn abandon(mut scope: Scope<'_>, context: &Context) -> Position {
     if round::live_run(scope.task, &scope.status).is_some() {
-        return end_command(scope, context);
+        return end_command(scope, context, Purpose::End);
     }
     let (round, number) =
         (round::number(&scope.status), scope.status.pull_request.as_ref().map_or(0, |pull| pull.number));
@@ -184,7 +184,7 @@ fn waits(mut scope: Scope<'_>, context: &Context, next: Next) -> Position {
     let resting = scope.status.sandbox_request.as_ref().is_some_and(|request| request.resting);
     if resting && sandbox::is_shared(&scope) {
         if round::live_run(scope.task, &scope.status).is_some() {
-            return end_command(scope, context);
+            return end_command(scope, context, Purpose::GiveBack);
         }
         scope.release_sandbox();
     }
@@ -230,7 +230,7 @@ fn changed<'a>(mut scope: Scope<'a>, context: &Context, input: Input) -> Followe
         return Followed::InPlace(Box::new(scope));
     }
     if round::live_run(task, &scope.status).is_some() {
-        return Followed::Elsewhere(Box::new(end_command(scope, context)));
+        return Followed::Elsewhere(Box::new(end_command(scope, context, Purpose::End)));
     }
     if open {
         round::begin_on_open(&mut scope);
@@ -352,7 +352,7 @@ fn published(mut scope: Scope<'_>, context: &Context) -> Position {
 }
 
 /// Ends the command in the sandbox it runs in, whatever the spec names now.
-fn end_command(mut scope: Scope<'_>, context: &Context) -> Position {
+fn end_command(mut scope: Scope<'_>, context: &Context, purpose: Purpose) -> Position {
     let Some(run) = round::live_run(scope.task, &scope.status).cloned() else {
         return decided(Plan::settle(scope.status, Next::Now));
     };
@@ -378,7 +378,7 @@ fn end_command(mut scope: Scope<'_>, context: &Context) -> Position {
             if let Some(blocked) = preconditions::wait_is_on(&scope, context).filter(|_| !github) {
                 return decided(blocked.plan(scope));
             }
-            let question = Generation { id: run.id, sandbox: run.sandbox_id, purpose: Purpose::End };
+            let question = Generation { id: run.id, sandbox: run.sandbox_id, purpose };
             question.asked(scope, context)
         }
     }

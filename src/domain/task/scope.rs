@@ -40,11 +40,6 @@ impl<'a> Scope<'a> {
         self.task.metadata.generation.unwrap_or_default()
     }
 
-    /// Returns whether status speaks of this spec.
-    pub(super) fn is_told(&self) -> bool {
-        self.status.observed_generation == self.generation()
-    }
-
     pub(super) fn phase(&self) -> Phase {
         self.status.phase.unwrap_or_default()
     }

@@ -171,7 +171,9 @@ pub struct Generation {
 pub enum Purpose {
     /// To go on when it has ended.
     Follow,
-    /// To end it: its round or its turn is over.
+    /// To give the turn back, because the Task waits for a person.
+    GiveBack,
+    /// To end it: its round is over.
     End,
     /// Only to notice its end, without ending it: the Task is suspended.
     Watch,

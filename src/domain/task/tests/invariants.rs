@@ -45,8 +45,8 @@ impl World {
             let at_work = scope::is_under_way(status) && open;
             let failed = status.phase == Some(Phase::Ended) && status.ended.is_some() && open;
             let rows: &[Row] = match () {
-                // Closed and opened again while nobody looked.
-                () if at_work && self.task.spec.suspend => &[BUILDING, FAILED_LATE, own],
+                // News move the board of a suspended Task, and nobody says what its round makes of them.
+                () if (at_work || failed) && self.task.spec.suspend => &[BUILDING, FAILED_LATE, REVIEW, NEW],
                 () if at_work => &[BUILDING, FAILED_LATE],
                 // News of it stand as they came until GitHub has confirmed them.
                 () if failed && pull.unconfirmed => &[FAILED_LATE, own],
