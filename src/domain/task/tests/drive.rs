@@ -1,10 +1,13 @@
 //! Passes over the world, exactly as the shell makes them: observe, decide, intent, one step, record. A pass can be
 //! abandoned before and after every write and every effect.
 
-use super::{world::UID, *};
+use super::{
+    world::{self, UID},
+    *,
+};
 use crate::{
-    api::{Holder, TASK_FINALIZER},
-    domain::{patch, plan::Next},
+    api::{Holder, Phase, TASK_FINALIZER},
+    domain::{failure::Class, patch, plan::Next},
 };
 use jiff::SignedDuration;
 use kube::ResourceExt;
@@ -171,7 +174,7 @@ impl World {
         Ok(passed)
     }
 
-    /// Passes, with time going on, until nothing is left to do or `enough` says so. Panics where that never comes.
+    /// Passes, with time going on, until `enough` says so or the Task is gone. Panics where neither comes.
     pub(super) fn run_until(&mut self, enough: impl Fn(&World) -> bool) {
         for _ in 0..600 {
             if enough(self) || self.released {
@@ -184,7 +187,15 @@ impl World {
             let told = passed.wrote || passed.stepped || before != self.sandboxes;
             match passed.next {
                 Next::AwaitChange if told => {}
-                Next::AwaitChange => return,
+                Next::AwaitChange => {
+                    assert!(
+                        enough(self) || self.released,
+                        "at rest without it: {} {:?}",
+                        self.reason(),
+                        self.status().phase
+                    );
+                    return;
+                }
                 Next::Now => {}
                 // Our own write and the Sandbox's are events: a pass comes before its time.
                 Next::After(_) | Next::At(_) if told => self.pass_time(1),
@@ -193,6 +204,17 @@ impl World {
             }
         }
         panic!("no rest: {} {:?}\n{:#?}", self.reason(), self.row(), self.status_writes.iter().rev().take(4));
+    }
+
+    /// Until the round's commit is made and recorded, with its publication still to come: no pass rests between the two,
+    /// so GitHub fails right after the commit.
+    pub(super) fn commit_unpublished(&mut self) {
+        self.run_until(|world| world.status().phase == Some(Phase::Collecting));
+        self.faults =
+            world::Faults { github: Some(Class::Transient), steps_only: true, ..Default::default() };
+        assert!(self.pass().is_ok());
+        assert_eq!(self.status().phase, Some(Phase::Committed));
+        self.faults = world::Faults::default();
     }
 
     /// Until nothing is left to do. What waits for a person or for its next regular look has nothing left.

@@ -186,15 +186,8 @@ fn a_commit_that_was_never_published_is_not_taken_for_the_pull_requests() {
         world.rest();
         let first = world.status().commit_sha;
         world.rerun("1");
-        world.run_until(|world| world.status().phase == Some(Phase::Collecting));
-        (world.faults.github, world.faults.steps_only) =
-            (Some(crate::domain::failure::Class::Transient), true);
-        assert!(world.pass().is_ok());
-        assert_eq!(
-            (world.status().phase, world.status().published_sha.as_ref()),
-            (Some(Phase::Committed), first.as_ref())
-        );
-        world.faults = world::Faults::default();
+        world.commit_unpublished();
+        assert_eq!(world.status().published_sha, first);
         (world, first)
     };
     let (mut world, first) = committed();
@@ -218,7 +211,7 @@ fn a_commit_on_an_open_pull_request_is_published_before_the_next_round() {
     world.edit(|spec| spec.branch = Some("feature/x".into()));
     world.rest();
     world.rerun("1");
-    world.run_until(|world| world.status().phase == Some(Phase::Committed));
+    world.commit_unpublished();
     world.rerun("2");
     world.rest();
     assert_eq!((world.row(), world.status().round), (REVIEW, Some(3)));

@@ -145,7 +145,7 @@ fn a_pull_request_that_was_opened_again_unheard_goes_on() {
 #[test]
 fn a_branch_that_exists_and_is_not_shown_never_gets_a_second_name() {
     let mut world = World::new();
-    world.run_until(|world| world.status().phase == Some(crate::api::Phase::Committed));
+    world.commit_unpublished();
     let branch = world.status().branch.clone();
     let step = Step::CreateBranch { branch: branch.clone().expect("planned"), sha: "c".into() };
     let plan = Plan::act(world.status(), step.clone());
