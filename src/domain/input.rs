@@ -25,13 +25,25 @@ pub fn digest(spec: &TaskSpec) -> String {
     if let Some(Value::Object(source)) = chosen.get_mut("source") {
         source.retain(|key, _| SOURCE_INPUT.contains(&key.as_str()));
     }
+    keep_what_needs_another(&mut chosen);
+    hashed(VERSION_2, chosen)
+}
+
+/// Digest of the Sandbox that a Task works in: sandboxRef, and of sandboxTemplate what takes another sandbox.
+pub fn sandbox_digest(spec: &TaskSpec) -> String {
+    let mut chosen = canonical(spec, &["sandboxRef", "sandboxTemplate"]);
+    keep_what_needs_another(&mut chosen);
+    hashed(VERSION_2, chosen)
+}
+
+/// Keeps of sandboxTemplate what takes another sandbox.
+fn keep_what_needs_another(chosen: &mut Map<String, Value>) {
     if let Some(Value::Object(template)) = chosen.get_mut("sandboxTemplate") {
         if let Some(Value::Object(spec)) = template.get_mut("spec") {
             spec.retain(|key, _| !TEMPLATE_IN_PLACE.contains(&key.as_str()));
         }
         template.retain(|_, value| value.as_object().is_none_or(|fields| !fields.is_empty()));
     }
-    hashed(VERSION_2, chosen)
 }
 
 /// Digest of what is published of the same files: source's other fields, commit and branch.

@@ -126,7 +126,7 @@ pub struct TaskStatus {
     #[schemars(range(min = 1))]
     pub round: Option<i64>,
 
-    /// Time at which the round began.
+    /// Time at which the round's work began; until then, at which the round was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_started_at: Option<Time>,
 
@@ -267,6 +267,11 @@ pub struct Publication {
     /// The branch it goes to.
     #[schemars(length(max = bounds::BRANCH))]
     pub base: String,
+    /// Digest of the Sandbox that the spec named when the commit was made: a round whose Sandbox has been exchanged before its
+    /// pull request is open is given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::ID))]
+    pub sandbox: Option<String>,
 }
 
 /// A Task's request for its sandbox.

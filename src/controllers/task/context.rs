@@ -80,7 +80,8 @@ impl TaskController {
             return None;
         }
         task.spec.sandbox_ref.as_ref()?;
-        let sandbox = &source_generation(task, status)?.sandbox_id;
+        let made_in = source_generation(task, status).map(|run| &run.sandbox_id);
+        let sandbox = made_in.or(status.sandbox_id.as_ref())?;
         let all = self.stores.tasks.state();
         let others = all.iter().filter(|other| {
             other.metadata.namespace == task.metadata.namespace && other.metadata.uid != task.metadata.uid

@@ -174,9 +174,9 @@ impl TaskController {
     async fn create_pull_request(&self, task: &Task, branch: &str) -> Result<Outcome, Failure> {
         let at = self.at_github(task).await?;
         let status = task.status.clone().unwrap_or_default();
-        let Publication { title, body, base } = status.publication.clone().unwrap_or_else(|| {
+        let Publication { title, body, base, .. } = status.publication.clone().unwrap_or_else(|| {
             let (title, body) = pull_request_text(task, &status);
-            Publication { title, body, base: status.base_branch.clone().unwrap_or_default() }
+            Publication { title, body, base: status.base_branch.clone().unwrap_or_default(), sandbox: None }
         });
         let new = NewPull { title, body, head: branch.to_owned(), base, draft: task.spec.pull_request.draft };
         Ok(match at.client.create_pull(&at.name, &new).await? {

@@ -116,5 +116,5 @@ fn carry_request(scope: &mut Scope<'_>) {
 fn carry_publication(scope: &mut Scope<'_>) {
     let (title, body) = publish::pull_request_text(scope.task, &scope.status);
     let base = scope.status.base_branch.clone().unwrap_or_default();
-    scope.status.publication = Some(Publication { title, body, base });
+    scope.status.publication = Some(Publication { title, body, base, sandbox: None });
 }

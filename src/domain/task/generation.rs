@@ -65,6 +65,7 @@ fn record_plan(
     status.base_branch = Some(plan.base.clone());
     status.base_sha = Some(base_sha);
     status.parent_sha = Some(parent);
+    status.round_started_at = Some(Time(scope.now));
     let repository = context.repository.as_ref().and_then(|repository| repository.id);
     status.repository_id = status.repository_id.or(repository);
     round::record_input(scope.task, &mut scope.status);

@@ -173,6 +173,7 @@ fn on_the_way(mut scope: Scope<'_>, context: &Context) -> Position {
     match sandbox::reach(&mut scope, context) {
         Reach::Running(running) => in_sandbox(scope, context, running),
         Reach::Waits(next) => waits(scope, context, next),
+        Reach::Leaves => end_command(scope, context, Purpose::GiveBack),
         Reach::Acts(step @ Step::DeleteSandbox { .. }) => decided(Plan::intend(scope.status, step)),
         Reach::Acts(step) => decided(Plan::act(scope.status, step)),
         Reach::Ended => decided(ended(scope)),

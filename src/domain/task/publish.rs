@@ -70,7 +70,8 @@ fn committed(mut scope: Scope<'_>, tree: String, commit: String, text: Option<(S
     status.tree_sha = Some(tree);
     status.published_sha = status.commit_sha.replace(commit.clone());
     status.phase = Some(Phase::Committed);
-    status.publication = text.map(|(title, body)| Publication { title, body, base });
+    let sandbox = Some(input::sandbox_digest(&scope.task.spec));
+    status.publication = text.map(|(title, body)| Publication { title, body, base, sandbox });
     scope.release_sandbox();
     scope.condition(names::COMMITTED, true, reason::SUCCEEDED, "GitHub has the commit");
     let branch = scope.status.branch.clone().unwrap_or_default();

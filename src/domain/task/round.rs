@@ -125,7 +125,9 @@ pub(super) fn is_given_up(task: &Task, status: &TaskStatus, repository: Option<&
     // The default one follows the title, which may change although nobody wants another branch.
     let branch = task.spec.branch.is_some()
         && status.branch.as_ref().is_some_and(|branch| *branch != wanted && *branch != beside(&wanted, task));
-    stuck || base || branch
+    let made_in = status.publication.as_ref().and_then(|publication| publication.sandbox.as_ref());
+    let sandbox = made_in.is_some_and(|made_in| *made_in != input::sandbox_digest(&task.spec));
+    stuck || base || branch || sandbox
 }
 
 /// Returns the branch that the round has left behind: its name and the commit it stood at when it was ours.

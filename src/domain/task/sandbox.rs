@@ -25,6 +25,8 @@ pub(super) enum Reach {
     Waits(Next),
     /// Something has to be done to a Sandbox object first.
     Acts(Step),
+    /// The Sandbox is not this Task's to use: its command there is ended first. The conditions already say why.
+    Leaves,
     /// The round is over: its files are lost.
     Ended,
 }
@@ -37,7 +39,7 @@ pub(super) fn reach(scope: &mut Scope<'_>, context: &Context) -> Reach {
         return if own { create(scope, &name) } else { look_for(scope, &name) };
     };
     scope.found(operation::FIND_SANDBOX);
-    if let Some(reach) = refused(scope, sandbox, own) {
+    if let Some(reach) = refused(scope, context, sandbox, own) {
         return reach;
     }
     if own {
@@ -104,26 +106,38 @@ fn look_for(scope: &mut Scope<'_>, name: &str) -> Reach {
 }
 
 /// Refuses a Sandbox that this Task must not use.
-fn refused(scope: &mut Scope<'_>, sandbox: &SandboxView, own: bool) -> Option<Reach> {
+fn refused(scope: &mut Scope<'_>, context: &Context, sandbox: &SandboxView, own: bool) -> Option<Reach> {
     let (name, uid) = (&sandbox.name, scope.uid());
-    let message = match &sandbox.owner {
+    let another = own && round::wanted_sandbox(scope, context) != *name;
+    let (why, message) = match &sandbox.owner {
         owner if own && owner.as_ref().is_none_or(|owner| owner.uid != uid) => {
-            scope.stalled(
-                reason::SANDBOX_NOT_READY,
-                &format!("Sandbox {name} is not this Task's: delete it, or set sandboxRef to use it"),
-            );
-            return Some(Reach::Waits(Next::AwaitChange));
+            let cure = if another {
+                "the round goes on in another one"
+            } else {
+                "delete it, or set sandboxRef to use it"
+            };
+            (reason::SANDBOX_NOT_READY, format!("Sandbox {name} is not this Task's: {cure}"))
         }
-        Some(owner) if owner.uid != uid => format!(
-            "Sandbox {name} belongs to {}, which deletes it when it is done: refer to one of its own, or set sandboxTemplate",
-            owner.name
-        ),
+        Some(owner) if owner.uid != uid => {
+            let message = format!(
+                "Sandbox {name} belongs to {}, which deletes it when it is done: \
+                 refer to one of its own, or set sandboxTemplate",
+                owner.name
+            );
+            (reason::SANDBOX_OWNED, message)
+        }
         _ => return None,
     };
-    scope.stalled(reason::SANDBOX_OWNED, &message);
-    round::finish_run(scope, None);
+    if another {
+        scope.working(why, &message);
+    } else {
+        scope.stalled(why, &message);
+    }
+    if round::live_run(scope.task, &scope.status).is_some() {
+        return Some(Reach::Leaves);
+    }
     scope.release_sandbox();
-    Some(Reach::Waits(Next::AwaitChange))
+    Some(Reach::Waits(if another { Next::Now } else { Next::AwaitChange }))
 }
 
 /// Brings an own Sandbox in line with its template. It is fixed for its round: two fields are patched in place, and a Sandbox
@@ -238,8 +252,12 @@ fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox
         Some(run) if taken => Some(run.sandbox_id.clone()),
         _ => scope.status.sandbox_id.clone(),
     };
-    let made = source.map(|run| run.finished_at.as_ref().unwrap_or(&run.started_at).0);
-    let disturbed = made.zip(context.others_began).is_some_and(|(made, began)| began >= made);
+    let made = match source {
+        Some(run) => run.finished_at.as_ref().or(Some(&run.started_at)),
+        // Without a command the files were there when the round's work began in the sandbox.
+        None => scope.status.round_started_at.as_ref().filter(|_| lived_in.is_some()),
+    };
+    let disturbed = made.zip(context.others_began).is_some_and(|(made, began)| began >= made.0);
     let replaced = lived_in.clone().filter(|known| *known != sandbox.id);
     if replaced.is_none() && !disturbed {
         return false;

@@ -5,6 +5,7 @@ use super::{dice::Dice, *};
 use crate::{
     api::{PullRequestState, RECONCILE_ANNOTATION},
     domain::{
+        demand,
         failure::Class,
         pull_request::{ObservedPullRequest, Source, is_own, marker},
     },
@@ -46,8 +47,9 @@ fn class(world: &World, dice: &mut Dice) -> Class {
 }
 
 fn sandbox(world: &mut World, dice: &mut Dice) {
-    match dice.roll(5) {
+    match dice.roll(6) {
         0 => world.lose_sandbox(),
+        5 => hand_on(world, dice),
         1 => world.pause_sandbox(),
         2 => world.kill_process(),
         3 => {
@@ -62,6 +64,22 @@ fn sandbox(world: &mut World, dice: &mut Dice) {
             }
         }
     }
+}
+
+/// Somebody gives the Task's Sandbox to another Task, or takes it back.
+fn hand_on(world: &mut World, dice: &mut Dice) {
+    let Some(view) = world.sandbox_mut() else { return };
+    view.owner = match &view.owner {
+        Some(owner) if owner.uid == "another" => first_owner(&view.name),
+        _ if dice.one_in(4) => Some(OwnerView { uid: "another".into(), name: "Task other".into() }),
+        _ => return,
+    };
+}
+
+/// The owner of a Sandbox that nobody has given away.
+pub(super) fn first_owner(name: &str) -> Option<OwnerView> {
+    let own = demand::owned_sandbox_name("t", world::UID);
+    name.starts_with(&own).then(|| OwnerView { uid: world::UID.into(), name: "Task t".into() })
 }
 
 fn repository(world: &mut World, dice: &mut Dice) {

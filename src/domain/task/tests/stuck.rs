@@ -1,8 +1,8 @@
 //! Rounds that are stuck after their commit: what a person may ask for then, and what must not come of it.
 
-use super::*;
+use super::{world::E2bSandbox, *};
 use crate::{
-    api::{PullRequestState, conditions::reason},
+    api::{PullRequestState, common::LocalRef, conditions::reason},
     domain::failure::Class,
 };
 
@@ -157,6 +157,20 @@ fn a_branch_that_exists_and_is_not_shown_never_gets_a_second_name() {
 }
 
 /// A Secret of the run has changed, and nobody knows its old value any more.
+/// Its pull request is not opened first: nobody wants what that sandbox made any more.
+#[test]
+fn another_sandbox_before_the_pull_request_gives_the_round_up() {
+    let mut world = World::shared();
+    world.commit_unpublished();
+    let second = SandboxView { name: "second".into(), id: Some("sb9".into()), ..world.sandboxes[0].clone() };
+    world.sandboxes.push(second);
+    world.boxes.push(E2bSandbox { id: "sb9".into(), alive: true, ..world.boxes[0].clone() });
+    world.edit(|spec| spec.sandbox_ref = Some(LocalRef { name: "second".into() }));
+    world.rest();
+    assert_eq!((world.row(), world.status().round), (REVIEW, Some(2)));
+    assert_eq!((world.made("CreatePullRequest"), world.status().sandbox_id.as_deref()), (1, Some("sb9")));
+}
+
 #[test]
 fn a_rotated_secret_is_accepted_by_reconcile_and_by_nothing_else() {
     let mut world = World::new();

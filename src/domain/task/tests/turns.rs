@@ -290,6 +290,25 @@ fn a_sandbox_of_another_task_is_refused() {
     assert_eq!((world.made("Start"), demand::of(&world.task)), (0, Demand::None));
 }
 
+/// A Sandbox is handed on while the command runs: it is the other's now, and needs no turn.
+#[test]
+fn a_command_is_ended_in_a_sandbox_that_is_given_to_another_task() {
+    for shared in [true, false] {
+        let mut world = if shared { World::shared() } else { World::new() };
+        world.command.0 = 1000;
+        world.run_until(|world| world.made("Start") == 1);
+        let owner = OwnerView { uid: "another".into(), name: "Task other".into() };
+        world.sandbox_mut().expect("there").owner = Some(owner);
+        world.command.0 = 12;
+        world.rest();
+        assert_eq!((world.made("Signal"), world.alive()), (1, 0), "shared: {shared}");
+        assert_eq!(demand::of(&world.task), Demand::None, "shared: {shared}");
+        // One of its own is made anew; another to refer to only a person can name.
+        let (why, starts) = if shared { (reason::SANDBOX_OWNED, 1) } else { (reason::IN_REVIEW, 2) };
+        assert_eq!((world.reason().as_str(), world.made("Start")), (why, starts), "shared: {shared}");
+    }
+}
+
 /// From the request until the first of the ends.
 #[test]
 fn a_sandbox_is_needed_from_the_request_until_the_commit() {
@@ -319,6 +338,20 @@ fn a_suspended_or_stalled_task_needs_only_what_would_be_killed() {
     world.command.2 = None;
     world.rest();
     assert_eq!((world.reason().as_str(), demand::of(&world.task)), (reason::NO_FILES, Demand::AgainstKill));
+}
+
+#[test]
+fn files_without_a_command_that_another_task_has_disturbed_are_lost() {
+    for (later, row, why) in [(-60, REVIEW, reason::IN_REVIEW), (60, FAILED_LATE, reason::SANDBOX_FILES_LOST)]
+    {
+        let mut world = World::without_command();
+        world.others_began = Some(world.now - SignedDuration::from_secs(60));
+        world.run_until(|world| world.status().phase == Some(crate::api::Phase::Collecting));
+        world.others_began = Some(world.now + SignedDuration::from_secs(later));
+        world.pass_time(100);
+        world.rest();
+        assert_eq!((world.row(), world.reason().as_str()), (row, why), "{}", world.message());
+    }
 }
 
 #[test]
