@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 CARGO ?= cargo
 
-.PHONY: help demo test tools runner controlplane build fmt-check clippy unit walks integration sdk e2e docs crds chart fmt bench
+.PHONY: help demo test tools runner controlplane build fmt-check clippy unit walks integration sdk e2e docs crds chart tables fmt bench
 
 help: ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,6 +67,9 @@ bench: ## Throughput, deliveries, files and rest, measured (docs/benchmarks.md)
 
 crds: ## Regenerate crds/ from the Rust types
 	$(CARGO) run --quiet --bin slipway -- crds > crds/slipway.dev.yaml
+
+tables: ## Print docs/github.md from the table of GitHub's answers
+	PRINT_TABLES=1 $(CARGO) test --quiet --lib docs_github_md
 
 chart: crds ## Regenerate the chart's CRDs, and the kustomize base from the chart
 	cp crds/slipway.dev.yaml charts/slipway/files/crds.yaml

@@ -179,14 +179,18 @@ pub mod reason {
     pub const BAD_CREDENTIALS: &str = "BadCredentials";
     /// GitHub does not take a file.
     pub const BLOB_REFUSED: &str = "BlobRefused";
+    /// The base branch moved while the pull request was being merged.
+    pub const BASE_BRANCH_MOVED: &str = "BaseBranchMoved";
     /// The branch that the pull request would come from is not there any more.
     pub const BRANCH_MISSING: &str = "BranchMissing";
-    /// A rule of the repository protects the branch.
+    /// A rule of the repository refuses what is to be written; the message names the rule and what to do.
     pub const BRANCH_PROTECTED: &str = "BranchProtected";
     /// A rule forbids the branch's name, or another branch is in its way.
     pub const BRANCH_REFUSED: &str = "BranchRefused";
     /// The commit that the branch would stand at is not there any more.
     pub const COMMIT_MISSING: &str = "CommitMissing";
+    /// GitHub does not take the commit as it is.
+    pub const COMMIT_REFUSED: &str = "CommitRefused";
     /// Something else changed the same thing at the same time.
     pub const CONFLICT: &str = "Conflict";
     /// The repository knows no draft pull requests.
@@ -197,6 +201,12 @@ pub mod reason {
     pub const GITHUB_UNAVAILABLE: &str = "GitHubUnavailable";
     /// No connection to GitHub could be made.
     pub const GITHUB_UNREACHABLE: &str = "GitHubUnreachable";
+    /// The organization's IP allow list does not have the operator's address.
+    pub const IP_NOT_ALLOWED: &str = "IPNotAllowed";
+    /// The repository does not allow `pullRequest.merge.method`.
+    pub const MERGE_METHOD_NOT_ALLOWED: &str = "MergeMethodNotAllowed";
+    /// The base branch has a merge queue, which pull requests have to go through.
+    pub const MERGE_QUEUE_REQUIRED: &str = "MergeQueueRequired";
     /// The branch has nothing that the base branch lacks.
     pub const NOTHING_TO_MERGE: &str = "NothingToMerge";
     /// The operator made it less than a minute ago, and GitHub does not show it everywhere yet.
@@ -213,6 +223,8 @@ pub mod reason {
     pub const RATE_LIMITED: &str = "RateLimited";
     /// GitHub refused for a reason that only its message tells.
     pub const REFUSED: &str = "Refused";
+    /// GitHub has blocked access to the repository.
+    pub const REPOSITORY_BLOCKED: &str = "RepositoryBlocked";
     /// The repository has no commit to start from.
     pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
     /// The repository was renamed or transferred.
@@ -221,6 +233,8 @@ pub mod reason {
     pub const REPOSITORY_REFUSED: &str = "RepositoryRefused";
     /// The call could not be sent: it is not a valid request.
     pub const REQUEST_REFUSED: &str = "RequestRefused";
+    /// The token is not authorized for the organization's single sign-on.
+    pub const SAML_REQUIRED: &str = "SAMLRequired";
     /// The commit that the work starts from is not there any more.
     pub const TREE_MISSING: &str = "TreeMissing";
     /// GitHub does not take the files as they are.

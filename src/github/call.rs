@@ -6,12 +6,14 @@ use super::{
     classify::{Refusal, State},
     name::RepositoryName,
     operation::Operation,
+    recent::Made,
 };
 use crate::{api::conditions::reason, domain::failure::Class};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use std::{fmt::Write as _, time::Duration};
 
 /// A request, relative to the base URL.
@@ -23,13 +25,15 @@ pub(super) struct Call<'a> {
     pub(super) body: Option<Bytes>,
     pub(super) etag: Option<String>,
     pub(super) repository: Option<&'a RepositoryName>,
-    /// `heads/<branch>` the call depends on, for the lag after our own creation.
-    pub(super) reference: Option<&'a str>,
+    /// What the call depends on, for the lag after our own creation: [`made`].
+    pub(super) needs: Vec<Made>,
+    /// The file that the call is about; of a tree, the first below `.github/workflows`.
+    pub(super) file: Option<&'a str>,
 }
 
 impl<'a> Call<'a> {
     fn new(operation: Operation, method: Method, path: String, body: Option<Bytes>) -> Self {
-        Self { operation, method, path, body, etag: None, repository: None, reference: None }
+        Self { operation, method, path, body, etag: None, repository: None, needs: Vec::new(), file: None }
     }
 
     fn with_json(operation: Operation, method: Method, path: String, body: &impl Serialize) -> Self {
@@ -70,8 +74,13 @@ impl<'a> Call<'a> {
         Self { repository: Some(repository), ..self }
     }
 
-    pub(super) fn reference(self, reference: &'a str) -> Self {
-        Self { reference: Some(reference), ..self }
+    pub(super) fn needs(mut self, made: Made) -> Self {
+        self.needs.push(made);
+        self
+    }
+
+    pub(super) fn file(self, file: Option<&'a str>) -> Self {
+        Self { file, ..self }
     }
 
     pub(super) fn etag(self, etag: Option<String>) -> Self {
@@ -117,39 +126,50 @@ impl Success {
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ErrorBody {
-    message: String,
-    documentation_url: String,
-    errors: Vec<serde_json::Value>,
-}
-
-/// An answer other than success. GitHub's `errors[]` are strings or objects with `message`, or with `field` and `code`.
+/// An answer other than success, whatever its body looks like.
 pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Refusal {
-    let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
-    let mut message = body.message;
-    for error in &body.errors {
-        let field = |name: &str| error.get(name).and_then(serde_json::Value::as_str);
-        let detail = match (error.as_str().or(field("message")), field("field"), field("code")) {
-            (Some(message), _, _) => message.to_owned(),
-            (None, Some(name), Some(code)) => format!("{name} {code}"),
-            _ => continue,
-        };
-        let separator = if message.is_empty() { "" } else { ": " };
-        message.push_str(separator);
-        message.push_str(&detail);
-    }
+    let body = serde_json::from_slice(body).unwrap_or_else(|_| plain_text(body));
+    let word = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let errors: Vec<_> = list(body.get("errors")).filter_map(detail).collect();
+    let whole = body.as_str().unwrap_or_else(|| word("message"));
+    let parts = std::iter::once(whole).chain(errors.iter().map(String::as_str));
     let permissions = text(headers, "x-accepted-github-permissions").filter(|p| !p.is_empty());
     Refusal {
         status: status.as_u16(),
-        message,
-        documentation_url: body.documentation_url,
+        message: parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": "),
+        documentation_url: word("documentation_url").to_owned(),
+        abuse: list(body.get("errors"))
+            .any(|error| error.get("code").and_then(Value::as_str) == Some("abuse")),
         retry_after: text(headers, header::RETRY_AFTER.as_str()).and_then(|value| retry_after(value, now)),
         remaining: text(headers, "x-ratelimit-remaining").and_then(|v| v.parse().ok()),
         reset_in: reset_in(headers, now),
         accepted_permissions: permissions.map(str::to_owned),
         moved_to: text(headers, header::LOCATION.as_str()).and_then(repository_id),
+    }
+}
+
+/// A body that is no JSON, where it is a sentence and not a page.
+fn plain_text(body: &[u8]) -> Value {
+    let text = std::str::from_utf8(body).unwrap_or_default().trim();
+    if text.starts_with('<') || text.len() > 1000 { Value::Null } else { Value::String(text.to_owned()) }
+}
+
+/// The entries of `errors`: GitHub sends a list, a word, an object or null.
+fn list(errors: Option<&Value>) -> impl Iterator<Item = &Value> {
+    match errors {
+        Some(Value::Array(errors)) => errors.iter(),
+        other => other.map_or(&[][..], std::slice::from_ref).iter(),
+    }
+}
+
+/// What an entry of `errors` says: a word, or an object with `message`, or with `field` and `code`.
+fn detail(error: &Value) -> Option<String> {
+    let field = |name: &str| error.get(name).and_then(Value::as_str);
+    match (error.as_str().or(field("message")), field("field"), field("code")) {
+        (Some(message), _, _) => Some(message.to_owned()),
+        (None, Some(name), Some(code)) => Some(format!("{name} {code}")),
+        (None, None, Some(code)) => Some(code.to_owned()),
+        _ => None,
     }
 }
 

@@ -4,11 +4,12 @@
 use super::{
     Error,
     call::{Call, Reply, Success, refusal, reset_in},
-    classify::{Limit, State, Verdict, classify},
+    classify::{Limit, RefusedCall, State, Verdict, classify, row_of},
     etags::{Answer, Etags},
     limits::{Credential, Credentials},
+    name::RepositoryName,
     operation::Operation,
-    recent::Recent,
+    recent::{Made, Recent},
 };
 use crate::{
     api::conditions::reason,
@@ -87,6 +88,11 @@ impl fmt::Debug for Client {
 impl Client {
     pub(super) fn recent(&self) -> &Recent {
         &self.shared.recent
+    }
+
+    /// Notes what this process has just made: GitHub may not show it everywhere yet.
+    pub(super) fn just_made(&self, repository: &RepositoryName, made: Made) {
+        self.recent().created(repository, Some(made), Instant::now());
     }
 
     /// One read, answered from memory where GitHub says that nothing has changed since.
@@ -217,10 +223,17 @@ impl Client {
             return Ok(Reply::Success(Success::new(&head.headers, body)));
         }
         let refusal = refusal(head.status, &head.headers, &body, now);
-        let recent =
-            call.repository.is_some_and(|name| self.recent().knows(name, call.reference, Instant::now()));
+        let just_made =
+            call.repository.is_some_and(|name| self.recent().knows(name, &call.needs, Instant::now()));
         let about = call.repository.map(ToString::to_string).unwrap_or_default();
-        match classify(call.operation, &refusal, &about, recent) {
+        let refused = RefusedCall { operation: call.operation, about: &about, file: call.file, just_made };
+        tracing::debug!(
+            operation = call.operation.name(),
+            status = refusal.status,
+            row = row_of(refused, &refusal).name,
+            "GitHub answered otherwise"
+        );
+        match classify(refused, &refusal) {
             Verdict::State(state) => {
                 self.credential.unlimited();
                 self.note_last_call(&head.headers, now);

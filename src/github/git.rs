@@ -4,16 +4,16 @@
 use super::{
     Client, Error,
     call::{Call, Reply, encode},
-    classify::State,
+    classify::{State, is_workflow},
     name::RepositoryName,
     operation::Operation,
+    recent::Made,
 };
 use crate::api::conditions::reason;
 use crate::domain::{failure::Class, git::BaseEntry};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::time::Instant;
 
 /// A commit without its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl Client {
     ) -> Result<Option<String>, Error> {
         let reference = format!("heads/{branch}");
         let path = format!("/repos/{repository}/git/ref/{}", encode(&reference));
-        let call = Call::get(Operation::GetRef, path).about(repository).reference(&reference);
+        let call = Call::get(Operation::GetRef, path).about(repository).needs(Made::Branch(branch.into()));
         Ok(self.find::<RefAnswer>(call).await?.map(|found| found.object.sha))
     }
 
@@ -185,8 +185,8 @@ impl Client {
     /// The commit with this id; `None` when GitHub does not have it.
     pub async fn get_commit(&self, repository: &RepositoryName, sha: &str) -> Result<Option<Commit>, Error> {
         let path = format!("/repos/{repository}/git/commits/{sha}");
-        let found = self.find::<CommitAnswer>(Call::get(Operation::GetCommit, path).about(repository));
-        Ok(found.await?.map(Commit::from))
+        let call = Call::get(Operation::GetCommit, path).about(repository).needs(Made::Commit(sha.into()));
+        Ok(self.find::<CommitAnswer>(call).await?.map(Commit::from))
     }
 
     /// Asks whether `head` (a commit or a branch) contains `commit`; false also when either is gone.
@@ -201,7 +201,11 @@ impl Client {
             status: String,
         }
         let path = format!("/repos/{repository}/compare/{commit}...{}?per_page=1", encode(head));
-        let found = self.find::<Comparison>(Call::get(Operation::Compare, path).about(repository)).await?;
+        let call = Call::get(Operation::Compare, path)
+            .about(repository)
+            .needs(Made::Commit(commit.into()))
+            .needs(Made::Branch(head.into()));
+        let found = self.find::<Comparison>(call).await?;
         Ok(found.is_some_and(|found| matches!(found.status.as_str(), "identical" | "ahead")))
     }
 
@@ -214,14 +218,20 @@ impl Client {
     ) -> Result<Tree, Error> {
         let path =
             format!("/repos/{repository}/git/trees/{sha}{}", if recursive { "?recursive=1" } else { "" });
-        self.read(Call::get(Operation::GetTree, path).about(repository)).await
+        let call = Call::get(Operation::GetTree, path).about(repository).needs(Made::Tree(sha.into()));
+        self.read(call).await
     }
 
-    /// Uploads a blob and returns the id GitHub gave it.
-    pub async fn create_blob(&self, repository: &RepositoryName, content: &[u8]) -> Result<String, Error> {
+    /// Uploads the content of the file at `path` and returns the id GitHub gave it. The path is for messages alone.
+    pub async fn create_blob(
+        &self,
+        repository: &RepositoryName,
+        path: &str,
+        content: &[u8],
+    ) -> Result<String, Error> {
         let body = format!(r#"{{"encoding":"base64","content":"{}"}}"#, BASE64_STANDARD.encode(content));
-        let path = format!("/repos/{repository}/git/blobs");
-        let call = Call::post_text(Operation::CreateBlob, path, body).about(repository);
+        let url = format!("/repos/{repository}/git/blobs");
+        let call = Call::post_text(Operation::CreateBlob, url, body).about(repository).file(Some(path));
         Ok(self.read::<Sha>(call).await?.sha)
     }
 
@@ -272,8 +282,11 @@ impl Client {
         }
         let body = Body { base_tree, tree: entries };
         let path = format!("/repos/{repository}/git/trees");
-        let call = Call::post(Operation::CreateTree, path, &body).about(repository);
-        Ok(self.read::<Sha>(call).await?.sha)
+        let workflow = entries.iter().map(|entry| entry.path.as_str()).find(|path| is_workflow(path));
+        let call = Call::post(Operation::CreateTree, path, &body).about(repository).file(workflow);
+        let tree = self.read::<Sha>(call).await?.sha;
+        self.just_made(repository, Made::Tree(tree.clone()));
+        Ok(tree)
     }
 
     /// Creates a commit and returns it as GitHub has it.
@@ -293,8 +306,12 @@ impl Client {
             "committer": person,
         });
         let path = format!("/repos/{repository}/git/commits");
-        let call = Call::post(Operation::CreateCommit, path, &body).about(repository);
-        Ok(self.read::<CommitAnswer>(call).await?.into())
+        let call = Call::post(Operation::CreateCommit, path, &body)
+            .about(repository)
+            .needs(Made::Tree(commit.tree.clone()));
+        let created: Commit = self.read::<CommitAnswer>(call).await?.into();
+        self.just_made(repository, Made::Commit(created.sha.clone()));
+        Ok(created)
     }
 
     /// Creates a branch at a commit GitHub has.
@@ -306,12 +323,12 @@ impl Client {
     ) -> Result<CreatedRef, Error> {
         let operation = Operation::CreateRef;
         let body = serde_json::json!({ "ref": format!("refs/heads/{branch}"), "sha": sha });
-        match self
-            .send(Call::post(operation, format!("/repos/{repository}/git/refs"), &body).about(repository))
-            .await?
-        {
+        let call = Call::post(operation, format!("/repos/{repository}/git/refs"), &body)
+            .about(repository)
+            .needs(Made::Commit(sha.into()));
+        match self.send(call).await? {
             Reply::Success(_) => {
-                self.recent().created(repository, Some(&format!("heads/{branch}")), Instant::now());
+                self.just_made(repository, Made::Branch(branch.into()));
                 Ok(CreatedRef::Created)
             }
             Reply::State(State::AlreadyExists) => Ok(CreatedRef::AlreadyExists),
@@ -330,8 +347,15 @@ impl Client {
         let reference = format!("heads/{branch}");
         let path = format!("/repos/{repository}/git/refs/{}", encode(&reference));
         let body = serde_json::json!({ "sha": sha, "force": false });
-        match self.send(Call::patch(operation, path, &body).about(repository).reference(&reference)).await? {
-            Reply::Success(_) => Ok(UpdatedRef::Updated),
+        let call = Call::patch(operation, path, &body)
+            .about(repository)
+            .needs(Made::Branch(branch.into()))
+            .needs(Made::Commit(sha.into()));
+        match self.send(call).await? {
+            Reply::Success(_) => {
+                self.just_made(repository, Made::Branch(branch.into()));
+                Ok(UpdatedRef::Updated)
+            }
             Reply::State(State::NotFastForward) => Ok(UpdatedRef::NotFastForward),
             Reply::State(State::Absent) => Ok(UpdatedRef::Missing),
             Reply::State(other) => Err(other.unexpected(operation)),
@@ -343,13 +367,13 @@ impl Client {
         let operation = Operation::DeleteRef;
         let reference = format!("heads/{branch}");
         let path = format!("/repos/{repository}/git/refs/{}", encode(&reference));
-        let was_there =
-            match self.send(Call::delete(operation, path).about(repository).reference(&reference)).await? {
-                Reply::Success(_) => true,
-                Reply::State(State::Absent) => false,
-                Reply::State(other) => return Err(other.unexpected(operation)),
-            };
-        self.recent().deleted(repository, &reference);
+        let call = Call::delete(operation, path).about(repository).needs(Made::Branch(branch.into()));
+        let was_there = match self.send(call).await? {
+            Reply::Success(_) => true,
+            Reply::State(State::Absent) => false,
+            Reply::State(other) => return Err(other.unexpected(operation)),
+        };
+        self.recent().deleted(repository, Made::Branch(branch.into()));
         Ok(was_there)
     }
 }

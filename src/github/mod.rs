@@ -13,6 +13,7 @@ mod operation;
 mod pulls;
 mod recent;
 mod repositories;
+mod table;
 
 pub use client::{Client, GitHub};
 pub use error::Error;

@@ -1,5 +1,5 @@
-//! The calls this adapter makes: names, deadlines, the rights they need, and what a 404 means. The same rows serve log lines, metrics and
-//! messages.
+//! The calls this adapter makes: names, deadlines, the rights they need, and on which side a call stands. The same rows serve
+//! log lines, metrics, messages and the table of answers.
 
 use std::time::Duration;
 
@@ -29,9 +29,9 @@ pub(super) enum Operation {
     MergePull,
 }
 
-/// Kind of a call, which says what a 404 means.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+/// Side of a call, which says what a 404 means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
     /// Asks whether something is there.
     Look,
     /// Reads what should be there.
@@ -43,9 +43,9 @@ const SHORT: Duration = Duration::from_secs(30);
 const LONG: Duration = Duration::from_mins(2);
 
 impl Operation {
-    /// Stable name, deadline of the whole call, the right it needs in GitHub's words (fine-grained tokens), and its kind.
-    fn row(self) -> (&'static str, Duration, &'static str, Kind) {
-        use Kind::{Look, Read, Write};
+    /// Stable name, deadline of the whole call, the right it needs in GitHub's words (fine-grained tokens), and its side.
+    fn row(self) -> (&'static str, Duration, &'static str, Side) {
+        use Side::{Look, Read, Write};
         match self {
             Self::GetUser => ("getUser", SHORT, "Metadata: read", Read),
             Self::GetRepository => ("getRepository", SHORT, "Metadata: read", Look),
@@ -83,12 +83,11 @@ impl Operation {
         self.row().2
     }
 
-    /// Returns whether a 404 answers the question that was asked.
-    pub(super) fn looks_up(self) -> bool {
-        self.row().3 == Kind::Look
+    pub(super) fn side(self) -> Side {
+        self.row().3
     }
 
     pub(super) fn writes(self) -> bool {
-        self.row().3 == Kind::Write
+        self.side() == Side::Write
     }
 }

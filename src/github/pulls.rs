@@ -7,6 +7,7 @@ use super::{
     classify::State,
     name::RepositoryName,
     operation::Operation,
+    recent::Made,
 };
 use crate::domain::pull_request::{ObservedPullRequest, marker_in, state_of};
 use jiff::Timestamp;
@@ -209,7 +210,7 @@ impl Client {
     /// The pull request with this number; `None` when there is none that the token may see.
     pub async fn get_pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<Pull>, Error> {
         let path = format!("/repos/{repository}/pulls/{number}");
-        self.find(Call::get(Operation::GetPull, path).about(repository)).await
+        self.find(Call::get(Operation::GetPull, path).about(repository).needs(Made::Pull(number))).await
     }
 
     /// Opens a pull request.
@@ -219,12 +220,15 @@ impl Client {
         pull: &NewPull,
     ) -> Result<CreatedPull, Error> {
         let operation = Operation::CreatePull;
-        let reference = format!("heads/{}", pull.head);
         let call = Call::post(operation, format!("/repos/{repository}/pulls"), pull)
             .about(repository)
-            .reference(&reference);
+            .needs(Made::Branch(pull.head.clone()));
         match self.send(call).await? {
-            Reply::Success(success) => Ok(CreatedPull::Created(Box::new(success.json(operation)?))),
+            Reply::Success(success) => {
+                let created: Pull = success.json(operation)?;
+                self.just_made(repository, Made::Pull(created.number));
+                Ok(CreatedPull::Created(Box::new(created)))
+            }
             Reply::State(State::AlreadyExists) => Ok(CreatedPull::AlreadyExists),
             Reply::State(other) => Err(other.unexpected(operation)),
         }
@@ -245,7 +249,8 @@ impl Client {
         let operation = Operation::MergePull;
         let body = serde_json::json!({ "sha": sha, "merge_method": method });
         let path = format!("/repos/{repository}/pulls/{number}/merge");
-        match self.send(Call::put(operation, path, &body).about(repository)).await? {
+        let call = Call::put(operation, path, &body).about(repository).needs(Made::Pull(number));
+        match self.send(call).await? {
             Reply::Success(success) => Ok(Merged::Merged { sha: success.json::<Answer>(operation)?.sha }),
             Reply::State(State::NotMergeable { message }) => Ok(Merged::NotMergeable { message }),
             Reply::State(State::HeadChanged) => Ok(Merged::HeadChanged),

@@ -11,31 +11,44 @@ use std::{
 /// Time for which a 404 of our own creation counts as lag.
 const LAG: Duration = Duration::from_mins(1);
 
+/// Something in a repository that this process has made or moved.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Made {
+    Branch(String),
+    Commit(String),
+    Tree(String),
+    Pull(u64),
+}
+
 #[derive(Debug, Default)]
-pub(super) struct Recent(Mutex<HashMap<String, Instant>>);
+pub(super) struct Recent(Mutex<HashMap<(String, Option<Made>), Instant>>);
 
 impl Recent {
-    pub(super) fn created(&self, repository: &RepositoryName, reference: Option<&str>, now: Instant) {
+    /// Notes that the repository (`None`) or something in it was just made.
+    pub(super) fn created(&self, repository: &RepositoryName, made: Option<Made>, now: Instant) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, at| now.duration_since(*at) < LAG);
-        known.insert(key(repository, reference), now);
+        known.insert((key(repository), made), now);
     }
 
-    pub(super) fn deleted(&self, repository: &RepositoryName, reference: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(repository, Some(reference)));
+    pub(super) fn deleted(&self, repository: &RepositoryName, made: Made) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(key(repository), Some(made)));
     }
 
-    /// Returns whether the repository or the reference is younger than a minute and ours.
-    pub(super) fn knows(&self, repository: &RepositoryName, reference: Option<&str>, now: Instant) -> bool {
+    /// Returns whether the repository or one of these is younger than a minute and ours.
+    pub(super) fn knows(&self, repository: &RepositoryName, any: &[Made], now: Instant) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = |key: String| known.get(&key).is_some_and(|at| now.duration_since(*at) < LAG);
-        fresh(key(repository, None)) || reference.is_some_and(|r| fresh(key(repository, Some(r))))
+        let repository = key(repository);
+        let fresh = |made: Option<Made>| {
+            known.get(&(repository.clone(), made)).is_some_and(|at| now.duration_since(*at) < LAG)
+        };
+        fresh(None) || any.iter().any(|made| fresh(Some(made.clone())))
     }
 }
 
 /// Repository names are compared without case, references are not.
-fn key(repository: &RepositoryName, reference: Option<&str>) -> String {
-    format!("{} {}", repository.to_string().to_lowercase(), reference.unwrap_or_default())
+fn key(repository: &RepositoryName) -> String {
+    repository.to_string().to_lowercase()
 }
 
 #[cfg(test)]
@@ -50,16 +63,20 @@ mod tests {
     };
     use jiff::Timestamp;
 
+    fn branch(name: &str) -> Made {
+        Made::Branch(name.into())
+    }
+
     #[test]
     fn a_creation_is_known_for_a_minute_and_for_its_own_names_only() {
         let (recent, now) = (Recent::default(), Instant::now());
         let ours = RepositoryName::new("Acme", "app");
-        recent.created(&ours, Some("heads/a"), now);
+        recent.created(&ours, Some(branch("a")), now);
         let (soon, late) = (now + Duration::from_secs(59), now + Duration::from_secs(60));
-        assert!(recent.knows(&RepositoryName::new("acme", "App"), Some("heads/a"), soon));
-        assert!(!recent.knows(&ours, Some("heads/a"), late));
-        assert!(!recent.knows(&ours, Some("heads/A"), soon));
-        assert!(!recent.knows(&ours, None, soon));
+        assert!(recent.knows(&RepositoryName::new("acme", "App"), &[branch("a")], soon));
+        assert!(!recent.knows(&ours, &[branch("a")], late));
+        assert!(!recent.knows(&ours, &[branch("A")], soon));
+        assert!(!recent.knows(&ours, &[], soon));
     }
 
     #[test]
@@ -74,7 +91,7 @@ mod tests {
             message: "not visible".into(),
         };
         let (mut retry, mut passed) = (None, Duration::ZERO);
-        while recent.knows(&ours, Some("heads/nope"), created + passed) {
+        while recent.knows(&ours, &[branch("nope")], created + passed) {
             let now = Timestamp::UNIX_EPOCH + passed;
             let verdict = retry::after(retry.as_ref(), &lag, "uid", now);
             assert_eq!(verdict.reason, reason::NOT_VISIBLE_YET, "after {passed:?}");
@@ -89,15 +106,15 @@ mod tests {
         let (recent, now) = (Recent::default(), Instant::now());
         let ours = RepositoryName::new("acme", "app");
         recent.created(&ours, None, now);
-        assert!(recent.knows(&ours, Some("heads/main"), now));
+        assert!(recent.knows(&ours, &[branch("main")], now));
     }
 
     #[test]
     fn what_we_deleted_ourselves_is_absent_at_once() {
         let (recent, now) = (Recent::default(), Instant::now());
         let ours = RepositoryName::new("acme", "app");
-        recent.created(&ours, Some("heads/a"), now);
-        recent.deleted(&ours, "heads/a");
-        assert!(!recent.knows(&ours, Some("heads/a"), now));
+        recent.created(&ours, Some(branch("a")), now);
+        recent.deleted(&ours, branch("a"));
+        assert!(!recent.knows(&ours, &[branch("a")], now));
     }
 }

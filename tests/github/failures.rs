@@ -45,13 +45,13 @@ async fn a_call_that_fails_is_sent_once_whatever_the_failure() {
     for (action, status) in actions {
         let before = world.calls(BLOBS);
         let rule = world.simulator.faults.set(fault(BLOBS).action(action.clone()));
-        let error = world.client.create_blob(&world.repository, b"x").await.unwrap_err();
+        let error = world.client.create_blob(&world.repository, "file", b"x").await.unwrap_err();
         assert_eq!(class(&error), (Class::Transient, "GitHubUnavailable"), "{action:?}: {error}");
         assert_eq!(error.status, status, "{action:?}");
         assert_eq!(world.calls(BLOBS), before + 1, "{action:?} must not be sent twice by the adapter");
         world.simulator.faults.remove(rule);
     }
-    assert!(world.client.create_blob(&world.repository, b"x").await.is_ok());
+    assert!(world.client.create_blob(&world.repository, "file", b"x").await.is_ok());
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn wrong_and_weak_tokens_are_told_apart() {
     assert_eq!(class(&error), (Class::Denied, "BadCredentials"));
     assert!(error.message.contains("credentialsSecretRef"), "{error}");
     for weak in ["reads", "app-reads"] {
-        let error = world.client_of(weak).create_blob(&world.repository, b"x").await.unwrap_err();
+        let error = world.client_of(weak).create_blob(&world.repository, "file", b"x").await.unwrap_err();
         assert_eq!(class(&error), (Class::Denied, "PermissionMissing"));
         assert!(error.message.contains("Contents: write"), "{error}");
     }
@@ -108,7 +108,7 @@ async fn an_empty_an_archived_and_a_protected_repository_have_reasons_of_their_o
     for error in [
         world.client.get_branch_sha(&empty, "main").await.unwrap_err(),
         world.client.get_tree(&empty, &main, true).await.unwrap_err(),
-        world.client.create_blob(&empty, b"x").await.unwrap_err(),
+        world.client.create_blob(&empty, "file", b"x").await.unwrap_err(),
     ] {
         assert_eq!(class(&error), (Class::Invalid, "RepositoryEmpty"));
         assert!(error.message.contains("autoInit"), "{error}");
@@ -186,7 +186,7 @@ async fn a_failure_and_the_success_after_it_are_logged_with_their_attempt_and_wi
         let object = ObjectLabel { kind: "task", namespace: "n".into(), name: "t".into() };
         Pass::new(object, Attempt { operation: "createBlob".into(), number, of: 9 })
     };
-    let upload = || world.client.create_blob(&world.repository, b"x");
+    let upload = || world.client.create_blob(&world.repository, "file", b"x");
     in_pass(attempt(2), upload()).await.unwrap_err();
     slipway::telemetry::retries::retrying("createBlob", Duration::from_millis(4321));
     in_pass(attempt(3), upload()).await.unwrap();

@@ -39,7 +39,10 @@ async fn a_limit_with_a_time_binds_every_call_of_its_credential_and_no_other() {
     let sent = world.count();
     let refused = world.client.get_repository(&world.repository).await.unwrap_err();
     assert_eq!(until(&refused), until(&error));
-    assert_eq!(world.client.create_blob(&world.repository, b"x").await.unwrap_err().reason, "RateLimited");
+    assert_eq!(
+        world.client.create_blob(&world.repository, "file", b"x").await.unwrap_err().reason,
+        "RateLimited"
+    );
     // A client made later of the same token is the same credential.
     let later = world.client_of(crate::support::TOKEN);
     assert_eq!(until(&later.get_repository(&world.repository).await.unwrap_err()), until(&error));
@@ -95,7 +98,7 @@ async fn writes_of_one_credential_arrive_one_by_one_an_interval_apart_and_reads_
     let writes = (0..3_u8).map(|n| {
         let client = world.client_of(crate::support::TOKEN);
         let repository = &world.repository;
-        async move { client.create_blob(repository, &[n]).await }
+        async move { client.create_blob(repository, "file", &[n]).await }
     });
     let reads = async {
         for _ in 0..5 {
@@ -117,8 +120,8 @@ async fn writes_of_one_credential_arrive_one_by_one_an_interval_apart_and_reads_
 #[tokio::test]
 async fn a_write_that_would_wait_longer_than_five_seconds_is_given_a_time_to_come_back() {
     let world = World::with(Options::default(), Duration::from_secs(20));
-    world.client.create_blob(&world.repository, b"1").await.unwrap();
-    let error = world.client.create_blob(&world.repository, b"2").await.unwrap_err();
+    world.client.create_blob(&world.repository, "file", b"1").await.unwrap();
+    let error = world.client.create_blob(&world.repository, "file", b"2").await.unwrap_err();
     assert_eq!((error.reason, error.status), ("WaitingForWriteSlot", None));
     assert!(is_away(until(&error), 20), "{error:?}");
     assert_eq!(world.calls("POST /repos/{owner}/{repo}/git/blobs"), 1);

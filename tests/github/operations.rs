@@ -86,7 +86,7 @@ async fn git_objects_go_up_and_come_back() {
     let world = World::new();
     let (client, repository) = (&world.client, &world.repository);
     let base = world.tip().await;
-    let blob = client.create_blob(repository, &[0, 159, 146, 150]).await.unwrap();
+    let blob = client.create_blob(repository, "file", &[0, 159, 146, 150]).await.unwrap();
     assert!(client.blob_exists(repository, &blob).await.unwrap());
     assert!(!client.blob_exists(repository, &"0".repeat(40)).await.unwrap());
     let entries = [

@@ -69,3 +69,27 @@ fn a_body_that_is_not_githubs_is_no_message() {
     let refusal = refusal(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"<html>502</html>", now());
     assert_eq!((refusal.status, refusal.message.as_str()), (502, ""));
 }
+
+#[test]
+fn errors_are_read_in_every_form_in_which_they_come() {
+    let said = |body: &str| {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        refusal(status, &HeaderMap::new(), body.as_bytes(), now()).message
+    };
+    for (body, message) in [
+        (r#"{"message":"No","errors":"a word"}"#, "No: a word"),
+        (r#"{"message":"No","errors":{"message":"an object"}}"#, "No: an object"),
+        (r#"{"message":"No","errors":{"field":"base","code":"invalid"}}"#, "No: base invalid"),
+        (r#"{"message":"No","errors":[{"code":"abuse"},null,7,[]]}"#, "No: abuse"),
+        (r#"{"message":"No","errors":null}"#, "No"),
+        (r#"{"message":null,"errors":["only"]}"#, "only"),
+        (r#"{"errors":[]}"#, ""),
+        (r#""a JSON string""#, "a JSON string"),
+        ("[1]", ""),
+        ("plain words", "plain words"),
+        ("<html>a page</html>", ""),
+        ("", ""),
+    ] {
+        assert_eq!(said(body), message, "{body}");
+    }
+}

@@ -38,7 +38,7 @@ impl Pass<'_> {
             return Ok(());
         }
         let content = content(file).await?;
-        let id = self.github.create_blob(self.request.repository, &content).await?;
+        let id = self.github.create_blob(self.request.repository, &file.path, &content).await?;
         if id != file.blob {
             return Err(mismatch("createBlob", "another id than the content has").into());
         }

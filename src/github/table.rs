@@ -1,0 +1,294 @@
+//! GitHub's answers and what they mean, as data: of the rows that fit an answer the first is its meaning.
+//! `classify` reads it; `docs/github.md` is printed from it, and each row has a case in `table/tests.rs`.
+//!
+//! Sources: GitHub's `OpenAPI` description (the statuses of each operation), "Rate limits for the REST API", and the words of
+//! answers that users have reported. Words are compared in lower case.
+
+use super::operation::{
+    Operation::{
+        self, BlobExists, CreateBlob, CreateCommit, CreatePull, CreateRef, CreateRepository, CreateTree,
+        DeleteRef, GetBlob, GetTree, ListPulls, MergePull, SyncPulls, UpdateRef,
+    },
+    Side,
+};
+use crate::{api::conditions::reason as r, domain::failure::Class};
+
+/// One answer of GitHub's, and its meaning.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Unique and stable: tests and `docs/github.md` name the row by it.
+    pub(super) name: &'static str,
+    pub(super) on: On,
+    pub(super) status: Status,
+    /// Any of these words; none: whatever the answer says.
+    pub(super) says: &'static [&'static str],
+    pub(super) when: When,
+    pub(super) means: Means,
+    /// What happens next, or what a person has to do. `{permission}`, `{file}` and `{repository}` are filled in.
+    pub(super) cure: &'static str,
+}
+
+/// Operations that a row is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum On {
+    Every,
+    All(Side),
+    Only(&'static [Operation]),
+}
+
+/// HTTP statuses that a row is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Status {
+    Is(&'static [u16]),
+    From(u16, u16),
+}
+
+/// What beside the answer has to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    Always,
+    /// The answer names a limit, by header, words, link or code.
+    NamesLimit,
+    /// What the call is about was made by this process less than a minute ago.
+    JustMade,
+    /// The tree to write has a path below `.github/workflows`.
+    Workflow,
+}
+
+/// The meaning of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Means {
+    /// A limit: nothing is sent with this token until it is over.
+    Limited,
+    /// An answer to the question, or a state of the world.
+    State(Known),
+    Failed(Class, &'static str),
+    /// A rule of the repository. One answer may name several: each adds its cure.
+    Rule,
+}
+
+/// States of the world that an answer can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    Absent,
+    AlreadyExists,
+    NotFastForward,
+    NotMergeable,
+    HeadChanged,
+    NotModified,
+    Moved,
+}
+
+impl Row {
+    const fn new(
+        name: &'static str,
+        on: On,
+        status: &'static [u16],
+        means: Means,
+        cure: &'static str,
+    ) -> Self {
+        Self { name, on, status: Status::Is(status), says: &[], when: When::Always, means, cure }
+    }
+
+    const fn says(self, says: &'static [&'static str]) -> Self {
+        Self { says, ..self }
+    }
+
+    const fn when(self, when: When) -> Self {
+        Self { when, ..self }
+    }
+}
+
+const AGAIN: &str = "it is tried again";
+const SEE: &str = "see GitHub's message";
+const SOON: &str = "it was made less than a minute ago and is not visible everywhere yet: it is tried again";
+const WORKFLOWS: &str = "files below .github/workflows ({file}) need a token with the permission \"Workflows: write\": \
+     grant it, or leave them out with source.exclude";
+const METHOD: &str = "set pullRequest.merge.method to one that the repository allows";
+
+/// Writes of git objects, branches and pull requests: where the rules of a repository are checked.
+const PUSHES: On =
+    On::Only(&[CreateBlob, CreateTree, CreateCommit, CreateRef, UpdateRef, DeleteRef, CreatePull]);
+const MERGE: On = On::Only(&[MergePull]);
+const RULE: &[u16] = &[403, 409, 422];
+const MERGE_RULE: &[u16] = &[403, 405, 409, 422];
+
+const TRANSIENT: Class = Class::Transient;
+const DENIED: Class = Class::Denied;
+const INVALID: Class = Class::Invalid;
+const NOT_FOUND: Class = Class::NotFound;
+
+use Means::{Failed, Limited, Rule, State};
+use On::{All, Every, Only};
+
+/// The table, in the order in which it is read.
+pub(super) const ROWS: &[Row] = &[
+    // Every call.
+    Row::new("limit", Every, &[403, 429], Limited, "nothing is sent with this token until then")
+        .when(When::NamesLimit),
+    Row::new("limit-on-content", All(Side::Write), &[422], Limited, "nothing is sent with this token until then")
+        .when(When::NamesLimit),
+    Row::new("not-modified", Every, &[304], State(Known::NotModified), "what was read before still holds"),
+    Row::new("moved", Every, &[301, 302, 307, 308], State(Known::Moved), "the repository is followed by its id"),
+    Row { status: Status::From(500, 599), ..Row::new("server-error", Every, &[], Failed(TRANSIENT, r::GITHUB_UNAVAILABLE), AGAIN) },
+    Row::new("busy", Every, &[408, 429], Failed(TRANSIENT, r::GITHUB_UNAVAILABLE), AGAIN),
+    Row::new("bad-credentials", Every, &[401], Failed(DENIED, r::BAD_CREDENTIALS),
+        "the token is wrong, expired or revoked: put a valid one into the Secret that credentialsSecretRef names, \
+         then set the annotation slipway.dev/reconcile to a new value"),
+    Row::new("single-sign-on", Every, &[403], Failed(DENIED, r::SAML_REQUIRED),
+        "authorize the token for the organization's single sign-on (GitHub: Settings, Developer settings, the token, Configure SSO)")
+        .says(&["saml enforcement", "saml sso", "single sign-on"]),
+    Row::new("ip-allow-list", Every, &[403], Failed(DENIED, r::IP_NOT_ALLOWED),
+        "let an owner of the organization add the address that the operator calls from to its IP allow list")
+        .says(&["ip allow list"]),
+    Row::new("suspended", Every, &[403], Failed(DENIED, r::BAD_CREDENTIALS),
+        "GitHub has suspended the account or the installation behind this token: have that lifted, or use another")
+        .says(&["account was suspended", "account is suspended", "has been suspended", "account was flagged"]),
+    Row::new("blocked", Every, &[403, 451], Failed(DENIED, r::REPOSITORY_BLOCKED),
+        "GitHub has blocked access to the repository: its owner has to clear that with GitHub's support")
+        .says(&["access blocked", "dmca", "repository has been disabled"]),
+    Row::new("blocked-by-law", Every, &[451], Failed(DENIED, r::REPOSITORY_BLOCKED),
+        "GitHub does not serve the repository for legal reasons: its owner has to clear that with GitHub's support"),
+    Row::new("empty", Every, &[403, 404, 409, 422], Failed(INVALID, r::REPOSITORY_EMPTY),
+        "the repository has no commit to start from: push one, or create it with create.autoInit: true")
+        .says(&["repository is empty"]),
+    Row::new("archived", Every, &[403, 409, 422], Failed(INVALID, r::REPOSITORY_ARCHIVED),
+        "the repository is read-only: unarchive it")
+        .says(&["was archived", "repository archived"]),
+
+    // Workflow files: GitHub says so on a push alone. Its API answers 404, or a 403 about something else.
+    Row::new("workflow-named", PUSHES, &[403, 404, 422], Failed(DENIED, r::WORKFLOW_PERMISSION_MISSING), WORKFLOWS)
+        .says(&["workflow` scope", "`workflows` permission"]),
+    Row::new("workflow-forbidden", Only(&[CreateTree]), &[403], Failed(DENIED, r::WORKFLOW_PERMISSION_MISSING), WORKFLOWS)
+        .when(When::Workflow),
+
+    // What we made ourselves a moment ago.
+    Row::new("lag", Every, &[404], Failed(TRANSIENT, r::NOT_VISIBLE_YET), SOON).when(When::JustMade),
+    Row::new("lag-of-an-object", Only(&[CreateRef, UpdateRef, DeleteRef]), &[422], Failed(TRANSIENT, r::NOT_VISIBLE_YET), SOON)
+        .says(&["object does not exist", "no commit found", "reference does not exist"])
+        .when(When::JustMade),
+    Row::new("lag-of-a-branch", Only(&[CreatePull]), &[422], Failed(TRANSIENT, r::NOT_VISIBLE_YET), SOON)
+        .says(&["no commits between", "head invalid", "head is invalid", "sha can't be blank", "must be a branch", "not all refs are readable"])
+        .when(When::JustMade),
+
+    Row::new("workflow-hidden", Only(&[CreateTree]), &[404], Failed(DENIED, r::WORKFLOW_PERMISSION_MISSING), WORKFLOWS)
+        .when(When::Workflow),
+
+    // Rules of the repository. One answer may name several.
+    Row::new("rule-secret", PUSHES, RULE, Rule,
+        "GitHub's push protection sees a secret in {file}: take it out, or allow it at GitHub, then set the annotation slipway.dev/rerun")
+        .says(&["secret detected", "contain secrets", "secret scanning", "push protection"]),
+    Row::new("rule-signature", PUSHES, RULE, Rule,
+        "a rule wants signed commits: let the token bypass it, or exempt the Task's branches from it")
+        .says(&["verified signature", "must be signed", "signed commit"]),
+    Row::new("rule-message", PUSHES, RULE, Rule,
+        "a rule wants another commit message or author: set commit.message, commit.authorName or commit.authorEmail as it says")
+        .says(&["commit message", "commit author", "committer email", "author email", "commit metadata"]),
+    Row::new("rule-file", PUSHES, RULE, Rule,
+        "a rule forbids a file by its path, type or size: leave {file} out with source.exclude, or change it")
+        .says(&["file path", "restricted path", "file extension", "file size", "file is too large", "larger than", "path length"]),
+    Row::new("rule-branch", PUSHES, RULE, Rule,
+        "a rule protects this branch: choose a spec.branch outside it, or let the token bypass it")
+        .says(&["protected branch", "protected ref", "through a pull request", "being restricted", "branch name", "ref name must",
+            "gh006", "branch protection"]),
+    Row::new("rule-other", PUSHES, RULE, Failed(INVALID, r::BRANCH_PROTECTED),
+        "a rule of the repository refuses it: do what the message says, or let the token bypass the rule")
+        .says(&["rule violation", "gh013"]),
+
+    // Merging.
+    Row::new("merge-queue", MERGE, MERGE_RULE, Failed(INVALID, r::MERGE_QUEUE_REQUIRED),
+        "the base branch has a merge queue: add the pull request to it by hand, or set pullRequest.merge.policy to Manual")
+        .says(&["merge queue"]),
+    Row::new("merge-method", MERGE, &[405, 422], Failed(INVALID, r::MERGE_METHOD_NOT_ALLOWED), METHOD)
+        .says(&["are not allowed on this repository", "is not allowed on this repository", "merge method", "linear history", "must not contain merge commits"]),
+    Row::new("merge-base-moved", MERGE, &[405, 409], Failed(TRANSIENT, r::BASE_BRANCH_MOVED),
+        "the base branch has just moved: the merge is tried again")
+        .says(&["base branch was modified"]),
+    Row::new("merge-signature", MERGE, MERGE_RULE, Failed(INVALID, r::BRANCH_PROTECTED),
+        "a rule wants signed commits: a person merges the pull request, or the rule lets the token bypass it")
+        .says(&["verified signature", "must be signed", "signed commit"]),
+    Row::new("merge-not-yet", MERGE, &[403, 405], State(Known::NotMergeable), "the merge waits")
+        .says(&["status check", "review", "approv", "conversation", "deployment", "code scanning", "not mergeable", "conflict",
+            "draft", "out of date", "out-of-date"]),
+    Row::new("merge-rule", MERGE, MERGE_RULE, Failed(INVALID, r::BRANCH_PROTECTED),
+        "a rule of the base branch refuses the merge: a person merges the pull request, or the rule lets the token bypass it")
+        .says(&["rule violation", "protected ref", "protected branch", "being restricted"]),
+    Row::new("merge-refused", MERGE, &[405, 422], State(Known::NotMergeable), "the merge waits"),
+    Row::new("merge-head-moved", MERGE, &[409], State(Known::HeadChanged), "the pull request is read again"),
+
+    // 403 and 404 without words that tell more.
+    Row::new("blob-head-forbidden", Only(&[BlobExists]), &[403], Failed(TRANSIENT, r::GITHUB_UNAVAILABLE),
+        "an answer to HEAD gives no reason: it is asked again"),
+    Row::new("permission", Every, &[403], Failed(DENIED, r::PERMISSION_MISSING),
+        "give the token the permission \"{permission}\" on this repository"),
+    Row::new("absent", All(Side::Look), &[404], State(Known::Absent), "it is not there"),
+    Row::new("owner", Only(&[CreateRepository]), &[404], Failed(DENIED, r::OWNER_NOT_USABLE),
+        "the owner is neither the token's own user nor an organization in which it may create repositories: \
+         correct spec.owner, or give the token the organization permission \"Administration: write\""),
+    Row::new("base-gone", Only(&[GetTree, GetBlob]), &[404], Failed(NOT_FOUND, r::TREE_MISSING),
+        "the commit that this work starts from is not in the repository any more: \
+         set the annotation slipway.dev/rerun to a new value to begin again from the base branch"),
+    Row::new("hidden-permission", All(Side::Write), &[404], Failed(DENIED, r::PERMISSION_MISSING),
+        "GitHub hides with 404 what a token may not do: give the token the permission \"{permission}\" on this repository"),
+    Row::new("repository", All(Side::Read), &[404], Failed(NOT_FOUND, r::REPOSITORY_NOT_FOUND),
+        "it does not exist, or the token lacks \"{permission}\" on it"),
+
+    // 409: something else happens at the same time.
+    Row::new("conflict", Every, &[409], Failed(TRANSIENT, r::CONFLICT), "something else changes it at the same time: it is tried again"),
+
+    // 422, per operation.
+    Row::new("repository-exists", Only(&[CreateRepository]), &[422], State(Known::AlreadyExists), "it is looked up")
+        .says(&["already exists"]),
+    Row::new("repository-refused", Only(&[CreateRepository]), &[400, 422], Failed(INVALID, r::REPOSITORY_REFUSED),
+        "GitHub does not create it like this: correct owner, name or spec.create"),
+    Row::new("branch-exists", Only(&[CreateRef]), &[422], State(Known::AlreadyExists), "it is looked up")
+        .says(&["reference already exists"]),
+    Row::new("not-a-fast-forward", Only(&[UpdateRef]), &[422], State(Known::NotFastForward), "nothing is forced")
+        .says(&["not a fast forward", "not a fast-forward"]),
+    Row::new("branch-absent", Only(&[UpdateRef, DeleteRef]), &[422], State(Known::Absent), "it is not there")
+        .says(&["reference does not exist"]),
+    Row::new("commit-gone", Only(&[CreateRef, UpdateRef]), &[422], Failed(NOT_FOUND, r::COMMIT_MISSING),
+        "the commit is not in the repository any more: set the annotation slipway.dev/rerun to a new value to have it made again")
+        .says(&["object does not exist", "no commit found"]),
+    Row::new("branch-refused", Only(&[CreateRef, UpdateRef, DeleteRef]), &[422], Failed(INVALID, r::BRANCH_REFUSED),
+        "a rule of the repository forbids this branch, or another branch is in its way (a and a/b can't both be): \
+         choose another spec.branch"),
+    Row::new("pull-request-exists", Only(&[CreatePull]), &[422], State(Known::AlreadyExists), "it is looked up")
+        .says(&["pull request already exists"]),
+    Row::new("nothing-to-merge", Only(&[CreatePull]), &[422], Failed(INVALID, r::NOTHING_TO_MERGE),
+        "the branch has nothing that the base branch lacks, so the same change was merged already: \
+         delete the Task, or change its input for another round")
+        .says(&["no commits between"]),
+    Row::new("base-absent", Only(&[CreatePull]), &[422], Failed(INVALID, r::BASE_BRANCH_MISSING),
+        "create the base branch, or correct baseBranch")
+        .says(&["base invalid", "base is invalid", "base sha can't be blank"]),
+    Row::new("head-absent", Only(&[CreatePull]), &[422], Failed(NOT_FOUND, r::BRANCH_MISSING),
+        "the branch is not in the repository any more: restore it, or set the annotation slipway.dev/rerun to a new value to begin again")
+        .says(&["head invalid", "head is invalid", "head sha can't be blank", "head ref must be a branch", "not all refs are readable"]),
+    Row::new("drafts", Only(&[CreatePull]), &[422], Failed(INVALID, r::DRAFTS_NOT_SUPPORTED),
+        "this repository knows no draft pull requests: set pullRequest.draft to false")
+        .says(&["draft pull requests are not supported"]),
+    Row::new("pull-request-refused", Only(&[CreatePull]), &[422], Failed(INVALID, r::PULL_REQUEST_REFUSED),
+        "correct pullRequest.title or pullRequest.body: see GitHub's message"),
+    Row::new("object-lost", Only(&[CreateTree, CreateCommit]), &[422], Failed(TRANSIENT, r::OBJECT_MISSING),
+        "GitHub does not find what this is made of: it is made again")
+        .says(&["is not a valid blob", "is not a valid tree", "sha does not exist", "object does not exist"]),
+    Row::new("tree-refused", Only(&[CreateTree]), &[422], Failed(INVALID, r::TREE_REFUSED),
+        "GitHub does not take these files as they are: rename the one that its message names, or leave it out with source.exclude"),
+    Row::new("commit-refused", Only(&[CreateCommit]), &[422], Failed(INVALID, r::COMMIT_REFUSED),
+        "GitHub does not take the commit as it is: correct commit.message, commit.authorName or commit.authorEmail"),
+    Row::new("file-too-large", Only(&[CreateBlob, CreateTree]), &[413], Failed(INVALID, r::BLOB_REFUSED),
+        "GitHub does not take a file this large: leave {file} out with source.exclude"),
+    Row::new("file-refused", Only(&[CreateBlob]), &[422], Failed(INVALID, r::BLOB_REFUSED),
+        "GitHub does not take {file}: see its message, or leave the file out with source.exclude"),
+    Row::new("read-refused", Only(&[GetTree, GetBlob, BlobExists, ListPulls, SyncPulls]), &[422], Failed(TRANSIENT, r::REFUSED),
+        "GitHub refuses to read it just now: it is tried again"),
+
+    // What GitHub's own API does not answer: something else does.
+    Row::new("not-githubs-api", Every, &[400, 405, 406, 415], Failed(INVALID, r::REFUSED),
+        "GitHub's API does not refuse this call so: check that GITHUB_API_URL names it and that no proxy answers instead"),
+    Row { status: Status::From(300, 499), ..Row::new("other", Every, &[], Failed(INVALID, r::REFUSED), SEE) },
+];
+
+#[cfg(test)]
+pub(super) mod tests;

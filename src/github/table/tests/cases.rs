@@ -1,0 +1,196 @@
+//! Answers as GitHub sends them, with the row that each has to find.
+
+use super::*;
+use http::{HeaderName, HeaderValue};
+
+/// An answer; what it has to mean; words of its cure.
+pub(super) struct Case {
+    pub(super) row: &'static str,
+    pub(super) call: RefusedCall<'static>,
+    pub(super) status: u16,
+    pub(super) body: &'static str,
+    headers: &'static [(&'static str, &'static str)],
+    /// `limit`, `state`, or class and reason.
+    pub(super) means: &'static str,
+    pub(super) cure: &'static str,
+}
+
+fn case(
+    row: &'static str,
+    operation: Operation,
+    status: u16,
+    body: &'static str,
+    means: &'static str,
+    cure: &'static str,
+) -> Case {
+    let call = RefusedCall { operation, about: "acme/app", file: None, just_made: false };
+    Case { row, call, status, body, headers: &[], means, cure }
+}
+
+impl Case {
+    fn just_made(mut self) -> Self {
+        self.call.just_made = true;
+        self
+    }
+
+    fn file(mut self, file: &'static str) -> Self {
+        self.call.file = Some(file);
+        self
+    }
+
+    fn headers(self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        Self { headers, ..self }
+    }
+
+    pub(super) fn refusal(&self) -> Refusal {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        let headers: HeaderMap = self.headers.iter().map(pair).collect();
+        let status = StatusCode::from_u16(self.status).expect("a status");
+        refusal(status, &headers, self.body.as_bytes(), Timestamp::UNIX_EPOCH)
+    }
+}
+
+const FORBIDDEN: &str = r#"{"message":"Resource not accessible by integration","documentation_url":"https://docs.github.com/rest","status":"403"}"#;
+const MISSING: &str =
+    r#"{"message":"Not Found","documentation_url":"https://docs.github.com/rest","status":"404"}"#;
+const SPAMMED: &str =
+    r#"{"message":"Validation Failed","errors":[{"resource":"PullRequest","field":"q","code":"odd"}]}"#;
+const NO_COMMITS: &str = r#"{"message":"Validation Failed","errors":[{"resource":"PullRequest","code":"custom","message":"No commits between main and task/greet/1"}]}"#;
+const QUICK: &str = r#"{"message":"Validation Failed","errors":[{"resource":"PullRequest","code":"custom","field":"base","message":"was submitted too quickly"}]}"#;
+const IP: &str = r#"{"message":"Although you appear to have the correct authorization credentials, the `acme` organization has an IP allow list enabled, and your IP address is not permitted to access this resource."}"#;
+const SCOPE: &str = r#"{"message":"refusing to allow a Personal Access Token to create or update workflow `.github/workflows/a.yml` without `workflow` scope"}"#;
+const NAME_TAKEN: &str = r#"{"message":"Repository creation failed.","errors":[{"resource":"Repository","code":"custom","field":"name","message":"name already exists on this account"}]}"#;
+
+pub(super) fn all() -> Vec<Case> {
+    [of_every_call(), of_our_own(), of_rules(), of_merges(), of_permissions(), of_refusals()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+#[rustfmt::skip]
+fn of_every_call() -> Vec<Case> {
+    vec![
+        case("limit", GetRef, 403, r#"{"message":"You have exceeded a secondary rate limit."}"#, "limit", ""),
+        case("limit", GetRef, 429, "", "limit", "").headers(&[("retry-after", "7")]),
+        case("limit", CreateRef, 403, "", "limit", "").headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "90")]),
+        case("limit", SyncPulls, 403, r#"{"documentation_url":"https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api"}"#, "limit", ""),
+        case("limit-on-content", CreatePull, 422, QUICK, "limit", ""),
+        case("limit-on-content", CreatePull, 422, r#"{"message":"Validation Failed","errors":[{"resource":"PullRequest","code":"abuse"}]}"#, "limit", ""),
+        case("limit-on-content", CreateRepository, 422, r#"{"message":"Validation Failed","errors":[{"code":"abuse","message":"slow down"}]}"#, "limit", ""),
+        case("not-modified", SyncPulls, 304, "", "state", ""),
+        case("not-modified", GetUser, 304, "", "state", ""),
+        case("moved", GetRepository, 301, r#"{"message":"Moved Permanently"}"#, "state", ""),
+        case("server-error", CreateTree, 502, "<html>a page</html>", "Transient GitHubUnavailable", "tried again"),
+        case("server-error", Compare, 500, r#"{"message":"Server Error"}"#, "Transient GitHubUnavailable", "tried again"),
+        case("server-error", GetPull, 503, r#"{"code":"503","message":"Service unavailable"}"#, "Transient GitHubUnavailable", "tried again"),
+        case("busy", MergePull, 429, r#"{"message":"Try again"}"#, "Transient GitHubUnavailable", "tried again"),
+        case("busy", GetTree, 408, "", "Transient GitHubUnavailable", "tried again"),
+        case("bad-credentials", GetUser, 401, r#"{"message":"Bad credentials"}"#, "Denied BadCredentials", "credentialsSecretRef"),
+        case("single-sign-on", CreateTree, 403, r#"{"message":"Resource protected by organization SAML enforcement. You must grant your Personal Access token access to this organization."}"#, "Denied SAMLRequired", "single sign-on"),
+        case("ip-allow-list", GetRepository, 403, IP, "Denied IPNotAllowed", "IP allow list"),
+        case("suspended", GetUser, 403, r#"{"message":"Sorry. Your account was suspended."}"#, "Denied BadCredentials", "suspended"),
+        case("suspended", GetRepository, 403, r#"{"message":"This installation has been suspended"}"#, "Denied BadCredentials", "suspended"),
+        case("blocked", GetRepository, 403, r#"{"message":"Repository access blocked","block":{"reason":"tos"}}"#, "Denied RepositoryBlocked", "GitHub's support"),
+        case("blocked-by-law", GetRepository, 451, "", "Denied RepositoryBlocked", "legal reasons"),
+        case("empty", GetRef, 409, r#"{"message":"Git Repository is empty."}"#, "Invalid RepositoryEmpty", "autoInit"),
+        case("empty", GetTree, 409, r#"{"message":"Git Repository is empty."}"#, "Invalid RepositoryEmpty", "autoInit"),
+        case("archived", CreatePull, 403, r#"{"message":"Repository was archived so is read-only."}"#, "Invalid RepositoryArchived", "unarchive"),
+        case("conflict", CreateCommit, 409, r#"{"message":"Conflict"}"#, "Transient Conflict", "tried again"),
+        case("not-githubs-api", GetPull, 406, "", "Invalid Refused", "GITHUB_API_URL"),
+        case("not-githubs-api", CreateRef, 405, "", "Invalid Refused", "GITHUB_API_URL"),
+        case("other", GetRef, 418, r#"{"message":"I'm a teapot"}"#, "Invalid Refused", "GitHub's message"),
+    ]
+}
+
+#[rustfmt::skip]
+fn of_our_own() -> Vec<Case> {
+    vec![
+        case("lag", GetPull, 404, MISSING, "Transient NotVisibleYet", "tried again").just_made(),
+        case("lag", CreateRef, 404, MISSING, "Transient NotVisibleYet", "tried again").just_made(),
+        case("lag-of-an-object", CreateRef, 422, r#"{"message":"Object does not exist"}"#, "Transient NotVisibleYet", "tried again").just_made(),
+        case("lag-of-an-object", UpdateRef, 422, r#"{"message":"Reference does not exist"}"#, "Transient NotVisibleYet", "tried again").just_made(),
+        case("lag-of-a-branch", CreatePull, 422, NO_COMMITS, "Transient NotVisibleYet", "tried again").just_made(),
+        case("lag-of-a-branch", CreatePull, 422, r#"{"message":"Validation Failed","errors":[{"resource":"PullRequest","field":"head","code":"invalid"}]}"#, "Transient NotVisibleYet", "tried again").just_made(),
+    ]
+}
+
+#[rustfmt::skip]
+fn of_rules() -> Vec<Case> {
+    vec![
+        case("rule-secret", CreateBlob, 409, r#"{"message":"Repository rule violations found\n\nSecret detected in content"}"#, "Invalid BranchProtected", "in src/key.txt: take it out").file("src/key.txt"),
+        case("rule-signature", CreateRef, 422, r#"{"message":"Repository rule violations found\n\nCommits must have verified signatures."}"#, "Invalid BranchProtected", "signed commits"),
+        case("rule-message", CreateRef, 422, r#"{"message":"Repository rule violations found\n\nCommit message must match a given regex pattern: ^PROJ-"}"#, "Invalid BranchProtected", "commit.message"),
+        case("rule-file", UpdateRef, 422, r#"{"message":"Repository rule violations found\n\nFile path is restricted: .npmrc"}"#, "Invalid BranchProtected", "source.exclude"),
+        case("rule-branch", UpdateRef, 422, r#"{"message":"Cannot update this protected ref."}"#, "Invalid BranchProtected", "spec.branch"),
+        case("rule-branch", UpdateRef, 422, r#"{"message":"Repository rule violations found\n\nChanges must be made through a pull request."}"#, "Invalid BranchProtected", "spec.branch"),
+        case("rule-branch", CreateRef, 409, r#"{"message":"Repository rule violations found\n\nCannot create ref due to creations being restricted."}"#, "Invalid BranchProtected", "spec.branch"),
+        case("rule-other", UpdateRef, 422, r#"{"message":"Repository rule violations found\n\nSomething new."}"#, "Invalid BranchProtected", "do what the message says"),
+    ]
+}
+
+#[rustfmt::skip]
+fn of_merges() -> Vec<Case> {
+    vec![
+        case("merge-queue", MergePull, 405, r#"{"message":"Changes must be made through the merge queue"}"#, "Invalid MergeQueueRequired", "by hand"),
+        case("merge-method", MergePull, 405, r#"{"message":"Merge commits are not allowed on this repository."}"#, "Invalid MergeMethodNotAllowed", "pullRequest.merge.method"),
+        case("merge-method", MergePull, 405, r#"{"message":"Squash merges are not allowed on this repository."}"#, "Invalid MergeMethodNotAllowed", "pullRequest.merge.method"),
+        case("merge-base-moved", MergePull, 405, r#"{"message":"Base branch was modified. Review and try the merge again."}"#, "Transient BaseBranchMoved", "tried again"),
+        case("merge-signature", MergePull, 405, r#"{"message":"Repository rule violations found\n\nCommits must have verified signatures."}"#, "Invalid BranchProtected", "signed commits"),
+        case("merge-not-yet", MergePull, 405, r#"{"message":"Required status check \"ci\" is expected. Protected branch rules not satisfied."}"#, "state", ""),
+        case("merge-not-yet", MergePull, 405, r#"{"message":"Repository rule violations found\n\nAt least 1 approving review is required."}"#, "state", ""),
+        case("merge-rule", MergePull, 405, r#"{"message":"Repository rule violations found\n\nCannot update this protected ref."}"#, "Invalid BranchProtected", "a person merges"),
+        case("merge-refused", MergePull, 405, r#"{"message":"Something new"}"#, "state", ""),
+        case("merge-refused", MergePull, 422, SPAMMED, "state", ""),
+        case("merge-head-moved", MergePull, 409, r#"{"message":"Head branch was modified. Review and try the merge again."}"#, "state", ""),
+    ]
+}
+
+#[rustfmt::skip]
+fn of_permissions() -> Vec<Case> {
+    vec![
+        case("workflow-named", CreateRef, 403, SCOPE, "Denied WorkflowPermissionMissing", "Workflows: write"),
+        case("workflow-forbidden", CreateTree, 403, FORBIDDEN, "Denied WorkflowPermissionMissing", ".github/workflows/ci.yml").file(".github/workflows/ci.yml"),
+        case("workflow-hidden", CreateTree, 404, MISSING, "Denied WorkflowPermissionMissing", "Workflows: write").file(".github/workflows/ci.yml"),
+        case("blob-head-forbidden", BlobExists, 403, "", "Transient GitHubUnavailable", "asked again"),
+        case("permission", CreatePull, 403, FORBIDDEN, "Denied PermissionMissing", "Pull requests: write"),
+        case("permission", CreateRef, 403, FORBIDDEN, "Denied PermissionMissing", "contents=write").headers(&[("x-accepted-github-permissions", "contents=write")]),
+        case("absent", GetRepository, 404, MISSING, "state", ""),
+        case("absent", Compare, 404, MISSING, "state", ""),
+        case("owner", CreateRepository, 404, MISSING, "Denied OwnerNotUsable", "spec.owner"),
+        case("base-gone", GetTree, 404, MISSING, "NotFound TreeMissing", "slipway.dev/rerun"),
+        case("hidden-permission", CreateBlob, 404, MISSING, "Denied PermissionMissing", "Contents: write"),
+        case("hidden-permission", CreateTree, 404, MISSING, "Denied PermissionMissing", "Contents: write"),
+        case("repository", SyncPulls, 404, MISSING, "NotFound RepositoryNotFound", "Pull requests: read"),
+    ]
+}
+
+#[rustfmt::skip]
+fn of_refusals() -> Vec<Case> {
+    vec![
+        case("repository-exists", CreateRepository, 422, NAME_TAKEN, "state", ""),
+        case("repository-refused", CreateRepository, 422, r#"{"message":"Repository creation failed.","errors":["name is too long"]}"#, "Invalid RepositoryRefused", "spec.create"),
+        case("branch-exists", CreateRef, 422, r#"{"message":"Reference already exists"}"#, "state", ""),
+        case("not-a-fast-forward", UpdateRef, 422, r#"{"message":"Update is not a fast forward"}"#, "state", ""),
+        case("branch-absent", DeleteRef, 422, r#"{"message":"Reference does not exist"}"#, "state", ""),
+        case("commit-gone", CreateRef, 422, r#"{"message":"Object does not exist"}"#, "NotFound CommitMissing", "slipway.dev/rerun"),
+        case("branch-refused", CreateRef, 422, r#"{"message":"Reference update failed"}"#, "Invalid BranchRefused", "spec.branch"),
+        case("branch-refused", DeleteRef, 422, r#"{"message":"Validation Failed"}"#, "Invalid BranchRefused", "spec.branch"),
+        case("pull-request-exists", CreatePull, 422, r#"{"message":"Validation Failed","errors":[{"resource":"PullRequest","code":"custom","message":"A pull request already exists for acme:task/a/b."}]}"#, "state", ""),
+        case("nothing-to-merge", CreatePull, 422, NO_COMMITS, "Invalid NothingToMerge", "merged already"),
+        case("base-absent", CreatePull, 422, r#"{"message":"Validation Failed","errors":[{"resource":"PullRequest","field":"base","code":"invalid"}]}"#, "Invalid BaseBranchMissing", "baseBranch"),
+        case("head-absent", CreatePull, 422, r#"{"message":"Validation Failed","errors":["Head sha can't be blank"]}"#, "NotFound BranchMissing", "restore it"),
+        case("drafts", CreatePull, 422, r#"{"message":"Draft pull requests are not supported in this repository."}"#, "Invalid DraftsNotSupported", "pullRequest.draft"),
+        case("pull-request-refused", CreatePull, 422, r#"{"message":"Validation Failed","errors":["title is too long"]}"#, "Invalid PullRequestRefused", "pullRequest.title"),
+        case("object-lost", CreateCommit, 422, r#"{"message":"Tree SHA does not exist"}"#, "Transient ObjectMissing", "made again"),
+        case("object-lost", CreateTree, 422, r#"{"message":"tree.sha 11d6 is not a valid blob"}"#, "Transient ObjectMissing", "made again"),
+        case("tree-refused", CreateTree, 422, r#"{"message":"tree.path contains a malformed path component"}"#, "Invalid TreeRefused", "source.exclude"),
+        case("commit-refused", CreateCommit, 422, r#"{"message":"Invalid request."}"#, "Invalid CommitRefused", "commit.message"),
+        case("file-too-large", CreateBlob, 413, "", "Invalid BlobRefused", "big.bin").file("big.bin"),
+        case("file-refused", CreateBlob, 422, r#"{"message":"Sorry, your input was too large to process."}"#, "Invalid BlobRefused", "big.bin").file("big.bin"),
+        case("read-refused", GetTree, 422, SPAMMED, "Transient Refused", "tried again"),
+        case("read-refused", ListPulls, 422, SPAMMED, "Transient Refused", "tried again"),
+    ]
+}
