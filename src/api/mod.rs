@@ -10,7 +10,9 @@ mod sandbox;
 mod schema;
 mod task;
 
-pub use repository::{CreatePolicy, CreateRepository, Repository, RepositorySpec, RepositoryStatus};
+pub use repository::{
+    CreatePolicy, CreateRepository, Repository, RepositoryChecks, RepositorySpec, RepositoryStatus,
+};
 pub use sandbox::{
     CreateAnswer, Creating, DeletionPolicy, Holder, OnTimeout, OperatingMode, PastSandbox, Recovery,
     RecoveryPolicy, Sandbox, SandboxSpec, SandboxState, SandboxStatus,

@@ -86,6 +86,11 @@ pub struct RepositorySpec {
     #[x_kube(validation = Rule::new(super::task::BRANCH_RULE).message("baseBranch must be a valid git branch name"))]
     pub base_branch: Option<String>,
 
+    /// Whether commits of this repository get checks (check runs or commit statuses). `Expected`: a Task with
+    /// `merge.requireChecks` waits until there is one. `None`: it merges a commit without any. Default: `Expected`.
+    #[serde(default)]
+    pub checks: RepositoryChecks,
+
     /// Interval at which pull requests are read again, in seconds, so that a lost webhook only delays. Default: 300.
     #[serde(default = "default_sync_interval")]
     #[schemars(range(min = 30, max = 86400))]
@@ -99,6 +104,14 @@ pub struct RepositorySpec {
 
 fn default_sync_interval() -> i32 {
     300
+}
+
+/// Whether commits of a repository get checks.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RepositoryChecks {
+    #[default]
+    Expected,
+    None,
 }
 
 /// Policy on creating a missing repository.

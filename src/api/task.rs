@@ -230,16 +230,33 @@ pub struct PullRequestSpec {
 }
 
 /// Settings for automatic merging of a pull request.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct MergeSpec {
     /// `Manual`: a person merges. `WhenReady`: the operator merges as soon as GitHub says that nothing stands in the way.
-    /// Where the base branch asks for no review and no check, that is at once. Default: `Manual`.
+    /// Default: `Manual`.
     #[serde(default)]
     pub policy: MergePolicy,
     /// `merge`, `squash` or `rebase`, as GitHub does them. Default: `merge`.
     #[serde(default)]
     pub method: MergeMethod,
+    /// Merges only what has been checked: the commit was pushed a minute ago or earlier, it has at least one check (check run or
+    /// commit status), and every check has succeeded, was skipped or is neutral. A repository whose commits get no checks says
+    /// so by `checks: None` in its Repository. `false`: what GitHub lets pass is enough, as far as branch protection goes.
+    /// Default: true.
+    #[serde(default = "require_checks")]
+    pub require_checks: bool,
+}
+
+impl Default for MergeSpec {
+    fn default() -> Self {
+        let (policy, method) = (MergePolicy::default(), MergeMethod::default());
+        Self { policy, method, require_checks: require_checks() }
+    }
+}
+
+fn require_checks() -> bool {
+    true
 }
 
 /// Policy on merging.

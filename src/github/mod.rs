@@ -2,6 +2,7 @@
 //! about a failure is decided by the controllers from its class. Uses `domain`, `telemetry` and the reasons of `api` only.
 
 mod call;
+mod checks;
 mod classify;
 mod client;
 mod error;
@@ -15,6 +16,7 @@ mod recent;
 mod repositories;
 mod table;
 
+pub use checks::{Check, CheckState};
 pub use client::{Client, GitHub};
 pub use error::Error;
 pub use git::{Author, Commit, CreatedRef, NewCommit, Tree, TreeContent, TreeEntry, UpdatedRef};

@@ -27,6 +27,8 @@ pub(super) enum Operation {
     GetPull,
     CreatePull,
     MergePull,
+    ListCheckRuns,
+    CombinedStatus,
 }
 
 /// Side of a call, which says what a 404 means.
@@ -67,6 +69,8 @@ impl Operation {
             Self::SyncPulls => ("syncPullRequests", SHORT, "Pull requests: read", Read),
             Self::GetPull => ("getPullRequest", SHORT, "Pull requests: read", Look),
             Self::CreatePull => ("createPullRequest", SHORT, "Pull requests: write", Write),
+            Self::ListCheckRuns => ("listCheckRuns", SHORT, "Checks: read", Read),
+            Self::CombinedStatus => ("getCombinedStatus", SHORT, "Commit statuses: read", Read),
             Self::MergePull => ("mergePullRequest", SHORT, "Contents: write and Pull requests: write", Write),
         }
     }

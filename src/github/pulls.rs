@@ -8,6 +8,7 @@ use super::{
     name::RepositoryName,
     operation::Operation,
     recent::Made,
+    repositories::{Owner, Repository},
 };
 use crate::domain::pull_request::{ObservedPullRequest, marker_in, state_of};
 use jiff::Timestamp;
@@ -30,6 +31,8 @@ pub struct Pull {
     pub head: PullHead,
     /// GitHub's id of the repository that the pull request is in.
     pub base_repository_id: Option<u64>,
+    /// That repository as it is now, where the answer describes it.
+    pub base_repository: Option<Box<Repository>>,
     pub body: String,
     pub updated_at: Timestamp,
     /// `clean`, `blocked`, `behind`, `dirty`, `unstable`, `draft`, `unknown`; only a single GET has it.
@@ -81,7 +84,37 @@ struct SideAnswer {
 
 #[derive(Deserialize)]
 struct BaseAnswer {
-    repo: Option<RepoAnswer>,
+    repo: Option<BaseRepoAnswer>,
+}
+
+/// Without its id it is nothing; without the rest it is only not described.
+#[derive(Deserialize)]
+struct BaseRepoAnswer {
+    id: u64,
+    name: Option<String>,
+    full_name: Option<String>,
+    owner: Option<Owner>,
+    html_url: Option<String>,
+    default_branch: Option<String>,
+    #[serde(default)]
+    private: bool,
+    #[serde(default)]
+    archived: bool,
+}
+
+impl BaseRepoAnswer {
+    fn described(self) -> Option<Box<Repository>> {
+        Some(Box::new(Repository {
+            id: self.id,
+            name: self.name?,
+            full_name: self.full_name?,
+            owner: self.owner?,
+            html_url: self.html_url?,
+            default_branch: self.default_branch?,
+            private: self.private,
+            archived: self.archived,
+        }))
+    }
 }
 
 #[derive(Deserialize)]
@@ -106,7 +139,8 @@ impl From<PullAnswer> for Pull {
                 sha: answer.head.sha,
                 repository_id: answer.head.repo.map(|repo| repo.id),
             },
-            base_repository_id: answer.base.repo.map(|repo| repo.id),
+            base_repository_id: answer.base.repo.as_ref().map(|repo| repo.id),
+            base_repository: answer.base.repo.and_then(BaseRepoAnswer::described),
             body: answer.body.unwrap_or_default(),
             updated_at: answer.updated_at,
             mergeable_state: answer.mergeable_state,

@@ -6,8 +6,8 @@
 
 use super::operation::{
     Operation::{
-        self, BlobExists, CreateBlob, CreateCommit, CreatePull, CreateRef, CreateRepository, CreateTree,
-        DeleteRef, GetBlob, GetTree, ListPulls, MergePull, SyncPulls, UpdateRef,
+        self, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreatePull, CreateRef, CreateRepository,
+        CreateTree, DeleteRef, GetBlob, GetTree, ListCheckRuns, ListPulls, MergePull, SyncPulls, UpdateRef,
     },
     Side,
 };
@@ -109,6 +109,10 @@ const METHOD: &str = "set pullRequest.merge.method to one that the repository al
 /// Writes of git objects, branches and pull requests: where the rules of a repository are checked.
 const PUSHES: On =
     On::Only(&[CreateBlob, CreateTree, CreateCommit, CreateRef, UpdateRef, DeleteRef, CreatePull]);
+const CHECKS: On = On::Only(&[ListCheckRuns, CombinedStatus]);
+const CHECKS_CURE: &str = "give the token the permission \"{permission}\" on this repository, or set pullRequest.merge.requireChecks to false";
+const CHECKS_AGAIN: &str = "GitHub does not show the checks of the commit: it is tried again; if it stays so, give the token \
+     \"{permission}\", or set pullRequest.merge.requireChecks to false";
 const MERGE: On = On::Only(&[MergePull]);
 const RULE: &[u16] = &[403, 409, 422];
 const MERGE_RULE: &[u16] = &[403, 405, 409, 422];
@@ -219,6 +223,8 @@ pub(super) const ROWS: &[Row] = &[
     // 403 and 404 without words that tell more.
     Row::new("blob-head-forbidden", Only(&[BlobExists]), &[403], Failed(TRANSIENT, r::GITHUB_UNAVAILABLE),
         "an answer to HEAD gives no reason: it is asked again"),
+    Row::new("checks-forbidden", CHECKS, &[403], Failed(DENIED, r::PERMISSION_MISSING), CHECKS_CURE),
+    Row::new("checks-hidden", CHECKS, &[404, 422], Failed(TRANSIENT, r::NOT_VISIBLE_YET), CHECKS_AGAIN),
     Row::new("permission", Every, &[403], Failed(DENIED, r::PERMISSION_MISSING),
         "give the token the permission \"{permission}\" on this repository"),
     Row::new("absent", All(Side::Look), &[404], State(Known::Absent), "it is not there"),

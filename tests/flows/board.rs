@@ -16,7 +16,7 @@ use crate::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use slipway::api::{PullRequestState, State, Task};
-use slipway_simulator::github::{MergeMethod, NewRepository};
+use slipway_simulator::github::{Check, MergeMethod, NewRepository};
 
 const APP: &str = "acme/app";
 
@@ -177,7 +177,7 @@ async fn when_ready_merges_by_itself_and_not_what_somebody_else_has_pushed() -> 
     let world = world("merges").await?;
     known_repository(&world).await?;
     for (name, method) in [("by-merge", "merge"), ("by-squash", "squash")] {
-        let merge = json!({"merge": {"policy": "WhenReady", "method": method}});
+        let merge = json!({"merge": {"policy": "WhenReady", "method": method, "requireChecks": false}});
         world
             .apply(&task(name, "app", &format!("echo {name} > {name}")).with("/spec/pullRequest", merge))
             .await?;
@@ -185,10 +185,27 @@ async fn when_ready_merges_by_itself_and_not_what_somebody_else_has_pushed() -> 
     for name in ["by-merge", "by-squash"] {
         expect(&world, name, ("done", "done", "ready", true, "Merged")).await?;
     }
+    checked(&world).await?;
     let number = to_moved(&world).await?;
     let pull = world.simulator.github.pull(APP, number).map_err(refused)?;
     ensure!(pull["state"] == "open", "{}", pull["state"]);
     Ok(())
+}
+
+/// A Task that is merged once its commit has a check and the check has succeeded, and not within a minute of the push.
+async fn checked(world: &World) -> Result<()> {
+    let policy = json!({"merge": {"policy": "WhenReady"}});
+    world.apply(&task("checked", "app", "echo checked > checked").with("/spec/pullRequest", policy)).await?;
+    let number = reviewed(world, "checked").await?;
+    let pull = world.simulator.github.pull(APP, number).map_err(refused)?;
+    let head = pull["head"]["sha"].as_str().unwrap_or_default();
+    let check =
+        |conclusion: Option<&str>| Check { name: "ci".into(), conclusion: conclusion.map(str::to_owned) };
+    world.simulator.github.set_checks(APP, head, vec![check(None)]).map_err(refused)?;
+    let says = |words: &'static str| move |task: &Task| message_of(task, "Ready").contains(words);
+    world.task("checked", "a check that still runs in its message", says("still running: ci")).await?;
+    world.simulator.github.set_checks(APP, head, vec![check(Some("success"))]).map_err(refused)?;
+    expect(world, "checked", ("done", "done", "ready", true, "Merged")).await
 }
 
 /// A Task in review whose branch somebody has pushed to before merging by itself was switched on.

@@ -11,7 +11,7 @@ use kube::{
 use serde_json::{Value, json};
 use slipway::api::{State, Task};
 use slipway_simulator::{
-    core::{Rule, When},
+    core::{Action, Rule, When},
     github::MergeMethod,
 };
 
@@ -163,5 +163,33 @@ async fn a_sync_moves_only_the_task_whose_pull_request_it_is() -> Result<()> {
         let status = world.tasks().get(name).await?.status.context("a status")?;
         assert_eq!((status.state, status.pull_request), (State::InProgress, None), "{name}");
     }
+    Ok(())
+}
+
+/// Lists that never reach back far enough end after ten pages; what they do not show is read by its number.
+#[tokio::test]
+async fn a_busy_repository_after_a_start_costs_ten_pages_and_a_read_for_each_task() -> Result<()> {
+    let world = World::new("busy").await?;
+    world.token().await?;
+    world.at_github("busy")?;
+    world.repository("busy", json!({"syncIntervalSeconds": 30})).await?;
+    world.repository_with("busy", "Synced").await?;
+    // Another's, changed just now, on every page.
+    let other = in_review(&world, "busy", "lost").await?;
+    let mut page = other.clone();
+    (page["number"], page["head"]["ref"], page["body"]) = (json!(9_999), json!("another"), json!(null));
+    page["updated_at"] = json!("2099-01-01T00:00:00Z");
+    let link = r#"<https://github.test/pulls?page=2>; rel="next""#.to_owned();
+    world.sim.faults.set(Rule::on("github", LIST_PULLS).when(When::All).action(Action::Status {
+        status: 200,
+        headers: [("link".to_owned(), link)].into(),
+        body: json!([page]).to_string(),
+        after_effect: false,
+    }));
+    let seq = world.sim.calls.last_seq();
+    world.sim.github.close("slipway-bot/busy", other["number"].as_u64().context("a number")?)?;
+    task_in(&world, "lost", State::Todo).await?;
+    let lists = world.sim.calls.since(seq).iter().filter(|call| call.endpoint == LIST_PULLS).count();
+    assert!(lists > 0 && lists % 10 == 0, "{lists} pages\n{:#?}", world.sim.calls.since(seq));
     Ok(())
 }

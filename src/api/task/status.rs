@@ -209,6 +209,10 @@ pub struct TaskStatus {
     #[schemars(length(max = bounds::SHA))]
     pub commit_sha: Option<String>,
 
+    /// Time by which the pull request had the round's commit: its checks may take a minute to appear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed_at: Option<Time>,
+
     /// Commit that the open pull request had before the round's own, until the branch shows that one.
     #[serde(default, rename = "publishedSHA", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SHA))]

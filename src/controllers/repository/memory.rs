@@ -22,6 +22,8 @@ pub(super) struct Position {
     pub(super) newest: Option<Timestamp>,
     /// `ETag` of the list's first page.
     pub(super) etag: Option<String>,
+    /// Numbers of pull requests that no list has reached: the next syncs read them one by one.
+    pub(super) unreached: Vec<i64>,
 }
 
 #[derive(Default)]
@@ -119,7 +121,10 @@ mod tests {
     #[test]
     fn a_sync_that_is_repeated_reads_from_the_beginning() {
         let memory = Memory::default();
-        memory.set_position("uid", Position { newest: Some(at(5)), etag: Some("e".into()) });
+        memory.set_position(
+            "uid",
+            Position { newest: Some(at(5)), etag: Some("e".into()), unreached: vec![7] },
+        );
         memory.synced("uid", at(1_000));
         memory.repeat_sync("uid", at(10));
         assert_eq!(memory.next_sync("uid", INTERVAL, at(10)), at(10));

@@ -47,8 +47,8 @@ impl RepositoryController {
     async fn list(&self, object: &Repository, now: Timestamp) -> Result<Changes, Obstacle> {
         let tasks = self.open_tasks(object);
         let github = self.client(object, Age::Cached).await?;
-        let (listed, renamed) = self.changes(&github, object, &tasks).await.map_err(failed)?;
-        Ok(Changes { moves: sync::moves(&tasks, &listed, now), renamed })
+        let read = self.changes(&github, object, &tasks).await.map_err(failed)?;
+        Ok(Changes { moves: sync::moves(&tasks, &read.pulls, now), repository: read.repository })
     }
 
     /// The repository: by its id once that is known, so that it is followed through a rename and never mistaken for

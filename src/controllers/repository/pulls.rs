@@ -1,13 +1,13 @@
 //! The list of pull requests that changed, page by page back to where the last sync stopped.
 //! `memory` keeps that place; asked by `observe`.
 
-use super::{RepositoryController, memory::Position, name_today};
+use super::{RepositoryController, memory::Position, name_today, of_github};
 use crate::{
     api::{Repository, Task, conditions::reason},
     domain::{
         failure::Class,
         pull_request::ObservedPullRequest,
-        repository::{Found, sync},
+        repository::{Base, Found, sync},
     },
     github::{self, PullsPage, RepositoryName, UpdatedPulls},
 };
@@ -16,24 +16,35 @@ use kube::ResourceExt;
 use std::sync::Arc;
 
 /// Pages of 100 that one sync reads at most; only a sync after a start reads more than one or two.
-const MAX_PAGES: u32 = 30;
+const MAX_PAGES: u32 = 10;
+/// Pull requests that one sync reads one by one, because its pages did not reach back to them.
+const MAX_SINGLE: usize = 50;
+
+/// What a sync has read.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) pulls: Vec<ObservedPullRequest>,
+    /// The repository, as the list or a look-up on the way describes it.
+    pub(super) repository: Option<Found>,
+}
 
 impl RepositoryController {
-    /// Lists what changed since the last sync, newest change first, and the repository if it had to be looked up on the way.
+    /// Lists what changed since the last sync, newest change first.
     pub(super) async fn changes(
         &self,
         github: &github::Client,
         object: &Repository,
         tasks: &[Arc<Task>],
-    ) -> Result<(Vec<ObservedPullRequest>, Option<Found>), github::Error> {
+    ) -> Result<Read, github::Error> {
         match self.read(github, object, tasks, &name_today(object)).await {
-            Ok(listed) => Ok((listed, None)),
+            Ok(read) => Ok(read),
             // Under this name it is not there (any more); by its id it may be.
             Err(error) if error.class == Class::NotFound || error.reason == reason::REPOSITORY_MOVED => {
                 let Some(found) = self.look_up(github, object).await? else { return Err(error) };
                 match RepositoryName::parse(&found.full_name) {
                     Some(name) if name != name_today(object) => {
-                        Ok((self.read(github, object, tasks, &name).await?, Some(found)))
+                        let read = self.read(github, object, tasks, &name).await?;
+                        Ok(Read { repository: Some(found), ..read })
                     }
                     _ => Err(error),
                 }
@@ -48,39 +59,70 @@ impl RepositoryController {
         object: &Repository,
         tasks: &[Arc<Task>],
         name: &RepositoryName,
-    ) -> Result<Vec<ObservedPullRequest>, github::Error> {
+    ) -> Result<Read, github::Error> {
         let uid = object.uid().unwrap_or_default();
         let known = self.memory.position(&uid);
         let back_to = sync::back_to(known.newest, tasks);
-        let first = match github.list_pulls_updated(name, 1, known.etag.as_deref()).await? {
-            UpdatedPulls::NotModified => return Ok(Vec::new()),
-            UpdatedPulls::Page(page) => page,
-        };
-        let newest = first.pulls.first().map(|pull| pull.updated_at).max(known.newest);
-        let position = Position { newest, etag: first.etag.clone() };
-        let mut pulls = Vec::new();
-        let mut page = first;
-        loop {
-            let next = next_page(&page, back_to);
-            pulls.append(&mut page.pulls);
-            let Some(number) = next else { break };
-            if number > MAX_PAGES {
-                tracing::warn!(repository = %name, pages = MAX_PAGES, "sync stopped: pull requests that changed before are not read");
-                break;
+        let mut unreached = known.unreached;
+        let mut read = Read::default();
+        let mut position = Position { newest: known.newest, etag: known.etag, unreached: Vec::new() };
+        if let UpdatedPulls::Page(first) =
+            github.list_pulls_updated(name, 1, position.etag.as_deref()).await?
+        {
+            position.newest = first.pulls.first().map(|pull| pull.updated_at).max(known.newest);
+            position.etag.clone_from(&first.etag);
+            let described = first.pulls.first().and_then(|pull| pull.base_repository.as_deref());
+            let described = described.map(|repository| of_github(repository, Base::Unknown));
+            // Another repository may have the name by now: the id decides.
+            let id = object.status.as_ref().and_then(|status| status.repository_id);
+            read.repository = match described.filter(|described| id.is_none_or(|id| id == described.id)) {
+                Some(described) => Some(described),
+                None => self.look_up(github, object).await?,
+            };
+            let (pulls, reached) = pages(github, name, first, back_to).await?;
+            if !reached {
+                unreached = sync::unreached(tasks, &pulls);
+                tracing::info!(repository = %name, pages = MAX_PAGES, pull_requests = unreached.len(), "what changed longer ago is read one by one");
             }
-            match github.list_pulls_updated(name, number, None).await? {
-                UpdatedPulls::NotModified => break,
-                UpdatedPulls::Page(more) => page = more,
-            }
+            read.pulls = pulls;
         }
+        let later = unreached.split_off(unreached.len().min(MAX_SINGLE));
+        for number in unreached {
+            let number = u64::try_from(number).unwrap_or_default();
+            let pull = github.get_pull(name, number).await?;
+            read.pulls.extend(pull.as_ref().map(ObservedPullRequest::from));
+        }
+        position.unreached = later;
         self.memory.set_position(&uid, position);
-        Ok(pulls.iter().map(ObservedPullRequest::from).collect())
+        Ok(read)
     }
 }
 
-/// The page to read after this one: none once it reaches back far enough.
-fn next_page(page: &PullsPage, back_to: Option<Timestamp>) -> Option<u32> {
+/// Reads on from the first page; returns what was found and whether that reaches back far enough.
+async fn pages(
+    github: &github::Client,
+    name: &RepositoryName,
+    first: PullsPage,
+    back_to: Option<Timestamp>,
+) -> Result<(Vec<ObservedPullRequest>, bool), github::Error> {
+    let (mut pulls, mut page) = (Vec::new(), first);
+    for number in 2.. {
+        let more = goes_on(&page, back_to);
+        pulls.extend(page.pulls.iter().map(ObservedPullRequest::from));
+        if !more || number > MAX_PAGES {
+            return Ok((pulls, !more));
+        }
+        match github.list_pulls_updated(name, number, None).await? {
+            UpdatedPulls::NotModified => break,
+            UpdatedPulls::Page(more) => page = more,
+        }
+    }
+    Ok((pulls, true))
+}
+
+/// Returns whether the list has to be read beyond this page: not once it reaches back far enough.
+fn goes_on(page: &PullsPage, back_to: Option<Timestamp>) -> bool {
     let oldest = page.pulls.last().map(|pull| pull.updated_at);
     // An older pull request may share the second of the place to reach.
-    if oldest >= Some(back_to?) { page.next } else { None }
+    page.next.is_some() && back_to.is_some_and(|back_to| oldest >= Some(back_to))
 }

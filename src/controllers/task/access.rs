@@ -9,10 +9,10 @@ use crate::{
         git,
         pull_request::ObservedPullRequest,
         sandbox::Life,
-        task::SeenPull,
+        task::{Checks, SeenPull},
     },
     e2b::Envd,
-    github::{Author, Client, Pull, RepositoryName},
+    github::{Author, Check, CheckState, Client, Pull, RepositoryName},
 };
 use kube::ResourceExt;
 
@@ -91,5 +91,19 @@ pub(super) fn seen_pull(pull: &Pull) -> SeenPull {
         observed: ObservedPullRequest::from(pull),
         body: pull.body.clone(),
         mergeable_state: pull.mergeable_state.clone(),
+        checks: None,
     }
+}
+
+/// The checks of a commit as the decisions see them.
+pub(super) fn seen_checks(checks: Vec<Check>) -> Checks {
+    let mut seen = Checks::default();
+    for check in checks {
+        match check.state {
+            CheckState::Passed => seen.passed += 1,
+            CheckState::Running => seen.running.push(check.name),
+            CheckState::Failed => seen.failed.push(check.name),
+        }
+    }
+    seen
 }

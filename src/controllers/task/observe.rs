@@ -4,7 +4,7 @@
 
 use super::{
     TaskController,
-    access::{author, commit_message, seen_pull},
+    access::{author, commit_message, seen_checks, seen_pull},
     commit::{self, Prepared},
     files::{self, Collected, FilesError},
     generate,
@@ -244,9 +244,15 @@ impl TaskController {
     ) -> Result<Option<SeenPull>, Failure> {
         let at = self.at_github(task).await?;
         let number = u64::try_from(question.number).unwrap_or_default();
-        let pull = at.client.get_pull(&at.name, number).await?.as_ref().map(seen_pull);
+        let mut pull = at.client.get_pull(&at.name, number).await?.as_ref().map(seen_pull);
+        if let (Some(pull), Some(wanted)) = (&mut pull, question.merge)
+            && let Some(head) = pull.observed.head_sha.clone().filter(|_| pull.asks_for_checks(wanted))
+        {
+            pull.checks = Some(seen_checks(at.client.get_checks(&at.name, &head).await?));
+        }
         let (uid, mut memory) = (task.uid().unwrap_or_default(), self.memory());
-        let read = PullRead::after(memory.pull_read(&uid).as_ref(), pull.as_ref(), now);
+        let previous = memory.pull_read(&uid);
+        let read = PullRead::after(previous.as_ref(), pull.as_ref(), question.merge, now);
         memory.remember_pull(uid, read, now);
         Ok(pull)
     }

@@ -180,7 +180,7 @@ impl TaskController {
         });
         let new = NewPull { title, body, head: branch.to_owned(), base, draft: task.spec.pull_request.draft };
         Ok(match at.client.create_pull(&at.name, &new).await? {
-            CreatedPull::Created(pull) => Outcome::PullRequest(seen_pull(&pull)),
+            CreatedPull::Created(pull) => Outcome::PullRequest(Box::new(seen_pull(&pull))),
             CreatedPull::AlreadyExists => Outcome::PullRequestExists,
         })
     }

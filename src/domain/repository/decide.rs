@@ -106,11 +106,18 @@ fn found(mut scope: Scope<'_>, found: &Found) -> Decided {
 }
 
 fn synced(mut scope: Scope<'_>, changes: &Changes) -> Decided {
-    if let Some(found) = &changes.renamed {
-        scope.identify(found);
-        scope.describe_branch(found);
-        let message = scope.description(found);
-        scope.stand(Standing::Ready, reason::SYNCED, &message);
+    if let Some(described) = &changes.repository {
+        if described.archived && changes.moves.is_empty() {
+            return found(scope, described);
+        }
+        let before = scope.status.clone();
+        scope.identify(described);
+        scope.describe_branch(described);
+        if scope.status != before {
+            // The list says nothing of the base branch, so what was said of it stands while nothing else has changed.
+            let message = scope.description(described);
+            scope.stand(Standing::Ready, reason::SYNCED, &message);
+        }
     }
     scope.status.retry = None;
     let next = Next::At(scope.next_sync);

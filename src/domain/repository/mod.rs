@@ -48,8 +48,8 @@ pub enum Base {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Changes {
     pub moves: Vec<Move>,
-    /// The repository had to be looked up by its id on the way, because it has another name now.
-    pub renamed: Option<Found>,
+    /// The repository, where the list or a look-up on the way has described it.
+    pub repository: Option<Found>,
 }
 
 /// Reason why a question got no answer.

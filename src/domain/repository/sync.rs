@@ -2,7 +2,7 @@
 //! Used by the Repository controller; what is found goes through the same transition as a delivery.
 
 use crate::{
-    api::{State, Task, TaskStatus},
+    api::{PullRequest, PullRequestState, State, Task, TaskStatus},
     domain::pull_request::{ObservedPullRequest, Source, Stored, is_own},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -39,6 +39,16 @@ pub fn back_to<T: Borrow<Task>>(newest: Option<Timestamp>, tasks: &[T]) -> Optio
 
 fn updated_at(task: &Task) -> Option<Timestamp> {
     task.status.as_ref()?.pull_request.as_ref()?.updated_at.as_ref().map(|at| at.0)
+}
+
+/// Finds the pull requests that may have moved and that a list which ended early does not show: those that are open as far as
+/// is known, or were never confirmed.
+pub fn unreached<T: Borrow<Task>>(tasks: &[T], listed: &[ObservedPullRequest]) -> Vec<i64> {
+    let pull = |task: &Task| task.status.as_ref().and_then(|status| status.pull_request.clone());
+    let may_move = |pull: &PullRequest| pull.unconfirmed || pull.state == PullRequestState::Open;
+    let numbers =
+        tasks.iter().filter_map(|task| pull(task.borrow())).filter(may_move).map(|pull| pull.number);
+    numbers.filter(|number| listed.iter().all(|listed| listed.number != *number)).collect()
 }
 
 /// Finds which Tasks the list moves; at most one move per Task. Of several that fit the first in the list is taken.

@@ -61,7 +61,7 @@ fn looked_up(found: Found) -> Answer {
 }
 
 fn synced(moves: Vec<Move>) -> Answer {
-    Answer::Listed(Ok(Changes { moves, renamed: None }))
+    Answer::Listed(Ok(Changes { moves, repository: None }))
 }
 
 fn failed(failure: Failure) -> Answer {

@@ -6,6 +6,7 @@ mod decide;
 mod ending;
 mod generation;
 mod merge;
+mod mergeability;
 mod model;
 mod position;
 mod preconditions;
@@ -27,6 +28,7 @@ mod views;
 mod tests;
 
 pub use decide::decide;
+pub use mergeability::{Checks, MergeWanted};
 pub use model::{
     COMING_UP, Context, DeleteBranch, Files, Health, Look, Outcome, OwnerView, Plan, PullRead,
     RepositoryView, SandboxView, SeenPull, Step,

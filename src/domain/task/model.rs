@@ -1,6 +1,7 @@
 //! The data of a decision about a Task: what is known without a call, what a look tells, steps and their outcomes.
 //! Used by every module of this folder and by the Task controller.
 
+use super::mergeability::{self, Checks, MergeWanted, Mergeability};
 use crate::{
     api::{MergeMethod, PullRequestState, SandboxSpec, TaskStatus},
     domain::{failure::Failure, plan, pull_request::ObservedPullRequest},
@@ -50,14 +51,20 @@ pub struct PullRead {
 
 impl PullRead {
     /// Returns what to remember after reading `pull`.
-    pub fn after(previous: Option<&Self>, pull: Option<&SeenPull>, at: Timestamp) -> Self {
-        let decided = pull.is_none_or(|pull| {
-            pull.observed.state != PullRequestState::Open
-                || pull.mergeable_state.as_deref().is_some_and(|state| state != "unknown")
-        });
-        let undecided = if decided { 0 } else { previous.map_or(0, |read| read.undecided).saturating_add(1) };
-        let waits_for = pull.and_then(SeenPull::waits_for);
-        Self { at, undecided, waits_for }
+    pub fn after(
+        previous: Option<&Self>,
+        pull: Option<&SeenPull>,
+        wanted: Option<MergeWanted>,
+        at: Timestamp,
+    ) -> Self {
+        let open = pull.filter(|pull| pull.observed.state == PullRequestState::Open);
+        let (undecided, waits_for) = match open.zip(wanted).map(|(pull, wanted)| pull.mergeability(wanted)) {
+            Some(Mergeability::Undecided(waits_for)) => (true, waits_for),
+            Some(Mergeability::No(waits_for)) => (false, Some(waits_for)),
+            Some(Mergeability::Yes) | None => (false, None),
+        };
+        let times = previous.map_or(0, |read| read.undecided).saturating_add(1);
+        Self { at, undecided: if undecided { times } else { 0 }, waits_for }
     }
 }
 
@@ -81,6 +88,8 @@ pub struct RepositoryView {
     pub health: Health,
     pub suspended: bool,
     pub sync_interval: SignedDuration,
+    /// Its commits get checks.
+    pub checks_expected: bool,
 }
 
 /// The part of a Sandbox that a Task has to know.
@@ -159,22 +168,18 @@ pub struct SeenPull {
     pub body: String,
     /// `clean`, `blocked`, … ; absent in lists.
     pub mergeable_state: Option<String>,
+    /// Checks of its head; absent where nobody has asked for them.
+    pub checks: Option<Checks>,
 }
 
 impl SeenPull {
-    /// Words what a merge waits for by GitHub's `mergeable_state`, where it says so
-    /// (<https://docs.github.com/en/graphql/reference/enums#mergestatestatus>).
-    pub fn waits_for(&self) -> Option<String> {
-        let state = self.mergeable_state.as_deref()?;
-        let cure = match state {
-            "clean" | "has_hooks" | "unknown" => return None,
-            "dirty" => ": resolve the conflicts with the base branch",
-            "behind" => ": update the branch from the base branch",
-            "blocked" => ": a review or a check that the base branch asks for is missing",
-            "unstable" => ": a check fails or still runs",
-            _ => "",
-        };
-        Some(format!("merged as soon as GitHub allows it; now it says {state}{cure}"))
+    /// Returns whether the checks of its head have to be read before it is merged.
+    pub fn asks_for_checks(&self, wanted: MergeWanted) -> bool {
+        mergeability::asks_for_checks(self.mergeable_state.as_deref(), wanted)
+    }
+
+    pub(super) fn mergeability(&self, wanted: MergeWanted) -> Mergeability {
+        mergeability::mergeability(self.mergeable_state.as_deref(), self.checks.as_ref(), wanted)
     }
 }
 
@@ -244,7 +249,7 @@ pub enum Outcome {
     BranchNotVisible,
     /// The branch does not move forward to the commit: somebody pushed to it.
     BranchMoved,
-    PullRequest(SeenPull),
+    PullRequest(Box<SeenPull>),
     /// GitHub says there is one already: it is looked up.
     PullRequestExists,
     Merged {

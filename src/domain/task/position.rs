@@ -68,7 +68,7 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Pos
                 let next = blocked.tell(&mut scope);
                 waits(scope, context, next)
             }
-            None => ReadPull { number: pull.number }.asked(scope, context),
+            None => read_pull(scope, context, pull),
         };
     }
     let is_open = matches!(pull.state, PullRequestState::Open | PullRequestState::Unknown);
@@ -106,14 +106,22 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Pos
 /// Waits for people, or reads the pull request when a merge is due.
 fn in_review(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
     // A merge that failed is tried again when `status.retry` says, not when the next look is due.
-    let due = scope.hurried || scope.status.retry.is_some() || merge::next_look(context) <= Some(scope.now);
-    if !(reflect::merge_wanted(scope.task, pull) && due) {
+    let (task, status, now) = (scope.task, &scope.status, scope.now);
+    let due = scope.hurried || status.retry.is_some() || merge::next_look(task, status, context) <= Some(now);
+    let early = merge::checks_appear(task, status) > Some(now);
+    if !reflect::merge_wanted(task, pull) || early || !due {
         return decided(review::unlooked(scope, context));
     }
     match preconditions::of_github(&scope, context) {
         Some(blocked) => decided(blocked.plan(scope)),
-        None => ReadPull { number: pull.number }.asked(scope, context),
+        None => read_pull(scope, context, pull),
     }
+}
+
+/// Reads the pull request, and its checks where the operator is to merge it.
+fn read_pull(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
+    let merge = reflect::merge_wanted(scope.task, pull).then(|| merge::wanted(scope.task, context));
+    ReadPull { number: pull.number, merge }.asked(scope, context)
 }
 
 /// Ends a round whose pull request a person has closed or merged meanwhile: nothing of the round is committed.

@@ -13,6 +13,7 @@ use crate::{
     domain::{board, input, plan::Next, pull_request},
 };
 use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 /// Wait before a transfer asks again for room or a worker.
@@ -186,6 +187,7 @@ pub(super) fn adopt(mut scope: Scope<'_>, pull: &SeenPull) -> Plan {
 /// Records that the pull request carries the round's commit: the board is the pull request's again.
 pub(super) fn carried(scope: &mut Scope<'_>) {
     scope.status.phase = Some(Phase::PullRequestOpen);
+    scope.status.pushed_at = Some(Time(scope.now));
     scope.status.publication = None;
     scope.status.published_sha = None;
     scope.status.ended = None;

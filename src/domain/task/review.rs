@@ -98,7 +98,7 @@ pub(super) fn unlooked(scope: Scope<'_>, context: &Context) -> Plan {
     }
     let said = context.pull_read.as_ref().and_then(|read| read.waits_for.clone());
     let mut plan = reflect_pull_with(scope, said.as_deref());
-    plan.next = plan.next.or_at(next_look(context), now);
+    plan.next = plan.next.or_at(next_look(task, &plan.status, context), now);
     plan
 }
 

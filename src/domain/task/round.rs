@@ -185,6 +185,7 @@ fn next(scope: &mut Scope<'_>) {
     status.tree_sha = None;
     status.sandbox_id = None;
     status.publication = None;
+    status.pushed_at = None;
     status.retry = retry::clear_backoff(status.retry.take(), now);
     for type_ in [names::SANDBOX_READY, names::GENERATED, names::COMMITTED, names::MERGED] {
         remove(&mut status.conditions, type_);

@@ -2,6 +2,7 @@
 //! Made by `position`, answered by the Task controller, decided in the file that the stage belongs to.
 
 use super::{
+    mergeability::MergeWanted,
     model::{Context, Files, Look, Plan, SeenPull},
     scope::Scope,
 };
@@ -204,6 +205,8 @@ pub struct FindPulls {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadPull {
     pub number: i64,
+    /// The merge that is asked for, where one is: it says whether the checks are read too.
+    pub merge: Option<MergeWanted>,
 }
 
 /// The tip of a branch that is to be deleted, and the pull requests from it.

@@ -3,6 +3,7 @@
 
 mod answers;
 mod board;
+mod checks;
 mod deadline;
 mod deletion;
 mod dice;

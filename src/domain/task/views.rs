@@ -3,7 +3,9 @@
 
 use super::model::{COMING_UP, Health, OwnerView, RepositoryView, SandboxView};
 use crate::{
-    api::{Repository, Sandbox, SandboxState, Task, conditions as names, conditions::reason},
+    api::{
+        Repository, RepositoryChecks, Sandbox, SandboxState, Task, conditions as names, conditions::reason,
+    },
     domain::conditions::{find, is_true},
 };
 use jiff::SignedDuration;
@@ -20,6 +22,7 @@ impl RepositoryView {
             health: health(&status.conditions, repository.metadata.generation, status.observed_generation),
             suspended: repository.spec.suspend,
             sync_interval: SignedDuration::from_secs(repository.spec.sync_interval_seconds.into()),
+            checks_expected: repository.spec.checks == RepositoryChecks::Expected,
         }
     }
 }

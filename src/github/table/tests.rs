@@ -40,6 +40,8 @@ pub(in crate::github) const EVERY: &[Operation] = &[
     GetPull,
     CreatePull,
     MergePull,
+    ListCheckRuns,
+    CombinedStatus,
 ];
 
 fn told(verdict: &Verdict) -> (String, String) {

@@ -145,3 +145,22 @@ fn reads_back_to_the_last_sync_or_to_the_oldest_task() {
     assert_eq!(back_to(None, &[task(None)]), None);
     assert_eq!(back_to(Some(at(500)), &tasks), Some(at(380)), "with an overlap");
 }
+
+#[test]
+fn what_the_list_did_not_reach_and_may_have_moved_is_read_one_by_one() {
+    let with = |number, state, unconfirmed| {
+        let mut task = task(Some(number));
+        let status = task.status.as_mut().expect("there");
+        let pull = status.pull_request.as_mut().expect("there");
+        (pull.state, pull.unconfirmed) = (state, unconfirmed);
+        task
+    };
+    let tasks = [
+        task(None),
+        with(1, PullRequestState::Open, false),
+        with(2, PullRequestState::Open, false),
+        with(3, PullRequestState::Closed, false),
+        with(4, PullRequestState::Merged, true),
+    ];
+    assert_eq!(unreached(&tasks, &[listed(2, PullRequestState::Open, 5)]), [1, 4]);
+}

@@ -38,10 +38,14 @@ impl World {
                 asked.answered(answer)
             }
             Position::ReadPull(asked) => {
-                let number = asked.question.number;
+                let ReadPull { number, merge } = asked.question;
                 let answer = self.asked("getPullRequest", github, |world| {
-                    let pull = world.github.observed(number);
-                    let read = PullRead::after(world.pull_read.as_ref(), pull.as_ref(), world.now);
+                    let mut pull = world.github.observed(number);
+                    if let (Some(pull), Some(wanted)) = (&mut pull, merge) {
+                        let checks = Some(world.github.checks.clone());
+                        pull.checks = checks.filter(|_| pull.asks_for_checks(wanted));
+                    }
+                    let read = PullRead::after(world.pull_read.as_ref(), pull.as_ref(), merge, world.now);
                     world.pull_read = Some(read);
                     Ok(pull)
                 });

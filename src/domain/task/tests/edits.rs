@@ -41,6 +41,7 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("pullRequest.draft", &["false", "false", "true"]),
     ("pullRequest.merge.policy", &[r#""Manual""#, r#""WhenReady""#]),
     ("pullRequest.merge.method", &[r#""merge""#, r#""squash""#]),
+    ("pullRequest.merge.requireChecks", &["true", "false"]),
     ("suspend", &["true", "false", "false"]),
 ];
 

@@ -31,7 +31,12 @@ pub(super) fn event(world: &mut World, dice: &mut Dice) {
         20..=22 => world.other_task(dice),
         23..=25 => branches(world, dice),
         26 => foreign_news(world, dice),
-        27 => world.github.mergeable = dice.one_of(&["clean", "clean", "blocked", "unknown"]),
+        27 => world.github.mergeable = dice.one_of(&["clean", "clean", "blocked", "unknown", "unstable"]),
+        28 => {
+            let names = |dice: &mut Dice| if dice.one_in(3) { vec!["ci".to_owned()] } else { Vec::new() };
+            let (running, failed) = (names(dice), names(dice));
+            world.github.checks = Checks { passed: usize::from(dice.one_in(2)), running, failed };
+        }
         _ => person(world, dice),
     }
 }

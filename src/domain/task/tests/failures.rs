@@ -59,7 +59,10 @@ fn unconfirmed() -> World {
 fn merging() -> World {
     let mut world = World::new();
     world.rest();
-    world.edit(|spec| spec.pull_request.merge.policy = crate::api::MergePolicy::WhenReady);
+    world.edit(|spec| {
+        spec.pull_request.merge.policy = crate::api::MergePolicy::WhenReady;
+        spec.pull_request.merge.require_checks = false;
+    });
     world
 }
 

@@ -42,6 +42,8 @@ pub(super) struct GitHub {
     pub pushes: Vec<(String, String)>,
     /// What GitHub says of merging an open pull request.
     pub mergeable: &'static str,
+    /// Checks of any commit.
+    pub checks: Checks,
     /// The merge call's answer where it is not a merge.
     pub merge_answer: Option<Outcome>,
     pub refuses_branches: bool,
@@ -56,6 +58,7 @@ impl GitHub {
             commits: BTreeMap::new(),
             pushes: Vec::new(),
             mergeable: "clean",
+            checks: Checks { passed: 1, ..Checks::default() },
             merge_answer: None,
             refuses_branches: false,
         }
@@ -85,6 +88,7 @@ impl GitHub {
             },
             body: pull.body.clone(),
             mergeable_state: Some(self.mergeable.into()),
+            checks: None,
         })
     }
 
@@ -224,7 +228,7 @@ impl World {
             base: publication.base,
             repository: status.repository_id,
         });
-        Outcome::PullRequest(self.github.observed(number).expect("just made"))
+        Outcome::PullRequest(Box::new(self.github.observed(number).expect("just made")))
     }
 
     pub(super) fn merge(&mut self, number: i64, sha: &str) -> Outcome {

@@ -349,6 +349,7 @@ pub(super) fn repository() -> RepositoryView {
         health: Health::Ready,
         suspended: false,
         sync_interval: SignedDuration::from_secs(300),
+        checks_expected: true,
     }
 }
 

@@ -155,6 +155,8 @@ fn of_permissions() -> Vec<Case> {
         case("workflow-forbidden", CreateTree, 403, FORBIDDEN, "Denied WorkflowPermissionMissing", ".github/workflows/ci.yml").file(".github/workflows/ci.yml"),
         case("workflow-hidden", CreateTree, 404, MISSING, "Denied WorkflowPermissionMissing", "Workflows: write").file(".github/workflows/ci.yml"),
         case("blob-head-forbidden", BlobExists, 403, "", "Transient GitHubUnavailable", "asked again"),
+        case("checks-forbidden", ListCheckRuns, 403, FORBIDDEN, "Denied PermissionMissing", "requireChecks"),
+        case("checks-hidden", CombinedStatus, 404, MISSING, "Transient NotVisibleYet", "tried again"),
         case("permission", CreatePull, 403, FORBIDDEN, "Denied PermissionMissing", "Pull requests: write"),
         case("permission", CreateRef, 403, FORBIDDEN, "Denied PermissionMissing", "contents=write").headers(&[("x-accepted-github-permissions", "contents=write")]),
         case("absent", GetRepository, 404, MISSING, "state", ""),
