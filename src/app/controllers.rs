@@ -67,20 +67,27 @@ where
 {
     let api: Api<K> = watch::api(client.clone(), namespace);
     let name = format!("{}.{}", K::plural(&()), crate::api::GROUP);
+    let mut waits = cluster::Waits::default();
     loop {
-        match api.list_metadata(&ListParams::default().limit(1)).await.map_err(cluster::Error::from) {
+        let wait = match api
+            .list_metadata(&ListParams::default().limit(1))
+            .await
+            .map_err(cluster::Error::from)
+        {
             Ok(_) => return,
             Err(cluster::Error::NotFound(_)) => {
                 tracing::warn!(
                     crd = name,
                     "this CRD is not installed: apply crds/ (or the output of `slipway crds`); waiting for it"
                 );
+                MISSING_KIND
             }
             Err(error) => {
                 tracing::warn!(crd = name, %error, "the API server does not list this kind yet; trying again");
+                waits.after_failure()
             }
-        }
-        tokio::time::sleep(MISSING_KIND).await;
+        };
+        tokio::time::sleep(wait).await;
     }
 }
 
