@@ -12,7 +12,7 @@ use crate::{
     controllers::{
         repository::RepositoryController,
         sandbox::SandboxController,
-        shell::{Reconciler, Shell},
+        shell::{Doubt, Reconciler, Shell},
         task::{
             Stores, TaskController,
             files::{Spool, Transfers},
@@ -115,7 +115,8 @@ pub(super) fn start(
     let (synced, when_synced) = flag::channel(false);
     let (open, gate) = Gate::new();
     let (related, triggers) = Related::new(stores.tasks.clone(), when_synced.clone());
-    let runner = Runner { clients: &clients, metrics, gate, stop: tasks.stop() };
+    let doubt = Doubt::default();
+    let runner = Runner { clients: &clients, metrics, gate, doubt: doubt.clone(), stop: tasks.stop() };
     let tell = related.clone();
     let repository_events = repository_events.inspect_ok(move |event| tell.of_repository(event));
     let repository = repository_controller(&clients, &stores);
@@ -141,7 +142,7 @@ pub(super) fn start(
 
     let Clients { leadership, election, .. } = clients;
     tasks.spawn("the leader election", election.run(when_synced, tasks.stop()));
-    let keeper = Keeper { stores, spool, leadership, synced, open, ready };
+    let keeper = Keeper { stores, spool, leadership, synced, open, doubt, ready };
     tasks.spawn("the caches", keeper.run(listed, tasks.stop()));
     Ok(())
 }
@@ -182,6 +183,7 @@ struct Runner<'a> {
     clients: &'a Clients,
     metrics: &'a Metrics,
     gate: Gate,
+    doubt: Doubt,
     stop: CancellationToken,
 }
 
@@ -198,7 +200,14 @@ impl Runner<'_> {
             self.clients.kubernetes.clone(),
             self.clients.events.clone(),
             self.metrics.clone(),
-        );
+        )
+        .doubted_by(self.doubt.clone());
+        let doubt = self.doubt.clone();
+        let events = events.inspect(move |event| {
+            if matches!(event, Err(_) | Ok(watcher::Event::Init)) {
+                doubt.raise();
+            }
+        });
         let (gate, known) = (self.gate.clone(), store.clone());
         let passes = Controller::for_stream(events.applied_objects(), store)
             .with_config(controller::Config::default().concurrency(WORKERS))
