@@ -202,12 +202,7 @@ impl Runner<'_> {
             self.metrics.clone(),
         )
         .doubted_by(self.doubt.clone());
-        let doubt = self.doubt.clone();
-        let events = events.inspect(move |event| {
-            if matches!(event, Err(_) | Ok(watcher::Event::Init)) {
-                doubt.raise();
-            }
-        });
+        let events = unbroken(events, self.doubt.clone());
         let (gate, known) = (self.gate.clone(), store.clone());
         let passes = Controller::for_stream(events.applied_objects(), store)
             .with_config(controller::Config::default().concurrency(WORKERS))
@@ -221,6 +216,24 @@ impl Runner<'_> {
             );
         finish(passes)
     }
+}
+
+/// The events of a watch without its failures, which are logged and, like a list that begins anew, a reason for doubt. kube
+/// would hold back all triggers of a controller after each failure, at last for half a minute, although the watch goes
+/// on by itself.
+fn unbroken<K: Resource<DynamicType = ()>>(
+    events: impl Stream<Item = watch::Watched<K>> + Send,
+    doubt: Doubt,
+) -> impl Stream<Item = watch::Watched<K>> + Send {
+    events.filter_map(move |event| {
+        if matches!(event, Err(_) | Ok(watcher::Event::Init)) {
+            doubt.raise();
+        }
+        let event = event.inspect_err(|error| {
+            tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted, resuming");
+        });
+        std::future::ready(event.ok().map(Ok))
+    })
 }
 
 /// Runs the passes to their end.
