@@ -221,7 +221,7 @@ impl Runner<'_> {
 /// The events of a watch without its failures, which are logged and, like a list that begins anew, a reason for doubt. kube
 /// would hold back all triggers of a controller after each failure, at last for half a minute, although the watch goes
 /// on by itself.
-fn unbroken<K: Resource<DynamicType = ()>>(
+fn unbroken<K: Resource<DynamicType = ()> + Send>(
     events: impl Stream<Item = watch::Watched<K>> + Send,
     doubt: Doubt,
 ) -> impl Stream<Item = watch::Watched<K>> + Send {
