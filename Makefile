@@ -59,11 +59,12 @@ sdk: ## The stand-ins, checked by the official SDKs
 e2e: ## The chart on a whole cluster: kind where there is docker, else, as root, a node of this machine
 	@CARGO=$(CARGO) tests/e2e/run.sh
 
-bench: ## Throughput, deliveries, files and rest, measured (docs/benchmarks.md)
+bench: ## Throughput, deliveries, files, rest and outages, measured (docs/benchmarks.md)
 	$(CARGO) bench --bench tasks
 	$(CARGO) bench --bench deliveries
 	$(CARGO) bench --bench files
 	$(CARGO) bench --bench rest
+	$(CARGO) bench --bench outage
 
 crds: ## Regenerate crds/ from the Rust types
 	$(CARGO) run --quiet --bin slipway -- crds > crds/slipway.dev.yaml

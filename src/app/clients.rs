@@ -2,7 +2,7 @@
 //! Used by `app`; what it gives goes to controllers and receiver.
 
 use crate::{
-    cluster::{Elector, Events, Leadership, Secrets},
+    cluster::{self, Elector, Events, Leadership, Secrets},
     config,
     controllers::shell::MANAGER,
     e2b::E2b,
@@ -144,12 +144,29 @@ async fn installation(config: &config::Controller, kubernetes: &kube::Client) ->
              by 1 to 63 letters, digits, -, _ or . that no other installation at the same E2B team uses"
         );
     }
+    namespace_uid(kubernetes).await
+}
+
+/// The UID of the namespace that this runs in. It is asked for until there is an answer: Pods start before Services work
+/// and before their rights are known everywhere.
+async fn namespace_uid(kubernetes: &kube::Client) -> anyhow::Result<String> {
     let name = kubernetes.default_namespace().to_owned();
     let namespaces: kube::Api<Namespace> = kube::Api::all(kubernetes.clone());
-    let namespace = namespaces.get(&name).await.with_context(|| {
-        format!("reading the UID of namespace {name} for SLIPWAY_INSTALLATION: allow `get` on it, or set the variable")
-    })?;
-    namespace.metadata.uid.with_context(|| format!("namespace {name} has no UID"))
+    let mut waits = cluster::Waits::default();
+    loop {
+        match namespaces.get(&name).await.map_err(cluster::Error::from) {
+            Ok(namespace) => {
+                return namespace.metadata.uid.with_context(|| format!("namespace {name} has no UID"));
+            }
+            Err(error) => tracing::warn!(
+                namespace = name,
+                %error,
+                "the UID of this namespace, which marks our sandboxes unless SLIPWAY_INSTALLATION is set, can't be read; \
+                 trying again"
+            ),
+        }
+        tokio::time::sleep(waits.after_failure()).await;
+    }
 }
 
 /// This process, as events and the Lease name it: the Pod, where `POD_NAME` says which. Elsewhere no two processes are
@@ -159,4 +176,49 @@ pub(super) fn instance() -> String {
         let host = std::env::var("HOSTNAME").unwrap_or_else(|_| MANAGER.into());
         format!("{host}_{}", std::process::id())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{Request, Response, StatusCode};
+    use http_body_util::Full;
+    use kube::client::Body;
+    use serde_json::json;
+    use std::sync::{Mutex, PoisonError};
+
+    /// A client whose calls get these answers, one after the other; `None`: the connection is refused.
+    fn client(answers: Vec<Option<(StatusCode, serde_json::Value)>>) -> kube::Client {
+        let answers = Arc::new(Mutex::new(answers.into_iter()));
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let answer =
+                answers.lock().unwrap_or_else(PoisonError::into_inner).next().expect("a further call");
+            async move {
+                let (status, body) = answer.ok_or("connection refused")?;
+                let mut response = Response::new(Full::new(bytes::Bytes::from(body.to_string())));
+                *response.status_mut() = status;
+                Ok::<_, tower::BoxError>(response)
+            }
+        });
+        kube::Client::new(service, "slipway-system")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_request_is_tried_again_like_every_other() {
+        let failure = |code: StatusCode, reason: &str| {
+            let body = json!({"kind": "Status", "status": "Failure", "reason": reason, "code": code.as_u16(), "message": "m"});
+            Some((code, body))
+        };
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "slipway-system", "uid": "u"}});
+        let kubernetes = client(vec![
+            None,
+            failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+            failure(StatusCode::FORBIDDEN, "Forbidden"),
+            Some((StatusCode::OK, namespace)),
+        ]);
+        let started = tokio::time::Instant::now();
+        assert_eq!(namespace_uid(&kubernetes).await.expect("the UID"), "u");
+        let waited = started.elapsed();
+        assert!(Duration::from_millis(1750) <= waited && waited <= Duration::from_secs(4), "{waited:?}");
+    }
 }

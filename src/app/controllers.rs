@@ -12,7 +12,7 @@ use crate::{
     controllers::{
         repository::RepositoryController,
         sandbox::SandboxController,
-        shell::{Reconciler, Shell},
+        shell::{Doubt, Reconciler, Shell},
         task::{
             Stores, TaskController,
             files::{Spool, Transfers},
@@ -67,20 +67,27 @@ where
 {
     let api: Api<K> = watch::api(client.clone(), namespace);
     let name = format!("{}.{}", K::plural(&()), crate::api::GROUP);
+    let mut waits = cluster::Waits::default();
     loop {
-        match api.list_metadata(&ListParams::default().limit(1)).await.map_err(cluster::Error::from) {
+        let wait = match api
+            .list_metadata(&ListParams::default().limit(1))
+            .await
+            .map_err(cluster::Error::from)
+        {
             Ok(_) => return,
             Err(cluster::Error::NotFound(_)) => {
                 tracing::warn!(
                     crd = name,
                     "this CRD is not installed: apply crds/ (or the output of `slipway crds`); waiting for it"
                 );
+                MISSING_KIND
             }
             Err(error) => {
                 tracing::warn!(crd = name, %error, "the API server does not list this kind yet; trying again");
+                waits.after_failure()
             }
-        }
-        tokio::time::sleep(MISSING_KIND).await;
+        };
+        tokio::time::sleep(wait).await;
     }
 }
 
@@ -108,7 +115,8 @@ pub(super) fn start(
     let (synced, when_synced) = flag::channel(false);
     let (open, gate) = Gate::new();
     let (related, triggers) = Related::new(stores.tasks.clone(), when_synced.clone());
-    let runner = Runner { clients: &clients, metrics, gate, stop: tasks.stop() };
+    let doubt = Doubt::default();
+    let runner = Runner { clients: &clients, metrics, gate, doubt: doubt.clone(), stop: tasks.stop() };
     let tell = related.clone();
     let repository_events = repository_events.inspect_ok(move |event| tell.of_repository(event));
     let repository = repository_controller(&clients, &stores);
@@ -134,7 +142,7 @@ pub(super) fn start(
 
     let Clients { leadership, election, .. } = clients;
     tasks.spawn("the leader election", election.run(when_synced, tasks.stop()));
-    let keeper = Keeper { stores, spool, leadership, synced, open, ready };
+    let keeper = Keeper { stores, spool, leadership, synced, open, doubt, ready };
     tasks.spawn("the caches", keeper.run(listed, tasks.stop()));
     Ok(())
 }
@@ -175,6 +183,7 @@ struct Runner<'a> {
     clients: &'a Clients,
     metrics: &'a Metrics,
     gate: Gate,
+    doubt: Doubt,
     stop: CancellationToken,
 }
 
@@ -191,7 +200,9 @@ impl Runner<'_> {
             self.clients.kubernetes.clone(),
             self.clients.events.clone(),
             self.metrics.clone(),
-        );
+        )
+        .doubted_by(self.doubt.clone());
+        let events = unbroken(events, self.doubt.clone());
         let (gate, known) = (self.gate.clone(), store.clone());
         let passes = Controller::for_stream(events.applied_objects(), store)
             .with_config(controller::Config::default().concurrency(WORKERS))
@@ -205,6 +216,24 @@ impl Runner<'_> {
             );
         finish(passes)
     }
+}
+
+/// The events of a watch without its failures, which are logged and, like a list that begins anew, a reason for doubt. kube
+/// would hold back all triggers of a controller after each failure, at last for half a minute, although the watch goes
+/// on by itself.
+fn unbroken<K: Resource<DynamicType = ()> + Send>(
+    events: impl Stream<Item = watch::Watched<K>> + Send,
+    doubt: Doubt,
+) -> impl Stream<Item = watch::Watched<K>> + Send {
+    events.filter_map(move |event| {
+        if matches!(event, Err(_) | Ok(watcher::Event::Init)) {
+            doubt.raise();
+        }
+        let event = event.inspect_err(|error| {
+            tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted, resuming");
+        });
+        std::future::ready(event.ok().map(Ok))
+    })
 }
 
 /// Runs the passes to their end.

@@ -1,7 +1,7 @@
 //! Leader election on a Lease, after client-go's algorithm: who holds it leads until a known instant, renewed or not.
 //! Run by `app`, which asks [`Leadership`] at the start of every pass and before every external write.
 
-use super::{Error, watch};
+use super::{Error, patience::patient};
 use crate::telemetry::Metrics;
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -126,7 +126,7 @@ impl Elector {
 
     /// Waits for the Lease to be free, and takes it: the Lease as written, and until when it makes this process lead.
     async fn stand_by(&self) -> (Lease, Instant) {
-        let mut changes = pin!(watch::patient(watch_object(self.api.clone(), &self.name)));
+        let mut changes = pin!(patient(|| watch_object(self.api.clone(), &self.name), |_| true));
         let mut seen: Option<LeaseSnapshot> = None;
         let mut not_before = Instant::now();
         loop {

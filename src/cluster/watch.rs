@@ -1,7 +1,7 @@
 //! Watches every kind in one way: consistent lists, dead connections noticed, undecodable objects set aside.
 //! Serves the controllers' stores and the receiver's projection.
 
-use super::{Events, events::EventType};
+use super::{Events, events::EventType, patience::patient};
 use crate::api::conditions::reason;
 use futures::{Stream, StreamExt};
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::ObjectReference};
@@ -11,20 +11,16 @@ use kube::{
     runtime::{
         WatchStreamExt,
         reflector::{ObjectRef, Store, store},
-        utils::Backoff,
-        watcher::{self, DefaultBackoff, Event, watcher},
+        watcher::{self, Event, watcher},
     },
 };
 use serde::de::DeserializeOwned;
-use std::{fmt::Debug, time::Duration};
-use tokio::time::Instant;
+use std::fmt::Debug;
 
 /// Seconds a watch may stay silent before its connection counts as dead.
 const IDLE_SECONDS: u32 = 60;
 /// kube waits this much longer than it tells the server to.
 const KUBE_MARGIN_SECONDS: u32 = 5;
-/// The longest wait after a watch failed.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Item of a stream of watched objects.
 pub type Watched<K> = Result<Event<K>, watcher::Error>;
@@ -103,55 +99,12 @@ pub fn decoded<K>(
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
-    patient(watcher(api, config())).filter_map(move |watched| {
+    let events_of = move || watcher(api.clone(), config());
+    let answered = |event: &Event<_>| !matches!(event, Event::Init);
+    patient(events_of, answered).filter_map(move |watched| {
         let event = watched.map(|event| decode(event, &events, &forget)).transpose();
         std::future::ready(event)
     })
-}
-
-/// The same events with a wait after each failure, growing to [`LONGEST_WAIT`].
-///
-/// An answer that says the version is too old (410) is not a failure: the list that follows is made at once. One that comes
-/// again within the longest wait is treated like any other, so that a server which gives nothing else is not flooded.
-pub(super) fn patient<T: Send + 'static>(
-    events: impl Stream<Item = Result<T, watcher::Error>> + Send,
-) -> impl Stream<Item = Result<T, watcher::Error>> + Send {
-    let mut expired: Option<Instant> = None;
-    let events = events.filter(move |event| {
-        let first = event.as_ref().is_err_and(is_expired)
-            && expired.is_none_or(|last| last.elapsed() >= LONGEST_WAIT);
-        if first {
-            expired = Some(Instant::now());
-            tracing::debug!("the watch's version is too old: listing anew");
-        }
-        std::future::ready(!first)
-    });
-    events.backoff(Waits(DefaultBackoff::default()))
-}
-
-fn is_expired(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::WatchError(status) => status.code == 410,
-        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 410,
-        _ => false,
-    }
-}
-
-/// kube's waits, cut at [`LONGEST_WAIT`]: a store that is half a minute old costs more than a call every few seconds.
-struct Waits(DefaultBackoff);
-
-impl Iterator for Waits {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        self.0.next().map(|wait| wait.min(LONGEST_WAIT))
-    }
-}
-
-impl Backoff for Waits {
-    fn reset(&mut self) {
-        self.0.reset();
-    }
 }
 
 fn decode<K>(
@@ -201,50 +154,4 @@ fn complain<K: Resource<DynamicType = ()>>(invalid: &InvalidObject, events: &Eve
     tokio::spawn(async move {
         events.publish(&object, EventType::Warning, reason::UNDECODABLE, "Watch", &note).await
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use futures::stream;
-    use kube::core::Status;
-
-    fn error(code: u16) -> watcher::Error {
-        watcher::Error::WatchError(Status::failure("m", "r").with_code(code).boxed())
-    }
-
-    /// When each of `events` comes, in seconds from the start.
-    async fn arrivals(events: Vec<Result<u8, watcher::Error>>) -> Vec<(Result<u8, u16>, u64)> {
-        let start = Instant::now();
-        let arriving = patient(stream::iter(events)).map(|event| {
-            let event = event.map_err(|error| match error {
-                watcher::Error::WatchError(status) => status.code,
-                other => panic!("{other}"),
-            });
-            (event, start.elapsed().as_secs())
-        });
-        arriving.collect().await
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_version_that_is_too_old_leads_to_a_list_at_once() {
-        assert_eq!(arrivals(vec![Ok(1), Err(error(410)), Ok(2)]).await, [(Ok(1), 0), (Ok(2), 0)]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_server_that_says_nothing_but_too_old_is_not_flooded() {
-        let arrived = arrivals(vec![Err(error(410)), Err(error(410)), Err(error(410)), Ok(1)]).await;
-        assert_eq!(arrived.iter().map(|(event, _)| *event).collect::<Vec<_>>(), [Err(410), Err(410), Ok(1)]);
-        assert!(arrived[2].1 >= 2, "{arrived:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn waits_after_failures_grow_to_five_seconds_and_no_further() {
-        let mut events: Vec<_> = (0..12).map(|_| Err(error(500))).collect();
-        events.push(Ok(1));
-        let at: Vec<_> = arrivals(events).await.iter().map(|(_, at)| *at).collect();
-        let waits: Vec<_> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(waits[0] <= 2, "{waits:?}");
-        assert!(waits[5..].iter().all(|wait| (4..=6).contains(wait)), "{waits:?}");
-    }
 }

@@ -3,11 +3,13 @@
 
 mod announce;
 mod cut;
+mod doubt;
 mod kind;
 mod objects;
 mod time;
 mod versions;
 
+pub use doubt::Doubt;
 pub use kind::{Conditioned, Kind, PlanOf, Reconciler, StatusOf};
 pub use objects::MANAGER;
 
@@ -35,9 +37,6 @@ use std::{
 };
 use time::{action, postpone};
 use versions::Freshness;
-
-/// Wait while the store lags behind a write.
-const LAG: Duration = Duration::from_millis(50);
 
 /// Result of a pass that was not cut off.
 struct Passed {
@@ -83,11 +82,17 @@ impl<R: Reconciler> Shell<R> {
         Self { reconciler, objects: Objects::new(client), events, metrics }
     }
 
+    /// The same with a doubt that others raise.
+    #[must_use]
+    pub fn doubted_by(self, doubt: Doubt) -> Self {
+        Self { objects: self.objects.doubted_by(doubt), ..self }
+    }
+
     /// One pass over one object; never fails, never panics, always says when to come back.
     pub async fn reconcile(self: Arc<Self>, object: Arc<R::Kind>) -> Result<Action, Infallible> {
         let freshness = self.objects.freshness(&*object);
-        if freshness == Freshness::Lagging {
-            return Ok(Action::requeue(LAG));
+        if let Freshness::Lagging(wait) = freshness {
+            return Ok(Action::requeue(wait));
         }
         let started = Instant::now();
         let label = ObjectLabel {
@@ -101,7 +106,7 @@ impl<R: Reconciler> Shell<R> {
             // Deciding from a status that is known to be old would repeat effects, and end in a conflict.
             let object = match freshness {
                 Freshness::Overdue => self.objects.read(&*object).await?,
-                Freshness::Current | Freshness::Lagging => Some(R::Kind::clone(&object)),
+                Freshness::Current | Freshness::Lagging(_) => Some(R::Kind::clone(&object)),
             };
             let Some(object) = object else { return Ok(Passed::NOTHING) };
             self.within_deadline(object, &writes).await
@@ -150,6 +155,15 @@ impl<R: Reconciler> Shell<R> {
         if let Some(step) = plan.step.take() {
             if plan.intent {
                 self.write_status(&mut work, &plan.status).await?;
+            }
+            // What the step would do may have been done by now, and be in a status that the store has not seen.
+            if self.objects.is_doubtful(&work.object) {
+                match self.objects.read(&work.object).await? {
+                    Some(live) if live.resource_version() == work.object.resource_version() => {}
+                    // It is known by now: a second time there is no doubt.
+                    Some(live) => return Box::pin(self.pass(live, writes)).await,
+                    None => return Ok(Passed::NOTHING),
+                }
             }
             plan = self.execute(&mut work, plan, &step, writes).await?;
         }

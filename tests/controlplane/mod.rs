@@ -200,6 +200,11 @@ impl ControlPlane {
         self.apiserver.signal(nix::sys::signal::Signal::SIGCONT)
     }
 
+    /// Kills kube-apiserver (SIGKILL): connections break and none is taken until [`ControlPlane::restart_apiserver`].
+    pub fn kill_apiserver(&self) {
+        self.apiserver.kill();
+    }
+
     /// Kills kube-apiserver (SIGKILL), starts it again on the same data and port, and waits until it is ready.
     pub async fn restart_apiserver(&self) -> Result<()> {
         self.apiserver.restart()?;

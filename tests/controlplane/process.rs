@@ -63,6 +63,11 @@ impl Process {
         Ok(())
     }
 
+    /// Kills the process; [`Process::restart`] starts it again.
+    pub fn kill(&self) {
+        end(&mut self.child());
+    }
+
     pub fn name(&self) -> &'static str {
         self.name
     }

@@ -6,7 +6,7 @@ use crate::{
     app::ops::Readiness,
     cluster::Leadership,
     controllers::{
-        shell::{Reconciler, Shell},
+        shell::{Doubt, Reconciler, Shell},
         task::{Stores, files::Spool},
     },
     domain::task::spool_id,
@@ -60,6 +60,7 @@ pub(super) struct Keeper {
     /// Turns true once all three stores are complete: before that, absence from a store means nothing.
     pub(super) synced: flag::Sender<bool>,
     pub(super) open: flag::Sender<bool>,
+    pub(super) doubt: Doubt,
     pub(super) ready: Readiness,
 }
 
@@ -90,6 +91,8 @@ impl Keeper {
             self.leadership.gained().await;
             // What another replica has finished meanwhile is still in the spool of this one.
             self.sweep_spool().await?;
+            // The last writes of that replica may still be on their way to the stores.
+            self.doubt.raise();
             self.open.send_replace(true);
             self.leadership.lost().await;
             self.open.send_replace(false);

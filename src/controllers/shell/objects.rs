@@ -3,6 +3,7 @@
 
 use super::{
     cut::Cut,
+    doubt::Doubt,
     kind::Kind,
     versions::{Freshness, Versions},
 };
@@ -16,15 +17,27 @@ pub const MANAGER: &str = "slipway-controller";
 pub(super) struct Objects {
     client: Client,
     versions: Versions,
+    doubt: Doubt,
 }
 
 impl Objects {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, versions: Versions::default() }
+        Self { client, versions: Versions::default(), doubt: Doubt::default() }
+    }
+
+    /// The same with a doubt that others raise.
+    pub(super) fn doubted_by(self, doubt: Doubt) -> Self {
+        Self { doubt, ..self }
     }
 
     pub(super) fn freshness<K: Kind>(&self, object: &K) -> Freshness {
         self.versions.freshness(object)
+    }
+
+    /// Whether the object may be older than it looks: it comes from a store that is in doubt, and was neither written nor
+    /// read since.
+    pub(super) fn is_doubtful<K: Kind>(&self, object: &K) -> bool {
+        self.doubt.since().is_some_and(|since| !self.versions.is_confirmed(object, since))
     }
 
     /// The object as the API server has it; `None` when it is gone, or another has its name.
@@ -45,6 +58,7 @@ impl Objects {
         stored: Option<&K::Status>,
         desired: &K::Status,
     ) -> Result<K, Cut> {
+        self.versions.writing(&object);
         let written = status::write(&self.api(&object), &object, stored, desired, MANAGER).await?;
         self.written(object, written)
     }
@@ -57,6 +71,7 @@ impl Objects {
         wanted: bool,
     ) -> Result<K, Cut> {
         let api = self.api(&object);
+        self.versions.writing(&object);
         let written = if wanted {
             finalizer::add(&api, &object, finalizer, MANAGER).await?
         } else {
@@ -75,7 +90,10 @@ impl Objects {
                 self.versions.wrote(&newer);
                 Ok(newer)
             }
-            Written::Unchanged => Ok(object),
+            Written::Unchanged => {
+                self.versions.wrote_nothing(&object);
+                Ok(object)
+            }
             Written::Conflict => Err(Cut::Conflict { wait: self.versions.conflicted(&object) }),
         }
     }
