@@ -131,9 +131,7 @@ fn abandon(mut scope: Scope<'_>, context: &Context) -> Position {
     let message = format!(
         "round {round} was abandoned: pull request {number} was closed or merged while it was under way"
     );
-    let plan = reflect::reflect_pull(scope);
-    let plan = Plan { next: Next::Now, ..plan };
-    decided(plan.with_note(Note::warning(reason::ROUND_ABANDONED, message)))
+    decided(reflect::reflect_pull(scope).with_note(Note::warning(reason::ROUND_ABANDONED, message)))
 }
 
 /// Finds the next thing to do on the way to a commit on its branch.
