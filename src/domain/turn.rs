@@ -169,6 +169,19 @@ mod tests {
     }
 
     #[test]
+    fn a_sandbox_is_shared_unless_a_task_controls_it() {
+        for (kind, controller, shared) in
+            [("Task", Some(true), false), ("Task", None, true), ("Deployment", Some(true), true)]
+        {
+            let mut sandbox = Sandbox::new("box", crate::api::SandboxSpec::default());
+            assert!(is_shared(&sandbox), "without an owner");
+            let owner = OwnerReference { kind: kind.into(), controller, ..OwnerReference::default() };
+            sandbox.metadata.owner_references = Some(vec![owner]);
+            assert_eq!(is_shared(&sandbox), shared, "{kind} {controller:?}");
+        }
+    }
+
+    #[test]
     fn who_asked_first_goes_first_then_who_was_made_first_then_the_smaller_uid() {
         let (a, b) = (asking("a", 9, 1), asking("b", 0, 2));
         assert_eq!(granted(None, &[&b, &a]), (Some("a".into()), 1), "asked first");

@@ -311,11 +311,11 @@ fn in_sandbox(mut scope: Scope<'_>, context: &Context, sandbox: RunningSandbox) 
     }
     match round::live_run(task, status) {
         _ if scope.phase() == Phase::Collecting => collect(scope, context, Some(sandbox.id)),
-        Some(run) if run.sandbox_id == sandbox.id => {
+        Some(run) => {
             let question = Generation { id: run.id.clone(), sandbox: sandbox.id, purpose: Purpose::Follow };
             question.asked(scope, context)
         }
-        _ => Start { plan: None, sandbox, runs }.asked(scope, context),
+        None => Start { plan: None, sandbox, runs }.asked(scope, context),
     }
 }
 
