@@ -49,6 +49,18 @@ fn a_template_that_changes_again_before_anything_has_begun_is_followed_again() {
 }
 
 #[test]
+fn a_sandbox_that_has_the_only_free_name_makes_room_for_the_one_from_the_new_template() {
+    let mut world = World::new();
+    let name = crate::domain::demand::owned_sandbox_name("t", world::UID);
+    world.sandboxes.push(world::sandbox(&name, Some("another"), crate::api::SandboxSpec::default()));
+    world.run_until(|world| world.boxes.len() == 1);
+    change(&mut world);
+    world.rest();
+    assert_eq!((world.row(), world.made("Start"), world.made("DeleteSandbox")), (REVIEW, 1, 1));
+    assert_eq!(templates(&world), ["base", "other"]);
+}
+
+#[test]
 fn whatever_is_abandoned_when_it_changes_the_round_runs_in_one_made_from_the_new() {
     for point in 0..12 {
         let mut world = running();
