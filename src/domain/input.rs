@@ -183,7 +183,9 @@ mod tests {
             "generate": {"command": ["a"], "timeoutSeconds": 3600, "maxAttempts": 3},
             "source": {"path": "/a", "includeIgnored": false}, "commit": {}, "suspend": true,
             "pullRequest": {"draft": true}});
-        assert_eq!(digest(&spec(short)), digest(&spec(long)));
+        let [short, long] = [short, long].map(spec);
+        assert_eq!(digest(&short), digest(&long));
+        assert_eq!(publication_digest(&short), publication_digest(&long));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod events;
 mod failures;
 mod generation;
 mod github;
+mod give_back;
 mod invariants;
 mod ledger;
 mod merge;
