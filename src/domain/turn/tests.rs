@@ -165,7 +165,7 @@ fn of_the_holders_task_what_the_api_server_has_counts_and_nothing_else() {
     };
     let all = vec![a.clone(), b.clone()];
     let (kept, fresh) = (("b".to_owned(), true), ("a".to_owned(), false));
-    assert_eq!(names(&confirmed(all.clone(), &holder, None)), [kept.clone()], "it is gone");
+    assert_eq!(names(&confirmed(all.clone(), &holder, None)), [("b".to_owned(), true)], "it is gone");
     let live = Task { status: None, ..a.clone() };
     assert_eq!(names(&confirmed(all, &holder, Some(live))), [kept.clone(), fresh.clone()]);
     // Made again under its name, and in the store already.
