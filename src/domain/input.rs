@@ -216,6 +216,25 @@ mod tests {
     }
 
     #[test]
+    fn another_sandbox_is_known_by_the_reference_and_by_what_it_is_made_from() {
+        let sandbox = |field: &str, value: Value| {
+            let mut whole = json!({"title": "T", "repositoryRef": {"name": "r"}, "source": {"path": "/a"}, "branch": "b"});
+            whole[field] = value;
+            sandbox_digest(&spec(whole))
+        };
+        let own = |template: Value| sandbox("sandboxTemplate", json!({"spec": template}));
+        let all = [
+            sandbox("sandboxRef", json!({"name": "s"})),
+            sandbox("sandboxRef", json!({"name": "t"})),
+            own(json!({})),
+            own(json!({"template": "x"})),
+        ];
+        assert_eq!(std::collections::BTreeSet::from(all.clone()).len(), all.len(), "{all:?}");
+        assert_eq!(own(json!({"timeoutSeconds": 600})), all[2], "it follows in place");
+        assert_eq!(sandbox("title", json!("U")), sandbox("branch", json!("c")), "nothing else counts");
+    }
+
+    #[test]
     fn what_follows_a_template_in_place_is_no_new_input() {
         let with = |template: Value| {
             digest(&spec(json!({"title": "T", "repositoryRef": {"name": "r"}, "source": {"path": "/a"},

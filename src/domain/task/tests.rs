@@ -3,6 +3,7 @@
 
 mod answers;
 mod board;
+mod carried;
 mod deadline;
 mod deletion;
 mod dice;
