@@ -183,7 +183,9 @@ mod tests {
             "generate": {"command": ["a"], "timeoutSeconds": 3600, "maxAttempts": 3},
             "source": {"path": "/a", "includeIgnored": false}, "commit": {}, "suspend": true,
             "pullRequest": {"draft": true}});
-        assert_eq!(digest(&spec(short)), digest(&spec(long)));
+        let [short, long] = [short, long].map(spec);
+        assert_eq!(digest(&short), digest(&long));
+        assert_eq!(publication_digest(&short), publication_digest(&long));
     }
 
     #[test]
@@ -211,6 +213,25 @@ mod tests {
             let changed = both(&changed);
             assert_eq!((changed.0 != plain.0, changed.1 != plain.1), (runs, publishes), "{field}");
         }
+    }
+
+    #[test]
+    fn another_sandbox_is_known_by_the_reference_and_by_what_it_is_made_from() {
+        let sandbox = |field: &str, value: Value| {
+            let mut whole = json!({"title": "T", "repositoryRef": {"name": "r"}, "source": {"path": "/a"}, "branch": "b"});
+            whole[field] = value;
+            sandbox_digest(&spec(whole))
+        };
+        let own = |template: Value| sandbox("sandboxTemplate", json!({"spec": template}));
+        let all = [
+            sandbox("sandboxRef", json!({"name": "s"})),
+            sandbox("sandboxRef", json!({"name": "t"})),
+            own(json!({})),
+            own(json!({"template": "x"})),
+        ];
+        assert_eq!(std::collections::BTreeSet::from(all.clone()).len(), all.len(), "{all:?}");
+        assert_eq!(own(json!({"timeoutSeconds": 600})), all[2], "it follows in place");
+        assert_eq!(sandbox("title", json!("U")), sandbox("branch", json!("c")), "nothing else counts");
     }
 
     #[test]

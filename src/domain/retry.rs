@@ -220,6 +220,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_names_the_call_and_counts_its_tries_where_they_have_an_end() {
+        let first = chain(Class::Transient, 1).remove(0).retry;
+        let said = |reason: &str| said(&Retry { reason: reason.into(), ..first.clone() }).1;
+        let what = "createBranch: 502 Bad Gateway";
+        assert_eq!(said(""), format!("{what} (attempt 1 of 4)"), "as an older release has written it");
+        assert_eq!(said(reason::RETRYING), format!("{what} (attempt 1 of 4)"));
+        assert_eq!(said(reason::NOT_VISIBLE_YET), format!("{what} (look 1 of {LOOKS})"));
+        let slowly = format!("{what}; tried 1 times, trying again every 5 minutes");
+        assert_eq!(said(reason::RETRIES_EXHAUSTED), slowly);
+        assert_eq!(said(reason::CREDENTIALS_DENIED), what);
+        assert_eq!(said(reason::SECRET_NOT_FOUND), "502 Bad Gateway", "it names its object itself");
+    }
+
+    #[test]
     fn a_missing_object_is_waited_for_about_two_minutes() {
         let mut retry = None;
         let mut waited = 0;

@@ -114,6 +114,12 @@ fn no_round_begins_and_no_command_runs_again_by_the_upgrade() {
         assert_eq!(status.pull_request_history, before.pull_request_history, "{name}");
         let digest = status.input_digest.expect("recorded");
         assert!(digest.starts_with("v2:") && status.publication_digest.is_some(), "{name}: {digest}");
+        let to_publish = matches!(status.phase, Some(Phase::Committed | Phase::BranchCreated));
+        assert_eq!(
+            status.publication.is_some(),
+            to_publish,
+            "{name}: its text is fixed before it is published"
+        );
         if before.base_sha.is_some() {
             assert!(status.base_branch.is_some() && status.parent_sha.is_some(), "{name}");
         }

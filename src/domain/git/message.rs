@@ -43,9 +43,7 @@ fn ends_in_trailers(message: &str) -> bool {
     };
     let is_trailer = |line: &str| {
         line.split_once(": ").is_some_and(|(key, _)| {
-            !key.is_empty()
-                && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                && key.contains('-')
+            key.contains('-') && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         })
     };
     last.lines().all(is_trailer)

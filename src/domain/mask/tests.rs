@@ -27,6 +27,7 @@ fn masks_url_encoded_values_whatever_was_escaped() {
     ] {
         assert_eq!(mask(&format!("?a={written}&b"), &[secret]), "?a=***&b", "{written}");
     }
+    assert_eq!(mask("?a=p%26+w&b", &["p&+w"]), "?a=***&b", "outside a form a + is a +");
     assert_eq!(mask("100%25 and %zz and %", &[secret]), "100%25 and %zz and %");
 }
 
@@ -35,6 +36,9 @@ fn masks_what_stands_escaped_in_json() {
     let key = "{\n  \"private_key\": \"-----BEGIN PRIVATE KEY-----\\nMIIEvQ/IBADANBg\"\n}";
     let text = format!("{{\"env\":{}}}", serde_json::to_string(key).unwrap());
     assert_eq!(mask(&text, &[key]), "{\"env\":\"***\"}");
+    for secret in ["a\tb", "a\rb", "a\nb", "a\"b", "a\\b"] {
+        assert_eq!(mask(&serde_json::to_string(secret).unwrap(), &[secret]), "\"***\"", "{secret:?}");
+    }
     assert_eq!(mask(r"a\nb \x \", &["secret-value"]), r"a\nb \x \");
 }
 
@@ -58,6 +62,23 @@ fn masks_base64_wherever_the_value_begins_in_it() {
         assert_eq!(mask(&BASE64_STANDARD.encode(short), &[short]), MASK);
     }
     assert_eq!(mask("key==1", &["key"]), "***==1");
+}
+
+#[test]
+fn what_stands_beside_a_value_stays_but_for_letters_that_hold_a_part_of_it() {
+    let secret = "p&ss??w/r";
+    let masked = |text: &str| mask(text, &[secret]);
+    assert_eq!(masked(&format!("x{secret}y")), "x***y");
+    let encoded = |before: &str, after: &str| BASE64_STANDARD.encode(format!("{before}{secret}{after}"));
+    assert_eq!(masked(&encoded("abc", "xyz")), "YWJj***eHl6", "no letter is shared");
+    let shared = encoded("abcd", "xy");
+    let (before, after) = (&shared[..5], &shared[18..]);
+    assert_eq!(masked(&shared), format!("{before}***{after}"));
+    // Cut where the shared letters were.
+    for blank in ["", " "] {
+        assert_eq!(masked(&format!("{blank}{}", &shared[6..])), format!("{blank}***{after}"));
+        assert_eq!(masked(&format!("{}{blank}", &shared[..17])), format!("{before}***{blank}"));
+    }
 }
 
 #[test]

@@ -32,6 +32,12 @@ fn whole_values_and_long_lines_are_found() {
         assert_eq!(found(&needles, text).as_deref(), expected, "{text:?}");
     }
     assert!(Needles::default().is_empty() && self::needles(&["1234567", ""]).is_empty());
+    assert!(!needles.is_empty());
+}
+
+#[test]
+fn printed_for_developers_it_names_what_it_looks_for_and_shows_no_value() {
+    assert_eq!(format!("{:?}", needles(&["12345678"])), r#"Needles(["key 0 of Secret keys"])"#);
 }
 
 #[test]

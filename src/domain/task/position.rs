@@ -139,9 +139,7 @@ fn abandon(mut scope: Scope<'_>, context: &Context) -> Position {
     let message = format!(
         "round {round} was abandoned: pull request {number} was closed or merged while it was under way"
     );
-    let plan = reflect::reflect_pull(scope);
-    let plan = Plan { next: Next::Now, ..plan };
-    decided(plan.with_note(Note::warning(reason::ROUND_ABANDONED, message)))
+    decided(reflect::reflect_pull(scope).with_note(Note::warning(reason::ROUND_ABANDONED, message)))
 }
 
 /// Finds the next thing to do on the way to a commit on its branch.
@@ -321,11 +319,11 @@ fn in_sandbox(mut scope: Scope<'_>, context: &Context, sandbox: RunningSandbox) 
     }
     match round::live_run(task, status) {
         _ if scope.phase() == Phase::Collecting => collect(scope, context, Some(sandbox.id)),
-        Some(run) if run.sandbox_id == sandbox.id => {
+        Some(run) => {
             let question = Generation { id: run.id.clone(), sandbox: sandbox.id, purpose: Purpose::Follow };
             question.asked(scope, context)
         }
-        _ => Start { plan: None, sandbox, runs }.asked(scope, context),
+        None => Start { plan: None, sandbox, runs }.asked(scope, context),
     }
 }
 

@@ -137,7 +137,7 @@ pub(super) fn look(mut scope: Scope<'_>, context: &Context, question: &Generatio
     if let Some(run) = scope.status.code_generations.iter_mut().find(|run| run.id == question.id) {
         run.finished_at = Some(Time(now));
     }
-    let finalizer = must_undo(scope.task, &scope.status) && branch(&scope.status).is_some();
+    let finalizer = branch(&scope.status).is_some();
     Plan::settle(scope.status, Next::Now).with_finalizer(finalizer)
 }
 

@@ -248,10 +248,7 @@ fn retry_time(scope: &Scope<'_>) -> Next {
 fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox) -> bool {
     let source = round::source_generation(scope.task, &scope.status);
     let taken = scope.status.files_from.is_some();
-    let lived_in = match source {
-        Some(run) if taken => Some(run.sandbox_id.clone()),
-        _ => scope.status.sandbox_id.clone(),
-    };
+    let lived_in = source.map(|run| run.sandbox_id.clone()).or_else(|| scope.status.sandbox_id.clone());
     let made = match source {
         Some(run) => run.finished_at.as_ref().or(Some(&run.started_at)),
         // Without a command the files were there when the round's work began in the sandbox.

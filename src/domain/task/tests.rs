@@ -3,6 +3,7 @@
 
 mod answers;
 mod board;
+mod carried;
 mod checks;
 mod deadline;
 mod deletion;
@@ -14,6 +15,7 @@ mod events;
 mod failures;
 mod generation;
 mod github;
+mod give_back;
 mod invariants;
 mod ledger;
 mod merge;
@@ -23,8 +25,10 @@ mod publish;
 mod rounds;
 mod secrets;
 mod stuck;
+mod suspend;
 mod template;
 mod turns;
+mod views;
 mod walk;
 mod way;
 mod world;

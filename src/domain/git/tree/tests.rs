@@ -43,6 +43,21 @@ fn the_id_of_a_nested_tree_is_gits() {
 const TREE: &str = "680fb2060e00df4f1bde5639bb90946d6315caa8";
 
 #[test]
+fn a_directory_keeps_the_id_that_a_recursive_listing_names_before_or_after_its_files() {
+    let directory = || BaseEntry {
+        path: "d".to_owned(),
+        mode: "040000".to_owned(),
+        kind: EntryKind::Tree,
+        sha: "1".repeat(40),
+    };
+    for entries in [[directory(), blob("d/a", "1")], [blob("d/a", "1"), directory()]] {
+        let tree = BaseTree::recursive(entries);
+        assert_eq!(tree.blob("d/a"), Some(blob_id(b"1").as_str()));
+        assert_eq!(tree.id(), BaseTree::shallow([directory()]).id());
+    }
+}
+
+#[test]
 fn the_same_files_change_nothing() {
     let files = [("a", "1"), ("d/b", "2"), ("d/e/c", "3")];
     let tree = base(&files);

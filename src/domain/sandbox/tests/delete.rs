@@ -28,6 +28,7 @@ fn the_policy_decides_what_happens_to_it() {
         assert_eq!(reads(&sandbox, &Context::default(), at(1)), Read::Get);
         let plan = decide(&sandbox, &found(seen("i1", life, 300)), at(1));
         assert_eq!((plan.finalizer, plan.step.clone()), (step.is_some(), step));
+        assert_eq!(stands(&plan.status), standing(Standing::Reconciling, reason::DELETING));
     }
     // Once the deletion has been looked at, only a pause that is recorded is enough.
     let known = |wanted| {

@@ -54,6 +54,7 @@ fn a_paused_sandbox_that_is_found_running_was_paused_until_its_run_began() {
         (run_of(Life::Running, 800, 2_000), 500),
         // A server that does not count runs.
         (run_of(Life::Running, 0, 2_000), 700),
+        (run_of(Life::Running, 300, 2_000), 700),
     ] {
         let mut sandbox = found_paused();
         sandbox.metadata.generation = Some(2);

@@ -22,6 +22,7 @@ fn a_new_task_that_waits_for_its_repository_is_pending() {
     world.repository = None;
     assert!(world.pass().is_ok());
     assert_eq!(at(&world), (NEW, reason::REPOSITORY_NOT_FOUND.into()));
+    assert!(world.message().contains("Repository r does not exist"), "{}", world.message());
     world.repository = Some(world::repository());
     world.repository.as_mut().expect("there").health = Health::NotReady("the token is being read".into());
     assert!(world.pass().is_ok());

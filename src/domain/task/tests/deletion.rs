@@ -81,6 +81,15 @@ fn a_process_in_a_shared_sandbox_is_signalled_and_its_end_awaited() {
 }
 
 #[test]
+fn the_end_of_the_process_is_noted_and_nothing_else_is_left_to_undo() {
+    let mut world = generating();
+    world.delete();
+    let plan = looked(&world, Look::PidDead, world.now);
+    assert!(plan.status.code_generations[0].finished_at.is_some());
+    assert_eq!((plan.step, plan.finalizer, plan.next), (None, false, Next::Now));
+}
+
+#[test]
 fn a_process_that_does_not_end_is_killed_after_ten_seconds() {
     let mut world = generating();
     world.delete();
@@ -129,17 +138,19 @@ fn a_branch_without_a_pull_request_is_deleted_at_our_commit_and_left_where_it_mo
 #[test]
 fn what_cannot_be_undone_is_named_in_a_warning_and_lets_go_at_once() {
     type Change = fn(&mut World);
-    let process: [Change; 3] = [
+    let process: [Change; 4] = [
         World::pause_sandbox,
         |world| world.sandboxes.clear(),
         |world| world.faults.e2b = Some(Class::Denied),
+        |world| (world.faults.e2b, world.faults.steps_only) = (Some(Class::Denied), true),
     ];
-    let branch: [Change; 5] = [
+    let branch: [Change; 6] = [
         |world| world.repository = None,
         |world| world.repository.as_mut().expect("there").suspended = true,
         |world| world.repository.as_mut().expect("there").id = Some(8),
         |world| world.faults.github = Some(Class::Denied),
         |world| world.faults.github = Some(Class::NotFound),
+        |world| (world.faults.github, world.faults.steps_only) = (Some(Class::Denied), true),
     ];
     for (start, changes) in [(generating as fn() -> World, &process[..]), (branched, &branch[..])] {
         for (at, change) in changes.iter().enumerate() {

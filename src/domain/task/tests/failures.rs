@@ -330,7 +330,12 @@ fn an_upload_that_ended_early_is_progress_and_its_failure_is_waited_out() {
         let committed = find(&plan.status.conditions, names::COMMITTED).expect("set");
         assert_eq!((committed.message.as_str(), plan.next), ("412 of 2000 files uploaded", next));
     }
-    let plan = collected(&world, Files::Waiting { reason: reason::WAITING_FOR_SPOOL });
-    world.task.status = Some(plan.status);
-    assert_eq!((world.row(), world.reason().as_str()), (BUILDING, reason::WAITING_FOR_SPOOL));
+    for (reason, said) in
+        [(reason::WAITING_FOR_SPOOL, "SLIPWAY_SPOOL_BYTES"), (reason::WAITING_FOR_TRANSFER, "a free worker")]
+    {
+        let plan = collected(&world, Files::Waiting { reason });
+        world.task.status = Some(plan.status);
+        assert_eq!((world.row(), world.reason().as_str()), (BUILDING, reason));
+        assert!(world.message().contains(said), "{}", world.message());
+    }
 }

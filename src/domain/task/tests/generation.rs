@@ -92,6 +92,52 @@ fn a_command_over_its_time_is_ended_first_gently_then_not() {
 }
 
 #[test]
+fn a_command_whose_round_is_over_is_looked_at_every_5_seconds_and_its_end_at_once() {
+    let mut world = World::new();
+    world.command.0 = 1000;
+    let mut world = generating(world);
+    let id = last(&world).id;
+    world.edit(|spec| spec.generate.as_mut().expect("a command").command = vec!["make".into(), "all".into()]);
+    let runs = looked(&world, Look::Running, world.now);
+    let step = Step::Signal { generation: id, sandbox: "sb1".into(), kill: false };
+    assert_eq!((runs.step, runs.next), (Some(step), Next::After(SignedDuration::from_secs(5))));
+    let ended = looked(&world, Look::PidDead, world.now);
+    assert_eq!((ended.step, ended.next), (None, Next::Now));
+}
+
+#[test]
+fn a_command_is_ended_only_in_the_sandbox_that_it_runs_in() {
+    let mut world = World::new();
+    world.command.0 = 1000;
+    let mut world = generating(world);
+    world.edit(|spec| spec.generate.as_mut().expect("a command").command = vec!["make".into(), "all".into()]);
+    let decided = |world: &World| match locate(&world.task, &world.context(), world.now) {
+        Position::Decided(plan) => plan,
+        other => panic!("nothing is asked: {other:?}"),
+    };
+    let finished = |plan: &Plan| plan.status.code_generations[0].finished_at.is_some();
+    let mut paused = world.clone();
+    paused.pause_sandbox();
+    let waits = decided(&paused);
+    assert_eq!((waits.next, finished(&waits)), (Next::AwaitChange, false), "it stands still");
+    let mut replaced = world.clone();
+    replaced.sandbox_mut().expect("its own").id = Some("sb2".into());
+    let gone = decided(&replaced);
+    assert_eq!((gone.next, finished(&gone)), (Next::Now, true), "it is gone with its sandbox");
+    world.task.status.as_mut().expect("a status").sandbox_request = None;
+    let given_back = decided(&world);
+    assert_eq!((given_back.next, finished(&given_back)), (Next::Now, true), "the turn was given back");
+}
+
+#[test]
+fn a_command_is_looked_for_only_in_the_sandbox_that_it_was_started_in() {
+    let mut world = generating(World::new());
+    world.task.status.as_mut().expect("a status").code_generations[0].sandbox_id = "another".into();
+    let position = locate(&world.task, &world.context(), world.now);
+    assert!(matches!(position, Position::Start(_)), "{position:?}");
+}
+
+#[test]
 fn time_in_which_the_sandbox_is_paused_does_not_count() {
     let mut world = World::new();
     world.command.0 = 100_000;

@@ -3,8 +3,9 @@
 use super::*;
 use crate::{
     api::{MergePolicy, PullRequestState, conditions::reason},
-    domain::{failure::operation, pull_request::Source},
+    domain::{failure::operation, plan::Next, pull_request::Source},
 };
+use jiff::SignedDuration;
 
 fn when_ready() -> World {
     let mut world = World::new();
@@ -118,6 +119,33 @@ fn what_stands_in_the_way_is_said_once_and_looked_at_once_per_interval() {
 }
 
 #[test]
+fn the_next_look_is_due_an_interval_later_and_soon_while_github_works_it_out() {
+    for (state, pushed, wait) in
+        [("blocked", false, 300), ("clean", false, 300), ("unknown", false, 5), ("clean", true, 300)]
+    {
+        let mut world = when_ready();
+        world.github.mergeable = "blocked";
+        world.rest();
+        world.github.mergeable = state;
+        if pushed {
+            world.person(|pull| pull.head = "pushed".into());
+        }
+        world.pull_read = None;
+        let Position::ReadPull(asked) = locate(&world.task, &world.context(), world.now) else {
+            panic!("it is read");
+        };
+        let pull = world.github.observed(asked.question.number);
+        let plan = decide(&world.task, asked.answered(Ok(pull)), world.now);
+        let due = Next::After(SignedDuration::from_secs(wait));
+        assert_eq!(plan.next, due, "{state}, pushed: {pushed}");
+        if let Some(step) = plan.step.clone() {
+            let refused = Outcome::NotMergeable("Required review".into());
+            assert_eq!(record(&world.task, plan, &step, refused, world.now).next, due);
+        }
+    }
+}
+
+#[test]
 fn what_stands_in_the_way_is_said_with_its_cure() {
     for (state, cure) in [
         ("dirty", "resolve the conflicts"),
@@ -147,6 +175,24 @@ fn somebody_elses_push_stops_the_automatic_merge() {
     world.idle(900);
     assert_eq!((world.row(), world.reason().as_str(), world.made("Merge")), (REVIEW, reason::HEAD_MOVED, 0));
     assert!(world.holds(names::READY));
+}
+
+#[test]
+fn a_later_round_that_failed_stops_the_merge_and_one_with_nothing_to_commit_does_not() {
+    for (code, made, merged) in [(1, "made", 0), (0, "as in base", 1)] {
+        let mut world = when_ready();
+        world.github.mergeable = "blocked";
+        world.rest();
+        world.command = (12, code, Some(made.into()));
+        world.rerun("1");
+        world.rest();
+        assert!(world.status().ended.is_some(), "{made}");
+        world.github.mergeable = "clean";
+        world.person(|pull| pull.body.insert_str(0, "More.\n"));
+        world.news(Source::Delivery);
+        world.idle(20);
+        assert_eq!(world.made("Merge"), merged, "{made}: {}", world.message());
+    }
 }
 
 #[test]

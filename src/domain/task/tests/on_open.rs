@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     api::{Phase, PullRequestState, conditions::reason},
-    domain::pull_request::Source,
+    domain::{plan::Next, pull_request::Source},
 };
 
 /// In review, then asked for another round.
@@ -132,6 +132,18 @@ fn another_publication_waits_while_the_pull_request_is_open_and_says_so() {
 }
 
 #[test]
+fn another_branch_asked_for_in_mid_round_does_not_take_the_commit_from_the_open_pull_request() {
+    let mut world = again_on_open(|world| world.rerun("1"));
+    let branch = world.status().branch;
+    world.run_until(|world| world.made("Start") == 2);
+    world.edit(|spec| spec.branch = Some("another/name".into()));
+    assert!(world.pass().is_ok());
+    assert_eq!(world.status().branch, branch);
+    world.rest();
+    assert_eq!((world.row(), world.number(), world.made("UpdateBranch")), (REVIEW, 1, 1));
+}
+
+#[test]
 fn news_of_the_pull_request_do_not_hide_that_its_round_has_failed() {
     let mut world = again_on_open(|world| {
         world.command.1 = 1;
@@ -143,6 +155,11 @@ fn news_of_the_pull_request_do_not_hide_that_its_round_has_failed() {
     assert!(world.pass().is_ok(), "GitHub is asked");
     assert_eq!((world.row(), world.reason().as_str()), (FAILED_LATE, reason::GENERATION_FAILED));
     assert!(world.holds(names::STALLED) && world.is_fixed_point());
+    // Nor do they keep the next round waiting.
+    world.person(|pull| pull.draft = false);
+    world.news(Source::Delivery);
+    world.rerun("2");
+    assert!(world.pass().is_ok_and(|passed| passed.next == Next::Now));
 }
 
 #[test]
@@ -216,6 +233,22 @@ fn a_commit_on_an_open_pull_request_is_published_before_the_next_round() {
     world.rest();
     assert_eq!((world.row(), world.status().round), (REVIEW, Some(3)));
     assert_eq!(world.made("UpdateBranch"), 2, "{:?}", world.effects);
+}
+
+#[test]
+fn a_read_in_mid_round_ends_the_round_only_where_the_pull_request_has_its_commit() {
+    for (has_it, phase, next) in
+        [(false, Phase::Committed, Next::Now), (true, Phase::PullRequestOpen, Next::AwaitChange)]
+    {
+        let mut world = again_on_open(|world| world.rerun("1"));
+        world.commit_unpublished();
+        let commit = world.status().commit_sha.expect("a commit");
+        world.person(|pull| pull.head = if has_it { commit.clone() } else { "pushed".into() });
+        world.news(Source::Delivery);
+        world.pass_time(10);
+        assert!(world.pass().is_ok_and(|passed| passed.next == next), "has it: {has_it}");
+        assert_eq!(world.status().phase, Some(phase), "has it: {has_it}");
+    }
 }
 
 #[test]

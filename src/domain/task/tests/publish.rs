@@ -50,6 +50,35 @@ fn another_publication_of_a_closed_pull_request_whose_last_round_failed_runs_no_
 }
 
 #[test]
+fn another_publication_after_a_round_without_a_pull_request_publishes_the_files_that_there_are() {
+    for (code, made, round) in [(1, "made", 1), (0, "as in base", 2)] {
+        let mut world = World::new();
+        world.command = (12, code, Some(made.into()));
+        world.rest();
+        let row = world.row();
+        world.edit(|spec| spec.source.exclude = vec!["*.log".into()]);
+        world.rest();
+        assert_eq!((world.row(), world.status().round, world.made("Start")), (row, Some(round), 1), "{made}");
+    }
+}
+
+#[test]
+fn a_commit_is_not_given_up_while_it_goes_where_the_spec_says_or_beside_it() {
+    for taken in [false, true] {
+        let mut world = World::new();
+        world.task.spec.branch = Some("feature/x".into());
+        if taken {
+            world.github.take_name("feature/x");
+        }
+        world.run_until(|world| world.status().phase == Some(Phase::BranchCreated));
+        world.edit(|spec| spec.title = "Better words".into());
+        world.rest();
+        assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(2), 1));
+        assert_eq!((world.made("DeleteBranch"), world.made("UpdateBranch")), (0, 1), "taken: {taken}");
+    }
+}
+
+#[test]
 fn a_commit_is_not_given_up_because_nobody_knows_the_base_branch_now() {
     let mut world = World::new();
     world.github.branches.insert("develop".into(), "develop01".into());

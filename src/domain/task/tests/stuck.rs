@@ -130,6 +130,18 @@ fn a_branch_that_github_keeps_is_named_and_holds_up_nothing() {
 }
 
 #[test]
+fn a_branch_that_cannot_be_deleted_just_now_is_tried_again_before_the_next_round() {
+    let mut world = refused();
+    world.faults.github = Some(Class::Transient);
+    world.rerun("1");
+    world.run_until(|world| world.calls.iter().any(|(_, operation)| *operation == "deleteBranch"));
+    assert_eq!((world.status().round, world.notes.len()), (Some(1), 0));
+    heal(&mut world);
+    world.rest();
+    assert_eq!((world.row(), world.status().round, world.made("DeleteBranch")), (REVIEW, Some(2), 1));
+}
+
+#[test]
 fn a_pull_request_that_was_opened_again_unheard_goes_on() {
     let mut world = World::new();
     world.rest();

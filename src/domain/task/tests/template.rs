@@ -37,6 +37,30 @@ fn before_anything_has_begun_another_sandbox_is_made_at_once() {
 }
 
 #[test]
+fn a_template_that_changes_again_before_anything_has_begun_is_followed_again() {
+    let mut world = World::new();
+    for (made, template) in [(1, "other"), (2, "third")] {
+        world.run_until(|world| world.made("CreateSandbox") == made);
+        world.edit_template(|spec| spec.template = template.into());
+    }
+    world.rest();
+    assert_eq!((world.row(), world.made("Start")), (REVIEW, 1));
+    assert_eq!(templates(&world), ["base", "other", "third"]);
+}
+
+#[test]
+fn a_sandbox_that_has_the_only_free_name_makes_room_for_the_one_from_the_new_template() {
+    let mut world = World::new();
+    let name = crate::domain::demand::owned_sandbox_name("t", world::UID);
+    world.sandboxes.push(world::sandbox(&name, Some("another"), crate::api::SandboxSpec::default()));
+    world.run_until(|world| world.boxes.len() == 1);
+    change(&mut world);
+    world.rest();
+    assert_eq!((world.row(), world.made("Start"), world.made("DeleteSandbox")), (REVIEW, 1, 1));
+    assert_eq!(templates(&world), ["base", "other"]);
+}
+
+#[test]
 fn whatever_is_abandoned_when_it_changes_the_round_runs_in_one_made_from_the_new() {
     for point in 0..12 {
         let mut world = running();
@@ -101,6 +125,26 @@ fn anothers_sandbox_of_the_name_stays_after_the_merge() {
 }
 
 #[test]
+fn a_sandbox_of_the_name_that_is_not_the_tasks_own_is_refused_with_the_cure() {
+    let owner = |uid: &str| OwnerView { uid: uid.into(), name: "Task other".into() };
+    for owner in [None, Some(owner("another"))] {
+        let mut world = World::new();
+        let names = crate::domain::demand::sandbox_names(&world.task);
+        world.sandboxes = names
+            .iter()
+            .map(|name| SandboxView {
+                owner: owner.clone(),
+                ..world::sandbox(name, None, crate::api::SandboxSpec::default())
+            })
+            .collect();
+        world.rest();
+        assert_eq!((world.row(), world.reason().as_str()), (FAILED_EARLY, reason::SANDBOX_NOT_READY));
+        assert!(world.message().contains("is not this Task's: delete it"), "{}", world.message());
+        assert!(world.calls.is_empty(), "nothing is done in it, or to it: {:?}", world.calls);
+    }
+}
+
+#[test]
 fn every_sandbox_of_the_tasks_own_is_deleted_after_the_merge() {
     let mut world = World::new();
     world.rest();
@@ -111,8 +155,8 @@ fn every_sandbox_of_the_tasks_own_is_deleted_after_the_merge() {
     assert_eq!((world.row(), world.made("DeleteSandbox")), (DONE, 2));
 }
 
-#[test]
-fn a_task_that_refers_to_another_sandbox_now_deletes_its_own() {
+/// The Task that has its own Sandbox running refers to the shared `box` now.
+fn referring() -> World {
     let mut world = running();
     let shared = SandboxView {
         id: Some("sb9".into()),
@@ -131,9 +175,20 @@ fn a_task_that_refers_to_another_sandbox_now_deletes_its_own() {
         spec.sandbox_template = None;
         spec.sandbox_ref = Some(crate::api::common::LocalRef { name: "box".into() });
     });
+    world
+}
+
+#[test]
+fn a_task_that_refers_to_another_sandbox_now_deletes_its_own() {
+    let mut world = referring();
     world.rest();
     assert_eq!((world.row(), world.made("DeleteSandbox"), world.made("Start")), (REVIEW, 1, 1));
     assert_eq!(world.sandboxes.iter().map(|view| view.name.as_str()).collect::<Vec<_>>(), ["box"]);
+    // One of that name which belongs to another Task stays.
+    let mut world = referring();
+    world.sandboxes[0].owner = Some(OwnerView { uid: "another".into(), name: "Task other".into() });
+    world.rest();
+    assert_eq!((world.row(), world.made("DeleteSandbox")), (REVIEW, 0));
 }
 
 #[test]

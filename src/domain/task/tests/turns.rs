@@ -152,22 +152,6 @@ fn a_suspended_task_whose_sandbox_was_replaced_or_deleted_gives_its_turn_back() 
 }
 
 #[test]
-fn a_stalled_task_with_unread_news_of_its_pull_request_gives_its_turn_back_too() {
-    let mut world = World::shared();
-    world.rest();
-    world.command.0 = 1000;
-    world.rerun("1");
-    world.run_until(|world| world.made("Start") == 2);
-    world.repository.as_mut().expect("there").health = Health::Stalled("the token is refused".into());
-    world.person(|pull| pull.head = "pushed".into());
-    world.news(crate::domain::pull_request::Source::Delivery);
-    world.rest();
-    assert_eq!((world.made("Signal"), world.alive()), (1, 0));
-    assert_eq!(demand::of(&world.task), Demand::None);
-    assert!(world.message().contains("the token is refused"), "{}", world.message());
-}
-
-#[test]
 fn a_stalled_task_ends_its_command_and_gives_its_turn_back() {
     let ((mut a, mut b), mut holder) = (two(), None);
     a.command.0 = 1000;
