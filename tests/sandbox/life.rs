@@ -149,7 +149,7 @@ async fn an_e2b_that_fails_is_waited_for_and_nothing_is_recreated() {
         world.poke().await;
         world.until_running().await;
     }
-    assert_eq!((world.count(CREATE), world.count(LIST)), (1, 0));
+    assert_eq!((world.count(CREATE), world.count(LIST)), (1, 0), "no answer of these is a 404 of E2B's own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -98,13 +98,13 @@ async fn a_full_quota_is_waited_for() {
     let world = World::new("quota").await;
     world.sim.e2b.set_concurrency_limit(slipway_simulator::e2b::TEAM, 0);
     world.apply(json!({})).await;
-    let status = world.until("retrying", |s| s.creating.as_ref().is_some_and(|c| c.attempt >= 2)).await;
-    assert!(
-        ready(&status).starts_with("False/Retrying") || ready(&status) == "False/Creating",
-        "{}",
-        ready(&status)
-    );
+    let status = world.until("waiting", |s| ready(s) == "False/SandboxQuota").await;
+    assert!(message(&status).contains("kill some, or raise the plan's limit"), "{}", message(&status));
+    let failed = world.until_called(CREATE, 1).await.real_at;
+    let again = status.retry.unwrap().next_attempt_at.0.duration_since(failed).as_secs();
+    assert!((29..=65).contains(&again), "{again} s");
     world.sim.e2b.set_concurrency_limit(slipway_simulator::e2b::TEAM, 5);
+    world.poke().await;
     world.until_running().await;
     assert_eq!(world.live().len(), 1);
 }

@@ -4,8 +4,11 @@
 use super::{SandboxController, answer, memory::Prepared};
 use crate::{
     api::{OnTimeout, Sandbox},
-    domain::sandbox::{self, Ended, LookupResult, Step},
-    e2b::{Account, CreateRequest, Error},
+    domain::{
+        failure::Failure,
+        sandbox::{self, ConnectEnd, Ended, LookupResult, Step},
+    },
+    e2b::{Account, CreateRequest},
 };
 
 impl SandboxController {
@@ -27,14 +30,18 @@ impl SandboxController {
                 }
             }
             Step::Connect { id } => {
-                let result =
-                    account.connect(id, seconds).await.map(answer::connect_end).map_err(answer::failure);
+                let result = match account.connect(id, seconds).await {
+                    Ok(Some(was_paused)) => {
+                        Ok(if was_paused { ConnectEnd::Resumed } else { ConnectEnd::Ran })
+                    }
+                    Ok(None) => Ok(ConnectEnd::NotFound(self.list(object, account).await)),
+                    Err(error) => Err(answer::failure(error)),
+                };
                 Ended::Connected(result)
             }
-            Step::Renew { id } => Ended::Renewed(renew(account, id, seconds).await.map_err(answer::failure)),
+            Step::Renew { id } => Ended::Renewed(self.renew(object, account, id, seconds).await),
             Step::Kill { id } => {
-                // Not there any more is as good.
-                let result = account.kill(id).await.map(drop).map_err(answer::failure);
+                let result = account.kill(id).await.map(answer::kill_end).map_err(answer::failure);
                 Ended::Killed { id: id.clone(), result }
             }
             Step::Pause { id } => {
@@ -43,10 +50,16 @@ impl SandboxController {
             }
         }
     }
-}
 
-/// The time-out's own 404 is a paused sandbox's too: the look tells.
-async fn renew(account: &Account, id: &str, seconds: u32) -> Result<LookupResult, Error> {
-    account.set_timeout(id, seconds).await?;
-    Ok(answer::lookup(account.get(id).await?.map(|detail| detail.seen)))
+    /// The time-out's own 404 is a paused sandbox's too: the look tells.
+    async fn renew(
+        &self,
+        object: &Sandbox,
+        account: &Account,
+        id: &str,
+        seconds: u32,
+    ) -> Result<LookupResult, Failure> {
+        account.set_timeout(id, seconds).await.map_err(answer::failure)?;
+        self.lookup(object, account, id).await
+    }
 }

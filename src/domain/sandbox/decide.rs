@@ -17,6 +17,7 @@ const CONFIRM: SignedDuration = SignedDuration::from_secs(5);
 pub fn decide(sandbox: &Sandbox, observed: &Observed, now: Timestamp) -> Plan<SandboxStatus, Step> {
     let Observed { context, seen } = observed;
     let mut scope = Scope::open(sandbox, now);
+    scope.needed = context.needed;
     if !scope.is_deleting() {
         // Whatever else holds the object up, the Tasks' turns go on.
         scope.status.holder.clone_from(&context.turn.holder);

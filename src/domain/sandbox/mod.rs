@@ -30,6 +30,8 @@ use std::collections::BTreeMap;
 pub struct Context {
     /// `operatingMode: Running`, or a Task keeps it up.
     pub needed: bool,
+    /// A Task has, or may have, files in the sandbox that are in no commit yet.
+    pub uncommitted: bool,
     /// A Task says that the sandbox gives no answer.
     pub unreachable: bool,
     /// This process's last look at the sandbox.
@@ -138,8 +140,9 @@ pub struct Attempts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookupResult {
     Found(E2bSandbox),
-    /// E2B's own 404.
-    NotFound,
+    /// E2B's own 404, the first witness, and a list by our uid that was made after it, the second: E2B's GET answers 404 also
+    /// where its own store fails.
+    NotFound(Listing),
 }
 
 /// One sandbox as E2B shows it.
@@ -154,11 +157,13 @@ pub struct E2bSandbox {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// The two states that E2B shows.
+/// The two states that E2B documents, and every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     Running,
     Paused,
+    /// Neither running nor gone, as far as we know: it is looked at again.
+    Other,
 }
 
 /// The one effect of a pass.
@@ -208,10 +213,9 @@ pub enum Ended {
     Connected(Result<ConnectEnd, Failure>),
     /// Result of the look after the renewal.
     Renewed(Result<LookupResult, Failure>),
-    /// Killed, or not there any more.
     Killed {
         id: String,
-        result: Result<(), Failure>,
+        result: Result<KillEnd, Failure>,
     },
     Paused {
         id: String,
@@ -220,13 +224,21 @@ pub enum Ended {
 }
 
 /// Result of a connect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectEnd {
     Resumed,
     /// It ran already: somebody else has resumed it.
     Ran,
-    /// E2B's own 404.
-    Gone,
+    /// E2B's own 404, and a list that was made after it.
+    NotFound(Listing),
+}
+
+/// Result of a kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KillEnd {
+    Killed,
+    /// E2B's own 404: not there any more, or never there for this key.
+    NotFound,
 }
 
 /// Result of a pause.

@@ -2,8 +2,9 @@
 //! Called by the shell through `controllers::sandbox`, after `decide` and the step.
 
 use super::{
-    ConnectEnd, E2bSandbox, Ended, Life, LookupResult, Outcome, Step, delete, existing, orphans, pauses,
-    scope::Scope,
+    ConnectEnd, E2bSandbox, Ended, Life, Listing, LookupResult, Outcome, Step, delete, existing, orphans,
+    pauses,
+    scope::{Absence, Scope},
 };
 use crate::{
     api::{
@@ -12,7 +13,7 @@ use crate::{
     },
     domain::{
         conditions::Standing,
-        failure::Failure,
+        failure::{Class, Failure},
         plan::{Next, Note, Plan},
     },
 };
@@ -21,6 +22,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// A renewal that moves the end by less than this has met the plan's maximum run.
 const LEAST_GAIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// Operations of the steps, as `status.retry` names them.
+const CONNECT: &str = "connectSandbox";
+const RENEW: &str = "setSandboxTimeout";
 
 /// Returns the plan to write with the outcome of its step.
 pub fn record(
@@ -32,10 +37,12 @@ pub fn record(
     let mut notes = plan.notes;
     // The decision may have a time of its own at which it has to be made again.
     let planned = if let Next::At(at) = plan.next { Some(at) } else { None };
-    let scope = Scope::resume(sandbox, plan.status, now);
+    let mut scope = Scope::resume(sandbox, plan.status, now);
+    // Steps are made for a sandbox that somebody needs.
+    scope.needed = true;
     let Outcome { credential, sent, ended } = outcome;
     let mut recorded = if scope.is_deleting() {
-        delete::record(scope, ended)
+        delete::record(scope, ended, &credential)
     } else {
         let recorded = match ended {
             Ended::Created { id } => created(scope, &id, &credential, sent),
@@ -43,8 +50,11 @@ pub fn record(
             Ended::Connected(Ok(ConnectEnd::Resumed)) => resumed(scope, &credential, sent),
             Ended::Connected(Ok(ConnectEnd::Ran)) => ran(scope, &credential, sent),
             Ended::Renewed(Ok(LookupResult::Found(seen))) => renewed(scope, &seen, &credential),
-            Ended::Connected(Ok(ConnectEnd::Gone)) | Ended::Renewed(Ok(LookupResult::NotFound)) => {
-                not_there(scope, &credential)
+            Ended::Connected(Ok(ConnectEnd::NotFound(listed))) => {
+                not_there(scope, &listed, &credential, CONNECT)
+            }
+            Ended::Renewed(Ok(LookupResult::NotFound(listed))) => {
+                not_there(scope, &listed, &credential, RENEW)
             }
             Ended::Connected(Err(failure)) | Ended::Renewed(Err(failure)) => scope.fail(&failure),
             Ended::Killed { result, .. } => orphans::record(scope, &result),
@@ -61,7 +71,8 @@ pub fn record(
 
 /// Returns the plan to write when a pass ran out of time: the object backs off as after any failed call.
 pub fn timed_out(sandbox: &Sandbox, failure: &Failure, now: Timestamp) -> Plan<SandboxStatus, Step> {
-    let scope = Scope::resume(sandbox, sandbox.status.clone().unwrap_or_default(), now);
+    let mut scope = Scope::resume(sandbox, sandbox.status.clone().unwrap_or_default(), now);
+    scope.needed = true;
     if scope.is_deleting() {
         delete::failed(scope, failure)
     } else {
@@ -88,6 +99,7 @@ fn run_begins(scope: &mut Scope<'_>, credential: &str, sent: Timestamp) {
     status.started_at = Some(Time(whole_seconds(sent)));
     status.expires_at = Some(expires);
     status.lifetime_limited = false;
+    status.missing_since = None;
     status.retry = None;
     scope.stand(Standing::Ready, reason::RUNNING, &existing::is_running(&id));
 }
@@ -141,9 +153,26 @@ fn renewed(mut scope: Scope<'_>, seen: &E2bSandbox, credential: &str) -> Plan<Sa
     }
 }
 
-fn not_there(mut scope: Scope<'_>, credential: &str) -> Plan<SandboxStatus, Step> {
-    match scope.not_found(credential) {
-        Ok(()) => existing::lost(scope),
-        Err(failure) => scope.fail(&failure),
+/// A step did not find the sandbox that a look has just shown. Whoever needs it may have files in it: a look of its own has
+/// to say the same before it counts as gone.
+fn not_there(
+    mut scope: Scope<'_>,
+    listed: &Listing,
+    credential: &str,
+    operation: &'static str,
+) -> Plan<SandboxStatus, Step> {
+    match scope.not_found(listed, credential, true) {
+        Absence::Gone => existing::lost(scope),
+        Absence::Once => scope.look_twice(),
+        Absence::Unclear(failure) => scope.fail(&failure),
+        Absence::Listed(_) => {
+            scope.status.missing_since = None;
+            scope.fail(&Failure {
+                operation,
+                class: Class::Transient,
+                reason: reason::RETRYING,
+                message: "E2B answered 404 for a sandbox that it lists, so it is there".into(),
+            })
+        }
     }
 }

@@ -219,6 +219,8 @@ async fn start(
         machine,
         hidden_until: (!hidden.is_zero()).then(|| now + hidden),
         unreachable: None,
+        hidden_gets: 0,
+        shown_as: None,
     };
     let body = answer::sandbox(&record);
     store.sandboxes.insert(id, record);

@@ -146,6 +146,10 @@ pub async fn start(
 pub fn get(service: &Arc<Service>, team: &Team, id: &str) -> Result<Response<Body>> {
     let mut store = service.store();
     let record = store.sandbox(&team.name, id).ok_or_else(|| Error::no_sandbox(id))?;
+    if record.hidden_gets > 0 {
+        record.hidden_gets -= 1;
+        return Err(Error::no_sandbox(id));
+    }
     Ok(Answer { status: StatusCode::OK, body: answer::detail(record) }.into())
 }
 

@@ -167,6 +167,25 @@ impl E2b {
         true
     }
 
+    /// Lets so many GETs of a living sandbox answer 404; lists show it. `false` when there is none.
+    pub fn hide_from_get(&self, id: &str, times: u32) -> bool {
+        let mut store = self.service.store();
+        store.sandboxes.get_mut(id).map(|record| record.hidden_gets = times).is_some()
+    }
+
+    /// Lets a sandbox be missing from lists for this long, as one that is just being snapshotted; `false` when there is none.
+    pub fn hide_from_lists(&self, id: &str, duration: Duration) -> bool {
+        let until = jiff::SignedDuration::try_from(duration).ok().map(|hidden| self.service.now() + hidden);
+        let mut store = self.service.store();
+        store.sandboxes.get_mut(id).map(|record| record.hidden_until = until).is_some()
+    }
+
+    /// Shows a sandbox in a state of this name, whatever it does; `None`: in its own. `false` when there is none.
+    pub fn show_as(&self, id: &str, state: Option<&str>) -> bool {
+        let mut store = self.service.store();
+        store.sandboxes.get_mut(id).map(|record| record.shown_as = state.map(str::to_owned)).is_some()
+    }
+
     /// Sandboxes created from now on are missing from lists for this long, by the simulated clock.
     pub fn hide_new(&self, duration: Duration) {
         self.service.store().hide_new = duration;

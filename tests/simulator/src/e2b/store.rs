@@ -34,6 +34,10 @@ pub struct Record {
     /// Not in lists before this time.
     pub hidden_until: Option<Timestamp>,
     pub unreachable: Option<Unreachable>,
+    /// So many GETs to come answer 404 although it lives: E2B does so where its own store fails.
+    pub hidden_gets: u32,
+    /// Shown instead of its state: pausing, killing, snapshotting, or one that nobody knows.
+    pub shown_as: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
