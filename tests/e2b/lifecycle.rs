@@ -107,7 +107,7 @@ async fn only_e2bs_own_404_means_gone() {
     };
     let rule = world.sim.faults.set(Rule::on("e2b", GET).action(html));
     let error = world.account.get("iabc").await.unwrap_err();
-    is(&error, Class::Transient, reason::E2B_UNEXPECTED_ANSWER);
+    is(&error, Class::Transient, reason::E2B_UNKNOWN_ROUTE);
     world.sim.faults.remove(rule);
     // Too short to be told from the whole by anything but the length.
     world.sim.faults.set(Rule::on("e2b", GET).action(Action::TruncateBody { after: 5 }));

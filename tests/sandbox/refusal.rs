@@ -94,6 +94,28 @@ async fn a_create_that_was_refused_for_good_may_be_tried_under_another_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_know_the_create_is_named_and_the_template_is_not_blamed() {
+    let unknown =
+        json!({"code": 404, "message": "validation error: no matching operation was found"}).to_string();
+    for (status, body) in [(404, "404 page not found".to_owned()), (405, String::new()), (404, unknown)] {
+        let world = World::new("route").await;
+        let headers = std::collections::BTreeMap::new();
+        let answer = Action::Status { status, headers, body, after_effect: false };
+        let rule = world.fault(CREATE, When::All, answer);
+        world.apply(json!({})).await;
+        let said = world.until("named", |s| ready(s) == "False/E2BUnknownRoute").await;
+        assert!(
+            message(&said).contains("E2B_API_URL") && message(&said).contains("version"),
+            "{}",
+            message(&said)
+        );
+        world.sim.faults.remove(rule);
+        world.poke().await;
+        world.until_running().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_quota_is_waited_for() {
     let world = World::new("quota").await;
     world.sim.e2b.set_concurrency_limit(slipway_simulator::e2b::TEAM, 0);
