@@ -157,6 +157,8 @@ pub mod reason {
     pub const SANDBOX_KEPT: &str = "SandboxKept";
     /// E2B neither shows nor lists the sandbox. It is looked at once more before it counts as gone.
     pub const SANDBOX_MISSING: &str = "SandboxMissing";
+    /// Warning: the sandbox came back with older files under the same id. What Tasks made in it counts as lost.
+    pub const SANDBOX_ROLLED_BACK: &str = "SandboxRolledBack";
     /// The API key does not show the sandbox that another key has made.
     pub const SANDBOX_NOT_VISIBLE: &str = "SandboxNotVisible";
 

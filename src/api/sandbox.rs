@@ -278,6 +278,25 @@ pub struct SandboxStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<Time>,
 
+    /// What the file `/var/tmp/slipway/sandbox` in the sandbox says since the last create or resume:
+    /// `<incarnation>.<reconnects>.<sequence>`. An older value there shows that the sandbox came back with older files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::ID))]
+    pub mark: Option<String>,
+
+    /// Time at which E2B last confirmed that the sandbox runs: its creation, a resume or a renewal. A pause that E2B dates
+    /// more than a minute earlier is not the one that followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_running_at: Option<Time>,
+
+    /// Time at which the sandbox was last found to have come back with older files. What Tasks made in it before counts as lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back_at: Option<Time>,
+
+    /// In this run the sandbox was once asked to start from its disk alone, because its daemon gave no answer.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub memory_dropped: bool,
+
     /// The maximum run of E2B's plan is reached: the time to live can't be renewed beyond `expiresAt` in this run.
     #[serde(default)]
     pub lifetime_limited: bool,

@@ -44,6 +44,14 @@ pub struct CreateRequest {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// A sandbox that runs since a connect.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    pub access: Access,
+    /// Otherwise it ran already.
+    pub was_paused: bool,
+}
+
 /// What an answer that is no failure says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Conclusion {
@@ -138,16 +146,21 @@ impl Account {
     }
 
     /// `POST /v2/sandboxes/{id}/connect`: resumes a paused sandbox, and only ever extends the time of a running
-    /// one. Whether it was paused; `None` is E2B's definite 404.
-    pub async fn connect(&self, id: &str, timeout_seconds: u32) -> Result<Option<bool>> {
+    /// one. Without `memory` it starts anew from its disk. `None` is E2B's definite 404.
+    pub async fn connect(&self, id: &str, timeout_seconds: u32, memory: bool) -> Result<Option<Connected>> {
         let call = lifecycle(answers::CONNECT, true);
         let url = self.url(&["v2", "sandboxes", checked_id(call, id)?, "connect"]);
         let http = self.request(Method::POST, &url);
-        let reply = self.exchange(call, http, Some(json!({ "timeout": timeout_seconds }))).await?;
+        let mut body = json!({ "timeout": timeout_seconds });
+        if !memory {
+            body["memory"] = Value::Bool(false);
+        }
+        let reply = self.exchange(call, http, Some(body)).await?;
         match self.conclude(call, &reply)? {
             // What is not a sandbox is not E2B's answer, whatever its status.
             Conclusion::Done => {
-                decode::<WireSandbox>(call, &reply).map(|_| Some(reply.status == StatusCode::CREATED))
+                let access = decode::<WireSandbox>(call, &reply)?.into();
+                Ok(Some(Connected { access, was_paused: reply.status == StatusCode::CREATED }))
             }
             Conclusion::NotFound | Conclusion::Unclear => Ok(None),
         }

@@ -20,7 +20,7 @@ pub use body::Chunks;
 pub use endpoints::{EndpointError, Endpoints};
 pub use envd::Envd;
 pub use error::Error;
-pub use lifecycle::{Account, CreateRequest, Detail};
+pub use lifecycle::{Account, Connected, CreateRequest, Detail};
 pub use process::{Command, Event, Output, Process};
 
 use crate::telemetry::HttpService;

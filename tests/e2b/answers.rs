@@ -95,7 +95,7 @@ async fn call(account: &Account, operation: &str, id: &str) -> Result<(), Error>
         CREATE => account.create(&request("base"), &key()).await.map(drop),
         GET => account.get(id).await.map(drop),
         LIST => account.list(&BTreeMap::new()).await.map(drop),
-        CONNECT => account.connect(id, 300).await.map(drop),
+        CONNECT => account.connect(id, 300, true).await.map(drop),
         SET_TIMEOUT => account.set_timeout(id, 300).await.map(drop),
         PAUSE => account.pause(id).await.map(drop),
         KILL => account.kill(id).await.map(drop),

@@ -105,3 +105,35 @@ async fn a_404_before_a_deletion_leaves_nothing_behind() {
     world.until_deleted(Duration::from_mins(1)).await;
     assert_eq!((world.count(KILL), world.live().len()), (1, 0));
 }
+
+/// E2B keeps older snapshots under the same id; nothing in its answers says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_that_comes_back_with_older_files_is_told_of() {
+    let world = World::new("older").await;
+    world.apply(json!({})).await;
+    let up = world.until_running().await;
+    let id = up.sandbox_id.unwrap();
+    let file = world.sim.e2b.host_path(&id, "/var/tmp/slipway/sandbox").unwrap();
+    assert_eq!(
+        (up.mark.as_deref(), std::fs::read_to_string(&file).unwrap().as_str()),
+        (Some("1.0.0"), "1.0.0")
+    );
+    world.sim.e2b.keep_files(&id).unwrap();
+    for old in [false, true] {
+        if old {
+            world.sim.e2b.roll_back(&id).await.unwrap();
+        } else {
+            assert!(world.sim.e2b.pause(&id).await);
+        }
+        world.poke().await;
+        world.until("idle", |s| ready(s) == "True/Idle").await;
+        world.ask("task").await;
+        let status = world.until_running().await;
+        assert_eq!(status.rolled_back_at.is_some(), old, "{status:#?}");
+        assert_eq!(status.mark.as_deref(), Some(std::fs::read_to_string(&file).unwrap().as_str()));
+        world.let_go("task").await;
+    }
+    let note = world.until_event("SandboxRolledBack").await;
+    assert!(note.contains(&id), "{note}");
+    assert_eq!(world.count(CREATE), 1);
+}

@@ -59,6 +59,7 @@ pub(super) fn without_key(step: &Step) -> Ended {
     match step {
         Step::Create { .. } => Ended::NotCreated { answer: CreateAnswer::Refused, failure },
         Step::Connect { .. } => Ended::Connected(Err(failure)),
+        Step::Mark { .. } => Ended::Marked,
         Step::Renew { .. } => Ended::Renewed(Err(failure)),
         Step::Kill { id } => Ended::Killed { id: id.clone(), result: Err(failure) },
         Step::Pause { id } => Ended::Paused { id: id.clone(), result: Err(failure) },

@@ -81,7 +81,8 @@ impl Memory {
             | Ended::Connected(Ok(ConnectEnd::Resumed | ConnectEnd::Ran))
             | Ended::Renewed(Ok(LookupResult::Found(_)))
             | Ended::Paused { result: Ok(PauseEnd::Paused | PauseEnd::Unclear), .. } => None,
-            Ended::Connected(Ok(ConnectEnd::NotFound(_)))
+            Ended::Marked
+            | Ended::Connected(Ok(ConnectEnd::NotFound(_)))
             | Ended::Renewed(Ok(LookupResult::NotFound(_)))
             | Ended::Killed { result: Ok(_), .. }
             | Ended::Paused { result: Ok(PauseEnd::Gone), .. } => return,

@@ -18,14 +18,24 @@ use kube::{Api, ResourceExt};
 use secrecy::SecretString;
 use std::{collections::BTreeMap, sync::Arc};
 
+/// Last end of a command in the recorded sandbox.
+fn last_finished(object: &Sandbox, tasks: &[Arc<Task>]) -> Option<Timestamp> {
+    let id = object.status.as_ref()?.sandbox_id.as_ref()?;
+    let runs =
+        tasks.iter().filter_map(|task| task.status.as_ref()).flat_map(|status| &status.code_generations);
+    runs.filter(|run| run.sandbox_id == *id).filter_map(|run| Some(run.finished_at.as_ref()?.0)).max()
+}
+
 impl SandboxController {
-    pub(super) async fn context(&self, object: &Sandbox) -> Context {
+    pub(super) async fn context(&self, object: &Sandbox, now: Timestamp) -> Context {
         let tasks = self.tasks_of(object);
         let keeps_up = |task: &Arc<Task>| demand::keeps_up(demand::of(task), &object.spec);
         Context {
             needed: object.spec.operating_mode == OperatingMode::Running || tasks.iter().any(keeps_up),
             uncommitted: tasks.iter().any(|task| demand::of(task) != Demand::None),
             unreachable: tasks.iter().any(|task| demand::reports_unreachable(task)),
+            silent: tasks.iter().any(|task| demand::is_silent(task, now)),
+            last_finished: last_finished(object, &tasks),
             last_look: self.memory.last_look(&uid(object)),
             turn: self.turn(object, tasks).await,
         }

@@ -1,21 +1,27 @@
 //! The steps of `domain::sandbox` as calls to E2B: one match, no policy.
 //! Part of the Sandbox controller.
 
-use super::{SandboxController, answer, memory::Prepared};
+use super::{SandboxController, answer, mark, memory::Prepared};
 use crate::{
     api::{OnTimeout, Sandbox},
     domain::{
         failure::Failure,
-        sandbox::{self, ConnectEnd, Ended, LookupResult, Step},
+        sandbox::{self, ConnectEnd, Ended, LookupResult, Marked, Step},
     },
     e2b::{Account, CreateRequest},
 };
 
 impl SandboxController {
-    pub(super) async fn execute(&self, object: &Sandbox, step: &Step, prepared: &Prepared) -> Ended {
+    pub(super) async fn execute(
+        &self,
+        object: &Sandbox,
+        step: &Step,
+        prepared: &Prepared,
+    ) -> (Ended, Option<Marked>) {
         let account = &prepared.account;
         let seconds = u32::try_from(object.spec.timeout_seconds).unwrap_or_default();
-        match step {
+        let status = object.status.clone().unwrap_or_default();
+        let ended = match step {
             Step::Create { incarnation, key } => {
                 let request = CreateRequest {
                     template: object.spec.template.clone(),
@@ -25,19 +31,32 @@ impl SandboxController {
                     metadata: sandbox::metadata(object, &self.installation, *incarnation),
                 };
                 match account.create(&request, key).await {
-                    Ok(access) => Ended::Created { id: access.sandbox_id },
+                    Ok(access) => {
+                        let text = sandbox::after_create(*incarnation, &status);
+                        let marked = mark::write(account, &access, text).await;
+                        return (Ended::Created { id: access.sandbox_id }, marked);
+                    }
                     Err(error) => answer::not_created(error),
                 }
             }
-            Step::Connect { id } => {
-                let result = match account.connect(id, seconds).await {
-                    Ok(Some(was_paused)) => {
-                        Ok(if was_paused { ConnectEnd::Resumed } else { ConnectEnd::Ran })
+            Step::Connect { id, memory } => {
+                let result = match account.connect(id, seconds, *memory).await {
+                    Ok(Some(connected)) => {
+                        let text = sandbox::after_resume(&status);
+                        let marked = mark::write(account, &connected.access, text).await;
+                        let end = if connected.was_paused { ConnectEnd::Resumed } else { ConnectEnd::Ran };
+                        return (Ended::Connected(Ok(end)), marked);
                     }
                     Ok(None) => Ok(ConnectEnd::NotFound(self.list(object, account).await)),
                     Err(error) => Err(answer::failure(error)),
                 };
                 Ended::Connected(result)
+            }
+            Step::Mark { id } => {
+                let detail = account.get(id).await.ok().flatten();
+                let Some(detail) = detail else { return (Ended::Marked, None) };
+                let text = sandbox::after_resume(&status);
+                return (Ended::Marked, mark::write(account, &detail.access, text).await);
             }
             Step::Renew { id } => Ended::Renewed(self.renew(object, account, id, seconds).await),
             Step::Kill { id } => {
@@ -48,7 +67,8 @@ impl SandboxController {
                 let result = account.pause(id).await.map_err(answer::failure);
                 Ended::Paused { id: id.clone(), result }
             }
-        }
+        };
+        (ended, None)
     }
 
     /// The time-out's own 404 is a paused sandbox's too: the look tells.

@@ -158,6 +158,18 @@ pub(super) fn seen(mut scope: Scope<'_>, context: &Context, life: Life) -> Plan<
     let context = Context { last_look: Some(scope.now), ..context.clone() };
     let id = scope.id();
     match life {
+        Life::Running if scope.resumed => {
+            // Before a Task works in it again: it may have come back with older files.
+            scope.stand(Standing::Ready, reason::RUNNING, &is_running(&id));
+            Plan::act(scope.status, Step::Mark { id })
+        }
+        Life::Running if context.silent && !scope.status.memory_dropped => {
+            scope.status.memory_dropped = true;
+            let message =
+                format!("starting E2B sandbox {id} from its disk, because its daemon gives no answer");
+            scope.stand(Standing::Reconciling, reason::PROGRESSING, &message);
+            Plan::act(scope.status, Step::Connect { id, memory: false })
+        }
         Life::Running if renewal_is_due(&scope, &context) => {
             scope.stand(Standing::Ready, reason::RUNNING, &is_running(&id));
             Plan::act(scope.status, Step::Renew { id })
@@ -166,7 +178,8 @@ pub(super) fn seen(mut scope: Scope<'_>, context: &Context, life: Life) -> Plan<
         Life::Paused if context.needed => {
             let message = format!("resuming E2B sandbox {id}");
             scope.stand(Standing::Reconciling, reason::PROGRESSING, &message);
-            Plan::act(scope.status, Step::Connect { id })
+            let memory = !scope.status.memory_dropped;
+            Plan::act(scope.status, Step::Connect { id, memory })
         }
         Life::Paused => paused(scope, &context),
         Life::Other => changing(scope, &context),

@@ -6,6 +6,7 @@ mod create;
 mod decide;
 mod delete;
 mod existing;
+mod mark;
 mod marks;
 mod orphans;
 mod pauses;
@@ -16,6 +17,7 @@ mod stage;
 mod tests;
 
 pub use decide::decide;
+pub use mark::{after_create, after_resume};
 pub use marks::{idempotency_key, metadata, own_marks};
 pub use record::{record, timed_out};
 pub use stage::locate;
@@ -34,6 +36,10 @@ pub struct Context {
     pub uncommitted: bool,
     /// A Task says that the sandbox gives no answer.
     pub unreachable: bool,
+    /// It has said so for two minutes.
+    pub silent: bool,
+    /// Last end of a command that a Task ran in the sandbox.
+    pub last_finished: Option<Timestamp>,
     /// This process's last look at the sandbox.
     pub last_look: Option<Timestamp>,
     /// The turn as it should stand by now.
@@ -174,8 +180,13 @@ pub enum Step {
         incarnation: i64,
         key: String,
     },
-    /// Resume.
+    /// Resume. Without its memory it starts anew from its disk.
     Connect {
+        id: String,
+        memory: bool,
+    },
+    /// Read and write the mark of a sandbox that somebody else resumed.
+    Mark {
         id: String,
     },
     /// Set the time to live, then look once.
@@ -198,6 +209,16 @@ pub struct Outcome {
     /// Just before the first call of the step was sent.
     pub sent: Timestamp,
     pub ended: Ended,
+    /// The mark that the sandbox was given after the step; none, where it could not be.
+    pub mark: Option<Marked>,
+}
+
+/// A mark that was written into a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// What the file said before; empty where there was none.
+    pub before: String,
+    pub written: String,
 }
 
 /// Result of a step.
@@ -211,6 +232,8 @@ pub enum Ended {
         failure: Failure,
     },
     Connected(Result<ConnectEnd, Failure>),
+    /// The mark is in [`Outcome::mark`].
+    Marked,
     /// Result of the look after the renewal.
     Renewed(Result<LookupResult, Failure>),
     Killed {

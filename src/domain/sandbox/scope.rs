@@ -1,7 +1,7 @@
 //! One Sandbox under decision: its status as it will stand, and the moves all decisions share.
-//! Used by every other file of this folder that decides; stands on `pauses` alone.
+//! Used by every other file of this folder that decides; stands on `pauses` and `mark`.
 
-use super::{E2bSandbox, Life, Listing, Step, pauses};
+use super::{E2bSandbox, Life, Listing, Step, mark, pauses};
 use crate::{
     api::{
         Creating, PastSandbox, RECONCILE_ANNOTATION, Sandbox, SandboxState, SandboxStatus, bounds,
@@ -56,6 +56,10 @@ pub(super) struct Scope<'a> {
     pub hurried: bool,
     /// Somebody needs the sandbox: while it lives, no failure is waited out for long.
     pub needed: bool,
+    /// Last end of a command that a Task ran in the sandbox.
+    pub last_finished: Option<Timestamp>,
+    /// The look of this pass is the first to show a run that somebody else began.
+    pub resumed: bool,
 }
 
 impl<'a> Scope<'a> {
@@ -80,7 +84,7 @@ impl<'a> Scope<'a> {
 
     /// The object between its step and its record.
     pub fn resume(sandbox: &'a Sandbox, status: SandboxStatus, now: Timestamp) -> Self {
-        Self { sandbox, now, status, hurried: false, needed: false }
+        Self { sandbox, now, status, hurried: false, needed: false, last_finished: None, resumed: false }
     }
 
     pub fn generation(&self) -> i64 {
@@ -218,7 +222,12 @@ impl<'a> Scope<'a> {
             self.status.state = None;
             return;
         }
-        pauses::count(&mut self.status, self.sandbox.spec.on_timeout, seen, self.now);
+        mark::check_pause(&mut self.status, self.last_finished, seen, self.now);
+        let counted = pauses::count(&mut self.status, self.sandbox.spec.on_timeout, seen, self.now);
+        if seen.life == Life::Running && counted {
+            self.resumed = true;
+            self.status.reconnects += 1;
+        }
         let status = &mut self.status;
         let ran = status.state == Some(SandboxState::Running);
         status.started_at = Some(Time(whole_seconds(seen.started_at)));
@@ -229,6 +238,8 @@ impl<'a> Scope<'a> {
                 status.lifetime_limited &= ran;
             }
             Life::Paused => {
+                // The next run may drop its memory once again.
+                status.memory_dropped &= status.state == Some(SandboxState::Paused);
                 status.state = Some(SandboxState::Paused);
                 status.expires_at = None;
                 status.lifetime_limited = false;
@@ -251,6 +262,9 @@ impl<'a> Scope<'a> {
         status.state = None;
         status.expires_at = None;
         status.missing_since = None;
+        status.mark = None;
+        status.last_running_at = None;
+        status.memory_dropped = false;
         status.creating = None;
         status.retry = None;
         status.lifetime_limited = false;

@@ -3,10 +3,24 @@
 use super::*;
 
 const NOBODY: Turn = Turn { holder: None, waiting: 0, unconfirmed: false };
-const NEEDED: Context =
-    Context { needed: true, uncommitted: false, unreachable: false, last_look: None, turn: NOBODY };
-const UNNEEDED: Context =
-    Context { needed: false, uncommitted: false, unreachable: false, last_look: None, turn: NOBODY };
+const NEEDED: Context = Context {
+    needed: true,
+    uncommitted: false,
+    unreachable: false,
+    silent: false,
+    last_finished: None,
+    last_look: None,
+    turn: NOBODY,
+};
+const UNNEEDED: Context = Context {
+    needed: false,
+    uncommitted: false,
+    unreachable: false,
+    silent: false,
+    last_finished: None,
+    last_look: None,
+    turn: NOBODY,
+};
 
 #[test]
 fn nothing_is_asked_while_it_is_known_to_be_alive() {
@@ -143,7 +157,7 @@ fn paused_is_resumed_only_when_it_is_needed() {
     assert_eq!((plan.status.state, plan.status.expires_at), (Some(SandboxState::Paused), None));
 
     let plan = decide(&paused(), &asked(look()), at(400));
-    assert_eq!(plan.step, Some(Step::Connect { id: "i1".into() }));
+    assert_eq!(plan.step, Some(Step::Connect { id: "i1".into(), memory: true }));
     let outcome = Outcome { sent: at(400), ..ended(Ended::Connected(Ok(ConnectEnd::Resumed))) };
     let status = record(&paused(), plan.clone(), outcome, at(402)).status;
     assert_eq!((status.reconnects, status.last_reconnect_time.clone()), (1, Some(Time(at(402)))));
@@ -151,7 +165,7 @@ fn paused_is_resumed_only_when_it_is_needed() {
     assert_eq!(stands(&status), standing(Standing::Ready, reason::RUNNING));
 
     let status = record(&paused(), plan, ended(Ended::Connected(Ok(ConnectEnd::Ran))), at(402)).status;
-    assert_eq!((status.reconnects, status.expires_at.clone()), (0, None), "resumed by somebody else");
+    assert_eq!((status.reconnects, status.expires_at.clone()), (1, None), "resumed by somebody else");
     assert_eq!(reads(&with(paused(), |s| *s = status), &NEEDED, at(403)), Read::Get);
 }
 

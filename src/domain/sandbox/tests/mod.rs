@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod e2b;
 mod existing;
+mod mark;
 mod pauses;
 mod renewal;
 mod seeds;
@@ -244,7 +245,7 @@ pub fn listed(list: Vec<E2bSandbox>) -> Sights {
 }
 
 pub fn ended(ended: Ended) -> Outcome {
-    Outcome { credential: KEY.into(), sent: at(0), ended }
+    Outcome { credential: KEY.into(), sent: at(0), ended, mark: None }
 }
 
 /// Standing and reason of a status.

@@ -79,6 +79,8 @@ impl Walk {
             needed: sandbox.spec.operating_mode == OperatingMode::Running || self.tasks.iter().any(keeps_up),
             uncommitted: self.tasks.iter().any(|task| demand::of(task) != demand::Demand::None),
             unreachable: self.tasks.iter().any(demand::reports_unreachable),
+            silent: self.tasks.iter().any(|task| demand::is_silent(task, self.now)),
+            last_finished: None,
             last_look: self.dice.one_in(2).then_some(self.now),
             turn: turn::grant(holder, "box", &self.tasks),
         }
@@ -121,13 +123,14 @@ impl Walk {
                 let result = away.map_or_else(|| Ok(self.e2b.kill(id)), Err);
                 Ended::Killed { id: id.clone(), result }
             }
-            Step::Connect { id } if self.fails(30) => {
+            Step::Connect { .. } if self.fails(30) => {
                 Ended::Connected(Ok(ConnectEnd::NotFound(self.e2b.list(self.now))))
             }
-            Step::Connect { id } => {
+            Step::Connect { id, .. } => {
                 let end = self.e2b.connect(id, seconds, self.now);
                 Ended::Connected(away.map_or(Ok(end), Err))
             }
+            Step::Mark { .. } => Ended::Marked,
             Step::Renew { id } => {
                 let seen = self.e2b.renew(id, seconds, self.now);
                 Ended::Renewed(away.map_or(Ok(seen), Err))
@@ -157,7 +160,7 @@ impl Walk {
             if self.fails(8) {
                 return Next::Now;
             }
-            let outcome = Outcome { credential: Self::credential(&read), sent, ended };
+            let outcome = Outcome { credential: Self::credential(&read), sent, ended, mark: None };
             plan = record(&read, plan, outcome, self.now);
         }
         if read.metadata.deletion_timestamp.is_some() && !plan.finalizer {

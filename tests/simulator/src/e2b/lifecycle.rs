@@ -192,6 +192,13 @@ fn set_life(
 pub async fn pause(service: &Arc<Service>, team: &Team, id: &str, body: &Bytes) -> Result<Response<Body>> {
     let _: serde_json::Value = parse(body, false)?;
     service.store().sandbox(&team.name, id).ok_or_else(|| Error::no_sandbox(id))?;
+    let failing = service.store().failing_pauses.pop_front();
+    if let Some(lost) = failing {
+        if lost && let Some(machine) = service.remove(id) {
+            machine.kill().await;
+        }
+        return Err(Error::new(StatusCode::INTERNAL_SERVER_ERROR, "Error pausing sandbox"));
+    }
     match service.pause(id).await {
         Ok(true) => Ok(answer::no_content()),
         Ok(false) => {

@@ -15,6 +15,7 @@ mod options;
 mod query;
 pub mod sandbox;
 mod service;
+mod snapshots;
 mod store;
 
 use std::collections::BTreeMap;
@@ -30,7 +31,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 pub use options::{API_KEY, Options, TEAM, Team, Template};
-pub use store::{Counters, Refusal, State, Unreachable};
+pub use store::{Counters, KeyMode, Refusal, State, Unreachable};
 
 use crate::core::{Body, Core, Server};
 use api::LifecycleApi;
@@ -199,6 +200,16 @@ impl E2b {
     /// The next create is answered with this and has no effect. May be called several times.
     pub fn refuse_next_create(&self, refusal: Refusal) {
         self.service.store().refuse_creates.push_back(refusal);
+    }
+
+    /// What idempotency keys mean from now on.
+    pub fn set_key_mode(&self, mode: KeyMode) {
+        self.service.store().key_mode = mode;
+    }
+
+    /// The next pause is answered with 500. `lost`: the sandbox is gone with it, otherwise it goes on running.
+    pub fn fail_next_pause(&self, lost: bool) {
+        self.service.store().failing_pauses.push_back(lost);
     }
 
     /// Adds a team, or replaces the one of that name.
