@@ -3,6 +3,8 @@
 
 mod envd;
 mod lifecycle;
+#[cfg(test)]
+mod tests;
 
 use super::error;
 use crate::domain::failure::Class;
