@@ -69,8 +69,8 @@ bench: ## Throughput, deliveries, files, rest and outages, measured (docs/benchm
 crds: ## Regenerate crds/ from the Rust types
 	$(CARGO) run --quiet --bin slipway -- crds > crds/slipway.dev.yaml
 
-tables: ## Print docs/github.md from the table of GitHub's answers
-	PRINT_TABLES=1 $(CARGO) test --quiet --lib docs_github_md
+tables: ## Print docs/github.md and docs/e2b.md from the tables of answers
+	PRINT_TABLES=1 $(CARGO) test --quiet --lib -- docs_github_md docs_e2b_md
 
 chart: crds ## Regenerate the chart's CRDs, and the kustomize base from the chart
 	cp crds/slipway.dev.yaml charts/slipway/files/crds.yaml

@@ -153,6 +153,12 @@ pub mod reason {
     pub const SANDBOX_LEAKED: &str = "SandboxLeaked";
     /// Warning: E2B does not extend the sandbox's run any further.
     pub const SANDBOX_LIFETIME_LIMIT: &str = "SandboxLifetimeLimit";
+    /// Warning: a sandbox that had been replaced is still at E2B. It is left there for its files; the message names it.
+    pub const SANDBOX_KEPT: &str = "SandboxKept";
+    /// E2B neither shows nor lists the sandbox. It is looked at once more before it counts as gone.
+    pub const SANDBOX_MISSING: &str = "SandboxMissing";
+    /// Warning: the sandbox came back with older files under the same id. What Tasks made in it counts as lost.
+    pub const SANDBOX_ROLLED_BACK: &str = "SandboxRolledBack";
     /// The API key does not show the sandbox that another key has made.
     pub const SANDBOX_NOT_VISIBLE: &str = "SandboxNotVisible";
 
@@ -266,6 +272,8 @@ pub mod reason {
     pub const E2B_UNAVAILABLE: &str = "E2BUnavailable";
     /// The answer is not E2B's.
     pub const E2B_UNEXPECTED_ANSWER: &str = "E2BUnexpectedAnswer";
+    /// The server at `E2B_API_URL` does not know a route that the operator calls.
+    pub const E2B_UNKNOWN_ROUTE: &str = "E2BUnknownRoute";
     /// No whole answer came from E2B.
     pub const E2B_UNREACHABLE: &str = "E2BUnreachable";
     /// The first request of this key still runs: it is asked for again with the same key.

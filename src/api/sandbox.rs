@@ -3,7 +3,7 @@
 
 use super::{
     bounds,
-    common::{EnvVar, LocalRef, Retry, is_zero},
+    common::{EnvVar, LocalRef, Retry, is_false, is_zero},
     schema,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 /// Freezes what an E2B sandbox was made from, while one stands for the object or may be in the making.
 /// A create that was refused for good left nothing behind: then the spec may be corrected.
-const FROZEN: &str = "!has(oldSelf.status) || !((has(oldSelf.status.state) && oldSelf.status.state in ['Running', 'Paused']) \
+const FROZEN: &str = "!has(oldSelf.status) || !((has(oldSelf.status.sandboxID) && !(has(oldSelf.status.state) && oldSelf.status.state == 'Gone')) \
     || (has(oldSelf.status.creating) && !(has(oldSelf.status.creating.answer) && oldSelf.status.creating.answer == 'Refused' \
     && has(oldSelf.status.retry) && has(oldSelf.status.retry.stalled) && oldSelf.status.retry.stalled))) \
     || (self.spec.template == oldSelf.spec.template && self.spec.onTimeout == oldSelf.spec.onTimeout \
@@ -157,8 +157,8 @@ pub enum OnTimeout {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Recovery {
-    /// `Recreate`: a sandbox that is definitely gone (E2B answers 404 to a key that has seen it) is replaced when it is
-    /// needed. `Hold`: it is reported (reason `SandboxGone`) and nothing is created. Default: `Recreate`.
+    /// `Recreate`: a sandbox that is definitely gone (E2B answers 404 to a key that has seen it, and does not list it either) is
+    /// replaced when it is needed. `Hold`: it is reported (reason `SandboxGone`) and nothing is created. Default: `Recreate`.
     #[serde(default)]
     pub policy: RecoveryPolicy,
 }
@@ -268,10 +268,34 @@ pub struct SandboxStatus {
     #[schemars(length(max = bounds::LIST))]
     pub history: Vec<PastSandbox>,
 
-    /// Fingerprint of the API key and base URL that last answered for `sandboxID`: only a 404 under these means that it is gone.
+    /// Fingerprint of the API key and base URL that last answered for `sandboxID`: only under these a 404 may mean that it is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SHA))]
     pub credential: Option<String>,
+
+    /// Time since which E2B neither shows nor lists `sandboxID`. A sandbox with files that are not committed counts as gone only
+    /// when a second look, at least 10 s later, says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_since: Option<Time>,
+
+    /// What the file `/var/tmp/slipway/sandbox` in the sandbox says since the last create or resume:
+    /// `<incarnation>.<reconnects>.<sequence>`. An older value there shows that the sandbox came back with older files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::ID))]
+    pub mark: Option<String>,
+
+    /// Time at which E2B last confirmed that the sandbox runs: its creation, a resume or a renewal. A pause that E2B dates
+    /// more than a minute earlier is not the one that followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_running_at: Option<Time>,
+
+    /// Time at which the sandbox was last found to have come back with older files. What Tasks made in it before counts as lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back_at: Option<Time>,
+
+    /// In this run the sandbox was once asked to start from its disk alone, because its daemon gave no answer.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub memory_dropped: bool,
 
     /// The maximum run of E2B's plan is reached: the time to live can't be renewed beyond `expiresAt` in this run.
     #[serde(default)]
@@ -282,8 +306,8 @@ pub struct SandboxStatus {
     #[schemars(length(max = bounds::ANNOTATION))]
     pub observed_reconcile: Option<String>,
 
-    /// A create had no answer, or a doubtful one: from this time on E2B is asked once more for sandboxes that it made
-    /// in addition to `sandboxID`, and those are killed.
+    /// A create had no answer or a doubtful one, or a sandbox was replaced: from this time on E2B is asked once more for
+    /// sandboxes of this object other than `sandboxID`. They are killed; one that `history` marks with `uncommittedFiles` is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphan_check_at: Option<Time>,
 
@@ -360,4 +384,11 @@ pub struct PastSandbox {
     /// Reason of its end.
     #[schemars(length(max = bounds::ID))]
     pub reason: String,
+    /// A Task needed it when it was lost: files in it may not be committed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub uncommitted_files: bool,
+    /// It turned out to be at E2B still, and was left there for its files. It goes when this object is deleted, as
+    /// `deletionPolicy` says.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub kept: bool,
 }

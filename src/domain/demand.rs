@@ -2,9 +2,12 @@
 //! Used by the decisions about Sandboxes (what to keep alive) and Tasks (where they work); `turn` says whose turn it is.
 
 use crate::api::{OnTimeout, SandboxRequest, SandboxSpec, Task};
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::collections::BTreeSet;
 
+/// Time without an answer after which a sandbox is started from its disk.
+const SILENT: SignedDuration = SignedDuration::from_mins(2);
 /// Length of a Task's name in the name of its own Sandbox: the rest of an object name is for uid and round.
 const TASK_NAME: usize = 200;
 
@@ -41,6 +44,12 @@ pub fn keeps_up(demand: Demand, sandbox: &SandboxSpec) -> bool {
 /// Returns whether a Task that demands its sandbox gets no answer from it, so that the sandbox has to be looked at.
 pub fn reports_unreachable(task: &Task) -> bool {
     of(task) != Demand::None && request(task).is_some_and(|request| request.unreachable_since.is_some())
+}
+
+/// Returns whether a Task that demands its sandbox has had no answer from it for two minutes.
+pub fn is_silent(task: &Task, now: Timestamp) -> bool {
+    let since = request(task).and_then(|request| request.unreachable_since.as_ref());
+    of(task) == Demand::Work && since.is_some_and(|since| now.duration_since(since.0) >= SILENT)
 }
 
 /// Returns the name of the Sandbox the Task works in. A request keeps its Sandbox whatever the spec says by now.
@@ -102,7 +111,6 @@ fn short(uid: &str) -> &str {
 mod tests {
     use super::*;
     use crate::api::{TaskSpec, TaskStatus};
-    use jiff::Timestamp;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 

@@ -57,15 +57,21 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
             let wait = SignedDuration::from_secs(wait.as_secs() + i64::from(wait.subsec_nanos() > 0));
             verdict(failed, wait, true, Standing::Reconciling, failure.reason)
         }
+        // Places come free as others end theirs: asked for at an even pace, for as long as it takes.
+        Class::Transient if failure.reason == reason::SANDBOX_QUOTA => {
+            let attempt = (failed + 1).min(attempts);
+            verdict(attempt, quota(uid, now), false, Standing::Reconciling, reason::SANDBOX_QUOTA)
+        }
         Class::Transient if failed + 1 < attempts => {
             // `now` is cut to the second: one more keeps the wait from being short.
             let wait = SignedDuration::from_secs((1 << failed) + 1);
-            let reason = if failure.reason == reason::NOT_VISIBLE_YET {
-                reason::NOT_VISIBLE_YET
-            } else {
-                reason::RETRYING
-            };
+            let speaks = [reason::NOT_VISIBLE_YET, reason::E2B_UNKNOWN_ROUTE].contains(&failure.reason);
+            let reason = if speaks { failure.reason } else { reason::RETRYING };
             verdict(failed + 1, wait, false, Standing::Reconciling, reason)
+        }
+        // A proxy may have answered once; a server that never knows the route needs a person.
+        Class::Transient if failure.reason == reason::E2B_UNKNOWN_ROUTE => {
+            verdict(attempts, slow(uid, failed), false, Standing::Stalled, failure.reason)
         }
         Class::Transient => {
             let mut verdict =
@@ -111,6 +117,12 @@ pub fn clear_backoff(retry: Option<Retry>, now: Timestamp) -> Option<Retry> {
 /// Five minutes, spread by up to a fifth either way so that objects which failed together do not come back together.
 pub fn slow(uid: &str, salt: i32) -> SignedDuration {
     SLOW + SignedDuration::from_secs(i64::from(jitter::below(121, uid, salt)) - 60)
+}
+
+/// Half a minute to a minute, spread so that those who wait do not ask together.
+fn quota(uid: &str, now: Timestamp) -> SignedDuration {
+    let salt = i32::try_from(now.as_second() % i64::from(i32::MAX)).unwrap_or_default();
+    SignedDuration::from_secs(30 + i64::from(jitter::below(31, uid, salt)))
 }
 
 /// The wait before a missing object is looked for again: 5, 10, 20, 40, 60 s, about two minutes in all; then `None`.
@@ -202,6 +214,34 @@ mod tests {
         assert_eq!(clear_backoff(Some(verdict.retry), over), None);
         let transient = after(None, &failure(Class::Transient), "uid", now());
         assert_eq!(clear_backoff(Some(transient.retry), now()), None);
+    }
+
+    #[test]
+    fn an_unknown_route_keeps_its_name_and_stalls_when_it_stays_so() {
+        let failure = Failure { reason: reason::E2B_UNKNOWN_ROUTE, ..failure(Class::Transient) };
+        let mut retry = None;
+        for standing in
+            [Standing::Reconciling, Standing::Reconciling, Standing::Reconciling, Standing::Stalled]
+        {
+            let verdict = after(retry.as_ref(), &failure, "uid", now());
+            assert_eq!((verdict.standing, verdict.reason), (standing, reason::E2B_UNKNOWN_ROUTE));
+            retry = Some(verdict.retry);
+        }
+    }
+
+    #[test]
+    fn a_full_quota_is_asked_again_every_30_to_60_seconds_for_as_long_as_it_takes() {
+        let failure = Failure { reason: reason::SANDBOX_QUOTA, ..failure(Class::Transient) };
+        let (mut retry, mut at) = (None, now());
+        for _ in 0..50 {
+            let verdict = after(retry.as_ref(), &failure, "uid", at);
+            assert_eq!((verdict.standing, verdict.reason), (Standing::Reconciling, reason::SANDBOX_QUOTA));
+            assert!(!verdict.exhausted_now);
+            let wait = verdict.retry.next_attempt_at.0.duration_since(at).as_secs();
+            assert!((30..=60).contains(&wait), "{wait} s");
+            at = verdict.retry.next_attempt_at.0;
+            retry = Some(verdict.retry);
+        }
     }
 
     #[test]

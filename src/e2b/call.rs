@@ -1,13 +1,14 @@
 //! One call as errors and the call layer name it, and what each way of failing makes of it.
-//! Below every file of `e2b` that sends or reads; the tables are in `e2b::error`.
+//! Below every file of `e2b` that sends or reads; the table is in `e2b::answers`.
 
-use super::error::{self, Answer, Error};
+use super::answers::{self, Answer, Row};
+use super::error::{self, Error};
 use crate::api::conditions::reason;
 use crate::domain::failure::Class;
 use crate::telemetry::{BoxError, CallError};
 use jiff::Timestamp;
 
-/// The table of `e2b::error` that an answer is read by.
+/// The part of the table that an answer is read by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Api {
     Lifecycle,
@@ -32,6 +33,15 @@ impl Call {
         self.lost(&root_cause(cause))
     }
 
+    /// Not sent, because E2B has named a limit that is not over.
+    pub(super) fn limited(self, until: Timestamp) -> Error {
+        let message =
+            "not sent: E2B has limited this call for the team's key, and is asked again when that is over";
+        let error = self.error(Class::Throttled { until }, reason::E2B_RATE_LIMITED, message.to_owned());
+        // For a create this is like a refusal: no sandbox was made.
+        Error { status: Some(429), complete: true, ..error }
+    }
+
     /// No whole answer came: what became of the call is unknown.
     pub(super) fn lost(self, cause: &str) -> Error {
         let (reason, who) = match self.api {
@@ -44,8 +54,7 @@ impl Call {
 
     /// An answer came whole, but it is not what E2B sends.
     pub(super) fn unexpected(self, status: http::StatusCode, what: &str) -> Error {
-        let cure = error::cure(reason::E2B_UNEXPECTED_ANSWER).unwrap_or_default();
-        let message = format!("answer {} is not E2B's: {what}; {cure}", status.as_u16());
+        let message = format!("answer {} is not E2B's: {what}; {}", status.as_u16(), error::URLS);
         let error = self.error(Class::Transient, reason::E2B_UNEXPECTED_ANSWER, message);
         Error { status: Some(status.as_u16()), complete: true, ..error }
     }
@@ -67,13 +76,15 @@ impl Call {
         Error { complete: true, ..self.error(Class::Invalid, reason, what.to_owned()) }
     }
 
-    /// Classifies `answer` by the table of the API.
+    /// Returns the row of the table that `answer` has.
+    pub(super) fn row(self, answer: &Answer<'_>) -> &'static Row {
+        answers::find(if self.api == Api::Envd { answers::ENVD } else { self.operation }, answer)
+    }
+
+    /// Words `answer` as the failure that its row makes of it: who said what, and what helps.
     pub(super) fn said_no(self, answer: &Answer<'_>) -> Error {
-        let now = Timestamp::now();
-        let (class, reason) = match self.api {
-            Api::Lifecycle => error::lifecycle(self.operation, answer, now),
-            Api::Envd => error::envd(answer, now),
-        };
+        let row = self.row(answer);
+        let (class, reason) = (row.class(answer, Timestamp::now()), row.reason);
         let who = match self.api {
             Api::Lifecycle => "E2B",
             Api::Envd => "the sandbox",
@@ -86,8 +97,7 @@ impl Call {
             error::stable_text(answer.message)
         };
         let mut message = format!("{who} answered {code}");
-        for part in [Some(text.as_str()), error::cure(reason)].into_iter().flatten().filter(|p| !p.is_empty())
-        {
+        for part in [text.as_str(), row.cure].into_iter().filter(|part| !part.is_empty()) {
             message.push_str(if message.contains(": ") { "; " } else { ": " });
             message.push_str(part);
         }

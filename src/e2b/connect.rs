@@ -3,9 +3,9 @@
 //! Protocol: <https://connectrpc.com/docs/protocol#streaming-rpcs>.
 
 use super::Result;
+use super::answers::Answer;
 use super::body::Chunks;
 use super::call::Call;
-use super::error::Answer;
 use super::wire::EndOfStream;
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -84,7 +84,7 @@ impl Frames {
             status: 200,
             error_code: Some(&error.code),
             message: &error.message,
-            retry_after: None,
+            ..Answer::default()
         }))
     }
 }

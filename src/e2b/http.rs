@@ -1,17 +1,22 @@
 //! One HTTP exchange with E2B: the request on its way, the answer read to its end.
 //! Below `e2b::lifecycle`, `e2b::envd` and `e2b::process`; above the call layer of `telemetry`.
 
+use super::answers::{Answer, CONNECT, CREATE, KILL, Means, PAUSE};
 use super::body::Chunks;
 use super::call::{Api, Call};
-use super::error::{Answer, Error, ErrorBody};
+use super::error::{Error, ErrorBody};
 use super::{E2b, Result};
 use crate::telemetry::CallMeta;
 use bytes::Bytes;
 use std::time::Duration;
 use tower::ServiceExt as _;
 
-/// E2B's own deadline for a lifecycle request is 70 s; giving up before it loses answers.
-const LIFECYCLE_DEADLINE: Duration = Duration::from_secs(90);
+/// E2B's own deadline for a request is 70 s; giving up before it loses the answers of calls that change something.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(90);
+/// The other calls are quick, and made again soon: one that hangs must not outlast the life of a sandbox.
+const LIFECYCLE_DEADLINE: Duration = Duration::from_secs(15);
+/// Operations that start, stop or end a machine.
+const CHANGES: [&str; 4] = [CREATE, CONNECT, PAUSE, KILL];
 const ENVD_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Longest answer that is read into memory as a whole (bytes).
@@ -35,6 +40,7 @@ impl Call {
         body: impl Into<reqwest::Body>,
     ) -> Result<(http::StatusCode, http::HeaderMap, Chunks)> {
         let (service, deadline) = match self.api {
+            Api::Lifecycle if CHANGES.contains(&self.operation) => (&e2b.lifecycle, CHANGE_DEADLINE),
             Api::Lifecycle => (&e2b.lifecycle, LIFECYCLE_DEADLINE),
             Api::Envd => (&e2b.envd, ENVD_DEADLINE),
         };
@@ -65,19 +71,29 @@ impl Call {
 
     /// An answer that says no.
     pub(super) fn refused(self, reply: &Reply) -> Error {
-        let body = ErrorBody::parse(&reply.body);
-        let answer = Answer {
-            status: reply.status.as_u16(),
-            error_code: body.error_code.as_deref(),
-            message: &body.message,
-            retry_after: reply.headers.get("retry-after").and_then(|v| v.to_str().ok()),
-        };
-        self.said_no(&answer)
+        self.said_no(&reply.answer(&ErrorBody::parse(&reply.body)))
+    }
+
+    /// What the table says of an answer.
+    pub(super) fn means(self, reply: &Reply) -> Means {
+        let success = reply.status.is_success();
+        let body = if success { ErrorBody::default() } else { ErrorBody::parse(&reply.body) };
+        self.row(&reply.answer(&body)).means
     }
 }
 
 impl Reply {
-    /// Returns whether this is a 404 of E2B itself: a proxy or a wrong base URL answers 404 too, without E2B's body.
+    fn answer<'a>(&'a self, body: &'a ErrorBody) -> Answer<'a> {
+        Answer {
+            status: self.status.as_u16(),
+            own: body.code == Some(self.status.as_u16().into()),
+            error_code: body.error_code.as_deref(),
+            message: &body.message,
+            retry_after: self.headers.get("retry-after").and_then(|v| v.to_str().ok()),
+        }
+    }
+
+    /// Returns whether this is a 404 of envd itself: a proxy answers 404 too, without its body.
     pub(super) fn is_definite_not_found(&self) -> bool {
         self.status == http::StatusCode::NOT_FOUND && ErrorBody::parse(&self.body).says_not_found
     }

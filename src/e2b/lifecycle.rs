@@ -1,16 +1,19 @@
 //! The lifecycle API under one API key: create, look, list, connect, time-out, pause, kill.
-//! Called by the Sandbox controller; its bodies are in `e2b::wire`, its errors in `e2b::error`.
+//! Called by the Sandbox controller; its bodies are in `e2b::wire`, its answers in `e2b::answers`.
 
+use super::answers::{self, Means};
 use super::call::{Api, Call};
 use super::endpoints::join;
 use super::http::Reply;
 use super::wire::{WireDetail, WireSandbox, WireSeen};
 use super::{Access, E2b, Envd, Error, Result};
 use crate::domain::{
+    failure::Class,
     mask::mask,
     sandbox::{E2bSandbox, PauseEnd},
 };
 use http::{HeaderValue, Method, StatusCode};
+use jiff::Timestamp;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -39,6 +42,22 @@ pub struct CreateRequest {
     pub auto_pause: bool,
     pub env: BTreeMap<String, SecretString>,
     pub metadata: BTreeMap<String, String>,
+}
+
+/// A sandbox that runs since a connect.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    pub access: Access,
+    /// Otherwise it ran already.
+    pub was_paused: bool,
+}
+
+/// What an answer that is no failure says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Conclusion {
+    Done,
+    NotFound,
+    Unclear,
 }
 
 /// One sandbox as GET shows it, and how to get to it; looking changes neither its state nor its time.
@@ -80,14 +99,12 @@ impl Account {
     /// `POST /v2/sandboxes`. Sent once: whether and with which key to repeat it is the caller's decision, by
     /// [`super::Error::answered`] and the reason. `idempotency_key` must match `[a-z0-9]{1,255}`.
     pub async fn create(&self, request: &CreateRequest, idempotency_key: &str) -> Result<Access> {
-        let call = lifecycle("createSandbox", true);
+        let call = lifecycle(answers::CREATE, true);
         let http = self
             .request(Method::POST, &self.url(&["v2", "sandboxes"]))
             .header("idempotency-key", idempotency_key);
         let reply = self.exchange(call, http, Some(request.to_json())).await.map_err(|e| request.mask(e))?;
-        if reply.status != StatusCode::CREATED {
-            return Err(request.mask(self.refused(call, &reply)));
-        }
+        self.conclude(call, &reply).map_err(|e| request.mask(e))?;
         // A 201 that can't be read is a sandbox whose id is lost.
         let sandbox: WireSandbox =
             serde_json::from_slice(&reply.body).map_err(|_| call.lost("the answer can't be read"))?;
@@ -96,27 +113,25 @@ impl Account {
 
     /// `GET /sandboxes/{id}`: `None` is E2B's definite 404.
     pub async fn get(&self, id: &str) -> Result<Option<Detail>> {
-        let call = lifecycle("getSandbox", false);
+        let call = lifecycle(answers::GET, false);
         let url = self.sandbox_url(call, id, &[])?;
         let reply = self.exchange(call, self.request(Method::GET, &url), None).await?;
-        match reply.status {
-            StatusCode::OK => Ok(Some(decode::<WireDetail>(call, &reply)?.into())),
-            _ => self.gone_or_error(call, &reply).map(|()| None),
+        match self.conclude(call, &reply)? {
+            Conclusion::Done => Ok(Some(decode::<WireDetail>(call, &reply)?.into())),
+            Conclusion::NotFound | Conclusion::Unclear => Ok(None),
         }
     }
 
     /// All running and paused sandboxes whose metadata has every given pair, all pages. An empty list is no proof
     /// of absence: a sandbox that is being snapshotted is missing from it.
     pub async fn list(&self, metadata: &BTreeMap<String, String>) -> Result<Vec<E2bSandbox>> {
-        let call = lifecycle("listSandboxes", false);
+        let call = lifecycle(answers::LIST, false);
         let mut all: Vec<E2bSandbox> = Vec::new();
         let mut token: Option<String> = None;
         loop {
             let url = self.list_url(metadata, token.as_deref());
             let reply = self.exchange(call, self.request(Method::GET, &url), None).await?;
-            if reply.status != StatusCode::OK {
-                return Err(self.refused(call, &reply));
-            }
+            self.conclude(call, &reply)?;
             all.extend(decode::<Vec<WireSeen>>(call, &reply)?.into_iter().map(E2bSandbox::from));
             let next = reply.headers.get("x-next-token").and_then(|v| v.to_str().ok()).map(str::to_owned);
             match next.filter(|t| !t.is_empty()) {
@@ -131,55 +146,54 @@ impl Account {
     }
 
     /// `POST /v2/sandboxes/{id}/connect`: resumes a paused sandbox, and only ever extends the time of a running
-    /// one. Whether it was paused; `None` is E2B's definite 404.
-    pub async fn connect(&self, id: &str, timeout_seconds: u32) -> Result<Option<bool>> {
-        let call = lifecycle("connectSandbox", true);
+    /// one. Without `memory` it starts anew from its disk. `None` is E2B's definite 404.
+    pub async fn connect(&self, id: &str, timeout_seconds: u32, memory: bool) -> Result<Option<Connected>> {
+        let call = lifecycle(answers::CONNECT, true);
         let url = self.url(&["v2", "sandboxes", checked_id(call, id)?, "connect"]);
         let http = self.request(Method::POST, &url);
-        let reply = self.exchange(call, http, Some(json!({ "timeout": timeout_seconds }))).await?;
-        match reply.status {
+        let mut body = json!({ "timeout": timeout_seconds });
+        if !memory {
+            body["memory"] = Value::Bool(false);
+        }
+        let reply = self.exchange(call, http, Some(body)).await?;
+        match self.conclude(call, &reply)? {
             // What is not a sandbox is not E2B's answer, whatever its status.
-            StatusCode::OK | StatusCode::CREATED => {
-                decode::<WireSandbox>(call, &reply).map(|_| Some(reply.status == StatusCode::CREATED))
+            Conclusion::Done => {
+                let access = decode::<WireSandbox>(call, &reply)?.into();
+                Ok(Some(Connected { access, was_paused: reply.status == StatusCode::CREATED }))
             }
-            _ => self.gone_or_error(call, &reply).map(|()| None),
+            Conclusion::NotFound | Conclusion::Unclear => Ok(None),
         }
     }
 
     /// `POST /sandboxes/{id}/timeout`: sets the end to `seconds` from now, also to an earlier one. `false`: 404,
     /// which a paused sandbox answers too.
     pub async fn set_timeout(&self, id: &str, seconds: u32) -> Result<bool> {
-        let call = lifecycle("setSandboxTimeout", true);
+        let call = lifecycle(answers::SET_TIMEOUT, true);
         let url = self.sandbox_url(call, id, &["timeout"])?;
         let http = self.request(Method::POST, &url);
         let reply = self.exchange(call, http, Some(json!({ "timeout": seconds }))).await?;
-        if reply.status.is_success() {
-            return Ok(true);
-        }
-        self.gone_or_error(call, &reply).map(|()| false)
+        Ok(self.conclude(call, &reply)? == Conclusion::Done)
     }
 
     /// `POST /sandboxes/{id}/pause`.
     pub async fn pause(&self, id: &str) -> Result<PauseEnd> {
-        let call = lifecycle("pauseSandbox", true);
+        let call = lifecycle(answers::PAUSE, true);
         let url = self.sandbox_url(call, id, &["pause"])?;
         let reply = self.exchange(call, self.request(Method::POST, &url), Some(json!({}))).await?;
-        match reply.status {
-            status if status.is_success() => Ok(PauseEnd::Paused),
-            StatusCode::CONFLICT => Ok(PauseEnd::Unclear),
-            _ => self.gone_or_error(call, &reply).map(|()| PauseEnd::Gone),
-        }
+        Ok(match self.conclude(call, &reply)? {
+            Conclusion::Done => PauseEnd::Paused,
+            Conclusion::Unclear => PauseEnd::Unclear,
+            Conclusion::NotFound => PauseEnd::Gone,
+        })
     }
 
     /// `DELETE /sandboxes/{id}`, running or paused. `false`: 404.
     pub async fn kill(&self, id: &str) -> Result<bool> {
-        let call = lifecycle("killSandbox", true);
+        let call = lifecycle(answers::KILL, true);
         let url = self.sandbox_url(call, id, &[])?;
         let reply = self.exchange(call, self.request(Method::DELETE, &url), None).await?;
-        if reply.status.is_success() {
-            return Ok(true);
-        }
-        self.gone_or_error(call, &reply).map(|()| false)
+        Ok(self.conclude(call, &reply)? == Conclusion::Done)
     }
 
     /// The daemon inside a running sandbox.
@@ -227,24 +241,35 @@ impl Account {
         request: http::request::Builder,
         json: Option<Value>,
     ) -> Result<Reply> {
-        match json {
+        let limits = &self.e2b.limits;
+        if let Some(until) = limits.holds_until(&self.fingerprint, call.operation, Timestamp::now()) {
+            return Err(call.limited(until));
+        }
+        let reply = match json {
             Some(json) => {
                 let request = request.header(http::header::CONTENT_TYPE, "application/json");
                 call.exchange(&self.e2b, request, json.to_string()).await
             }
             None => call.exchange(&self.e2b, request, reqwest::Body::from("")).await,
+        }?;
+        if reply.status == StatusCode::TOO_MANY_REQUESTS
+            && let Class::Throttled { until } = call.refused(&reply).class
+        {
+            limits.note(&self.fingerprint, call.operation, until, Timestamp::now());
         }
+        Ok(reply)
     }
 
-    /// `Ok` for E2B's own 404, else the error of the answer.
-    fn gone_or_error(&self, call: Call, reply: &Reply) -> Result<()> {
-        if reply.is_definite_not_found() {
-            return Ok(());
+    /// Concludes from the table what an answer says; everything else is its error.
+    fn conclude(&self, call: Call, reply: &Reply) -> Result<Conclusion> {
+        match call.means(reply) {
+            Means::Done => Ok(Conclusion::Done),
+            Means::NotFound => Ok(Conclusion::NotFound),
+            Means::Unclear => Ok(Conclusion::Unclear),
+            Means::Transient | Means::Limited | Means::Denied | Means::Invalid | Means::Missing => {
+                Err(self.refused(call, reply))
+            }
         }
-        if reply.status == StatusCode::NOT_FOUND {
-            return Err(call.unexpected(reply.status, "a 404 without E2B's body"));
-        }
-        Err(self.refused(call, reply))
     }
 
     fn refused(&self, call: Call, reply: &Reply) -> Error {
@@ -269,7 +294,10 @@ impl CreateRequest {
 
     fn mask(&self, mut error: Error) -> Error {
         let values: Vec<_> = self.env.values().map(ExposeSecret::expose_secret).collect();
-        error.message = mask(&error.message, &values);
+        // The words before the colon are ours: a short value must not spoil them.
+        let (ours, text) = error.message.split_once(": ").unwrap_or(("", &error.message));
+        let text = mask(text, &values);
+        error.message = if ours.is_empty() { text } else { format!("{ours}: {text}") };
         error
     }
 }

@@ -2,6 +2,7 @@
 //! Speaks in `domain::failure` classes; sends everything through the one call layer of `telemetry`.
 
 mod access;
+pub mod answers;
 mod body;
 mod call;
 mod connect;
@@ -10,6 +11,7 @@ mod envd;
 mod error;
 mod http;
 mod lifecycle;
+mod limits;
 mod process;
 mod wire;
 
@@ -18,7 +20,7 @@ pub use body::Chunks;
 pub use endpoints::{EndpointError, Endpoints};
 pub use envd::Envd;
 pub use error::Error;
-pub use lifecycle::{Account, CreateRequest, Detail};
+pub use lifecycle::{Account, Connected, CreateRequest, Detail};
 pub use process::{Command, Event, Output, Process};
 
 use crate::telemetry::HttpService;
@@ -33,11 +35,12 @@ pub struct E2b {
     endpoints: Arc<Endpoints>,
     lifecycle: HttpService,
     envd: HttpService,
+    limits: limits::Limits,
 }
 
 impl E2b {
     /// `lifecycle` and `envd` may be the same service; in the operator each has the call layer of its own API.
     pub fn new(endpoints: Endpoints, lifecycle: HttpService, envd: HttpService) -> Self {
-        Self { endpoints: Arc::new(endpoints), lifecycle, envd }
+        Self { endpoints: Arc::new(endpoints), lifecycle, envd, limits: limits::Limits::default() }
     }
 }

@@ -30,11 +30,14 @@ impl From<WireSandbox> for Access {
     }
 }
 
+/// A state of another name must not spoil the list that it stands in.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum WireState {
     Running,
     Paused,
+    #[serde(other)]
+    Other,
 }
 
 /// One sandbox of a list.
@@ -57,6 +60,7 @@ impl From<WireSeen> for E2bSandbox {
             life: match wire.state {
                 WireState::Running => Life::Running,
                 WireState::Paused => Life::Paused,
+                WireState::Other => Life::Other,
             },
             started_at: wire.started_at,
             end_at: wire.end_at,

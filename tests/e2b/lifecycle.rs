@@ -41,13 +41,13 @@ async fn a_life_from_create_to_kill() {
     assert_eq!(account.get(id).await.unwrap().unwrap().seen.life, Life::Paused);
     assert!(!account.set_timeout(id, 900).await.unwrap(), "a paused one has no time to set");
 
-    assert!(account.connect(id, 600).await.unwrap().unwrap());
-    assert!(!account.connect(id, 600).await.unwrap().unwrap());
+    assert!(account.connect(id, 600, true).await.unwrap().unwrap().was_paused);
+    assert!(!account.connect(id, 600, true).await.unwrap().unwrap().was_paused);
 
     assert!(account.kill(id).await.unwrap());
     assert!(!account.kill(id).await.unwrap());
     assert!(account.get(id).await.unwrap().is_none());
-    assert!(account.connect(id, 600).await.unwrap().is_none());
+    assert!(account.connect(id, 600, true).await.unwrap().is_none());
     assert_eq!(account.pause(id).await.unwrap(), PauseEnd::Gone);
 }
 
@@ -63,7 +63,7 @@ async fn an_answer_that_is_no_sandbox_is_no_connection() {
     };
     let connect = Rule::on("e2b", "POST /v2/sandboxes/{sandboxID}/connect");
     let rule = world.sim.faults.set(connect.action(page));
-    assert!(world.account.connect(&access.sandbox_id, 600).await.is_err());
+    assert!(world.account.connect(&access.sandbox_id, 600, true).await.is_err());
     assert_eq!(world.sim.faults.hits(rule), Some(1));
 }
 
@@ -107,7 +107,7 @@ async fn only_e2bs_own_404_means_gone() {
     };
     let rule = world.sim.faults.set(Rule::on("e2b", GET).action(html));
     let error = world.account.get("iabc").await.unwrap_err();
-    is(&error, Class::Transient, reason::E2B_UNEXPECTED_ANSWER);
+    is(&error, Class::Transient, reason::E2B_UNKNOWN_ROUTE);
     world.sim.faults.remove(rule);
     // Too short to be told from the whole by anything but the length.
     world.sim.faults.set(Rule::on("e2b", GET).action(Action::TruncateBody { after: 5 }));

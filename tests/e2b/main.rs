@@ -3,6 +3,7 @@
 // A test may panic.
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod envd;
 mod generation;
 mod large;

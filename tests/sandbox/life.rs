@@ -34,7 +34,8 @@ async fn comes_up_with_three_writes_and_one_call_and_then_rests() {
     world.until("the turn", |s| s.holder.is_some()).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(world.writes().await, 4, "finalizer, intent, record, turn");
-    assert_eq!(world.sim.calls.counts(), BTreeMap::from([(format!("e2b {CREATE}"), 1)]));
+    let mark = ("envd POST /process.Process/Start".to_owned(), 1);
+    assert_eq!(world.sim.calls.counts(), BTreeMap::from([(format!("e2b {CREATE}"), 1), mark]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -149,7 +150,7 @@ async fn an_e2b_that_fails_is_waited_for_and_nothing_is_recreated() {
         world.poke().await;
         world.until_running().await;
     }
-    assert_eq!((world.count(CREATE), world.count(LIST)), (1, 0));
+    assert_eq!((world.count(CREATE), world.count(LIST)), (1, 0), "no answer of these is a 404 of E2B's own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,6 +9,7 @@ mod controlplane;
 mod crash;
 mod deletion;
 mod life;
+mod loss;
 mod operator;
 mod refusal;
 mod shell;

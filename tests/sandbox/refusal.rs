@@ -94,17 +94,39 @@ async fn a_create_that_was_refused_for_good_may_be_tried_under_another_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_know_the_create_is_named_and_the_template_is_not_blamed() {
+    let unknown =
+        json!({"code": 404, "message": "validation error: no matching operation was found"}).to_string();
+    for (status, body) in [(404, "404 page not found".to_owned()), (405, String::new()), (404, unknown)] {
+        let world = World::new("route").await;
+        let headers = std::collections::BTreeMap::new();
+        let answer = Action::Status { status, headers, body, after_effect: false };
+        let rule = world.fault(CREATE, When::All, answer);
+        world.apply(json!({})).await;
+        let said = world.until("named", |s| ready(s) == "False/E2BUnknownRoute").await;
+        assert!(
+            message(&said).contains("E2B_API_URL") && message(&said).contains("version"),
+            "{}",
+            message(&said)
+        );
+        world.sim.faults.remove(rule);
+        world.poke().await;
+        world.until_running().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_quota_is_waited_for() {
     let world = World::new("quota").await;
     world.sim.e2b.set_concurrency_limit(slipway_simulator::e2b::TEAM, 0);
     world.apply(json!({})).await;
-    let status = world.until("retrying", |s| s.creating.as_ref().is_some_and(|c| c.attempt >= 2)).await;
-    assert!(
-        ready(&status).starts_with("False/Retrying") || ready(&status) == "False/Creating",
-        "{}",
-        ready(&status)
-    );
+    let status = world.until("waiting", |s| ready(s) == "False/SandboxQuota").await;
+    assert!(message(&status).contains("kill some, or raise the plan's limit"), "{}", message(&status));
+    let failed = world.until_called(CREATE, 1).await.real_at;
+    let again = status.retry.unwrap().next_attempt_at.0.duration_since(failed).as_secs();
+    assert!((29..=65).contains(&again), "{again} s");
     world.sim.e2b.set_concurrency_limit(slipway_simulator::e2b::TEAM, 5);
+    world.poke().await;
     world.until_running().await;
     assert_eq!(world.live().len(), 1);
 }

@@ -5,23 +5,14 @@ use crate::{
     api::{CreateAnswer, conditions::reason},
     domain::{
         failure::{Class, Failure, operation},
-        sandbox::{ConnectEnd, E2bSandbox, Ended, LookupResult, Step},
+        sandbox::{Ended, KillEnd, Step},
     },
     e2b::Error,
 };
 
-/// `None` is E2B's own 404.
-pub(super) fn lookup(found: Option<E2bSandbox>) -> LookupResult {
-    found.map_or(LookupResult::NotFound, LookupResult::Found)
-}
-
-/// `Some` tells whether it was paused before; `None` is E2B's own 404.
-pub(super) fn connect_end(was_paused: Option<bool>) -> ConnectEnd {
-    match was_paused {
-        Some(true) => ConnectEnd::Resumed,
-        Some(false) => ConnectEnd::Ran,
-        None => ConnectEnd::Gone,
-    }
+/// Says whether the sandbox was there to be killed.
+pub(super) fn kill_end(was_there: bool) -> KillEnd {
+    if was_there { KillEnd::Killed } else { KillEnd::NotFound }
 }
 
 /// Translates a failed call. A refused key has one reason, whatever API it is for.
@@ -68,6 +59,7 @@ pub(super) fn without_key(step: &Step) -> Ended {
     match step {
         Step::Create { .. } => Ended::NotCreated { answer: CreateAnswer::Refused, failure },
         Step::Connect { .. } => Ended::Connected(Err(failure)),
+        Step::Mark { .. } => Ended::Marked,
         Step::Renew { .. } => Ended::Renewed(Err(failure)),
         Step::Kill { id } => Ended::Killed { id: id.clone(), result: Err(failure) },
         Step::Pause { id } => Ended::Paused { id: id.clone(), result: Err(failure) },

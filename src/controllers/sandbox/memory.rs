@@ -81,9 +81,10 @@ impl Memory {
             | Ended::Connected(Ok(ConnectEnd::Resumed | ConnectEnd::Ran))
             | Ended::Renewed(Ok(LookupResult::Found(_)))
             | Ended::Paused { result: Ok(PauseEnd::Paused | PauseEnd::Unclear), .. } => None,
-            Ended::Connected(Ok(ConnectEnd::Gone))
-            | Ended::Renewed(Ok(LookupResult::NotFound))
-            | Ended::Killed { result: Ok(()), .. }
+            Ended::Marked
+            | Ended::Connected(Ok(ConnectEnd::NotFound(_)))
+            | Ended::Renewed(Ok(LookupResult::NotFound(_)))
+            | Ended::Killed { result: Ok(_), .. }
             | Ended::Paused { result: Ok(PauseEnd::Gone), .. } => return,
             Ended::NotCreated { failure, .. }
             | Ended::Connected(Err(failure))

@@ -3,6 +3,7 @@
 
 mod answer;
 mod credentials;
+mod mark;
 mod memory;
 mod observe;
 mod perform;
@@ -69,7 +70,7 @@ impl Reconciler for SandboxController {
     }
 
     async fn observe(&self, object: &Sandbox, now: Timestamp) -> Observed {
-        let context = self.context(object).await;
+        let context = self.context(object, now).await;
         let stage = sandbox::locate(object, &context, now);
         let seen = self.answered(object, stage, now).await;
         Observed { context, seen }
@@ -87,11 +88,11 @@ impl Reconciler for SandboxController {
         let sent = Timestamp::now();
         match self.memory.prepared(&uid(object)) {
             Some(prepared) => {
-                let ended = self.execute(object, step, &prepared).await;
+                let (ended, mark) = self.execute(object, step, &prepared).await;
                 self.memory.note(&uid(object), &prepared.account, &ended);
-                Outcome { credential: prepared.account.fingerprint().to_owned(), sent, ended }
+                Outcome { credential: prepared.account.fingerprint().to_owned(), sent, ended, mark }
             }
-            None => Outcome { credential: String::new(), sent, ended: answer::without_key(step) },
+            None => Outcome { credential: String::new(), sent, ended: answer::without_key(step), mark: None },
         }
     }
 

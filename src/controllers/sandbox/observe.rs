@@ -6,9 +6,9 @@ use crate::{
     api::{OperatingMode, Sandbox, Task},
     cluster,
     domain::{
-        demand,
+        demand::{self, Demand},
         failure::Failure,
-        sandbox::{self, Attempts, Context, Keyed, Listing, LookupResult, Seen, Stage, UnderKey},
+        sandbox::{self, Attempts, Context, Keyed, Listing, Look, LookupResult, Seen, Stage, UnderKey},
         turn::{self, Turn},
     },
     e2b::Account,
@@ -18,13 +18,24 @@ use kube::{Api, ResourceExt};
 use secrecy::SecretString;
 use std::{collections::BTreeMap, sync::Arc};
 
+/// Last end of a command in the recorded sandbox.
+fn last_finished(object: &Sandbox, tasks: &[Arc<Task>]) -> Option<Timestamp> {
+    let id = object.status.as_ref()?.sandbox_id.as_ref()?;
+    let runs =
+        tasks.iter().filter_map(|task| task.status.as_ref()).flat_map(|status| &status.code_generations);
+    runs.filter(|run| run.sandbox_id == *id).filter_map(|run| Some(run.finished_at.as_ref()?.0)).max()
+}
+
 impl SandboxController {
-    pub(super) async fn context(&self, object: &Sandbox) -> Context {
+    pub(super) async fn context(&self, object: &Sandbox, now: Timestamp) -> Context {
         let tasks = self.tasks_of(object);
         let keeps_up = |task: &Arc<Task>| demand::keeps_up(demand::of(task), &object.spec);
         Context {
             needed: object.spec.operating_mode == OperatingMode::Running || tasks.iter().any(keeps_up),
+            uncommitted: tasks.iter().any(|task| demand::of(task) != Demand::None),
             unreachable: tasks.iter().any(|task| demand::reports_unreachable(task)),
+            silent: tasks.iter().any(|task| demand::is_silent(task, now)),
+            last_finished: last_finished(object, &tasks),
             last_look: self.memory.last_look(&uid(object)),
             turn: self.turn(object, tasks).await,
         }
@@ -68,7 +79,7 @@ impl SandboxController {
             Stage::Quiet(quiet) => Seen::Quiet(quiet),
             Stage::Create(new) => Seen::Create(new, self.secrets_of_create(object).await),
             Stage::Unfinished(creating) => Seen::Unfinished(creating, self.attempts(object).await),
-            Stage::Look(look) => Seen::Look(look, self.look(object, now).await),
+            Stage::Look(purpose) => Seen::Look(purpose, self.look(object, purpose, now).await),
             Stage::Search(search) => Seen::Search(search, self.search(object).await),
         }
     }
@@ -95,23 +106,47 @@ impl SandboxController {
         Ok(self.under_key(object, account, BTreeMap::new(), listed))
     }
 
-    async fn look(&self, object: &Sandbox, now: Timestamp) -> Keyed<Result<LookupResult, Failure>> {
+    async fn look(
+        &self,
+        object: &Sandbox,
+        purpose: Look,
+        now: Timestamp,
+    ) -> Keyed<Result<LookupResult, Failure>> {
         let account = self.account(object).await?;
-        let id = object.status.as_ref().and_then(|status| status.sandbox_id.as_deref());
-        let look = account.get(id.unwrap_or_default()).await;
-        let look =
-            look.map(|detail| answer::lookup(detail.map(|detail| detail.seen))).map_err(answer::failure);
+        let id = object.status.as_ref().and_then(|status| status.sandbox_id.as_deref()).unwrap_or_default();
+        let look = match purpose {
+            // What ends it is called whatever a list says.
+            Look::Deletion => {
+                let found = account.get(id).await.map_err(answer::failure);
+                let not_found = || LookupResult::NotFound(Ok(Vec::new()));
+                found.map(|found| found.map_or_else(not_found, |detail| LookupResult::Found(detail.seen)))
+            }
+            Look::Existing | Look::Suspended => self.lookup(object, &account, id).await,
+        };
         let uid = uid(object);
         self.memory.looked(&uid, now);
         match &look {
             Ok(LookupResult::Found(_)) => self.memory.worked(&uid, &account),
-            Ok(LookupResult::NotFound) => {}
+            Ok(LookupResult::NotFound(_)) => {}
             Err(failure) => self.memory.failed(&uid, &account, failure.class),
         }
         Ok(self.under_key(object, account, BTreeMap::new(), look))
     }
 
-    async fn list(&self, object: &Sandbox, account: &Account) -> Listing {
+    /// Asks E2B for the sandbox. Its 404 alone proves nothing, so that a list is asked for after it.
+    pub(super) async fn lookup(
+        &self,
+        object: &Sandbox,
+        account: &Account,
+        id: &str,
+    ) -> Result<LookupResult, Failure> {
+        Ok(match account.get(id).await.map_err(answer::failure)? {
+            Some(detail) => LookupResult::Found(detail.seen),
+            None => LookupResult::NotFound(self.list(object, account).await),
+        })
+    }
+
+    pub(super) async fn list(&self, object: &Sandbox, account: &Account) -> Listing {
         let marks = sandbox::own_marks(object, &self.installation);
         let listed = account.list(&marks).await.map_err(answer::failure);
         if let Err(failure) = &listed {

@@ -2,7 +2,7 @@
 //! The turn of the Tasks is written here for all stages alike.
 
 use super::{
-    Look, Observed, Quiet, Search, Seen, Step, adopt, create, delete, existing, orphans, scope::Scope,
+    Look, Observed, Quiet, Search, Seen, Step, adopt, create, delete, existing, mark, orphans, scope::Scope,
 };
 use crate::{
     api::{Sandbox, SandboxStatus},
@@ -17,6 +17,8 @@ const CONFIRM: SignedDuration = SignedDuration::from_secs(5);
 pub fn decide(sandbox: &Sandbox, observed: &Observed, now: Timestamp) -> Plan<SandboxStatus, Step> {
     let Observed { context, seen } = observed;
     let mut scope = Scope::open(sandbox, now);
+    scope.needed = context.needed;
+    scope.last_finished = context.last_finished;
     if !scope.is_deleting() {
         // Whatever else holds the object up, the Tasks' turns go on.
         scope.status.holder.clone_from(&context.turn.holder);
@@ -44,6 +46,7 @@ pub fn decide(sandbox: &Sandbox, observed: &Observed, now: Timestamp) -> Plan<Sa
         let next = if plan.step.is_some() { Next::AwaitChange } else { plan.next };
         plan.next = next.or_at(Some(now + CONFIRM), now);
     }
+    plan.notes.extend(mark::note(sandbox.status.as_ref(), &plan.status));
     // Before the first create, so that no deletion can overtake it.
     plan.with_finalizer(true)
 }

@@ -2,7 +2,8 @@
 //! The finalizer goes when nothing is left to do, or nothing can be done.
 
 use super::{
-    E2bSandbox, Ended, Keyed, Life, Listing, Look, LookupResult, PauseEnd, Quiet, Search, Stage, Step,
+    E2bSandbox, Ended, Keyed, KillEnd, Life, Listing, Look, LookupResult, PauseEnd, Quiet, Search, Stage,
+    Step,
     marks::{is_anothers, is_ours},
     scope::{CREATE_OVER, KILLED, NOT_FOUND, NOT_OURS, Scope},
 };
@@ -42,7 +43,9 @@ fn search_until(scope: &Scope<'_>) -> Option<Timestamp> {
     // A refused create makes no sandbox.
     let creating = creating.filter(|creating| creating.answer != Some(CreateAnswer::Refused));
     let creating = creating.map(|creating| creating.requested_at.0 + CREATE_OVER);
-    creating.max(scope.status.orphan_check_at.as_ref().map(|at| at.0))
+    // What was kept for its files is ended like everything else.
+    let kept = scope.status.history.iter().any(|past| past.kept).then_some(scope.now);
+    creating.max(scope.status.orphan_check_at.as_ref().map(|at| at.0)).max(kept)
 }
 
 /// Finds the stage of a deletion: the recorded sandbox first, then the search for others.
@@ -64,11 +67,15 @@ pub(super) fn looked(
     scope: Scope<'_>,
     answer: &Keyed<Result<LookupResult, Failure>>,
 ) -> Plan<SandboxStatus, Step> {
-    answered(scope, answer, |mut scope, found, credential| match found {
-        LookupResult::NotFound => match scope.not_found(credential) {
-            Ok(()) => go_on(scope),
-            Err(failure) => failed(scope, &failure),
-        },
+    answered(scope, answer, |scope, found, credential| match found {
+        // E2B's GET answers 404 for living ones too: the call that ends it is made all the same, and its answer counts.
+        LookupResult::NotFound(_) => {
+            let id = scope.id();
+            match step(&scope, id, Life::Other) {
+                Some(step) => Plan::act(scope.status, step).with_finalizer(true),
+                None => go_on(scope),
+            }
+        }
         LookupResult::Found(seen) => existing(scope, seen, credential),
     })
 }
@@ -103,22 +110,21 @@ fn stand(scope: &mut Scope<'_>) {
 /// The recorded sandbox is there.
 fn existing(mut scope: Scope<'_>, seen: &E2bSandbox, credential: &str) -> Plan<SandboxStatus, Step> {
     if is_anothers(seen, scope.sandbox) {
-        scope.lose(NOT_OURS);
+        scope.lose(NOT_OURS, false);
         return go_on(scope);
     }
     scope.adopt_observation(seen, credential);
-    match step(&scope, seen) {
+    match step(&scope, seen.id.clone(), seen.life) {
         Some(step) => Plan::act(scope.status, step).with_finalizer(true),
         None => go_on(scope),
     }
 }
 
 /// Returns the step that the policy asks for one sandbox.
-fn step(scope: &Scope<'_>, seen: &E2bSandbox) -> Option<Step> {
-    let id = seen.id.clone();
-    match (policy(scope), seen.life) {
+fn step(scope: &Scope<'_>, id: String, life: Life) -> Option<Step> {
+    match (policy(scope), life) {
         (DeletionPolicy::Kill, _) => Some(Step::Kill { id }),
-        (DeletionPolicy::Pause, Life::Running) => Some(Step::Pause { id }),
+        (DeletionPolicy::Pause, Life::Running | Life::Other) => Some(Step::Pause { id }),
         (DeletionPolicy::Pause, Life::Paused) | (DeletionPolicy::Retain, _) => None,
     }
 }
@@ -128,7 +134,7 @@ fn found(mut scope: Scope<'_>, listed: &[E2bSandbox]) -> Plan<SandboxStatus, Ste
     let own = scope.status.sandbox_id.as_deref();
     let mut others =
         listed.iter().filter(|seen| is_ours(seen, scope.sandbox) && Some(seen.id.as_str()) != own);
-    if let Some(step) = others.find_map(|seen| step(&scope, seen)) {
+    if let Some(step) = others.find_map(|seen| step(&scope, seen.id.clone(), seen.life)) {
         return Plan::act(scope.status, step).with_finalizer(true);
     }
     scope.status.retry = None;
@@ -148,13 +154,19 @@ fn go_on(scope: Scope<'_>) -> Plan<SandboxStatus, Step> {
     if search_until(&scope).is_some() { scope.settle(Next::Now).with_finalizer(true) } else { release(scope) }
 }
 
-pub(super) fn record(mut scope: Scope<'_>, ended: Ended) -> Plan<SandboxStatus, Step> {
+pub(super) fn record(mut scope: Scope<'_>, ended: Ended, credential: &str) -> Plan<SandboxStatus, Step> {
+    // A key that has never seen the sandbox gets a 404 for one that runs.
+    let sees = scope.status.credential.as_deref() == Some(credential);
     match ended {
         Ended::Killed { result: Err(failure), .. } | Ended::Paused { result: Err(failure), .. } => {
             failed(scope, &failure)
         }
-        Ended::Killed { id, result: Ok(()) } if Some(&id) == scope.status.sandbox_id.as_ref() => {
-            scope.lose(KILLED);
+        Ended::Killed { id, result: Ok(end) } if Some(&id) == scope.status.sandbox_id.as_ref() => {
+            if end == KillEnd::NotFound && !sees {
+                let failure = scope.not_visible();
+                return failed(scope, &failure);
+            }
+            scope.lose(if end == KillEnd::Killed { KILLED } else { NOT_FOUND }, false);
             go_on(scope)
         }
         Ended::Paused { id, result: Ok(end) } if Some(&id) == scope.status.sandbox_id.as_ref() => match end {
@@ -164,9 +176,13 @@ pub(super) fn record(mut scope: Scope<'_>, ended: Ended) -> Plan<SandboxStatus, 
                 scope.status.paused_at = Some(Time(scope.now));
                 go_on(scope)
             }
-            PauseEnd::Gone => {
-                scope.lose(NOT_FOUND);
+            PauseEnd::Gone if sees => {
+                scope.lose(NOT_FOUND, false);
                 go_on(scope)
+            }
+            PauseEnd::Gone => {
+                let failure = scope.not_visible();
+                failed(scope, &failure)
             }
             PauseEnd::Unclear => {
                 let failure = Failure {

@@ -2,9 +2,9 @@
 //! When it turns out to be gone, `create` says what follows.
 
 use super::{
-    Context, Keyed, Life, LookupResult, Quiet, Step, create,
+    Context, E2bSandbox, Keyed, Life, LookupResult, Quiet, Step, create,
     marks::is_anothers,
-    scope::{NOT_OURS, Scope},
+    scope::{Absence, NOT_OURS, Scope},
 };
 use crate::{
     api::{SandboxState, SandboxStatus, conditions::reason},
@@ -18,13 +18,16 @@ use jiff::{SignedDuration, Timestamp};
 
 /// E2B ends a sandbox within moments of its time-out; a look this long after sees the result.
 const AFTER_EXPIRY: SignedDuration = SignedDuration::from_secs(10);
+/// Interval of looks at a sandbox in a state of another name.
+const CHANGING: SignedDuration = SignedDuration::from_secs(10);
 /// Interval of looks at a sandbox while a Task says that it gives no answer.
 const UNREACHABLE: SignedDuration = SignedDuration::from_secs(30);
 
 /// The stage of a sandbox that needs no look now; `None`: look first.
 pub(super) fn at_rest(scope: &Scope<'_>, context: &Context) -> Option<Quiet> {
     let reported = context.unreachable && context.last_look.is_none_or(|at| at + UNREACHABLE <= scope.now);
-    if scope.hurried || scope.status.retry.is_some() || reported {
+    let missing = scope.status.missing_since.is_some();
+    if scope.hurried || missing || scope.status.retry.is_some() || reported {
         return None;
     }
     match scope.status.state {
@@ -37,7 +40,7 @@ pub(super) fn at_rest(scope: &Scope<'_>, context: &Context) -> Option<Quiet> {
 
 /// Returns when a running sandbox needs attention: at two thirds of its life if it is needed and can be renewed, else when it
 /// has ended.
-fn due_at(scope: &Scope<'_>, context: &Context) -> Timestamp {
+pub(super) fn due_at(scope: &Scope<'_>, context: &Context) -> Timestamp {
     let Some(expires) = scope.status.expires_at.as_ref().map(|at| at.0) else { return scope.now };
     if context.needed && !scope.status.lifetime_limited {
         expires - scope.time_to_live() / 3
@@ -57,13 +60,19 @@ enum Absorbed {
     There(Life),
     /// It is gone, and that is noted.
     Lost,
+    /// It was not found, and is looked at once more.
+    Missing,
     Failed(Failure),
     /// There was no key to look with.
     WithoutKey(Failure),
 }
 
 /// Adopts what a look has shown.
-fn absorb(scope: &mut Scope<'_>, answer: &Keyed<Result<LookupResult, Failure>>) -> Absorbed {
+fn absorb(
+    scope: &mut Scope<'_>,
+    context: &Context,
+    answer: &Keyed<Result<LookupResult, Failure>>,
+) -> Absorbed {
     let (credential, look) = match answer {
         Ok(under) => (under.credential.as_str(), &under.answer),
         Err(failure) => return Absorbed::WithoutKey(failure.clone()),
@@ -71,19 +80,25 @@ fn absorb(scope: &mut Scope<'_>, answer: &Keyed<Result<LookupResult, Failure>>) 
     scope.accept_credential(credential);
     match look {
         Err(failure) => Absorbed::Failed(failure.clone()),
-        Ok(LookupResult::NotFound) => match scope.not_found(credential) {
-            Ok(()) => Absorbed::Lost,
-            Err(failure) => Absorbed::Failed(failure),
-        },
+        Ok(LookupResult::NotFound(listed)) => {
+            match scope.not_found(listed, credential, context.uncommitted) {
+                Absence::Gone => Absorbed::Lost,
+                Absence::Once => Absorbed::Missing,
+                Absence::Listed(seen) => there(scope, &seen, credential),
+                Absence::Unclear(failure) => Absorbed::Failed(failure),
+            }
+        }
         Ok(LookupResult::Found(seen)) if is_anothers(seen, scope.sandbox) => {
-            scope.lose(NOT_OURS);
+            scope.lose(NOT_OURS, false);
             Absorbed::Lost
         }
-        Ok(LookupResult::Found(seen)) => {
-            scope.adopt_observation(seen, credential);
-            Absorbed::There(seen.life)
-        }
+        Ok(LookupResult::Found(seen)) => there(scope, seen, credential),
     }
+}
+
+fn there(scope: &mut Scope<'_>, seen: &E2bSandbox, credential: &str) -> Absorbed {
+    scope.adopt_observation(seen, credential);
+    Absorbed::There(seen.life)
 }
 
 /// Decides by a look.
@@ -92,9 +107,10 @@ pub(super) fn looked(
     context: &Context,
     answer: &Keyed<Result<LookupResult, Failure>>,
 ) -> Plan<SandboxStatus, Step> {
-    match absorb(&mut scope, answer) {
+    match absorb(&mut scope, context, answer) {
         Absorbed::WithoutKey(failure) => scope.without_secret(&failure),
         Absorbed::Failed(failure) => scope.fail(&failure),
+        Absorbed::Missing => scope.look_twice(),
         Absorbed::Lost if create::is_wanted(&scope, context) => lost(scope),
         Absorbed::Lost => create::rest(scope, context),
         Absorbed::There(life) => seen(scope, context, life),
@@ -107,9 +123,10 @@ pub(super) fn looked_while_suspended(
     context: &Context,
     answer: &Keyed<Result<LookupResult, Failure>>,
 ) -> Plan<SandboxStatus, Step> {
-    match absorb(&mut scope, answer) {
+    match absorb(&mut scope, context, answer) {
         Absorbed::WithoutKey(failure) => scope.without_secret(&failure),
         Absorbed::Failed(failure) => scope.fail(&failure),
+        Absorbed::Missing => scope.look_twice(),
         Absorbed::There(Life::Running) if renewal_is_due(&scope, context) => {
             scope.stand(Standing::Ready, reason::SUSPENDED, "");
             let id = scope.id();
@@ -141,6 +158,18 @@ pub(super) fn seen(mut scope: Scope<'_>, context: &Context, life: Life) -> Plan<
     let context = Context { last_look: Some(scope.now), ..context.clone() };
     let id = scope.id();
     match life {
+        Life::Running if scope.resumed => {
+            // Before a Task works in it again: it may have come back with older files.
+            scope.stand(Standing::Ready, reason::RUNNING, &is_running(&id));
+            Plan::act(scope.status, Step::Mark { id })
+        }
+        Life::Running if context.silent && !scope.status.memory_dropped => {
+            scope.status.memory_dropped = true;
+            let message =
+                format!("starting E2B sandbox {id} from its disk, because its daemon gives no answer");
+            scope.stand(Standing::Reconciling, reason::PROGRESSING, &message);
+            Plan::act(scope.status, Step::Connect { id, memory: false })
+        }
         Life::Running if renewal_is_due(&scope, &context) => {
             scope.stand(Standing::Ready, reason::RUNNING, &is_running(&id));
             Plan::act(scope.status, Step::Renew { id })
@@ -149,10 +178,21 @@ pub(super) fn seen(mut scope: Scope<'_>, context: &Context, life: Life) -> Plan<
         Life::Paused if context.needed => {
             let message = format!("resuming E2B sandbox {id}");
             scope.stand(Standing::Reconciling, reason::PROGRESSING, &message);
-            Plan::act(scope.status, Step::Connect { id })
+            let memory = !scope.status.memory_dropped;
+            Plan::act(scope.status, Step::Connect { id, memory })
         }
         Life::Paused => paused(scope, &context),
+        Life::Other => changing(scope, &context),
     }
+}
+
+/// E2B shows a state that is neither running nor paused: it lasts for moments, or it is one that this release does not know.
+fn changing(mut scope: Scope<'_>, context: &Context) -> Plan<SandboxStatus, Step> {
+    let message =
+        format!("E2B shows sandbox {} neither running nor paused: it is looked at again", scope.id());
+    scope.stand(Standing::Reconciling, reason::PROGRESSING, &message);
+    let next = Next::At(scope.now + CHANGING);
+    rest(scope, context, next)
 }
 
 /// It runs, and nothing is to be done now.

@@ -6,6 +6,7 @@ mod create;
 mod decide;
 mod delete;
 mod existing;
+mod mark;
 mod marks;
 mod orphans;
 mod pauses;
@@ -16,6 +17,7 @@ mod stage;
 mod tests;
 
 pub use decide::decide;
+pub use mark::{after_create, after_resume};
 pub use marks::{idempotency_key, metadata, own_marks};
 pub use record::{record, timed_out};
 pub use stage::locate;
@@ -30,8 +32,14 @@ use std::collections::BTreeMap;
 pub struct Context {
     /// `operatingMode: Running`, or a Task keeps it up.
     pub needed: bool,
+    /// A Task has, or may have, files in the sandbox that are in no commit yet.
+    pub uncommitted: bool,
     /// A Task says that the sandbox gives no answer.
     pub unreachable: bool,
+    /// It has said so for two minutes.
+    pub silent: bool,
+    /// Last end of a command that a Task ran in the sandbox.
+    pub last_finished: Option<Timestamp>,
     /// This process's last look at the sandbox.
     pub last_look: Option<Timestamp>,
     /// The turn as it should stand by now.
@@ -138,8 +146,9 @@ pub struct Attempts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookupResult {
     Found(E2bSandbox),
-    /// E2B's own 404.
-    NotFound,
+    /// E2B's own 404, the first witness, and a list by our uid that was made after it, the second: E2B's GET answers 404 also
+    /// where its own store fails.
+    NotFound(Listing),
 }
 
 /// One sandbox as E2B shows it.
@@ -154,11 +163,13 @@ pub struct E2bSandbox {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// The two states that E2B shows.
+/// The two states that E2B documents, and every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     Running,
     Paused,
+    /// Neither running nor gone, as far as we know: it is looked at again.
+    Other,
 }
 
 /// The one effect of a pass.
@@ -169,8 +180,13 @@ pub enum Step {
         incarnation: i64,
         key: String,
     },
-    /// Resume.
+    /// Resume. Without its memory it starts anew from its disk.
     Connect {
+        id: String,
+        memory: bool,
+    },
+    /// Read and write the mark of a sandbox that somebody else resumed.
+    Mark {
         id: String,
     },
     /// Set the time to live, then look once.
@@ -193,6 +209,16 @@ pub struct Outcome {
     /// Just before the first call of the step was sent.
     pub sent: Timestamp,
     pub ended: Ended,
+    /// The mark that the sandbox was given after the step; none, where it could not be.
+    pub mark: Option<Marked>,
+}
+
+/// A mark that was written into a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// What the file said before; empty where there was none.
+    pub before: String,
+    pub written: String,
 }
 
 /// Result of a step.
@@ -206,12 +232,13 @@ pub enum Ended {
         failure: Failure,
     },
     Connected(Result<ConnectEnd, Failure>),
+    /// The mark is in [`Outcome::mark`].
+    Marked,
     /// Result of the look after the renewal.
     Renewed(Result<LookupResult, Failure>),
-    /// Killed, or not there any more.
     Killed {
         id: String,
-        result: Result<(), Failure>,
+        result: Result<KillEnd, Failure>,
     },
     Paused {
         id: String,
@@ -220,13 +247,21 @@ pub enum Ended {
 }
 
 /// Result of a connect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectEnd {
     Resumed,
     /// It ran already: somebody else has resumed it.
     Ran,
-    /// E2B's own 404.
-    Gone,
+    /// E2B's own 404, and a list that was made after it.
+    NotFound(Listing),
+}
+
+/// Result of a kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KillEnd {
+    Killed,
+    /// E2B's own 404: not there any more, or never there for this key.
+    NotFound,
 }
 
 /// Result of a pause.

@@ -2,15 +2,15 @@
 //! A check in the background: that it fails changes nothing of how the object stands.
 
 use super::{
-    E2bSandbox, Keyed, Listing, Step,
+    E2bSandbox, Keyed, KillEnd, Listing, Step,
     marks::{incarnation, is_ours},
     scope::Scope,
 };
 use crate::{
-    api::{SandboxStatus, bounds, common::whole_seconds},
+    api::{SandboxStatus, bounds, common::whole_seconds, conditions::reason},
     domain::{
-        failure::Failure,
-        plan::{Next, Plan},
+        failure::{Class, Failure},
+        plan::{Next, Note, Plan},
         retry,
     },
 };
@@ -35,24 +35,52 @@ pub(super) fn decide(mut scope: Scope<'_>, answer: &Keyed<Listing>) -> Plan<Sand
             if listed.iter().any(|seen| is_own(&seen)) {
                 scope.status.credential = Some(bounds::cut(&under.credential, bounds::SHA));
             }
+            let notes = keep(&mut scope, listed);
             // A status that another leader has overtaken knows nothing of a later incarnation: that one is not an orphan.
             let is_earlier = |seen: &E2bSandbox| incarnation(seen) <= scope.status.incarnation;
-            let is_orphan =
-                |seen: &&E2bSandbox| is_ours(seen, scope.sandbox) && is_earlier(seen) && !is_own(seen);
-            if let Some(orphan) = listed.iter().find(is_orphan) {
-                return Plan::act(scope.status, Step::Kill { id: orphan.id.clone() });
-            }
-            scope.status.orphan_check_at = None;
+            let kept = |seen: &E2bSandbox| {
+                scope.status.history.iter().any(|past| past.kept && past.sandbox_id == seen.id)
+            };
+            let is_orphan = |seen: &&E2bSandbox| {
+                is_ours(seen, scope.sandbox) && is_earlier(seen) && !is_own(seen) && !kept(seen)
+            };
+            let step = listed.iter().find(is_orphan).map(|orphan| Step::Kill { id: orphan.id.clone() });
+            let mut plan = match step {
+                Some(step) => Plan::act(scope.status, step),
+                None => {
+                    scope.status.orphan_check_at = None;
+                    scope.settle(Next::Now)
+                }
+            };
+            plan.notes = notes;
+            return plan;
         }
         Err(failure) => postpone(&mut scope, failure),
     }
     scope.settle(Next::Now)
 }
 
+/// Keeps a replaced sandbox that is there after all, if it may hold files that are not committed, and names it once.
+fn keep(scope: &mut Scope<'_>, listed: &[E2bSandbox]) -> Vec<Note> {
+    let mut notes = Vec::new();
+    for past in scope.status.history.iter_mut().filter(|past| past.uncommitted_files && !past.kept) {
+        if listed.iter().any(|seen| seen.id == past.sandbox_id) {
+            past.kept = true;
+            let message = format!(
+                "E2B sandbox {} was replaced because E2B did not show it, and is there after all: it is left there because it \
+                 may hold files that are not committed; take them out and kill it, or delete this Sandbox",
+                past.sandbox_id
+            );
+            notes.push(Note::warning(reason::SANDBOX_KEPT, message));
+        }
+    }
+    notes
+}
+
 /// Records the kill of one. A later list tells whether there are more.
-pub(super) fn record(mut scope: Scope<'_>, result: &Result<(), Failure>) -> Plan<SandboxStatus, Step> {
+pub(super) fn record(mut scope: Scope<'_>, result: &Result<KillEnd, Failure>) -> Plan<SandboxStatus, Step> {
     match result {
-        Ok(()) => {
+        Ok(_) => {
             if scope.status.orphan_check_at.as_ref().is_none_or(|at| at.0 <= scope.now) {
                 check_in(&mut scope, SETTLED);
             }
@@ -63,7 +91,13 @@ pub(super) fn record(mut scope: Scope<'_>, result: &Result<(), Failure>) -> Plan
 }
 
 fn postpone(scope: &mut Scope<'_>, failure: &Failure) {
-    check_in(scope, if failure.class.is_retryable() { AGAIN } else { retry::SLOW });
+    let wait = match failure.class {
+        // Nothing is asked before a limit is over.
+        Class::Throttled { until } => until.duration_since(scope.now).max(AGAIN),
+        Class::Transient => AGAIN,
+        Class::NotFound | Class::Denied | Class::Invalid => retry::SLOW,
+    };
+    check_in(scope, wait);
 }
 
 fn check_in(scope: &mut Scope<'_>, wait: SignedDuration) {

@@ -6,18 +6,28 @@ use crate::api::{OnTimeout, SandboxState, SandboxStatus, common::whole_seconds};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-/// Adds up a pause that has ended by what E2B shows, and notes one that lasts. `status` is still as it was before.
-pub(super) fn count(status: &mut SandboxStatus, on_timeout: OnTimeout, seen: &E2bSandbox, now: Timestamp) {
+/// Adds up a pause that has ended by what E2B shows, and notes one that lasts; returns whether one has ended. `status` is
+/// still as it was before.
+pub(super) fn count(
+    status: &mut SandboxStatus,
+    on_timeout: OnTimeout,
+    seen: &E2bSandbox,
+    now: Timestamp,
+) -> bool {
     let noted = status.paused_at.as_ref().map(|at| at.0);
-    match noted.or(unseen(status, on_timeout)) {
-        Some(began) if seen.started_at > began => add(status, began, seen.started_at),
+    let ended = match noted.or(unseen(status, on_timeout)) {
+        Some(began) if seen.started_at > began => Some((began, seen.started_at)),
         // A server that does not count runs anew.
-        Some(began) if noted.is_some() && seen.life == Life::Running => add(status, began, now),
-        _ => {}
+        Some(began) if noted.is_some() && seen.life == Life::Running => Some((began, now)),
+        _ => None,
+    };
+    if let Some((began, ended)) = ended {
+        add(status, began, ended);
     }
     if seen.life == Life::Paused && status.paused_at.is_none() {
         status.paused_at = Some(Time(whole_seconds(seen.end_at.min(now))));
     }
+    ended.is_some()
 }
 
 /// The operator has resumed the sandbox.

@@ -1,11 +1,12 @@
 //! One Sandbox under decision: its status as it will stand, and the moves all decisions share.
-//! Used by every other file of this folder that decides; stands on `pauses` alone.
+//! Used by every other file of this folder that decides; stands on `pauses` and `mark`.
 
-use super::{E2bSandbox, Life, Step, pauses};
+use super::{E2bSandbox, Life, Listing, Step, mark, pauses};
 use crate::{
     api::{
         Creating, PastSandbox, RECONCILE_ANNOTATION, Sandbox, SandboxState, SandboxStatus, bounds,
-        common::whole_seconds, conditions::reason,
+        common::{Retry, whole_seconds},
+        conditions::reason,
     },
     domain::{
         conditions::{self, Standing},
@@ -27,6 +28,25 @@ pub(super) const NOT_FOUND: &str = reason::NOT_FOUND;
 pub(super) const NOT_OURS: &str = "NotOurs";
 pub(super) const KILLED: &str = "Killed";
 
+/// Longest wait before a failed call is made again while a needed sandbox lives: it would be lost with the wait.
+pub(super) const WHILE_IT_LIVES: SignedDuration = SignedDuration::from_secs(10);
+
+/// Time between the two looks that make a sandbox with uncommitted files gone: one that is just being snapshotted is
+/// missing from lists.
+const LOOK_TWICE: SignedDuration = SignedDuration::from_secs(10);
+
+/// What a 404 and the list after it mean for the recorded sandbox.
+pub(super) enum Absence {
+    /// It is gone, and that is noted.
+    Gone,
+    /// A second look has to say the same.
+    Once,
+    /// The list shows it: it lives.
+    Listed(E2bSandbox),
+    /// They prove nothing.
+    Unclear(Failure),
+}
+
 pub(super) struct Scope<'a> {
     pub sandbox: &'a Sandbox,
     pub now: Timestamp,
@@ -34,6 +54,12 @@ pub(super) struct Scope<'a> {
     pub status: SandboxStatus,
     /// A person asked to look at once: a new spec, a new value of the annotation, the deletion.
     pub hurried: bool,
+    /// Somebody needs the sandbox: while it lives, no failure is waited out for long.
+    pub needed: bool,
+    /// Last end of a command that a Task ran in the sandbox.
+    pub last_finished: Option<Timestamp>,
+    /// The look of this pass is the first to show a run that somebody else began.
+    pub resumed: bool,
 }
 
 impl<'a> Scope<'a> {
@@ -58,7 +84,7 @@ impl<'a> Scope<'a> {
 
     /// The object between its step and its record.
     pub fn resume(sandbox: &'a Sandbox, status: SandboxStatus, now: Timestamp) -> Self {
-        Self { sandbox, now, status, hurried: false }
+        Self { sandbox, now, status, hurried: false, needed: false, last_finished: None, resumed: false }
     }
 
     pub fn generation(&self) -> i64 {
@@ -83,6 +109,12 @@ impl<'a> Scope<'a> {
         self.status.sandbox_id.is_some() && self.status.state != Some(SandboxState::Gone)
     }
 
+    /// Returns whether it runs, and its time is not over.
+    pub fn lives(&self) -> bool {
+        let running = self.status.state == Some(SandboxState::Running);
+        running && self.status.expires_at.as_ref().is_some_and(|at| at.0 > self.now)
+    }
+
     /// `spec.timeoutSeconds` as a duration.
     pub fn time_to_live(&self) -> SignedDuration {
         SignedDuration::from_secs(i64::from(self.sandbox.spec.timeout_seconds))
@@ -97,6 +129,7 @@ impl<'a> Scope<'a> {
         let not_visible = retry.is_some_and(|retry| retry.reason == reason::SANDBOX_NOT_VISIBLE);
         if poked && not_visible {
             self.status.credential = Some(bounds::cut(credential, bounds::SHA));
+            self.status.missing_since = None;
         }
     }
 
@@ -161,7 +194,18 @@ impl<'a> Scope<'a> {
         retry::not_found(previous, failure.operation, failure.reason, &failure.message, uid, self.now)
     }
 
-    fn apply(&mut self, verdict: Verdict) -> Plan<SandboxStatus, Step> {
+    fn apply(&mut self, mut verdict: Verdict) -> Plan<SandboxStatus, Step> {
+        let latest = self.now + WHILE_IT_LIVES;
+        if self.needed && self.lives() && !verdict.retry.limited && verdict.retry.next_attempt_at.0 > latest {
+            verdict.retry.next_attempt_at = Time(latest);
+            if verdict.reason == reason::RETRIES_EXHAUSTED {
+                let Retry { operation, last_error, attempt, .. } = &verdict.retry;
+                verdict.message = format!(
+                    "{operation}: {last_error}; tried {attempt} times, trying again every {} s while the sandbox lives",
+                    WHILE_IT_LIVES.as_secs()
+                );
+            }
+        }
         self.stand(verdict.standing, verdict.reason, &verdict.message);
         let next = Next::At(verdict.retry.next_attempt_at.0);
         self.status.retry = Some(verdict.retry);
@@ -170,11 +214,22 @@ impl<'a> Scope<'a> {
 
     /// Takes over what E2B shows of the sandbox, under a key that therefore is one that sees it.
     pub fn adopt_observation(&mut self, seen: &E2bSandbox, credential: &str) {
-        pauses::count(&mut self.status, self.sandbox.spec.on_timeout, seen, self.now);
+        self.status.retry = None;
+        self.status.missing_since = None;
+        self.status.credential = Some(bounds::cut(credential, bounds::SHA));
+        if seen.life == Life::Other {
+            // Without a state it is looked at again, and no Task works in it.
+            self.status.state = None;
+            return;
+        }
+        mark::check_pause(&mut self.status, self.last_finished, seen, self.now);
+        let counted = pauses::count(&mut self.status, self.sandbox.spec.on_timeout, seen, self.now);
+        if seen.life == Life::Running && counted {
+            self.resumed = true;
+            self.status.reconnects += 1;
+        }
         let status = &mut self.status;
         let ran = status.state == Some(SandboxState::Running);
-        status.retry = None;
-        status.credential = Some(bounds::cut(credential, bounds::SHA));
         status.started_at = Some(Time(whole_seconds(seen.started_at)));
         match seen.life {
             Life::Running => {
@@ -183,21 +238,33 @@ impl<'a> Scope<'a> {
                 status.lifetime_limited &= ran;
             }
             Life::Paused => {
+                // The next run may drop its memory once again.
+                status.memory_dropped &= status.state == Some(SandboxState::Paused);
                 status.state = Some(SandboxState::Paused);
                 status.expires_at = None;
                 status.lifetime_limited = false;
             }
+            Life::Other => {}
         }
     }
 
     /// Records that the create has made the sandbox `id`: the intent is fulfilled, and a new incarnation begins.
     pub fn own(&mut self, id: &str, creating: &Creating) {
-        let status = &mut self.status;
-        if status.sandbox_id.is_some() {
-            status.recreations += 1;
+        if self.status.sandbox_id.is_some() {
+            self.status.recreations += 1;
+            // What was replaced may turn out to be there still.
+            self.doubt(self.now);
         }
+        let status = &mut self.status;
         status.sandbox_id = Some(id.to_owned());
         status.incarnation = Some(creating.incarnation);
+        // Only a look tells the state of the new one.
+        status.state = None;
+        status.expires_at = None;
+        status.missing_since = None;
+        status.mark = None;
+        status.last_running_at = None;
+        status.memory_dropped = false;
         status.creating = None;
         status.retry = None;
         status.lifetime_limited = false;
@@ -205,11 +272,12 @@ impl<'a> Scope<'a> {
         status.paused_seconds = 0;
     }
 
-    /// Records the end of the sandbox in the history, once.
-    pub fn lose(&mut self, why: &str) {
+    /// Records the end of the sandbox in the history, once. `uncommitted`: files may be lost with it.
+    pub fn lose(&mut self, why: &str, uncommitted: bool) {
         let status = &mut self.status;
         let Some(id) = status.sandbox_id.clone() else { return };
         status.retry = None;
+        status.missing_since = None;
         status.state = Some(SandboxState::Gone);
         status.expires_at = None;
         status.paused_at = None;
@@ -221,23 +289,58 @@ impl<'a> Scope<'a> {
                 started_at: status.started_at.clone(),
                 ended_at: Time(self.now),
                 reason: why.to_owned(),
+                uncommitted_files: uncommitted,
+                kept: false,
             });
             bounds::keep_newest(&mut status.history);
         }
     }
 
-    /// Records a definite 404: gone, if the key has seen the sandbox before; else the failure to report.
-    pub fn not_found(&mut self, credential: &str) -> Result<(), Failure> {
+    /// Weighs a 404 and the list that was made after it, the two witnesses of a loss. `uncommitted`: files may be lost, so that
+    /// both have to say it twice.
+    pub fn not_found(&mut self, listed: &Listing, credential: &str, uncommitted: bool) -> Absence {
+        let id = self.id();
+        match listed {
+            Err(failure) => return Absence::Unclear(failure.clone()),
+            Ok(listed) => {
+                if let Some(seen) = listed.iter().find(|seen| seen.id == id) {
+                    return Absence::Listed(seen.clone());
+                }
+            }
+        }
         if self.status.credential.as_deref() != Some(credential) {
-            return Err(self.not_visible());
+            self.status.missing_since = None;
+            return Absence::Unclear(self.not_visible());
+        }
+        let since = self.status.missing_since.get_or_insert(Time(self.now)).0;
+        if uncommitted && self.now < since + LOOK_TWICE {
+            return Absence::Once;
         }
         let expired = self.sandbox.spec.on_timeout == crate::api::OnTimeout::Kill
             && self.status.expires_at.as_ref().is_some_and(|at| at.0 <= self.now);
-        self.lose(if expired { EXPIRED } else { NOT_FOUND });
-        Ok(())
+        self.lose(if expired { EXPIRED } else { NOT_FOUND }, uncommitted);
+        Absence::Gone
     }
 
-    fn not_visible(&self) -> Failure {
+    /// Returns until when the second look at a missing sandbox is not made.
+    pub fn looks_again_at(&self) -> Option<Timestamp> {
+        self.status.missing_since.as_ref().map(|since| since.0 + LOOK_TWICE).filter(|at| *at > self.now)
+    }
+
+    /// The first look has missed it: it is kept until a second one has.
+    pub fn look_twice(mut self) -> Plan<SandboxStatus, Step> {
+        let message = format!(
+            "E2B neither shows nor lists sandbox {}, which may hold files that are not committed: it is looked at once more \
+             before it counts as gone",
+            self.id()
+        );
+        self.stand(Standing::Reconciling, reason::SANDBOX_MISSING, &message);
+        self.status.retry = None;
+        let next = self.looks_again_at().map_or(Next::Now, Next::At);
+        self.settle(next)
+    }
+
+    pub fn not_visible(&self) -> Failure {
         Failure {
             operation: "getSandbox",
             class: Class::NotFound,

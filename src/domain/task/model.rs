@@ -103,6 +103,8 @@ pub struct SandboxView {
     pub running: bool,
     /// Total time for which this incarnation has been paused, in seconds.
     pub paused_seconds: i64,
+    /// Time at which it was last found to have come back with older files.
+    pub rolled_back_at: Option<Timestamp>,
     pub health: Health,
     /// Its controlling owner, if it has one.
     pub owner: Option<OwnerView>,

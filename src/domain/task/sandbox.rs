@@ -60,6 +60,7 @@ pub(super) fn reach(scope: &mut Scope<'_>, context: &Context) -> Reach {
                 id,
                 incarnation: sandbox.incarnation,
                 paused_seconds: sandbox.paused_seconds,
+                rolled_back_at: sandbox.rolled_back_at,
             };
             if lost_files(scope, context, &running) { Reach::Ended } else { Reach::Running(running) }
         }
@@ -256,16 +257,15 @@ fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox
     };
     let disturbed = made.zip(context.others_began).is_some_and(|(made, began)| began >= made.0);
     let replaced = lived_in.clone().filter(|known| *known != sandbox.id);
-    if replaced.is_none() && !disturbed {
+    // The same sandbox may come back with the files of an earlier pause.
+    let rolled_back = made.zip(sandbox.rolled_back_at).is_some_and(|(made, at)| at >= made.0);
+    if replaced.is_none() && !disturbed && !rolled_back {
         return false;
     }
     if let Some(request) = &mut scope.status.sandbox_request {
         request.unreachable_since = None;
     }
-    let what = match &replaced {
-        Some(lost) => format!("sandbox {lost} was lost with files that were not committed"),
-        None => "another Task has worked in the sandbox since the files were made".to_owned(),
-    };
+    let what = loss(replaced.as_deref(), rolled_back.then_some(sandbox.id.as_str()));
     let cure = format!("set the annotation {RERUN_ANNOTATION} to a new value");
     match &scope.task.spec.generate {
         Some(_) if taken => {
@@ -297,6 +297,17 @@ fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox
             scope.status.phase = Some(Phase::Generating);
             false
         }
+    }
+}
+
+/// Words how the files were lost: with their sandbox, by its return with older ones, or by another Task.
+fn loss(replaced: Option<&str>, rolled_back: Option<&str>) -> String {
+    match (replaced, rolled_back) {
+        (Some(lost), _) => format!("sandbox {lost} was lost with files that were not committed"),
+        (None, Some(id)) => {
+            format!("sandbox {id} came back with older files than those that were not committed")
+        }
+        (None, None) => "another Task has worked in the sandbox since the files were made".to_owned(),
     }
 }
 

@@ -136,6 +136,7 @@ pub(super) struct RunningSandbox {
     pub id: String,
     pub incarnation: i64,
     pub paused_seconds: i64,
+    pub rolled_back_at: Option<Timestamp>,
 }
 
 /// The answer to [`Start`].

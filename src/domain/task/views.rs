@@ -47,6 +47,7 @@ impl SandboxView {
             incarnation: status.incarnation.unwrap_or_default(),
             running: status.state == Some(SandboxState::Running),
             paused_seconds: status.paused_seconds,
+            rolled_back_at: status.rolled_back_at.map(|at| at.0),
             health,
             owner: owner
                 .map(|owner| OwnerView { uid: owner.uid.clone(), name: format!("Task {}", owner.name) }),

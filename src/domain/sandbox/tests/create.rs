@@ -77,9 +77,13 @@ fn of_several_the_oldest_is_kept_and_the_others_are_killed_one_a_pass() {
     let plan = decide(&creating(1, None), &listed(vec![youngest.clone(), young.clone(), old.clone()]), at(3));
     assert_eq!(plan.status.sandbox_id.as_deref(), Some("i8"));
     assert_eq!((plan.step.clone(), plan.intent), (Some(Step::Kill { id: "i7".into() }), true));
-    let status =
-        record(&creating(1, None), plan, ended(Ended::Killed { id: "i7".into(), result: Ok(()) }), at(3))
-            .status;
+    let status = record(
+        &creating(1, None),
+        plan,
+        ended(Ended::Killed { id: "i7".into(), result: Ok(KillEnd::Killed) }),
+        at(3),
+    )
+    .status;
     assert_eq!(status.orphan_check_at.clone(), Some(Time(at(100))));
     let sandbox = with(fresh(), |s| *s = status);
     let asked = Context::default();
@@ -87,8 +91,13 @@ fn of_several_the_oldest_is_kept_and_the_others_are_killed_one_a_pass() {
     assert_eq!(reads(&sandbox, &asked, at(100)), Read::List);
     let plan = decide(&sandbox, &listed(vec![youngest, old.clone()]), at(100));
     assert_eq!(plan.step.clone(), Some(Step::Kill { id: "i6".into() }));
-    let status =
-        record(&sandbox, plan, ended(Ended::Killed { id: "i6".into(), result: Ok(()) }), at(100)).status;
+    let status = record(
+        &sandbox,
+        plan,
+        ended(Ended::Killed { id: "i6".into(), result: Ok(KillEnd::Killed) }),
+        at(100),
+    )
+    .status;
     let sandbox = with(fresh(), |s| *s = status);
     assert_eq!(sandbox.status.as_ref().and_then(|s| s.orphan_check_at.clone()), Some(Time(at(110))));
     let plan = decide(&sandbox, &listed(vec![old]), at(110));

@@ -53,7 +53,7 @@ fn the_finalizer_goes_when_it_is_done() {
         record(&sandbox, plan, ended(outcome), at(2))
     };
     let id = || "i1".to_owned();
-    assert!(!end(deleted(running()), Ended::Killed { id: id(), result: Ok(()) }).finalizer);
+    assert!(!end(deleted(running()), Ended::Killed { id: id(), result: Ok(KillEnd::Killed) }).finalizer);
     let pause = |end_of| Ended::Paused { id: id(), result: Ok(end_of) };
     let paused = || policy(running(), DeletionPolicy::Pause);
     assert!(!end(paused(), pause(PauseEnd::Paused)).finalizer);
@@ -72,8 +72,6 @@ fn nothing_there_nothing_asked() {
         assert_eq!(reads(&sandbox, &Context::default(), at(1)), Read::Nothing);
         assert!(!decide(&sandbox, &Sights::default(), at(1)).finalizer);
     }
-    let plan = decide(&deleted(running()), &looked(Ok(LookupResult::NotFound)), at(1));
-    assert!(!plan.finalizer, "404 under its own key is success");
 }
 
 #[test]
@@ -86,7 +84,12 @@ fn what_may_come_of_a_create_is_awaited_and_dealt_with() {
         let waiting = with(sandbox.clone(), |s| *s = plan.status);
         let plan = decide(&waiting, &listed(vec![seen("i3", Life::Running, 300)]), at(15));
         assert_eq!(plan.step.clone(), Some(Step::Kill { id: "i3".into() }));
-        let plan = record(&waiting, plan, ended(Ended::Killed { id: "i3".into(), result: Ok(()) }), at(15));
+        let plan = record(
+            &waiting,
+            plan,
+            ended(Ended::Killed { id: "i3".into(), result: Ok(KillEnd::Killed) }),
+            at(15),
+        );
         assert!(plan.finalizer, "another may come");
         assert!(decide(&waiting, &listed(vec![]), at(99)).finalizer);
         assert!(!decide(&waiting, &listed(vec![]), at(100)).finalizer);
@@ -102,7 +105,8 @@ fn the_known_one_comes_before_the_search() {
     let both = deleted(with(running(), |s| s.orphan_check_at = Some(Time(at(100)))));
     assert_eq!(reads(&both, &Context::default(), at(1)), Read::Get);
     let plan = decide(&both, &found(seen("i1", Life::Running, 300)), at(1));
-    let plan = record(&both, plan, ended(Ended::Killed { id: "i1".into(), result: Ok(()) }), at(2));
+    let plan =
+        record(&both, plan, ended(Ended::Killed { id: "i1".into(), result: Ok(KillEnd::Killed) }), at(2));
     assert_eq!((plan.finalizer, plan.next), (true, Next::Now));
     let left = with(both, |s| *s = plan.status);
     assert_eq!(reads(&left, &Context::default(), at(2)), Read::List);
@@ -113,7 +117,8 @@ fn the_known_one_comes_before_the_search() {
 fn a_found_one_is_followed_by_another_look_and_not_in_a_circle() {
     let left = deleted(with(gone(), |s| s.orphan_check_at = Some(Time(at(100)))));
     let plan = decide(&left, &listed(vec![seen("i3", Life::Running, 300)]), at(5));
-    let plan = record(&left, plan, ended(Ended::Killed { id: "i3".into(), result: Ok(()) }), at(5));
+    let plan =
+        record(&left, plan, ended(Ended::Killed { id: "i3".into(), result: Ok(KillEnd::Killed) }), at(5));
     assert_eq!((plan.finalizer, plan.next), (true, Next::After(SignedDuration::from_secs(1))));
 }
 
@@ -194,10 +199,62 @@ fn without_a_key_it_is_let_go_after_ten_minutes_and_named() {
         let said = leaks(&plan).expect("a Warning");
         assert!(said.contains("i1") && said.contains("stays paused until killed"), "{said}");
     }
-    let other = deleted(with(running(), |s| s.credential = Some("fingerprint-b".into())));
-    let (when, plan) = let_go(other, &looked(Ok(LookupResult::NotFound)));
-    assert_eq!(when, 600, "404 under another key is no proof");
-    assert!(leaks(&plan).is_some());
+}
+
+/// GET answers 404 for living sandboxes too: the kill is asked for all the same, and its own answer counts.
+#[test]
+fn a_404_before_a_deletion_does_not_keep_the_kill_from_being_sent() {
+    for (policy_of, step) in [
+        (DeletionPolicy::Kill, Step::Kill { id: "i1".into() }),
+        (DeletionPolicy::Pause, Step::Pause { id: "i1".into() }),
+    ] {
+        let plan = decide(&policy(running(), policy_of), &looked(Ok(not_found())), at(1));
+        assert_eq!((plan.step, plan.finalizer), (Some(step), true), "{policy_of:?}");
+    }
+}
+
+#[test]
+fn the_404_of_a_kill_is_success_only_under_the_key_that_has_seen_the_sandbox() {
+    let gone = |policy_of| match policy_of {
+        DeletionPolicy::Pause => Ended::Paused { id: "i1".into(), result: Ok(PauseEnd::Gone) },
+        _ => Ended::Killed { id: "i1".into(), result: Ok(KillEnd::NotFound) },
+    };
+    for policy_of in [DeletionPolicy::Kill, DeletionPolicy::Pause] {
+        let own = policy(running(), policy_of);
+        let plan = decide(&own, &looked(Ok(not_found())), at(1));
+        assert!(!record(&own, plan, ended(gone(policy_of)), at(1)).finalizer, "{policy_of:?}");
+
+        let mut other = with(own, |s| s.credential = Some("fingerprint-b".into()));
+        let mut now = 1;
+        let plan = loop {
+            let plan = decide(&other, &looked(Ok(not_found())), at(now));
+            let plan = if plan.step.is_some() {
+                record(&other, plan, ended(gone(policy_of)), at(now))
+            } else {
+                plan
+            };
+            if !plan.finalizer {
+                break plan;
+            }
+            let Next::At(next) = plan.next else { panic!("{:?}", plan.next) };
+            now = next.as_second() - START;
+            other = with(other, |s| *s = plan.status);
+        };
+        assert_eq!(now, 600, "like a Secret that is gone");
+        assert!(leaks(&plan).is_some_and(|said| said.contains("i1")), "{policy_of:?}");
+    }
+}
+
+#[test]
+fn a_deletion_ends_what_was_kept_for_its_files() {
+    let kept = with(gone(), |s| {
+        s.history[0].kept = true;
+        s.sandbox_id = Some("i2".into());
+        s.history.push(past(2, 5));
+    });
+    let plan = decide(&deleted(kept.clone()), &listed(vec![seen("i1", Life::Paused, 300)]), at(9));
+    assert_eq!(plan.step, Some(Step::Kill { id: "i1".into() }));
+    assert!(!decide(&deleted(kept), &listed(vec![]), at(9)).finalizer);
 }
 
 #[test]

@@ -35,9 +35,18 @@ impl E2b {
         self.boxes.iter().filter(move |one| one.born <= now).map(|one| &one.seen)
     }
 
-    pub fn get(&self, id: Option<&str>, now: Timestamp) -> LookupResult {
-        let found = self.live(now).find(|seen| Some(seen.id.as_str()) == id);
-        found.cloned().map_or(LookupResult::NotFound, LookupResult::Found)
+    /// E2B's GET, and the list after its 404. GET `lies` where E2B's store fails: its 404 for a living sandbox is E2B's own.
+    pub fn get(&self, id: Option<&str>, lies: bool, now: Timestamp) -> LookupResult {
+        let found = self.live(now).find(|seen| Some(seen.id.as_str()) == id && !lies);
+        found.cloned().map_or_else(|| LookupResult::NotFound(self.list(now)), LookupResult::Found)
+    }
+
+    pub fn list(&self, now: Timestamp) -> Listing {
+        Ok(self.live(now).cloned().collect())
+    }
+
+    pub fn lives(&self, id: &str, now: Timestamp) -> bool {
+        self.live(now).any(|seen| seen.id == id)
     }
 
     /// Time-outs pause or kill.
@@ -65,8 +74,10 @@ impl E2b {
         id
     }
 
-    pub fn kill(&mut self, id: &str) {
+    pub fn kill(&mut self, id: &str) -> KillEnd {
+        let before = self.boxes.len();
         self.boxes.retain(|one| one.seen.id != id);
+        if self.boxes.len() < before { KillEnd::Killed } else { KillEnd::NotFound }
     }
 
     pub fn pause(&mut self, id: &str, now: Timestamp) -> PauseEnd {
@@ -81,7 +92,10 @@ impl E2b {
     /// Resumes a paused sandbox; its run begins anew.
     pub fn connect(&mut self, id: &str, seconds: i32, now: Timestamp) -> ConnectEnd {
         let end = now + SignedDuration::from_secs(seconds.into());
-        let Some(one) = self.boxes.iter_mut().find(|one| one.seen.id == id) else { return ConnectEnd::Gone };
+        let listed = self.list(now);
+        let Some(one) = self.boxes.iter_mut().find(|one| one.seen.id == id) else {
+            return ConnectEnd::NotFound(listed);
+        };
         if one.seen.life == Life::Running {
             one.seen.end_at = one.seen.end_at.max(end);
             return ConnectEnd::Ran;
@@ -96,7 +110,7 @@ impl E2b {
         if let Some(one) = running {
             one.seen.end_at = now + SignedDuration::from_secs(seconds.into());
         }
-        self.get(Some(id), now)
+        self.get(Some(id), false, now)
     }
 
     pub fn create(&mut self, request: &Request<'_>, faults: bool, now: Timestamp, dice: &mut Dice) -> Ended {

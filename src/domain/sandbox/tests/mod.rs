@@ -4,10 +4,13 @@ mod create;
 mod delete;
 mod e2b;
 mod existing;
+mod mark;
 mod pauses;
+mod renewal;
 mod seeds;
 mod turns;
 mod walk;
+mod witnesses;
 
 use super::*;
 use crate::{
@@ -80,6 +83,8 @@ pub fn past(incarnation: i64, ended: i64) -> PastSandbox {
         started_at: None,
         ended_at: Time(at(ended)),
         reason: "NotFound".into(),
+        uncommitted_files: false,
+        kept: false,
     }
 }
 
@@ -170,9 +175,7 @@ impl Sights {
                 let attempts = Attempts { listed: self.listing(), env: self.env.clone() };
                 Seen::Unfinished(creating, self.keyed(attempts))
             }
-            Stage::Look(look) if self.credential.is_err() => {
-                Seen::Look(look, self.keyed(Ok(LookupResult::NotFound)))
-            }
+            Stage::Look(look) if self.credential.is_err() => Seen::Look(look, self.keyed(Ok(not_found()))),
             Stage::Look(look) => {
                 Seen::Look(look, self.keyed(self.look.clone().expect("a look was not expected here")))
             }
@@ -209,6 +212,11 @@ pub fn reads(sandbox: &Sandbox, context: &Context, now: Timestamp) -> Read {
     }
 }
 
+/// A 404, and a list that lacks it too.
+pub fn not_found() -> LookupResult {
+    LookupResult::NotFound(Ok(vec![]))
+}
+
 /// Nothing seen, a key at hand.
 pub fn idle() -> Sights {
     Sights::default()
@@ -237,7 +245,7 @@ pub fn listed(list: Vec<E2bSandbox>) -> Sights {
 }
 
 pub fn ended(ended: Ended) -> Outcome {
-    Outcome { credential: KEY.into(), sent: at(0), ended }
+    Outcome { credential: KEY.into(), sent: at(0), ended, mark: None }
 }
 
 /// Standing and reason of a status.

@@ -108,6 +108,6 @@ fn the_next_incarnation_begins_at_zero() {
     assert_eq!(plan.status.paused_seconds, 700, "it is that of sandboxID");
     let status = record(&lost, plan, ended(Ended::Created { id: "i2".into() }), at(2)).status;
     assert_eq!((status.paused_at, status.paused_seconds), (None, 0));
-    let status = decide(&found_paused_later(), &looked(Ok(LookupResult::NotFound)), at(1_000)).status;
+    let status = decide(&found_paused_later(), &looked(Ok(not_found())), at(1_000)).status;
     assert_eq!((status.state, status.paused_at), (Some(SandboxState::Gone), None));
 }

@@ -77,7 +77,10 @@ impl Walk {
         let keeps_up = |task: &Task| demand::keeps_up(demand::of(task), &sandbox.spec);
         Context {
             needed: sandbox.spec.operating_mode == OperatingMode::Running || self.tasks.iter().any(keeps_up),
+            uncommitted: self.tasks.iter().any(|task| demand::of(task) != demand::Demand::None),
             unreachable: self.tasks.iter().any(demand::reports_unreachable),
+            silent: self.tasks.iter().any(|task| demand::is_silent(task, self.now)),
+            last_finished: None,
             last_look: self.dice.one_in(2).then_some(self.now),
             turn: turn::grant(holder, "box", &self.tasks),
         }
@@ -91,7 +94,10 @@ impl Walk {
         let id = sandbox.status.as_ref().and_then(|status| status.sandbox_id.as_deref());
         let (look, listed) = match away {
             Some(failure) => (Err(failure.clone()), Err(failure)),
-            None => (Ok(self.e2b.get(id, self.now)), Ok(self.e2b.live(self.now).cloned().collect())),
+            None => {
+                let lies = self.fails(30);
+                (Ok(self.e2b.get(id, lies, self.now)), self.e2b.list(self.now))
+            }
         };
         Sights {
             context: self.context(sandbox),
@@ -114,15 +120,17 @@ impl Walk {
                 let status = self.sandbox.status.clone().unwrap_or_default();
                 let deleted = self.sandbox.metadata.deletion_timestamp.is_some();
                 assert!(deleted || status.sandbox_id.as_ref() != Some(id), "seed {}: its own", self.seed);
-                if away.is_none() {
-                    self.e2b.kill(id);
-                }
-                Ended::Killed { id: id.clone(), result: away.map_or(Ok(()), Err) }
+                let result = away.map_or_else(|| Ok(self.e2b.kill(id)), Err);
+                Ended::Killed { id: id.clone(), result }
             }
-            Step::Connect { id } => {
+            Step::Connect { .. } if self.fails(30) => {
+                Ended::Connected(Ok(ConnectEnd::NotFound(self.e2b.list(self.now))))
+            }
+            Step::Connect { id, .. } => {
                 let end = self.e2b.connect(id, seconds, self.now);
                 Ended::Connected(away.map_or(Ok(end), Err))
             }
+            Step::Mark { .. } => Ended::Marked,
             Step::Renew { id } => {
                 let seen = self.e2b.renew(id, seconds, self.now);
                 Ended::Renewed(away.map_or(Ok(seen), Err))
@@ -152,7 +160,7 @@ impl Walk {
             if self.fails(8) {
                 return Next::Now;
             }
-            let outcome = Outcome { credential: Self::credential(&read), sent, ended };
+            let outcome = Outcome { credential: Self::credential(&read), sent, ended, mark: None };
             plan = record(&read, plan, outcome, self.now);
         }
         if read.metadata.deletion_timestamp.is_some() && !plan.finalizer {
@@ -168,6 +176,11 @@ impl Walk {
         if read.metadata.resource_version != self.sandbox.metadata.resource_version {
             self.conflicts += 1;
             return false;
+        }
+        if let Some(id) = status.sandbox_id.as_ref().filter(|_| status.state == Some(SandboxState::Gone)) {
+            let noted = self.sandbox.status.as_ref().and_then(|before| before.state);
+            let given_up = noted != Some(SandboxState::Gone) && self.e2b.lives(id, self.now);
+            assert!(!given_up, "seed {}: {id} lives and is given up", self.seed);
         }
         if let Some(creating) = &status.creating {
             let highest = self.attempts.entry(creating.incarnation).or_insert(0);
@@ -355,8 +368,9 @@ fn set<T>(field: &mut T, value: T, may_be_frozen: bool) -> bool {
 
 /// The rules of the schema.
 fn is_frozen(sandbox: &Sandbox) -> bool {
-    let state = sandbox.status.as_ref().and_then(|status| status.state);
-    matches!(state, Some(SandboxState::Running | SandboxState::Paused)) || is_in_the_making(sandbox)
+    let stands =
+        |status: &SandboxStatus| status.sandbox_id.is_some() && status.state != Some(SandboxState::Gone);
+    sandbox.status.as_ref().is_some_and(stands) || is_in_the_making(sandbox)
 }
 
 fn is_in_the_making(sandbox: &Sandbox) -> bool {

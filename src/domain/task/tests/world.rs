@@ -334,6 +334,7 @@ pub(super) fn sandbox(name: &str, owner: Option<&str>, spec: SandboxSpec) -> San
         incarnation: 0,
         running: false,
         paused_seconds: 0,
+        rolled_back_at: None,
         health: Health::NotReady("creating".into()),
         owner: owner.map(|uid| OwnerView { uid: uid.into(), name: "Task t".into() }),
         deleting: false,

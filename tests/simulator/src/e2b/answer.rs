@@ -1,7 +1,6 @@
 //! Answers of the lifecycle API: bodies as E2B's generated servers write them.
 //! Used by all of its handlers.
 
-use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -84,12 +83,10 @@ pub fn no_content() -> Response<Body> {
     response
 }
 
-/// A path that the API does not have, in gin's words.
+/// A path that the API does not have, as E2B's request validation says it: nothing but the words tells this from a sandbox
+/// that is not there.
 pub fn no_route() -> Response<Body> {
-    let mut response = Response::new(core::full("404 page not found"));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    response
+    Error::new(StatusCode::NOT_FOUND, "validation error: no matching operation was found").into()
 }
 
 /// The answer of create, connect and resume.
@@ -119,7 +116,7 @@ pub fn listed(record: &Record) -> Value {
         "cpuCount": 2,
         "memoryMB": 512,
         "diskSizeMB": 10_240,
-        "state": record.state,
+        "state": record.shown_as.clone().map_or_else(|| json!(record.state), Value::String),
         "envdVersion": super::envd::VERSION,
     });
     if record.has_metadata {

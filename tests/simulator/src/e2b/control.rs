@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::E2b;
 use super::options::{Team, Template};
-use super::store::{Refusal, Unreachable};
+use super::store::{KeyMode, Refusal, Unreachable};
 use crate::core::{self, Body};
 
 #[derive(Deserialize)]
@@ -29,6 +29,31 @@ struct Seconds {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Times {
+    times: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FailPause {
+    lost: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    mode: KeyMode,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShowAs {
+    /// `null`: in its own state.
+    state: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Limit {
     limit: usize,
 }
@@ -36,6 +61,10 @@ struct Limit {
 /// Routes, below `/e2b`:
 /// `GET sandboxes`, `POST sandboxes/ID/kill`, `POST sandboxes/ID/pause`,
 /// `POST sandboxes/ID/unreachable {"unreachable": "not_found" | "port_closed" | null}`,
+/// `POST sandboxes/ID/hide-from-get {"times": N}`, `POST sandboxes/ID/hide-from-lists {"seconds": N}`,
+/// `POST sandboxes/ID/show-as {"state": "snapshotting" | … | null}`,
+/// `POST sandboxes/ID/keep-files`, `POST sandboxes/ID/roll-back`, `POST fail-pause {"lost": true | false}`,
+/// `POST keys {"mode": "honour" | "ignore" | "forget_outcomes"}`,
 /// `POST hide-new {"seconds": N}`, `POST create-latency {"seconds": N}`,
 /// `POST refuse-create {"status", "message", "errorCode"?}`,
 /// `POST teams {"name", "keys", "max_hours"?, "max_sandboxes"?, "blocked"?}` (adds or replaces),
@@ -51,6 +80,25 @@ pub async fn handle(e2b: &E2b, method: &Method, path: &str, body: &Bytes) -> Opt
             Ok(body) => found(e2b.set_unreachable(id, body.unreachable)),
             Err(message) => Err(message),
         },
+        ("POST", ["sandboxes", id, "hide-from-get"]) => {
+            parse::<Times>(body).and_then(|body| found(e2b.hide_from_get(id, body.times)))
+        }
+        ("POST", ["sandboxes", id, "hide-from-lists"]) => {
+            seconds(body).and_then(|duration| found(e2b.hide_from_lists(id, duration)))
+        }
+        ("POST", ["sandboxes", id, "show-as"]) => {
+            parse::<ShowAs>(body).and_then(|body| found(e2b.show_as(id, body.state.as_deref())))
+        }
+        ("POST", ["sandboxes", id, "keep-files"]) => {
+            e2b.keep_files(id).map(|()| json!({})).map_err(|error| format!("{error:#}"))
+        }
+        ("POST", ["sandboxes", id, "roll-back"]) => {
+            e2b.roll_back(id).await.map(|()| json!({})).map_err(|error| format!("{error:#}"))
+        }
+        ("POST", ["fail-pause"]) => {
+            parse::<FailPause>(body).map(|body| done(|| e2b.fail_next_pause(body.lost)))
+        }
+        ("POST", ["keys"]) => parse::<Keys>(body).map(|body| done(|| e2b.set_key_mode(body.mode))),
         ("POST", ["hide-new"]) => seconds(body).map(|duration| done(|| e2b.hide_new(duration))),
         ("POST", ["create-latency"]) => {
             seconds(body).map(|duration| done(|| e2b.set_create_latency(duration)))

@@ -18,6 +18,7 @@ use super::lifecycle::parse_timeout;
 use super::machine::{Blueprint, Machine};
 use super::options::{Team, Template};
 use super::service::Service;
+use super::store::KeyMode;
 use super::store::{Record, State, end_at};
 use crate::core::Body;
 
@@ -73,7 +74,10 @@ pub async fn post(
         Ok(parsed) => parsed,
         Err(error) => return error.into(),
     };
-    let Some(key) = key else { return answered(service, version, team, new).await.into() };
+    let mode = service.store().key_mode;
+    let Some(key) = key.filter(|_| mode != KeyMode::Ignore) else {
+        return answered(service, version, team, new).await.into();
+    };
     let admission = service.store().keys.admit(&team.name, &key, &request, service.now());
     match admission {
         Admission::Act => {
@@ -81,6 +85,12 @@ pub async fn post(
             service.store().keys.record(&team.name, &key, answer.clone());
             answer.into()
         }
+        Admission::Replay(_) if mode == KeyMode::ForgetOutcomes => Error::coded(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency_outcome_unknown",
+            "The outcome of the original request is unknown",
+        )
+        .into(),
         Admission::Replay(answer) => answer.into(),
         Admission::Mismatch => Error::coded(
             StatusCode::CONFLICT,
@@ -219,6 +229,8 @@ async fn start(
         machine,
         hidden_until: (!hidden.is_zero()).then(|| now + hidden),
         unreachable: None,
+        hidden_gets: 0,
+        shown_as: None,
     };
     let body = answer::sandbox(&record);
     store.sandboxes.insert(id, record);

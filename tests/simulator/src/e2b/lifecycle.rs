@@ -146,6 +146,10 @@ pub async fn start(
 pub fn get(service: &Arc<Service>, team: &Team, id: &str) -> Result<Response<Body>> {
     let mut store = service.store();
     let record = store.sandbox(&team.name, id).ok_or_else(|| Error::no_sandbox(id))?;
+    if record.hidden_gets > 0 {
+        record.hidden_gets -= 1;
+        return Err(Error::no_sandbox(id));
+    }
     Ok(Answer { status: StatusCode::OK, body: answer::detail(record) }.into())
 }
 
@@ -188,6 +192,13 @@ fn set_life(
 pub async fn pause(service: &Arc<Service>, team: &Team, id: &str, body: &Bytes) -> Result<Response<Body>> {
     let _: serde_json::Value = parse(body, false)?;
     service.store().sandbox(&team.name, id).ok_or_else(|| Error::no_sandbox(id))?;
+    let failing = service.store().failing_pauses.pop_front();
+    if let Some(lost) = failing {
+        if lost && let Some(machine) = service.remove(id) {
+            machine.kill().await;
+        }
+        return Err(Error::new(StatusCode::INTERNAL_SERVER_ERROR, "Error pausing sandbox"));
+    }
     match service.pause(id).await {
         Ok(true) => Ok(answer::no_content()),
         Ok(false) => {

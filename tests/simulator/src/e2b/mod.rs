@@ -15,6 +15,7 @@ mod options;
 mod query;
 pub mod sandbox;
 mod service;
+mod snapshots;
 mod store;
 
 use std::collections::BTreeMap;
@@ -30,7 +31,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 pub use options::{API_KEY, Options, TEAM, Team, Template};
-pub use store::{Counters, Refusal, State, Unreachable};
+pub use store::{Counters, KeyMode, Refusal, State, Unreachable};
 
 use crate::core::{Body, Core, Server};
 use api::LifecycleApi;
@@ -167,6 +168,25 @@ impl E2b {
         true
     }
 
+    /// Lets so many GETs of a living sandbox answer 404; lists show it. `false` when there is none.
+    pub fn hide_from_get(&self, id: &str, times: u32) -> bool {
+        let mut store = self.service.store();
+        store.sandboxes.get_mut(id).map(|record| record.hidden_gets = times).is_some()
+    }
+
+    /// Lets a sandbox be missing from lists for this long, as one that is just being snapshotted; `false` when there is none.
+    pub fn hide_from_lists(&self, id: &str, duration: Duration) -> bool {
+        let until = jiff::SignedDuration::try_from(duration).ok().map(|hidden| self.service.now() + hidden);
+        let mut store = self.service.store();
+        store.sandboxes.get_mut(id).map(|record| record.hidden_until = until).is_some()
+    }
+
+    /// Shows a sandbox in a state of this name, whatever it does; `None`: in its own. `false` when there is none.
+    pub fn show_as(&self, id: &str, state: Option<&str>) -> bool {
+        let mut store = self.service.store();
+        store.sandboxes.get_mut(id).map(|record| record.shown_as = state.map(str::to_owned)).is_some()
+    }
+
     /// Sandboxes created from now on are missing from lists for this long, by the simulated clock.
     pub fn hide_new(&self, duration: Duration) {
         self.service.store().hide_new = duration;
@@ -180,6 +200,16 @@ impl E2b {
     /// The next create is answered with this and has no effect. May be called several times.
     pub fn refuse_next_create(&self, refusal: Refusal) {
         self.service.store().refuse_creates.push_back(refusal);
+    }
+
+    /// What idempotency keys mean from now on.
+    pub fn set_key_mode(&self, mode: KeyMode) {
+        self.service.store().key_mode = mode;
+    }
+
+    /// The next pause is answered with 500. `lost`: the sandbox is gone with it, otherwise it goes on running.
+    pub fn fail_next_pause(&self, lost: bool) {
+        self.service.store().failing_pauses.push_back(lost);
     }
 
     /// Adds a team, or replaces the one of that name.

@@ -34,6 +34,10 @@ pub struct Record {
     /// Not in lists before this time.
     pub hidden_until: Option<Timestamp>,
     pub unreachable: Option<Unreachable>,
+    /// So many GETs to come answer 404 although it lives: E2B does so where its own store fails.
+    pub hidden_gets: u32,
+    /// Shown instead of its state: pausing, killing, snapshotting, or one that nobody knows.
+    pub shown_as: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +45,18 @@ pub struct Record {
 pub enum State {
     Running,
     Paused,
+}
+
+/// What the server makes of idempotency keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyMode {
+    #[default]
+    Honour,
+    /// It does not know the header: each request acts.
+    Ignore,
+    /// It has forgotten what became of the first request of a key.
+    ForgetOutcomes,
 }
 
 /// How a sandbox that is running for the API does not answer. Both are a 502 of E2B's proxy.
@@ -91,6 +107,11 @@ pub struct Store {
     pub starting: HashMap<String, usize>,
     /// How long new sandboxes are missing from lists.
     pub hide_new: Duration,
+    pub key_mode: KeyMode,
+    /// Pauses that will fail; whether the sandbox is lost with it.
+    pub failing_pauses: VecDeque<bool>,
+    /// Files that were kept, by sandbox.
+    pub kept_files: HashMap<String, tempfile::TempDir>,
     /// How long a create takes, on top of what it really takes.
     pub create_latency: Duration,
     /// What the next creates are answered instead; recorded under their Idempotency-Key like any answer.
@@ -107,6 +128,9 @@ impl Store {
             counters: Counters::default(),
             starting: HashMap::new(),
             hide_new: Duration::ZERO,
+            key_mode: KeyMode::Honour,
+            failing_pauses: VecDeque::new(),
+            kept_files: HashMap::new(),
             create_latency: Duration::ZERO,
             refuse_creates: VecDeque::new(),
         }

@@ -1,0 +1,35 @@
+//! Writes the mark into a sandbox by its daemon, and reads the one before it.
+//! Part of the Sandbox controller; `domain::sandbox::mark` says what a mark means.
+
+use crate::{
+    domain::sandbox::Marked,
+    e2b::{Access, Account, Command},
+};
+use std::time::Duration;
+
+/// Written by rename: a reader sees a whole mark. The directory is shared with the commands of Tasks, whoever makes it first.
+const SCRIPT: &str = "base=/var/tmp/slipway; mkdir -p -m 1777 \"$base\"; cat \"$base/sandbox\" 2>/dev/null; \
+    printf '%s' \"$1\" >\"$base/sandbox.new\" && mv \"$base/sandbox.new\" \"$base/sandbox\"";
+
+/// Longest time that a step waits for it: a daemon that gives no answer has no mark.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest mark that is read (bytes).
+const MAX: usize = 256;
+
+/// Writes `text`; none where the sandbox gave no answer.
+pub(super) async fn write(account: &Account, access: &Access, text: String) -> Option<Marked> {
+    let mut command = Command::sh("markSandbox", SCRIPT, [text.clone()]);
+    command.write = true;
+    command.timeout = Some(DEADLINE);
+    let envd = account.envd(access);
+    let output = match tokio::time::timeout(DEADLINE, envd.run(command, MAX)).await {
+        Ok(Ok(output)) if output.exit_code == Some(0) => output,
+        Ok(Err(error)) => {
+            tracing::debug!(sandbox = access.sandbox_id, %error, "the sandbox could not be marked");
+            return None;
+        }
+        Ok(Ok(_)) | Err(_) => return None,
+    };
+    Some(Marked { before: String::from_utf8_lossy(&output.stdout).into_owned(), written: text })
+}

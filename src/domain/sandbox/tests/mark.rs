@@ -1,0 +1,127 @@
+//! A sandbox that comes back with older files is noticed, by its mark or by the date of its pause, and told of once.
+//! Neighbours: `pauses` counts the pauses themselves.
+
+use super::*;
+
+fn marked(before: &str, written: &str) -> Option<Marked> {
+    Some(Marked { before: before.into(), written: written.into() })
+}
+
+fn notes(plan: &Plan<SandboxStatus, Step>) -> usize {
+    plan.notes.iter().filter(|note| note.warning && note.reason == reason::SANDBOX_ROLLED_BACK).count()
+}
+
+/// It was marked when it was made, and is paused since 300 s.
+fn paused_with_mark() -> Sandbox {
+    with(paused(), |s| {
+        s.mark = Some("1.0.0".into());
+        s.last_running_at = Some(Time(at(200)));
+        s.paused_at = Some(Time(at(300)));
+    })
+}
+
+fn connected(sandbox: &Sandbox, mark: Option<Marked>) -> Plan<SandboxStatus, Step> {
+    let plan = decide(sandbox, &asked(found(seen("i1", Life::Paused, 300))), at(400));
+    record(sandbox, plan, Outcome { mark, ..ended(Ended::Connected(Ok(ConnectEnd::Resumed))) }, at(401))
+}
+
+#[test]
+fn the_mark_of_a_new_sandbox_is_recorded_and_no_older_one_is_missed_in_it() {
+    let plan = decide(&fresh(), &needed(), at(1));
+    let outcome = Outcome { mark: marked("", "1.0.0"), ..ended(Ended::Created { id: "i1".into() }) };
+    let plan = record(&fresh(), plan, outcome, at(2));
+    assert_eq!((plan.status.mark.as_deref(), plan.status.rolled_back_at.as_ref()), (Some("1.0.0"), None));
+    assert_eq!(after_create(1, &SandboxStatus::default()), "1.0.0");
+    assert_eq!(after_resume(&paused_with_mark().status.expect("set")), "1.1.0");
+}
+
+#[test]
+fn an_older_mark_after_a_resume_shows_older_files() {
+    for (before, older) in [
+        ("1.0.0", false),
+        // The record of the last resume was lost.
+        ("1.1.0", false),
+        ("0.9.0", true),
+        ("", true),
+        ("nonsense", true),
+    ] {
+        let plan = connected(&paused_with_mark(), marked(before, "1.1.0"));
+        assert_eq!(plan.status.rolled_back_at.is_some(), older, "{before:?}");
+        assert_eq!(notes(&plan), usize::from(older), "{before:?}");
+        assert_eq!((plan.status.mark.as_deref(), plan.status.reconnects), (Some("1.1.0"), 1));
+    }
+}
+
+#[test]
+fn a_sandbox_that_could_not_be_marked_is_not_judged() {
+    let plan = connected(&paused_with_mark(), None);
+    assert_eq!((plan.status.mark.as_ref(), plan.status.rolled_back_at.as_ref()), (None, None));
+    let again = with(paused_with_mark(), |s| s.mark = None);
+    assert_eq!(connected(&again, marked("", "1.1.0")).status.rolled_back_at, None);
+}
+
+#[test]
+fn a_pause_dated_before_the_sandbox_last_ran_shows_older_files_once() {
+    for (end, older) in [(300, false), (140, false), (139, true)] {
+        let ran = with(running(), |s| {
+            s.last_running_at = Some(Time(at(200)));
+            s.mark = Some("1.0.0".into());
+        });
+        let plan = decide(&ran, &found(seen("i1", Life::Paused, end)), at(310));
+        assert_eq!(plan.status.rolled_back_at.is_some(), older, "{end}");
+        assert_eq!(notes(&plan), usize::from(older), "{end}");
+        let mut later = with(ran, |s| *s = plan.status.clone());
+        later.metadata.generation = Some(2);
+        let again = decide(&later, &found(seen("i1", Life::Paused, end)), at(400));
+        assert_eq!((notes(&again), again.status.rolled_back_at), (0, plan.status.rolled_back_at), "{end}");
+    }
+}
+
+#[test]
+fn a_pause_dated_before_the_end_of_a_command_shows_older_files_once() {
+    let mut sights = found(seen("i1", Life::Paused, 250));
+    sights.context.last_finished = Some(at(311));
+    let plan = decide(&running(), &sights, at(320));
+    assert_eq!((plan.status.rolled_back_at.clone(), notes(&plan)), (Some(Time(at(320))), 1));
+    let mut later = with(running(), |s| *s = plan.status);
+    later.metadata.generation = Some(2);
+    assert_eq!(notes(&decide(&later, &sights, at(400))), 0);
+}
+
+#[test]
+fn a_run_that_somebody_else_began_is_marked_before_a_task_works_in_it() {
+    let resumed = E2bSandbox { started_at: at(350), ..seen("i1", Life::Running, 650) };
+    let plan = decide(&paused_with_mark(), &asked(found(resumed)), at(400));
+    assert_eq!((plan.step.clone(), plan.status.reconnects), (Some(Step::Mark { id: "i1".into() }), 1));
+    let outcome = Outcome { mark: marked("0.3.0", "1.1.0"), ..ended(Ended::Marked) };
+    let plan = record(&paused_with_mark(), plan, outcome, at(401));
+    assert_eq!((notes(&plan), plan.status.mark.as_deref()), (1, Some("1.1.0")));
+}
+
+#[test]
+fn a_daemon_that_stays_silent_costs_the_memory_once_in_a_run() {
+    let mut silent = asked(found(seen("i1", Life::Running, 300)));
+    (silent.context.unreachable, silent.context.silent) = (true, true);
+    let plan = decide(&running(), &silent, at(150));
+    assert_eq!(plan.step, Some(Step::Connect { id: "i1".into(), memory: false }));
+    let end = Outcome { sent: at(150), ..ended(Ended::Connected(Ok(ConnectEnd::Ran))) };
+    let after = with(running(), |s| *s = record(&running(), plan, end, at(151)).status);
+    let again = decide(&after, &silent, at(190));
+    assert_eq!(again.step, None, "once");
+
+    // Its next run may do so again.
+    let paused = decide(&after, &found(seen("i1", Life::Paused, 500)), at(510)).status;
+    assert!(!paused.memory_dropped);
+}
+
+#[test]
+fn a_memory_that_does_not_come_back_is_left_out_of_the_next_connect() {
+    let connect =
+        |sandbox: &Sandbox, now| decide(sandbox, &asked(found(seen("i1", Life::Paused, 300))), at(now));
+    let plan = connect(&paused_with_mark(), 400);
+    assert_eq!(plan.step, Some(Step::Connect { id: "i1".into(), memory: true }));
+    let wedged = Failure { reason: reason::SANDBOX_SNAPSHOT_UNRESPONSIVE, ..failure(Class::Transient) };
+    let status = record(&paused_with_mark(), plan, ended(Ended::Connected(Err(wedged))), at(401)).status;
+    let next = connect(&with(paused(), |s| *s = status), 410);
+    assert_eq!(next.step, Some(Step::Connect { id: "i1".into(), memory: false }));
+}
