@@ -301,7 +301,7 @@ fn a_sandbox_that_came_back_with_older_files_counts_as_lost_under_the_same_id() 
 #[test]
 fn an_older_return_of_the_sandbox_says_nothing_of_files_made_since() {
     let mut world = World::new();
-    world.run_until(|world| world.sandbox_mut().is_some());
+    world.run_until(|world| world.sandbox().is_some());
     world.sandbox_mut().expect("its own").rolled_back_at = Some(world.now - SignedDuration::from_secs(60));
     world.rest();
     assert_eq!((world.row(), world.made("Start")), (REVIEW, 1));
