@@ -29,6 +29,10 @@ use std::collections::BTreeMap;
 
 /// The surroundings of a Sandbox, known without any call to E2B.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any may hold with any other"
+)]
 pub struct Context {
     /// `operatingMode: Running`, or a Task keeps it up.
     pub needed: bool,

@@ -45,12 +45,11 @@ pub(super) fn decide(mut scope: Scope<'_>, answer: &Keyed<Listing>) -> Plan<Sand
                 is_ours(seen, scope.sandbox) && is_earlier(seen) && !is_own(seen) && !kept(seen)
             };
             let step = listed.iter().find(is_orphan).map(|orphan| Step::Kill { id: orphan.id.clone() });
-            let mut plan = match step {
-                Some(step) => Plan::act(scope.status, step),
-                None => {
-                    scope.status.orphan_check_at = None;
-                    scope.settle(Next::Now)
-                }
+            let mut plan = if let Some(step) = step {
+                Plan::act(scope.status, step)
+            } else {
+                scope.status.orphan_check_at = None;
+                scope.settle(Next::Now)
             };
             plan.notes = notes;
             return plan;

@@ -258,7 +258,7 @@ fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox
     let disturbed = made.zip(context.others_began).is_some_and(|(made, began)| began >= made.0);
     let replaced = lived_in.clone().filter(|known| *known != sandbox.id);
     // The same sandbox may come back with the files of an earlier pause.
-    let rolled_back = made.zip(sandbox.rolled_back_at).is_some_and(|(made, at)| at >= made.0);
+    let rolled_back = made.zip(sandbox.rolled_back_at).is_some_and(|(made, at)| at > made.0);
     if replaced.is_none() && !disturbed && !rolled_back {
         return false;
     }

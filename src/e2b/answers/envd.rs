@@ -1,7 +1,7 @@
 //! The rows for envd and the proxy before it, by the code of a Connect error or by HTTP status.
 //! Part of `answers`, which says how a row is found. Connect's errors come with status 200 in a stream.
 
-use super::{ENVD, Means, Row};
+use super::row::{ENVD, Means, Row};
 use crate::api::conditions::reason;
 
 static ALL: [&str; 1] = [ENVD];

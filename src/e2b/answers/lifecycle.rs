@@ -1,9 +1,9 @@
 //! The rows for E2B's control API, by operation and status, then `error_code`, then words.
 //! Part of `answers`, which says how a row is found.
 
-use super::super::error::URLS;
-use super::{CONNECT, CREATE, GET, KILL, LIST, Means, PAUSE, Row, SET_TIMEOUT};
+use super::row::{CONNECT, CREATE, GET, KILL, LIST, Means, PAUSE, Row, SET_TIMEOUT};
 use crate::api::conditions::reason;
+use crate::e2b::error::URLS;
 
 pub(super) static ALL: [&str; 7] = [CREATE, GET, LIST, CONNECT, SET_TIMEOUT, PAUSE, KILL];
 static OF_ONE: [&str; 5] = [GET, CONNECT, SET_TIMEOUT, PAUSE, KILL];
@@ -13,7 +13,6 @@ static ENDS: [&str; 3] = [SET_TIMEOUT, PAUSE, KILL];
 const AGAIN: &str = "it is asked again by itself";
 const ROUTE: &str = "check E2B_API_URL and the version of the server there: it does not know this call";
 const SPEC: &str = "correct the Sandbox's spec";
-const SAME: (u16, u16) = (404, 404);
 
 const fn at(status: u16) -> (u16, u16) {
     (status, status)
@@ -71,7 +70,7 @@ pub(super) static ROWS: [Row; 49] = [
     ),
     Row::new(
         &[CREATE],
-        SAME,
+        at(404),
         Means::Invalid,
         reason::TEMPLATE_NOT_FOUND,
         "the template, or its tag, is not visible to the team",
@@ -79,7 +78,7 @@ pub(super) static ROWS: [Row; 49] = [
     ),
     Row::new(
         &OF_ONE,
-        SAME,
+        at(404),
         Means::NotFound,
         "",
         "no such sandbox in this team, or E2B's store has failed: the first witness of a loss, never the only one",

@@ -286,13 +286,15 @@ fn files_without_a_command_that_are_lost_stay_lost_until_a_person_says_so() {
 fn a_sandbox_that_came_back_with_older_files_counts_as_lost_under_the_same_id() {
     let mut world = World::new();
     world.run_until(|world| world.status().phase == Some(crate::api::Phase::Collecting));
-    world.sandbox_mut().expect("its own").rolled_back_at = Some(world.now);
+    world.sandbox_mut().expect("its own").rolled_back_at = Some(world.now + SignedDuration::from_secs(1));
+    world.pass_time(2);
     world.rest();
     assert_eq!((world.row(), world.made("Start")), (REVIEW, 2), "the command runs again");
 
     let mut world = World::without_command();
     world.run_until(|world| world.status().phase == Some(crate::api::Phase::Collecting));
-    world.sandbox_mut().expect("its own").rolled_back_at = Some(world.now);
+    world.sandbox_mut().expect("its own").rolled_back_at = Some(world.now + SignedDuration::from_secs(1));
+    world.pass_time(2);
     world.rest();
     assert_eq!((world.row(), world.reason().as_str()), (FAILED_LATE, reason::SANDBOX_FILES_LOST));
     assert!(world.message().contains("older files"), "{}", world.message());
