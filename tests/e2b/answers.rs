@@ -22,16 +22,15 @@ struct Example {
 
 fn example(row: &Row) -> Example {
     let status = if row.status == (0, 999) { 200 } else { row.status.0 };
-    let body = match row.own {
-        Some(false) => "404 page not found".to_owned(),
-        _ => {
-            let message = row.words.map_or_else(|| NOISE.to_owned(), |words| format!("{words}, {NOISE}"));
-            let mut body = serde_json::json!({"code": status, "message": message});
-            if let Some(code) = row.code {
-                body["error_code"] = code.into();
-            }
-            body.to_string()
+    let body = if row.own == Some(false) {
+        "404 page not found".to_owned()
+    } else {
+        let message = row.words.map_or_else(|| NOISE.to_owned(), |words| format!("{words}, {NOISE}"));
+        let mut body = serde_json::json!({"code": status, "message": message});
+        if let Some(code) = row.code {
+            body["error_code"] = code.into();
         }
+        body.to_string()
     };
     let retry_after = (row.retry_after == Some(true)).then_some("7");
     Example { status, body, retry_after }

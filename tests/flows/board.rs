@@ -205,7 +205,8 @@ async fn checked(world: &World) -> Result<()> {
     let says = |words: &'static str| move |task: &Task| message_of(task, "Ready").contains(words);
     world.task("checked", "a check that still runs in its message", says("still running: ci")).await?;
     world.simulator.github.set_checks(APP, head, vec![check(Some("success"))]).map_err(refused)?;
-    expect(world, "checked", ("done", "done", "ready", true, "Merged")).await
+    expect(world, "checked", ("done", "done", "ready", true, "Merged")).await?;
+    Ok(())
 }
 
 /// A Task in review whose branch somebody has pushed to before merging by itself was switched on.

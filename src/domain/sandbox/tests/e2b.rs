@@ -38,11 +38,11 @@ impl E2b {
     /// E2B's GET, and the list after its 404. GET `lies` where E2B's store fails: its 404 for a living sandbox is E2B's own.
     pub fn get(&self, id: Option<&str>, lies: bool, now: Timestamp) -> LookupResult {
         let found = self.live(now).find(|seen| Some(seen.id.as_str()) == id && !lies);
-        found.cloned().map_or_else(|| LookupResult::NotFound(self.list(now)), LookupResult::Found)
+        found.cloned().map_or_else(|| LookupResult::NotFound(Ok(self.list(now))), LookupResult::Found)
     }
 
-    pub fn list(&self, now: Timestamp) -> Listing {
-        Ok(self.live(now).cloned().collect())
+    pub fn list(&self, now: Timestamp) -> Vec<E2bSandbox> {
+        self.live(now).cloned().collect()
     }
 
     pub fn lives(&self, id: &str, now: Timestamp) -> bool {
@@ -94,7 +94,7 @@ impl E2b {
         let end = now + SignedDuration::from_secs(seconds.into());
         let listed = self.list(now);
         let Some(one) = self.boxes.iter_mut().find(|one| one.seen.id == id) else {
-            return ConnectEnd::NotFound(listed);
+            return ConnectEnd::NotFound(Ok(listed));
         };
         if one.seen.life == Life::Running {
             one.seen.end_at = one.seen.end_at.max(end);

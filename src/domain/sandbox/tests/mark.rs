@@ -3,8 +3,8 @@
 
 use super::*;
 
-fn marked(before: &str, written: &str) -> Option<Marked> {
-    Some(Marked { before: before.into(), written: written.into() })
+fn marked(before: &str, written: &str) -> Marked {
+    Marked { before: before.into(), written: written.into() }
 }
 
 fn notes(plan: &Plan<SandboxStatus, Step>) -> usize {
@@ -28,7 +28,7 @@ fn connected(sandbox: &Sandbox, mark: Option<Marked>) -> Plan<SandboxStatus, Ste
 #[test]
 fn the_mark_of_a_new_sandbox_is_recorded_and_no_older_one_is_missed_in_it() {
     let plan = decide(&fresh(), &needed(), at(1));
-    let outcome = Outcome { mark: marked("", "1.0.0"), ..ended(Ended::Created { id: "i1".into() }) };
+    let outcome = Outcome { mark: Some(marked("", "1.0.0")), ..ended(Ended::Created { id: "i1".into() }) };
     let plan = record(&fresh(), plan, outcome, at(2));
     assert_eq!((plan.status.mark.as_deref(), plan.status.rolled_back_at.as_ref()), (Some("1.0.0"), None));
     assert_eq!(after_create(1, &SandboxStatus::default()), "1.0.0");
@@ -45,7 +45,7 @@ fn an_older_mark_after_a_resume_shows_older_files() {
         ("", true),
         ("nonsense", true),
     ] {
-        let plan = connected(&paused_with_mark(), marked(before, "1.1.0"));
+        let plan = connected(&paused_with_mark(), Some(marked(before, "1.1.0")));
         assert_eq!(plan.status.rolled_back_at.is_some(), older, "{before:?}");
         assert_eq!(notes(&plan), usize::from(older), "{before:?}");
         assert_eq!((plan.status.mark.as_deref(), plan.status.reconnects), (Some("1.1.0"), 1));
@@ -57,7 +57,7 @@ fn a_sandbox_that_could_not_be_marked_is_not_judged() {
     let plan = connected(&paused_with_mark(), None);
     assert_eq!((plan.status.mark.as_ref(), plan.status.rolled_back_at.as_ref()), (None, None));
     let again = with(paused_with_mark(), |s| s.mark = None);
-    assert_eq!(connected(&again, marked("", "1.1.0")).status.rolled_back_at, None);
+    assert_eq!(connected(&again, Some(marked("", "1.1.0"))).status.rolled_back_at, None);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_run_that_somebody_else_began_is_marked_before_a_task_works_in_it() {
     let resumed = E2bSandbox { started_at: at(350), ..seen("i1", Life::Running, 650) };
     let plan = decide(&paused_with_mark(), &asked(found(resumed)), at(400));
     assert_eq!((plan.step.clone(), plan.status.reconnects), (Some(Step::Mark { id: "i1".into() }), 1));
-    let outcome = Outcome { mark: marked("0.3.0", "1.1.0"), ..ended(Ended::Marked) };
+    let outcome = Outcome { mark: Some(marked("0.3.0", "1.1.0")), ..ended(Ended::Marked) };
     let plan = record(&paused_with_mark(), plan, outcome, at(401));
     assert_eq!((notes(&plan), plan.status.mark.as_deref()), (1, Some("1.1.0")));
 }

@@ -92,12 +92,11 @@ impl Walk {
         let missed = || no_secret();
         let away = self.fails(5).then(|| failure(Class::Transient));
         let id = sandbox.status.as_ref().and_then(|status| status.sandbox_id.as_deref());
-        let (look, listed) = match away {
-            Some(failure) => (Err(failure.clone()), Err(failure)),
-            None => {
-                let lies = self.fails(30);
-                (Ok(self.e2b.get(id, lies, self.now)), self.e2b.list(self.now))
-            }
+        let (look, listed) = if let Some(failure) = away {
+            (Err(failure.clone()), Err(failure))
+        } else {
+            let lies = self.fails(30);
+            (Ok(self.e2b.get(id, lies, self.now)), Ok(self.e2b.list(self.now)))
         };
         Sights {
             context: self.context(sandbox),
@@ -124,7 +123,7 @@ impl Walk {
                 Ended::Killed { id: id.clone(), result }
             }
             Step::Connect { .. } if self.fails(30) => {
-                Ended::Connected(Ok(ConnectEnd::NotFound(self.e2b.list(self.now))))
+                Ended::Connected(Ok(ConnectEnd::NotFound(Ok(self.e2b.list(self.now)))))
             }
             Step::Connect { id, .. } => {
                 let end = self.e2b.connect(id, seconds, self.now);

@@ -123,7 +123,7 @@ fn the_next_look_is_due_an_interval_later_and_soon_while_github_works_it_out() {
     for (state, pushed, wait) in
         [("blocked", false, 300), ("clean", false, 300), ("unknown", false, 5), ("clean", true, 300)]
     {
-        let mut world = when_ready();
+        let mut world = unchecked();
         world.github.mergeable = "blocked";
         world.rest();
         world.github.mergeable = state;
