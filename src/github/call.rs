@@ -25,7 +25,7 @@ pub(super) struct Call<'a> {
     pub(super) body: Option<Bytes>,
     pub(super) etag: Option<String>,
     pub(super) repository: Option<&'a RepositoryName>,
-    /// What the call depends on, for the lag after our own creation: [`made`].
+    /// What the call depends on, for the lag after our own creation.
     pub(super) needs: Vec<Made>,
     /// The file that the call is about; of a tree, the first below `.github/workflows`.
     pub(super) file: Option<&'a str>,
