@@ -201,7 +201,8 @@ async fn story(world: &World) -> Result<()> {
 
     world.tasks().delete("lost", &Default::default()).await?;
     world.sandboxes().delete("box", &Default::default()).await?;
-    within(PATIENCE, "the end of every sandbox", || async {
+    // For 100 s the one that was replaced may turn out to be there still: the deletion waits for that look.
+    within(2 * PATIENCE, "the end of every sandbox", || async {
         let objects = world.sandboxes().list(&ListParams::default()).await.ok()?.items;
         (objects.is_empty() && world.simulator.e2b.sandboxes().is_empty()).then_some(())
     })
