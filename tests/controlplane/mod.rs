@@ -25,6 +25,8 @@ mod users;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -79,6 +81,8 @@ pub struct ControlPlane {
     // In the order in which they must end: fields drop from top to bottom.
     controller_manager: Option<Process>,
     apiserver: Process,
+    /// kube-apiserver was killed: kube-controller-manager may have ended for it, and is started again as a node would do.
+    outage: AtomicBool,
     etcd: Process,
     kubeconfigs: Mutex<BTreeMap<User, PathBuf>>,
     authority: Authority,
@@ -112,6 +116,7 @@ impl ControlPlane {
         let mut server = Self {
             controller_manager: None,
             apiserver,
+            outage: AtomicBool::new(false),
             etcd,
             kubeconfigs: Mutex::default(),
             authority,
@@ -202,11 +207,13 @@ impl ControlPlane {
 
     /// Kills kube-apiserver (SIGKILL): connections break and none is taken until [`ControlPlane::restart_apiserver`].
     pub fn kill_apiserver(&self) {
+        self.outage.store(true, Ordering::Relaxed);
         self.apiserver.kill();
     }
 
     /// Kills kube-apiserver (SIGKILL), starts it again on the same data and port, and waits until it is ready.
     pub async fn restart_apiserver(&self) -> Result<()> {
+        self.outage.store(true, Ordering::Relaxed);
         self.apiserver.restart()?;
         self.wait_until_ready().await
     }
@@ -235,6 +242,11 @@ impl ControlPlane {
     pub fn check_processes(&self) -> Result<()> {
         for process in self.processes() {
             let Some(status) = process.exit_status()? else { continue };
+            let suffers = self.controller_manager.as_ref().is_some_and(|manager| ptr::eq(manager, process));
+            if suffers && self.outage.load(Ordering::Relaxed) {
+                process.restart()?;
+                continue;
+            }
             let report = format!("{} ended by itself ({status})\n{}", process.name(), process.log_tail());
             if report.contains("address already in use") {
                 return Err(PortTaken(report).into());

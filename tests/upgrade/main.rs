@@ -10,6 +10,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 /// Fields that today's types drop, each with the reason; `object.field.field`, list positions left out.
 const DROPPED: [&str; 0] = [];
 
+/// Fields of today that the recorded objects lack and that have a default.
+const DEFAULTED: [&str; 2] = ["repository.spec.checks", "task.spec.pullRequest.merge.requireChecks"];
+
 /// The stages of one release by name.
 fn recorded(release: &str) -> BTreeMap<String, Map<String, Value>> {
     let read = |entry: std::io::Result<std::fs::DirEntry>| {
@@ -78,7 +81,10 @@ fn todays_types_read_every_recorded_object_and_lose_nothing() {
             }
         }
     }
-    found.retain(|(at, ..)| !DROPPED.contains(&at.as_str()));
+    found.retain(|(at, before, _)| {
+        let defaulted = before.is_null() && DEFAULTED.contains(&at.as_str());
+        !defaulted && !DROPPED.contains(&at.as_str())
+    });
     found.dedup();
     assert!(found.is_empty(), "today's types change what was recorded: {found:#?}");
 }
