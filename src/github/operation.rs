@@ -3,34 +3,6 @@
 
 use std::time::Duration;
 
-/// The calls this adapter makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
-    GetUser,
-    GetRepository,
-    CreateRepository,
-    GetRef,
-    MatchingRefs,
-    GetCommit,
-    Compare,
-    GetTree,
-    BlobExists,
-    GetBlob,
-    CreateBlob,
-    CreateTree,
-    CreateCommit,
-    CreateRef,
-    UpdateRef,
-    DeleteRef,
-    ListPulls,
-    SyncPulls,
-    GetPull,
-    CreatePull,
-    MergePull,
-    ListCheckRuns,
-    CombinedStatus,
-}
-
 /// Side of a call, which says what a 404 means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -44,37 +16,57 @@ pub(super) enum Side {
 const SHORT: Duration = Duration::from_secs(30);
 const LONG: Duration = Duration::from_mins(2);
 
-impl Operation {
-    /// Stable name, deadline of the whole call, the right it needs in GitHub's words (fine-grained tokens), and its side.
-    fn row(self) -> (&'static str, Duration, &'static str, Side) {
-        use Side::{Look, Read, Write};
-        match self {
-            Self::GetUser => ("getUser", SHORT, "Metadata: read", Read),
-            Self::GetRepository => ("getRepository", SHORT, "Metadata: read", Look),
-            Self::CreateRepository => ("createRepository", SHORT, "Administration: write", Write),
-            Self::GetRef => ("getBranch", SHORT, "Contents: read", Look),
-            Self::MatchingRefs => ("listBranches", SHORT, "Contents: read", Read),
-            Self::GetCommit => ("getCommit", SHORT, "Contents: read", Look),
-            Self::Compare => ("compareCommits", SHORT, "Contents: read", Look),
-            Self::GetTree => ("getTree", LONG, "Contents: read", Read),
-            Self::BlobExists => ("getBlob", SHORT, "Contents: read", Look),
-            Self::GetBlob => ("getBlobContent", LONG, "Contents: read", Read),
-            Self::CreateBlob => ("createBlob", LONG, "Contents: write", Write),
-            Self::CreateTree => ("createTree", LONG, "Contents: write", Write),
-            Self::CreateCommit => ("createCommit", SHORT, "Contents: write", Write),
-            Self::CreateRef => ("createBranch", SHORT, "Contents: write", Write),
-            Self::UpdateRef => ("updateBranch", SHORT, "Contents: write", Write),
-            Self::DeleteRef => ("deleteBranch", SHORT, "Contents: write", Write),
-            Self::ListPulls => ("listPullRequests", SHORT, "Pull requests: read", Read),
-            Self::SyncPulls => ("syncPullRequests", SHORT, "Pull requests: read", Read),
-            Self::GetPull => ("getPullRequest", SHORT, "Pull requests: read", Look),
-            Self::CreatePull => ("createPullRequest", SHORT, "Pull requests: write", Write),
-            Self::ListCheckRuns => ("listCheckRuns", SHORT, "Checks: read", Read),
-            Self::CombinedStatus => ("getCombinedStatus", SHORT, "Commit statuses: read", Read),
-            Self::MergePull => ("mergePullRequest", SHORT, "Contents: write and Pull requests: write", Write),
+/// Makes the calls and their rows from one list: stable name, deadline of the whole call, the right it needs in GitHub's words
+/// (fine-grained tokens), and its side.
+macro_rules! operations {
+    ($($operation:ident => ($name:literal, $deadline:ident, $permission:literal, $side:ident),)+) => {
+        /// The calls this adapter makes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Operation {
+            $($operation,)+
         }
-    }
 
+        impl Operation {
+            /// All of them.
+            #[cfg(test)]
+            pub(super) const ALL: &[Self] = &[$(Self::$operation,)+];
+
+            fn row(self) -> (&'static str, Duration, &'static str, Side) {
+                match self {
+                    $(Self::$operation => ($name, $deadline, $permission, Side::$side),)+
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    GetUser => ("getUser", SHORT, "Metadata: read", Read),
+    GetRepository => ("getRepository", SHORT, "Metadata: read", Look),
+    CreateRepository => ("createRepository", SHORT, "Administration: write", Write),
+    GetRef => ("getBranch", SHORT, "Contents: read", Look),
+    MatchingRefs => ("listBranches", SHORT, "Contents: read", Read),
+    GetCommit => ("getCommit", SHORT, "Contents: read", Look),
+    Compare => ("compareCommits", SHORT, "Contents: read", Look),
+    GetTree => ("getTree", LONG, "Contents: read", Read),
+    BlobExists => ("getBlob", SHORT, "Contents: read", Look),
+    GetBlob => ("getBlobContent", LONG, "Contents: read", Read),
+    CreateBlob => ("createBlob", LONG, "Contents: write", Write),
+    CreateTree => ("createTree", LONG, "Contents: write", Write),
+    CreateCommit => ("createCommit", SHORT, "Contents: write", Write),
+    CreateRef => ("createBranch", SHORT, "Contents: write", Write),
+    UpdateRef => ("updateBranch", SHORT, "Contents: write", Write),
+    DeleteRef => ("deleteBranch", SHORT, "Contents: write", Write),
+    ListPulls => ("listPullRequests", SHORT, "Pull requests: read", Read),
+    SyncPulls => ("syncPullRequests", SHORT, "Pull requests: read", Read),
+    GetPull => ("getPullRequest", SHORT, "Pull requests: read", Look),
+    CreatePull => ("createPullRequest", SHORT, "Pull requests: write", Write),
+    MergePull => ("mergePullRequest", SHORT, "Contents: write and Pull requests: write", Write),
+    ListCheckRuns => ("listCheckRuns", SHORT, "Checks: read", Read),
+    CombinedStatus => ("getCombinedStatus", SHORT, "Commit statuses: read", Read),
+}
+
+impl Operation {
     pub(super) fn name(self) -> &'static str {
         self.row().0
     }

@@ -297,4 +297,4 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

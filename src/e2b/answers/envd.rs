@@ -1,13 +1,12 @@
 //! The rows for envd and the proxy before it, by the code of a Connect error or by HTTP status.
 //! Part of `answers`, which says how a row is found. Connect's errors come with status 200 in a stream.
 
-use super::row::{ENVD, Means, Row};
+use super::row::{AGAIN, ENVD, Means, Row};
 use crate::api::conditions::reason;
 
 static ALL: [&str; 1] = [ENVD];
 const ANY: (u16, u16) = (0, 999);
 
-const AGAIN: &str = "it is asked again by itself";
 const REFUSED: &str = "look at the sandbox's files and users: its daemon does not take this";
 const TOKEN: &str = "if it stays so, kill the sandbox: it is replaced then";
 

@@ -1,7 +1,7 @@
 //! The rows for E2B's control API, by operation and status, then `error_code`, then words.
 //! Part of `answers`, which says how a row is found.
 
-use super::row::{CONNECT, CREATE, GET, KILL, LIST, Means, PAUSE, Row, SET_TIMEOUT};
+use super::row::{AGAIN, CONNECT, CREATE, GET, KILL, LIST, Means, PAUSE, Row, SET_TIMEOUT};
 use crate::api::conditions::reason;
 use crate::e2b::error::URLS;
 
@@ -10,7 +10,6 @@ static OF_ONE: [&str; 5] = [GET, CONNECT, SET_TIMEOUT, PAUSE, KILL];
 static STARTS: [&str; 2] = [CREATE, CONNECT];
 static ENDS: [&str; 3] = [SET_TIMEOUT, PAUSE, KILL];
 
-const AGAIN: &str = "it is asked again by itself";
 const ROUTE: &str = "check E2B_API_URL and the version of the server there: it does not know this call";
 const SPEC: &str = "correct the Sandbox's spec";
 

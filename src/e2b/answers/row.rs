@@ -16,6 +16,9 @@ pub const KILL: &str = "killSandbox";
 /// Every call to envd, the daemon in a sandbox.
 pub const ENVD: &str = "envd";
 
+/// What happens after a failure that passes.
+pub(super) const AGAIN: &str = "it is asked again automatically";
+
 /// One row: the answers it is for, and what follows from them.
 #[derive(Debug)]
 pub struct Row {
@@ -35,7 +38,7 @@ pub struct Row {
     pub reason: &'static str,
     /// The answer in words, for people who read the table.
     pub meaning: &'static str,
-    /// What a person can do, or what the operator does by itself; part of every message.
+    /// What a person can do, or what the operator does automatically; part of every message.
     pub cure: &'static str,
 }
 

@@ -68,7 +68,7 @@ fn page() -> String {
     let mut page = String::from(
         "# What E2B's answers mean\n\n\
          Made from `src/e2b/answers` (`make tables`); a test fails when the two differ. The first row\n\
-         that fits counts. *again*: repeated by itself, quickly at first and every 5 minutes later, every 10 s while a needed\n\
+         that fits counts. *again*: repeated automatically, quickly at first and every 5 minutes later, every 10 s while a needed\n\
          sandbox lives. *limit*: nothing of this call is sent before its end. *stalls*: a person has to act; it is looked at again\n\
          every 5 minutes all the same. In the conditions of a Sandbox a key that is refused shows as `CredentialsDenied`, a create\n\
          that is refused for the spec as `CreateRefused`.\n",

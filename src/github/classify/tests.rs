@@ -27,11 +27,9 @@ fn expect(operation: O, status: u16, message: &str, class: Class, reason: &str) 
     assert!(text.contains("acme/app") && text.contains(operation.name()), "{text}");
 }
 
-use super::super::table::tests::EVERY;
-
 #[test]
 fn what_may_pass_is_transient_for_every_operation() {
-    for &operation in EVERY {
+    for &operation in O::ALL {
         for status in [408, 429, 500, 502, 503, 504] {
             expect(operation, status, "", Class::Transient, "GitHubUnavailable");
         }
@@ -57,7 +55,7 @@ fn a_limit_wins_over_everything_else_for_every_operation() {
             "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#about-secondary".to_owned(),
         ..refusal(429, "")
     };
-    for &operation in EVERY {
+    for &operation in O::ALL {
         let wait = |refusal: &Refusal| match classify(call(operation, true), refusal) {
             Verdict::Limited(limit) => limit.wait,
             other => panic!("{operation:?} {refusal:?}: {other:?}"),
@@ -70,7 +68,7 @@ fn a_limit_wins_over_everything_else_for_every_operation() {
 
 #[test]
 fn a_permission_that_is_missing_is_named() {
-    for &operation in EVERY {
+    for &operation in O::ALL {
         expect(operation, 401, "Bad credentials", Class::Denied, "BadCredentials");
         if operation == O::BlobExists {
             // An answer to HEAD says nothing.
@@ -91,7 +89,7 @@ fn a_permission_that_is_missing_is_named() {
 
 #[test]
 fn within_a_minute_of_our_own_creation_a_404_is_lag() {
-    for &operation in EVERY {
+    for &operation in O::ALL {
         let (class, reason, _) = failed(classify(call(operation, true), &refusal(404, "Not Found")));
         assert_eq!((class, reason), (Class::Transient, "NotVisibleYet"), "{operation:?}");
     }

@@ -3,9 +3,7 @@
 
 use super::{
     super::classify::{Refusal, RefusedCall, Verdict, classify, row_of},
-    super::operation::Operation::{
-        Compare, GetCommit, GetPull, GetRef, GetRepository, GetUser, MatchingRefs,
-    },
+    super::operation::Operation::{Compare, GetPull, GetRef, GetRepository, GetUser},
     *,
 };
 use crate::github::call::refusal;
@@ -17,32 +15,6 @@ use std::{
 };
 
 mod cases;
-
-pub(in crate::github) const EVERY: &[Operation] = &[
-    GetUser,
-    GetRepository,
-    CreateRepository,
-    GetRef,
-    MatchingRefs,
-    GetCommit,
-    Compare,
-    GetTree,
-    BlobExists,
-    GetBlob,
-    CreateBlob,
-    CreateTree,
-    CreateCommit,
-    CreateRef,
-    UpdateRef,
-    DeleteRef,
-    ListPulls,
-    SyncPulls,
-    GetPull,
-    CreatePull,
-    MergePull,
-    ListCheckRuns,
-    CombinedStatus,
-];
 
 fn told(verdict: &Verdict) -> (String, String) {
     match verdict {
@@ -107,7 +79,7 @@ fn an_answer_that_names_several_rules_has_the_cure_of_each() {
 fn every_status_that_github_describes_has_a_row() {
     let described: BTreeMap<String, Vec<u16>> =
         serde_json::from_str(include_str!("openapi.json")).expect("statuses per operation");
-    for operation in EVERY {
+    for operation in Operation::ALL {
         let statuses =
             described.get(operation.name()).unwrap_or_else(|| panic!("{operation:?} is not described"));
         for status in statuses {
@@ -116,7 +88,7 @@ fn every_status_that_github_describes_has_a_row() {
             assert_ne!(row_of(call, &refusal).name, "other", "{operation:?} {status}");
         }
     }
-    assert_eq!(described.len(), EVERY.len(), "an operation is described that is never called");
+    assert_eq!(described.len(), Operation::ALL.len(), "an operation is described that is never called");
 }
 
 fn on(row: &Row) -> String {
