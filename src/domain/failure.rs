@@ -5,16 +5,19 @@ use crate::api::conditions::reason;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// Operations that look for what others have to make, as `status.retry` names them. They use up no attempt of a call.
+/// Operations that look for what others have to make, or GitHub has to show again, as `status.retry` names them. They use up
+/// no attempt of a call.
 pub mod operation {
     /// Reading a Secret that the object refers to.
     pub const GET_SECRET: &str = "getSecret";
     /// Looking for a Repository, or for its repository at GitHub.
     pub const FIND_REPOSITORY: &str = "findRepository";
+    /// Looking for a pull request that GitHub has shown before.
+    pub const FIND_PULL_REQUEST: &str = "findPullRequest";
     /// Looking for a Task's Sandbox.
     pub const FIND_SANDBOX: &str = "findSandbox";
     /// All of them.
-    pub const LOOKED_FOR: [&str; 3] = [GET_SECRET, FIND_REPOSITORY, FIND_SANDBOX];
+    pub const LOOKED_FOR: [&str; 4] = [GET_SECRET, FIND_REPOSITORY, FIND_PULL_REQUEST, FIND_SANDBOX];
     /// Deleting a Task's own Sandbox.
     pub const DELETE_SANDBOX: &str = "deleteSandbox";
     /// One whole pass over the object.

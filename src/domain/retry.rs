@@ -15,9 +15,14 @@ pub const ATTEMPTS: i32 = 4;
 /// The same where what we created is not visible yet: the waits go on doubling past the minute for which that is believed,
 /// so that the last look says what is really the matter.
 const LOOKS: i32 = 7;
-/// Reasons of objects that may arrive later than what refers to them: looked for on a schedule of their own.
-pub const ARRIVES_LATER: [&str; 3] =
-    [reason::SECRET_NOT_FOUND, reason::REPOSITORY_NOT_FOUND, reason::SANDBOX_NOT_FOUND];
+/// Reasons of objects that may arrive later than what refers to them, or be shown again: looked for on a schedule of their own.
+pub const ARRIVES_LATER: [&str; 5] = [
+    reason::SECRET_NOT_FOUND,
+    reason::REPOSITORY_NOT_FOUND,
+    reason::REPOSITORY_GONE,
+    reason::SANDBOX_NOT_FOUND,
+    reason::PULL_REQUEST_NOT_FOUND,
+];
 /// Interval at which a stalled object and an exhausted call are looked at again.
 pub const SLOW: SignedDuration = SignedDuration::from_secs(300);
 

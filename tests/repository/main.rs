@@ -32,7 +32,7 @@ async fn created_if_missing_and_only_once() -> Result<()> {
     world.sim.github.delete_repository("slipway-bot/fresh")?;
     world.annotate("fresh", "1").await?;
     let status = world.repository_with("fresh", "RepositoryGone").await?;
-    assert!(has(&status, "Stalled"));
+    assert!(has(&status, "Reconciling"), "it is looked for again before a person is asked");
     assert_eq!(world.sim.calls.of("github", "POST /user/repos").len(), 1, "never created again");
     Ok(())
 }

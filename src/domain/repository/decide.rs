@@ -44,8 +44,8 @@ fn waiting(scope: Scope<'_>) -> Decided {
 
 fn hindered(scope: Scope<'_>, obstacle: &Obstacle) -> Decided {
     match obstacle {
-        // It may still come, and is named by whoever looked for it.
-        Obstacle::Failed(failure) if failure.reason == reason::SECRET_NOT_FOUND => {
+        // It may still come, or be shown again, and is named by whoever looked for it.
+        Obstacle::Failed(failure) if failure.class == Class::NotFound => {
             scope.missing(failure.operation, failure.reason, &failure.message)
         }
         Obstacle::NoToken(credentials) => no_token(scope, *credentials),
@@ -66,13 +66,8 @@ fn absent(mut scope: Scope<'_>) -> Decided {
              it is never created again. For another repository create another Repository",
             scope.status.full_name.clone().unwrap_or_else(|| scope.name())
         );
-        let failure = Failure {
-            operation: "getRepository",
-            class: Class::NotFound,
-            reason: reason::REPOSITORY_GONE,
-            message,
-        };
-        return scope.failed(&failure);
+        // One 404 proves little: GitHub answers it in moments of trouble too.
+        return scope.missing(operation::FIND_REPOSITORY, reason::REPOSITORY_GONE, &message);
     }
     if scope.repository.spec.create_policy == CreatePolicy::IfMissing {
         let create = scope.repository.spec.create.clone().unwrap_or_default();

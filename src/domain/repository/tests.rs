@@ -140,16 +140,24 @@ fn what_is_not_known_or_not_in_order_is_looked_up_and_not_synced() {
 
 #[test]
 fn a_repository_in_trouble_is_looked_up_until_it_is_in_order() {
-    for answer in [
-        looked_up(Found { archived: true, ..found() }),
-        Answer::LookedUp(Ok(None)),
-        failed(failure(Class::Denied)),
-    ] {
+    for answer in [looked_up(Found { archived: true, ..found() }), failed(failure(Class::Denied))] {
         let object = with(settled(), see(&settled(), answer.clone(), 100).status);
         assert!(!is_settled(&object), "{answer:?}");
         assert_eq!(asks(&object, at(0), at(1000)), Asked::LookUp, "{answer:?}");
         let object = with(object.clone(), see(&object, looked_up(found()), 1000).status);
         assert_eq!(asks(&object, at(2000), at(2000)), Asked::Sync, "{answer:?}");
+    }
+}
+
+#[test]
+fn one_404_of_a_repository_or_its_list_unsettles_nothing_and_is_looked_at_soon() {
+    for answer in [Answer::LookedUp(Ok(None)), failed(failure(Class::NotFound))] {
+        let plan = see(&settled(), answer, 100);
+        assert_eq!((ready(&plan.status).1, plan.next), ("Synced", Next::At(at(105))));
+        let object = with(settled(), plan.status);
+        assert!(is_settled(&object));
+        let plan = see(&object, looked_up(found()), 105);
+        assert!(plan.status.retry.is_none());
     }
 }
 
@@ -199,7 +207,23 @@ fn a_missing_repository_is_created_only_if_that_is_wanted_and_it_was_never_seen(
     let seen_before = with(object, plan.status);
     let plan = see(&seen_before, Answer::LookedUp(Ok(None)), 2);
     assert_eq!((ready(&plan.status).1, plan.step), ("RepositoryGone", None));
-    assert!(is(&plan.status, names::STALLED));
+    assert!(is(&plan.status, names::RECONCILING), "one 404 proves little");
+    let (mut gone, mut now) = (with(seen_before, plan.status), 2);
+    while !is(gone.status.as_ref().expect("a status"), names::STALLED) {
+        now = gone
+            .status
+            .as_ref()
+            .and_then(|s| s.retry.as_ref())
+            .expect("a look")
+            .next_attempt_at
+            .0
+            .as_second()
+            - at(0).as_second();
+        assert!(now < 300, "a person is asked in time");
+        let plan = see(&gone, Answer::LookedUp(Ok(None)), now);
+        gone = with(gone, plan.status);
+    }
+    assert!((130..150).contains(&now), "after {now} s");
 }
 
 #[test]

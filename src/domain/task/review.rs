@@ -39,15 +39,13 @@ impl Decide for ReadPull {
     }
 }
 
-fn gone(scope: Scope<'_>, number: i64) -> Plan {
-    scope.failed_plan(&Failure {
-        operation: GET_PULL,
-        class: Class::NotFound,
-        reason: reason::PULL_REQUEST_NOT_FOUND,
-        message: format!(
-            "GitHub has no pull request {number} in this repository: check the token's access to it"
-        ),
-    })
+/// One 404 proves little: it is looked for again before a person is asked.
+fn gone(mut scope: Scope<'_>, number: i64) -> Plan {
+    let message = format!(
+        "GitHub does not show pull request {number} of this repository: check the token's access to it"
+    );
+    scope.missing(operation::FIND_PULL_REQUEST, reason::PULL_REQUEST_NOT_FOUND, &message);
+    scope.requeue()
 }
 
 fn not_ours(number: i64) -> Failure {
