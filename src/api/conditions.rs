@@ -151,6 +151,8 @@ pub mod reason {
     pub const SANDBOX_GONE: &str = "SandboxGone";
     /// Warning: the Sandbox was released although a sandbox of it may still be at E2B; the message names it.
     pub const SANDBOX_LEAKED: &str = "SandboxLeaked";
+    /// Warning: the operator has killed sandboxes of its own at E2B that stood for no Sandbox; the message names them.
+    pub const SANDBOXES_SWEPT: &str = "SandboxesSwept";
     /// Warning: E2B does not extend the sandbox's run any further.
     pub const SANDBOX_LIFETIME_LIMIT: &str = "SandboxLifetimeLimit";
     /// Warning: a sandbox that had been replaced is still at E2B. It is left there for its files; the message names it.

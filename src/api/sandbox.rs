@@ -306,6 +306,11 @@ pub struct SandboxStatus {
     #[schemars(length(max = bounds::ANNOTATION))]
     pub observed_reconcile: Option<String>,
 
+    /// This Sandbox is being deleted and its sandbox stays at E2B: that is on record in the ConfigMap `slipway-kept-sandboxes` of the
+    /// operator's namespace, so that the operator does not kill it later.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub kept: bool,
+
     /// A create had no answer or a doubtful one, or a sandbox was replaced: from this time on E2B is asked once more for
     /// sandboxes of this object other than `sandboxID`. They are killed; one that `history` marks with `uncommittedFiles` is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]

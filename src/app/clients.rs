@@ -10,7 +10,7 @@ use crate::{
     telemetry::{self, Api, CallLayer, HttpService, Metrics, calls::Leading},
 };
 use anyhow::{Context, bail};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use kube::{
     Config,
     client::ClientBuilder,
@@ -36,6 +36,8 @@ pub(super) struct Clients {
     /// Marks our sandboxes at E2B.
     pub(super) installation: String,
     pub(super) leadership: Leadership,
+    /// What stands for this installation in events.
+    pub(super) lease: ObjectReference,
     pub(super) election: Election,
 }
 
@@ -71,6 +73,7 @@ impl Clients {
         let http = http_client()?;
         let serves = config.cluster.namespace.as_deref();
         let (elector, leadership) = Elector::new(kubernetes.clone(), serves, instance(), metrics.clone());
+        let lease = elector.lease();
         let in_flight = TaskTracker::new();
         let leading = leave(leadership.clone(), in_flight.clone(), stop.clone());
         let behind = |api| service(&http, api, metrics, &leading);
@@ -82,6 +85,7 @@ impl Clients {
             e2b_api_key: config.e2b_api_key.clone(),
             installation: installation(config, &kubernetes).await?,
             leadership,
+            lease,
             election: Election { elector, in_flight },
             kubernetes,
         })

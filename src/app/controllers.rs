@@ -3,6 +3,7 @@
 
 mod gate;
 mod related;
+mod sweep;
 
 use super::{clients::Clients, ops::Readiness, shutdown::Tasks};
 use crate::{
@@ -44,6 +45,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+use sweep::Sweeper;
 use tokio::sync::watch as flag;
 use tokio_util::sync::CancellationToken;
 
@@ -128,6 +130,7 @@ pub(super) fn start(
     let tell = related.clone();
     let sandbox_events = sandbox_events.inspect_ok(move |event| tell.of_sandbox(event));
     let sandbox = sandbox_controller(&clients, &stores);
+    let sweep = sandbox.sweep(stores.sandboxes.clone(), namespace);
     tasks.spawn(
         "the Sandbox controller",
         runner.run(sandbox, sandbox_events, stores.sandboxes.clone(), Some(triggers.sandboxes)),
@@ -140,7 +143,9 @@ pub(super) fn start(
         runner.run(task, task_events, stores.tasks.clone(), Some(triggers.tasks)),
     );
 
-    let Clients { leadership, election, .. } = clients;
+    let Clients { leadership, election, events, lease, .. } = clients;
+    let sweeper = Sweeper { sweep, leadership: leadership.clone(), events, lease, metrics: metrics.clone() };
+    tasks.spawn("the sweep", sweeper.run(tasks.stop()));
     tasks.spawn("the leader election", election.run(when_synced, tasks.stop()));
     let keeper = Keeper { stores, spool, leadership, synced, open, doubt, ready };
     tasks.spawn("the caches", keeper.run(listed, tasks.stop()));

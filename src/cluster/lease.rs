@@ -6,10 +6,10 @@ use crate::telemetry::Metrics;
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::coordination::v1::Lease,
+    api::{coordination::v1::Lease, core::v1::ObjectReference},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
-use kube::{Api, Client, ResourceExt, api::PostParams, runtime::watcher::watch_object};
+use kube::{Api, Client, Resource, ResourceExt, api::PostParams, runtime::watcher::watch_object};
 use std::{pin::pin, time::Duration};
 use tokio::{
     sync::watch as flag,
@@ -97,6 +97,17 @@ impl Elector {
         };
         let api = Api::default_namespaced(client);
         (Self { api, name, identity, until: sender, metrics }, Leadership { until })
+    }
+
+    /// The Lease, for events about the installation as a whole.
+    pub fn lease(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some(Lease::api_version(&()).into_owned()),
+            kind: Some(Lease::kind(&()).into_owned()),
+            namespace: self.api.namespace().map(str::to_owned),
+            name: Some(self.name.clone()),
+            ..ObjectReference::default()
+        }
     }
 
     /// Until `stop`; then the Lease is released as soon as the external writes `in_flight` have been answered.

@@ -4,6 +4,7 @@
 mod error;
 pub mod events;
 pub mod finalizer;
+mod kept;
 pub mod lease;
 mod patience;
 pub mod secrets;
@@ -12,6 +13,7 @@ pub mod watch;
 
 pub use error::Error;
 pub use events::Events;
+pub use kept::{KeptSandbox, KeptSandboxes, NAME as KEPT_SANDBOXES, Record};
 pub use lease::{Elector, Leadership};
 pub use patience::Waits;
 pub use secrets::{Age, SecretError, SecretKey, SecretText, SecretValues, Secrets};

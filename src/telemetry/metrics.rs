@@ -45,6 +45,11 @@ struct ControllerLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SweptLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DeliveryLabels {
     outcome: &'static str,
     event: &'static str,
@@ -114,6 +119,7 @@ pub struct Metrics {
     runtime_reconciles: Family<ReconcileLabels, Counter>,
     reconcile_seconds: Family<ControllerLabels, Histogram, fn() -> Histogram>,
     deliveries: Family<DeliveryLabels, Counter>,
+    swept: Family<SweptLabels, Counter>,
     leading: Gauge,
 }
 
@@ -134,6 +140,7 @@ impl Metrics {
         let reconcile_seconds: Family<_, _, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS));
         let deliveries = Family::default();
+        let swept = Family::default();
         let leading = Gauge::default();
         // The encoder appends `_total` and the unit itself.
         registry.register("slipway_external_calls", "Outbound calls, by their result", calls.clone());
@@ -148,6 +155,11 @@ impl Metrics {
             "slipway_webhook_deliveries",
             "Webhook deliveries, by their result",
             deliveries.clone(),
+        );
+        registry.register(
+            "slipway_swept_sandboxes",
+            "E2B sandboxes that stood for no Sandbox, by what the sweep's attempt to kill them gave",
+            swept.clone(),
         );
         registry.register(
             "controller_runtime_reconcile",
@@ -174,6 +186,7 @@ impl Metrics {
             runtime_reconciles,
             reconcile_seconds,
             deliveries,
+            swept,
             leading,
         }
     }
@@ -201,6 +214,15 @@ impl Metrics {
         self.deliveries.get_or_create(&DeliveryLabels { outcome, event }).inc();
     }
 
+    /// One look of the sweep has killed so many sandboxes, and failed to kill so many.
+    pub fn swept(&self, killed: usize, failed: usize) {
+        for (result, count) in [("killed", killed), ("failed", failed)] {
+            self.swept
+                .get_or_create(&SweptLabels { result })
+                .inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+    }
+
     /// Sets whether this process leads, from now on.
     pub fn leading(&self, leads: bool) {
         self.leading.set(i64::from(leads));
@@ -223,10 +245,12 @@ mod tests {
         let metrics = Metrics::new();
         metrics.reconcile(Controller::Task, Outcome::Waiting, Duration::from_millis(30));
         metrics.delivery("accepted", "pull_request");
+        metrics.swept(2, 0);
         let text = metrics.encode().unwrap();
         for line in [
             r#"controller_runtime_reconcile_total{controller="task",result="requeue_after"} 1"#,
             r#"controller_runtime_reconcile_time_seconds_count{controller="task"} 1"#,
+            r#"slipway_swept_sandboxes_total{result="killed"} 2"#,
             r#"slipway_reconciles_total{controller="task",result="waiting"} 1"#,
             r#"slipway_webhook_deliveries_total{outcome="accepted",event="pull_request"} 1"#,
         ] {

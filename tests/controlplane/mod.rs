@@ -218,6 +218,30 @@ impl ControlPlane {
         self.wait_until_ready().await
     }
 
+    /// Copies etcd's data as they are now. etcd and kube-apiserver are down meanwhile.
+    pub async fn back_up(&self) -> Result<PathBuf> {
+        let backup = self.dir().join("etcd.backup");
+        self.without_servers(|data| copy(data, &backup)).await?;
+        Ok(backup)
+    }
+
+    /// Puts a backup in the place of etcd's data.
+    pub async fn restore(&self, backup: &Path) -> Result<()> {
+        let replace = |data: &Path| {
+            std::fs::remove_dir_all(data)?;
+            copy(backup, data)
+        };
+        self.without_servers(replace).await
+    }
+
+    async fn without_servers(&self, change: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        self.kill_apiserver();
+        self.etcd.kill();
+        change(&self.dir().join("etcd"))?;
+        self.etcd.restart()?;
+        self.restart_apiserver().await
+    }
+
     /// Waits until `/readyz` answers, or fails with the last answer and the ends of the logs.
     pub async fn wait_until_ready(&self) -> Result<()> {
         let client = self.client(&User::Admin).await?;
@@ -259,6 +283,21 @@ impl ControlPlane {
     fn processes(&self) -> impl Iterator<Item = &Process> {
         [&self.etcd, &self.apiserver].into_iter().chain(&self.controller_manager)
     }
+}
+
+/// Copies a directory with all it holds.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Somebody took a port between our look and the server's bind: worth another try with other ports.

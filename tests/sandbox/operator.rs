@@ -8,7 +8,7 @@ use slipway::{
     api::{Sandbox, Task},
     cluster::{Events, Secrets, watch},
     controllers::{
-        sandbox::SandboxController,
+        sandbox::{SandboxController, Sweep},
         shell::{MANAGER, Shell},
     },
     domain::demand,
@@ -21,7 +21,11 @@ use std::time::Duration;
 
 pub const INSTALLATION: &str = "test-installation";
 
-pub struct Operator(tokio::task::JoinHandle<()>);
+pub struct Operator {
+    passes: tokio::task::JoinHandle<()>,
+    /// Looks only when the test says so, at the time that it says.
+    pub sweep: Sweep,
+}
 
 impl Operator {
     /// Starts it; it works until it is dropped, which ends it like a SIGKILL: nothing is finished first.
@@ -42,6 +46,7 @@ impl Operator {
             INSTALLATION.into(),
             tasks,
         );
+        let sweep = controller.sweep(sandboxes.clone(), Some(namespace));
         let (task_events, listed) = watch::listed(task_events);
         let shell = Shell::new(controller, client, events, metrics);
         // Errors end up in the next pass; the Tasks' stream is polled by the controller.
@@ -61,12 +66,12 @@ impl Operator {
                 |_, _, _| Action::requeue(Duration::from_secs(1)),
                 Arc::new(shell),
             );
-        Self(tokio::spawn(passes.map_err(|_| ()).for_each(async |_| {})))
+        Self { passes: tokio::spawn(passes.map_err(|_| ()).for_each(async |_| {})), sweep }
     }
 }
 
 impl Drop for Operator {
     fn drop(&mut self) {
-        self.0.abort();
+        self.passes.abort();
     }
 }

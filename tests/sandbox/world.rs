@@ -1,12 +1,13 @@
 //! What each test stands in: a namespace of the shared control plane, an E2B stand-in of its own, and the operator.
 
-use crate::controlplane::{self, Options, User};
+use crate::controlplane::{self, ControlPlane, Options, User};
 use crate::operator::Operator;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use slipway::api::{Sandbox, SandboxState, SandboxStatus, Task};
+use slipway::controllers::sandbox::Swept;
 use slipway_simulator::Simulator;
 use slipway_simulator::core::{Action, Call, Rule, When};
 use slipway_simulator::e2b::{API_KEY, SandboxInfo};
@@ -39,10 +40,22 @@ impl World {
 
     pub async fn without_operator(prefix: &str) -> Self {
         let crds = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("crds")];
-        let server = controlplane::shared_with(Options { crds, ..Options::default() }).await;
+        Self::on(controlplane::shared_with(Options { crds, ..Options::default() }).await, prefix).await
+    }
+
+    /// On a control plane that is the test's own, without an operator.
+    pub async fn on(server: &ControlPlane, prefix: &str) -> Self {
         let sim = Simulator::start(slipway_simulator::Options::default()).unwrap();
         let namespace = server.namespace(prefix).await.unwrap();
-        let client = server.client(&User::Admin).await.unwrap();
+        // The operator is somewhere else, with a namespace of its own for each test.
+        let own = server.namespace("slipway-system").await.unwrap();
+        let file = kube::config::Kubeconfig::read_from(server.kubeconfig(&User::Admin).unwrap()).unwrap();
+        let mut config =
+            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
+                .await
+                .unwrap();
+        config.default_namespace = own;
+        let client = kube::Client::try_from(config).unwrap();
         Self { sim, namespace, client, operator: None }
     }
 
@@ -57,6 +70,15 @@ impl World {
     /// Ends the operator on the spot.
     pub fn crash(&mut self) {
         self.operator = None;
+    }
+
+    /// One look of the operator's sweep, as if it were this time.
+    pub async fn sweep(&mut self, now: jiff::Timestamp) -> Swept {
+        self.operator.as_mut().expect("an operator").sweep.look(now).await
+    }
+
+    pub fn client(&self) -> kube::Client {
+        self.client.clone()
     }
 
     pub fn sandboxes(&self) -> Api<Sandbox> {

@@ -63,5 +63,6 @@ pub(super) fn without_key(step: &Step) -> Ended {
         Step::Renew { .. } => Ended::Renewed(Err(failure)),
         Step::Kill { id } => Ended::Killed { id: id.clone(), result: Err(failure) },
         Step::Pause { id } => Ended::Paused { id: id.clone(), result: Err(failure) },
+        Step::Keep => Ended::Kept(Err(failure)),
     }
 }

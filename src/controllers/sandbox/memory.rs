@@ -82,6 +82,7 @@ impl Memory {
             | Ended::Renewed(Ok(LookupResult::Found(_)))
             | Ended::Paused { result: Ok(PauseEnd::Paused | PauseEnd::Unclear), .. } => None,
             Ended::Marked
+            | Ended::Kept(_)
             | Ended::Connected(Ok(ConnectEnd::NotFound(_)))
             | Ended::Renewed(Ok(LookupResult::NotFound(_)))
             | Ended::Killed { result: Ok(_), .. }

@@ -7,14 +7,17 @@ mod mark;
 mod memory;
 mod observe;
 mod perform;
+mod sweep;
+
+pub use sweep::{Sweep, Swept};
 
 use super::shell::{PlanOf, Reconciler};
 use crate::{
     api::{SANDBOX_FINALIZER, Sandbox, Task},
-    cluster::Secrets,
+    cluster::{KeptSandboxes, Secrets},
     domain::{
         failure::Failure,
-        sandbox::{self, Observed, Outcome, Step},
+        sandbox::{self, Ended, Observed, Outcome, Step},
     },
     e2b::E2b,
     telemetry,
@@ -38,6 +41,8 @@ pub struct SandboxController {
     /// Marks our sandboxes at E2B.
     installation: String,
     tasks: Store<Task>,
+    /// What stays at E2B when its object goes.
+    kept: KeptSandboxes,
     memory: Memory,
 }
 
@@ -52,7 +57,8 @@ impl SandboxController {
         installation: String,
         tasks: Store<Task>,
     ) -> Self {
-        Self { client, secrets, e2b, operator_key, installation, tasks, memory: Memory::default() }
+        let kept = KeptSandboxes::new(client.clone());
+        Self { client, secrets, e2b, operator_key, installation, tasks, kept, memory: Memory::default() }
     }
 }
 
@@ -86,6 +92,10 @@ impl Reconciler for SandboxController {
 
     async fn perform(&self, object: &Sandbox, step: &Step) -> Outcome {
         let sent = Timestamp::now();
+        if *step == Step::Keep {
+            let credential = credential(object);
+            return Outcome { credential, sent, ended: Ended::Kept(self.keep(object).await), mark: None };
+        }
         match self.memory.prepared(&uid(object)) {
             Some(prepared) => {
                 let (ended, mark) = self.execute(object, step, &prepared).await;
@@ -111,4 +121,9 @@ impl Reconciler for SandboxController {
 
 fn uid(object: &Sandbox) -> String {
     object.uid().unwrap_or_default()
+}
+
+/// Fingerprint of the key and base URL that have last answered for the object.
+fn credential(object: &Sandbox) -> String {
+    object.status.as_ref().and_then(|status| status.credential.clone()).unwrap_or_default()
 }

@@ -1,15 +1,20 @@
 //! The steps of `domain::sandbox` as calls to E2B: one match, no policy.
 //! Part of the Sandbox controller.
 
-use super::{SandboxController, answer, mark, memory::Prepared};
+use super::{SandboxController, answer, credential, mark, memory::Prepared, uid};
 use crate::{
     api::{OnTimeout, Sandbox},
+    cluster::KeptSandbox,
     domain::{
         failure::Failure,
         sandbox::{self, ConnectEnd, Ended, LookupResult, Marked, Step},
     },
     e2b::{Account, CreateRequest},
 };
+use kube::ResourceExt;
+
+/// The operation of the record, as `status.retry` names it.
+const KEEP: &str = "keepSandbox";
 
 impl SandboxController {
     pub(super) async fn execute(
@@ -67,8 +72,22 @@ impl SandboxController {
                 let result = account.pause(id).await.map_err(answer::failure);
                 Ended::Paused { id: id.clone(), result }
             }
+            Step::Keep => Ended::Kept(self.keep(object).await),
         };
         (ended, None)
+    }
+
+    /// Puts on record that what was made for the object stays at E2B. It takes no key.
+    pub(super) async fn keep(&self, object: &Sandbox) -> Result<(), Failure> {
+        let id = object.status.as_ref().and_then(|status| status.sandbox_id.clone());
+        let entry = KeptSandbox {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            sandbox_id: id.unwrap_or_default(),
+            deletion_policy: object.spec.deletion_policy,
+            credential: credential(object),
+        };
+        self.kept.keep(&uid(object), &entry).await.map_err(|error| error.during(KEEP))
     }
 
     /// The time-out's own 404 is a paused sandbox's too: the look tells.

@@ -27,6 +27,7 @@ pub fn decide(sandbox: &Sandbox, observed: &Observed, now: Timestamp) -> Plan<Sa
     let mut plan = match seen {
         // The finalizer goes with these alone.
         Seen::Quiet(Quiet::Release) => return delete::release(scope),
+        Seen::Quiet(Quiet::Keep) => return delete::keep(scope),
         Seen::Look(Look::Deletion, answer) => return delete::looked(scope, answer),
         Seen::Search(Search::Deletion, answer) => return delete::searched(scope, answer),
 

@@ -1,5 +1,5 @@
 //! The end of a Sandbox: its E2B sandbox is killed, paused or left, and one that a create may still make is waited for.
-//! The finalizer goes when nothing is left to do, or nothing can be done.
+//! What is to stay is put on record first, or the sweep would end it. The finalizer goes when nothing is left to do, or can be done.
 
 use super::{
     E2bSandbox, Ended, Keyed, KillEnd, Life, Listing, Look, LookupResult, PauseEnd, Quiet, Search, Stage,
@@ -48,13 +48,22 @@ fn search_until(scope: &Scope<'_>) -> Option<Timestamp> {
     creating.max(scope.status.orphan_check_at.as_ref().map(|at| at.0)).max(kept)
 }
 
+/// Returns whether something is to stay at E2B that carries the marks of this object, and is not on record yet.
+fn is_to_be_kept(scope: &Scope<'_>) -> bool {
+    let stays = policy(scope) != DeletionPolicy::Kill && (scope.exists() || search_until(scope).is_some());
+    stays && !scope.status.kept
+}
+
 /// Finds the stage of a deletion: the recorded sandbox first, then the search for others.
 pub(super) fn locate(scope: &Scope<'_>) -> Stage {
     let searches = search_until(scope).is_some();
-    if policy(scope) == DeletionPolicy::Retain || !(has_work(scope) || searches) {
+    let rests = policy(scope) == DeletionPolicy::Retain || !(has_work(scope) || searches);
+    if rests && !is_to_be_kept(scope) {
         Stage::Quiet(Quiet::Release)
     } else if let Some(until) = retry::wait_until(scope.status.retry.as_ref(), scope.now) {
         Stage::Quiet(Quiet::Waits(until))
+    } else if is_to_be_kept(scope) {
+        Stage::Quiet(Quiet::Keep)
     } else if has_work(scope) {
         Stage::Look(Look::Deletion)
     } else {
@@ -154,6 +163,15 @@ fn go_on(scope: Scope<'_>) -> Plan<SandboxStatus, Step> {
     if search_until(&scope).is_some() { scope.settle(Next::Now).with_finalizer(true) } else { release(scope) }
 }
 
+/// Puts on record that what was made for the object stays.
+pub(super) fn keep(mut scope: Scope<'_>) -> Plan<SandboxStatus, Step> {
+    stand(&mut scope);
+    // The look at the beginning of the deletion is still to come.
+    let before = scope.sandbox.status.as_ref();
+    scope.status.observed_generation = before.map(|before| before.observed_generation).unwrap_or_default();
+    Plan::act(scope.status, Step::Keep).with_finalizer(true)
+}
+
 pub(super) fn record(mut scope: Scope<'_>, ended: Ended, credential: &str) -> Plan<SandboxStatus, Step> {
     // A key that has never seen the sandbox gets a 404 for one that runs.
     let sees = scope.status.credential.as_deref() == Some(credential);
@@ -194,6 +212,12 @@ pub(super) fn record(mut scope: Scope<'_>, ended: Ended, credential: &str) -> Pl
                 failed(scope, &failure)
             }
         },
+        Ended::Kept(Ok(())) => {
+            scope.status.kept = true;
+            scope.status.retry = None;
+            scope.settle(Next::Now).with_finalizer(true)
+        }
+        Ended::Kept(Err(failure)) => failed(scope, &failure),
         // One of the found ones: the next list tells what is left.
         _ => scope.settle(Next::After(SignedDuration::from_secs(1))).with_finalizer(true),
     }
@@ -252,6 +276,9 @@ fn leak(scope: &Scope<'_>, why: &str) -> String {
     if search_until(scope).is_some() {
         let fate = if pauses { ", which stays paused until killed," } else { "" };
         left.push(format!("an E2B sandbox{fate} may exist with metadata slipway/uid={}", scope.uid()));
+    }
+    if is_to_be_kept(scope) {
+        left.push("it is not on record as kept, so the operator may kill it later".to_owned());
     }
     format!("{}: {why}", left.join("; "))
 }

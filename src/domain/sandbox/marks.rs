@@ -1,7 +1,7 @@
 //! The marks by which a sandbox at E2B is known as ours: metadata and idempotency keys.
 //! Written at create, read wherever a list has to be understood.
 
-use super::E2bSandbox;
+use super::{E2bSandbox, Owner};
 use crate::api::{METADATA_PREFIX, Sandbox};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -15,12 +15,24 @@ fn key(name: &str) -> String {
     format!("{METADATA_PREFIX}{name}")
 }
 
+/// Metadata that every sandbox of the installation carries: the filter of the sweep's list.
+pub fn installation_marks(installation: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(key(INSTALLATION), installation.to_owned())])
+}
+
+/// The object that the installation made the sandbox for; `None`: it is not of this installation, or does not say for whom.
+pub fn owner(seen: &E2bSandbox, installation: &str) -> Option<Owner> {
+    let mark = |name| seen.metadata.get(&key(name)).filter(|value| !value.is_empty());
+    let ours = mark(INSTALLATION).is_some_and(|marked| marked == installation);
+    let (namespace, uid) = (mark(NAMESPACE)?.clone(), mark(UID)?.clone());
+    ours.then_some(Owner { namespace, uid })
+}
+
 /// Metadata that every sandbox of the object carries: the filter of a list.
 pub fn own_marks(sandbox: &Sandbox, installation: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        (key(INSTALLATION), installation.to_owned()),
-        (key(UID), sandbox.uid().unwrap_or_default()),
-    ])
+    let mut marks = installation_marks(installation);
+    marks.insert(key(UID), sandbox.uid().unwrap_or_default());
+    marks
 }
 
 /// The whole metadata of a sandbox to be made: the user's and ours.

@@ -13,14 +13,16 @@ mod pauses;
 mod record;
 mod scope;
 mod stage;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
 pub use decide::decide;
 pub use mark::{after_create, after_resume};
-pub use marks::{idempotency_key, metadata, own_marks};
+pub use marks::{idempotency_key, installation_marks, metadata, own_marks, owner};
 pub use record::{record, timed_out};
 pub use stage::locate;
+pub use sweep::{Owner, Sightings};
 
 use super::{failure::Failure, turn::Turn};
 use crate::api::{CreateAnswer, Creating};
@@ -79,6 +81,8 @@ pub enum Quiet {
     Paused,
     /// It is gone, and no other is made now.
     Gone,
+    /// Being deleted, and what is to stay at E2B is not on record yet.
+    Keep,
     /// Being deleted, with nothing left to do at E2B.
     Release,
 }
@@ -203,6 +207,8 @@ pub enum Step {
     Pause {
         id: String,
     },
+    /// Record outside the object, which is about to go, that what was made for it stays.
+    Keep,
 }
 
 /// The result of a step.
@@ -248,6 +254,7 @@ pub enum Ended {
         id: String,
         result: Result<PauseEnd, Failure>,
     },
+    Kept(Result<(), Failure>),
 }
 
 /// Result of a connect.

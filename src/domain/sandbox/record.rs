@@ -69,8 +69,8 @@ pub fn record(
             }
             Ended::Renewed(Err(failure)) => scope.fail(&failure),
             Ended::Killed { result, .. } => orphans::record(scope, &result),
-            // Only a deletion pauses.
-            Ended::Paused { .. } => scope.settle(Next::Now),
+            // Only a deletion pauses or keeps.
+            Ended::Paused { .. } | Ended::Kept(_) => scope.settle(Next::Now),
         };
         recorded.with_finalizer(true)
     };

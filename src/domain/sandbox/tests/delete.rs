@@ -2,8 +2,9 @@
 
 use super::*;
 
+/// The policy, with what stays on record already.
 fn policy(sandbox: Sandbox, policy: DeletionPolicy) -> Sandbox {
-    deleted(spec(sandbox, |s| s.deletion_policy = Some(policy)))
+    with(deleted(spec(sandbox, |s| s.deletion_policy = Some(policy))), |s| s.kept = true)
 }
 
 fn leaks(plan: &Plan<SandboxStatus, Step>) -> Option<&str> {
@@ -44,6 +45,50 @@ fn the_policy_decides_what_happens_to_it() {
     let plan = decide(&retained, &Sights::default(), at(1));
     assert_eq!((plan.step, plan.finalizer), (None, false));
     assert!(plan.notes[0].message.contains("i1"));
+}
+
+/// The policy, with what stays not on record yet.
+fn unrecorded(sandbox: Sandbox, policy_of: DeletionPolicy) -> Sandbox {
+    with(policy(sandbox, policy_of), |s| s.kept = false)
+}
+
+#[test]
+fn what_stays_is_put_on_record_before_anything_else() {
+    use DeletionPolicy::{Pause, Retain};
+    for (sandbox, policy_of) in
+        [(running(), Retain), (running(), Pause), (paused(), Pause), (creating(1, None), Retain)]
+    {
+        let sandbox = unrecorded(sandbox, policy_of);
+        assert_eq!(reads(&sandbox, &Context::default(), at(1)), Read::Nothing);
+        let plan = decide(&sandbox, &Sights::default(), at(1));
+        assert_eq!((plan.step.clone(), plan.finalizer), (Some(Step::Keep), true));
+        let plan = record(&sandbox, plan, ended(Ended::Kept(Ok(()))), at(1));
+        assert_eq!((plan.status.kept, plan.finalizer, plan.next), (true, true, Next::Now));
+    }
+    assert!(
+        !decide(&unrecorded(gone(), Retain), &Sights::default(), at(1)).finalizer,
+        "there is nothing to keep"
+    );
+}
+
+#[test]
+fn a_record_that_can_not_be_written_is_tried_again_and_its_end_is_named() {
+    let mut sandbox = unrecorded(running(), DeletionPolicy::Retain);
+    let mut now = 1;
+    let plan = loop {
+        let plan = decide(&sandbox, &Sights::default(), at(now));
+        assert_eq!(plan.step, Some(Step::Keep));
+        let plan = record(&sandbox, plan, ended(Ended::Kept(Err(failure(Class::Transient)))), at(now));
+        if !plan.finalizer {
+            break plan;
+        }
+        let Next::At(next) = plan.next else { panic!("{:?}", plan.next) };
+        now = next.as_second() - START;
+        sandbox = with(sandbox, |s| *s = plan.status);
+    };
+    assert_eq!(now, 3600);
+    let said = leaks(&plan).expect("a Warning");
+    assert!(said.contains("i1") && said.contains("not on record as kept"), "{said}");
 }
 
 #[test]
@@ -97,7 +142,6 @@ fn what_may_come_of_a_create_is_awaited_and_dealt_with() {
     let paused = policy(creating(1, None), DeletionPolicy::Pause);
     let found = listed(vec![seen("i3", Life::Paused, 300), seen("i4", Life::Running, 300)]);
     assert_eq!(decide(&paused, &found, at(5)).step, Some(Step::Pause { id: "i4".into() }));
-    assert!(!decide(&policy(creating(1, None), DeletionPolicy::Retain), &Sights::default(), at(5)).finalizer);
 }
 
 #[test]
