@@ -9,6 +9,8 @@ mod count;
 mod deletion;
 mod handbook;
 mod kill;
+mod lies;
+mod manners;
 mod restart;
 mod retries;
 mod rounds;

@@ -3,6 +3,7 @@
 use crate::world::{CREATE, LIST, World};
 use serde_json::json;
 use slipway_simulator::core::{Action, When};
+use slipway_simulator::e2b::KeyMode;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -140,4 +141,35 @@ async fn make_twin(world: &World, metadata: &BTreeMap<String, String>) -> String
         .unwrap();
     let body: serde_json::Value = answer.error_for_status().unwrap().json().await.unwrap();
     body["sandboxID"].as_str().unwrap().to_owned()
+}
+
+/// One is live in the end, the recorded one, whatever the server makes of idempotency keys.
+async fn until_one_is_left(world: &World) {
+    let gone = |s: &slipway::api::SandboxStatus| s.sandbox_id.is_some() && s.orphan_check_at.is_none();
+    let status = world.until_within(Duration::from_secs(200), "the check of orphans", gone).await;
+    let live: Vec<_> = world.live().into_iter().map(|one| one.sandbox_id).collect();
+    assert_eq!(live, [status.sandbox_id.unwrap()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_ignores_keys_makes_a_second_one_and_one_of_them_stays() {
+    let world = World::new("ignored").await;
+    world.sim.e2b.set_key_mode(KeyMode::Ignore);
+    world.sim.e2b.hide_new(Duration::from_mins(1));
+    world.fault(CREATE, When::Nth(1), Action::CutAfter);
+    world.apply(json!({})).await;
+    world.until_running().await;
+    assert_eq!(world.sim.e2b.counters().creates, 2);
+    until_one_is_left(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_forgets_outcomes_makes_no_second_one() {
+    let world = World::new("forgotten").await;
+    world.sim.e2b.set_key_mode(KeyMode::ForgetOutcomes);
+    world.sim.e2b.hide_new(Duration::from_mins(1));
+    world.fault(CREATE, When::Nth(1), Action::CutAfter);
+    world.apply(json!({})).await;
+    until_one_is_left(&world).await;
+    assert_eq!(world.sim.e2b.counters().creates, 1);
 }

@@ -90,3 +90,16 @@ async fn without_any_key_the_object_waits_and_says_so() {
     world.until_deleted(SOON).await;
     assert!(world.live().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_that_fails_is_made_again_and_one_that_loses_the_sandbox_ends_it() {
+    for (lost, left) in [(false, Some(State::Paused)), (true, None)] {
+        let world = World::new("pausefails").await;
+        world.apply(json!({"deletionPolicy": "Pause"})).await;
+        world.until_running().await;
+        world.sim.e2b.fail_next_pause(lost);
+        world.delete().await;
+        world.until_deleted(SOON).await;
+        assert_eq!(world.live().first().map(|one| one.state), left, "lost: {lost}");
+    }
+}

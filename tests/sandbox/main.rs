@@ -8,10 +8,12 @@ mod controlplane;
 
 mod crash;
 mod deletion;
+mod lies;
 mod life;
 mod loss;
 mod operator;
 mod refusal;
 mod shell;
+mod sweep;
 mod turns;
 mod world;

@@ -64,6 +64,7 @@ struct Limit {
 /// `POST sandboxes/ID/hide-from-get {"times": N}`, `POST sandboxes/ID/hide-from-lists {"seconds": N}`,
 /// `POST sandboxes/ID/show-as {"state": "snapshotting" | … | null}`,
 /// `POST sandboxes/ID/keep-files`, `POST sandboxes/ID/roll-back`, `POST fail-pause {"lost": true | false}`,
+/// `POST degrade-pauses {"times": N}`, `POST overdue {"seconds": N}`,
 /// `POST keys {"mode": "honour" | "ignore" | "forget_outcomes"}`,
 /// `POST hide-new {"seconds": N}`, `POST create-latency {"seconds": N}`,
 /// `POST refuse-create {"status", "message", "errorCode"?}`,
@@ -98,6 +99,10 @@ pub async fn handle(e2b: &E2b, method: &Method, path: &str, body: &Bytes) -> Opt
         ("POST", ["fail-pause"]) => {
             parse::<FailPause>(body).map(|body| done(|| e2b.fail_next_pause(body.lost)))
         }
+        ("POST", ["degrade-pauses"]) => {
+            parse::<Times>(body).map(|body| done(|| e2b.degrade_next_pauses(body.times)))
+        }
+        ("POST", ["overdue"]) => seconds(body).map(|duration| done(|| e2b.set_overdue(duration))),
         ("POST", ["keys"]) => parse::<Keys>(body).map(|body| done(|| e2b.set_key_mode(body.mode))),
         ("POST", ["hide-new"]) => seconds(body).map(|duration| done(|| e2b.hide_new(duration))),
         ("POST", ["create-latency"]) => {

@@ -230,6 +230,7 @@ async fn start(
         hidden_until: (!hidden.is_zero()).then(|| now + hidden),
         unreachable: None,
         hidden_gets: 0,
+        without_memory: false,
         shown_as: None,
     };
     let body = answer::sandbox(&record);

@@ -77,7 +77,7 @@ impl Gateway {
             })
         };
         if let Some((team, timeout)) = wanted
-            && let Err(error) = lifecycle::start(&self.0, &team, id, timeout).await
+            && let Err(error) = lifecycle::start(&self.0, &team, id, timeout, true).await
         {
             tracing::debug!(?error, "not resumed");
         }

@@ -20,6 +20,8 @@ use crate::core::Body;
 #[derive(Deserialize, Default)]
 struct Timeout {
     timeout: Option<i32>,
+    /// `false`: start from the disk, whatever memory was kept.
+    memory: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]
@@ -84,7 +86,7 @@ pub async fn connect(
             return Ok(Answer { status: StatusCode::OK, body }.into());
         }
     }
-    start(service, team, id, timeout).await
+    start(service, team, id, timeout, body.memory.unwrap_or(true)).await
 }
 
 /// The deprecated resume: refuses a sandbox that runs.
@@ -95,7 +97,7 @@ pub async fn resume(service: &Arc<Service>, team: &Team, id: &str, body: &Bytes)
     match state {
         None => Err(Error::no_sandbox(id)),
         Some(State::Running) => Err(Error::conflict(format!("Sandbox {id} is already running"))),
-        Some(State::Paused) => start(service, team, id, timeout).await,
+        Some(State::Paused) => start(service, team, id, timeout, body.memory.unwrap_or(true)).await,
     }
 }
 
@@ -105,18 +107,21 @@ pub async fn start(
     team: &Team,
     id: &str,
     timeout: Duration,
+    memory: bool,
 ) -> Result<Response<Body>> {
-    let machine = {
+    let (machine, memory) = {
         let mut store = service.store();
         store.reserve(team).map_err(Error::too_many)?;
-        let machine = store.sandbox(&team.name, id).map(|record| Arc::clone(&record.machine));
-        if machine.is_none() {
+        let found = store
+            .sandbox(&team.name, id)
+            .map(|record| (Arc::clone(&record.machine), memory && !record.without_memory));
+        if found.is_none() {
             store.release(&team.name);
         }
-        machine.ok_or_else(|| Error::no_sandbox(id))?
+        found.ok_or_else(|| Error::no_sandbox(id))?
     };
     // Waits for a pause that is still under way.
-    let resumed = machine.resume().await;
+    let resumed = machine.resume(memory).await;
     let now = service.now();
     let mut store = service.store();
     store.release(&team.name);

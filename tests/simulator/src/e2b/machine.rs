@@ -59,20 +59,21 @@ impl Machine {
         Arc::clone(&self.turn).try_lock_owned().ok()
     }
 
-    /// Stops all processes and breaks all connections.
-    pub async fn pause(&self, turn: Option<Turn>) -> anyhow::Result<()> {
-        let _turn = match turn {
+    /// Stops all processes and breaks all connections. Nobody else acts on the machine until the turn is dropped.
+    pub async fn pause(&self, turn: Option<Turn>) -> anyhow::Result<Turn> {
+        let turn = match turn {
             Some(turn) => turn,
             None => Arc::clone(&self.turn).lock_owned().await,
         };
         self.disconnect();
-        self.envd.processes.freeze().await
+        self.envd.processes.freeze().await?;
+        Ok(turn)
     }
 
-    /// Lets all processes continue.
-    pub async fn resume(&self) -> anyhow::Result<()> {
+    /// Lets all processes continue; without its memory it starts from its disk, and they are gone.
+    pub async fn resume(&self, memory: bool) -> anyhow::Result<()> {
         let _turn = self.turn.lock().await;
-        self.envd.processes.thaw().await
+        if memory { self.envd.processes.thaw().await } else { self.envd.processes.restart().await }
     }
 
     /// Ends all processes, breaks all connections and removes all files.

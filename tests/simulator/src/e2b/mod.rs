@@ -207,7 +207,19 @@ impl E2b {
         self.service.store().key_mode = mode;
     }
 
-    /// The next pause is answered with 500. `lost`: the sandbox is gone with it, otherwise it goes on running.
+    /// So many pauses to come keep the disk alone, as a server does that can't keep the memory: what ran is gone.
+    pub fn degrade_next_pauses(&self, pauses: u32) {
+        self.service.store().degraded_pauses = pauses;
+    }
+
+    /// A time that is over goes unnoticed for this long, by the simulated clock.
+    pub fn set_overdue(&self, overdue: Duration) {
+        self.service.store().overdue = overdue;
+        self.service.lifetimes_changed();
+    }
+
+    /// The next pause fails: one that is asked for is answered with 500, and `lost` says that the sandbox is gone with it,
+    /// otherwise it goes on running; one at the end of its time loses the sandbox, or shows its last snapshot.
     pub fn fail_next_pause(&self, lost: bool) {
         self.service.store().failing_pauses.push_back(lost);
     }

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::machine::Machine;
 use super::sandbox::Isolation;
+use super::snapshots::Snapshot;
 use super::store::{State, Store};
 use crate::core::Clock;
 
@@ -104,7 +105,7 @@ impl Service {
 
     /// Pauses a running sandbox; `false` when it is not running.
     pub async fn pause(&self, id: &str) -> anyhow::Result<bool> {
-        let (machine, turn) = {
+        let (machine, turn, keeps) = {
             let now = self.now();
             let mut store = self.store();
             let Some(record) = store.sandboxes.get_mut(id).filter(|record| record.state == State::Running)
@@ -113,18 +114,33 @@ impl Service {
             };
             record.state = State::Paused;
             record.end_at = now;
+            // An automatic pause replaces the snapshot; a kill by time-out leaves it.
+            let keeps = !record.auto_pause;
             let machine = Arc::clone(&record.machine);
             let turn = machine.next_turn();
+            let degraded = store.degraded_pauses > 0;
+            store.degraded_pauses = store.degraded_pauses.saturating_sub(1);
+            if let Some(record) = store.sandboxes.get_mut(id) {
+                record.without_memory = degraded;
+            }
             store.counters.pauses += 1;
-            (machine, turn)
+            (machine, turn, keeps)
         };
-        machine.pause(turn).await?;
+        let turn = machine.pause(turn).await?;
+        if keeps {
+            let snapshot = Snapshot::take(&machine, self.now())?;
+            self.store().snapshots.insert(id.to_owned(), Arc::new(snapshot));
+        }
+        drop(turn);
         Ok(true)
     }
 
     /// Removes a sandbox, running or paused; `None` when there is none.
     pub fn remove(&self, id: &str) -> Option<Arc<Machine>> {
-        let record = self.store().sandboxes.remove(id);
+        let mut store = self.store();
+        store.snapshots.remove(id);
+        let record = store.sandboxes.remove(id);
+        drop(store);
         record.map(|record| record.machine)
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::idempotency::Keys;
 use super::machine::{Machine, Turn};
 use super::options::{Options, Team, Template};
+use super::snapshots::Snapshot;
 
 /// One sandbox, as E2B records it.
 pub struct Record {
@@ -36,6 +37,8 @@ pub struct Record {
     pub unreachable: Option<Unreachable>,
     /// So many GETs to come answer 404 although it lives: E2B does so where its own store fails.
     pub hidden_gets: u32,
+    /// Its last pause kept no memory: it starts from its disk.
+    pub without_memory: bool,
     /// Shown instead of its state: pausing, killing, snapshotting, or one that nobody knows.
     pub shown_as: Option<String>,
 }
@@ -110,8 +113,12 @@ pub struct Store {
     pub key_mode: KeyMode,
     /// Pauses that will fail; whether the sandbox is lost with it.
     pub failing_pauses: VecDeque<bool>,
-    /// Files that were kept, by sandbox.
-    pub kept_files: HashMap<String, tempfile::TempDir>,
+    /// The next pauses keep the disk alone.
+    pub degraded_pauses: u32,
+    /// How long a time that is over goes unnoticed.
+    pub overdue: Duration,
+    /// The last snapshot of each sandbox: a kill by time-out leaves it, and the sandbox is `paused` with its files.
+    pub snapshots: HashMap<String, Arc<Snapshot>>,
     /// How long a create takes, on top of what it really takes.
     pub create_latency: Duration,
     /// What the next creates are answered instead; recorded under their Idempotency-Key like any answer.
@@ -130,7 +137,9 @@ impl Store {
             hide_new: Duration::ZERO,
             key_mode: KeyMode::Honour,
             failing_pauses: VecDeque::new(),
-            kept_files: HashMap::new(),
+            degraded_pauses: 0,
+            overdue: Duration::ZERO,
+            snapshots: HashMap::new(),
             create_latency: Duration::ZERO,
             refuse_creates: VecDeque::new(),
         }
@@ -175,22 +184,34 @@ impl Store {
     /// When the next running sandbox's time is over.
     pub fn next_expiry(&self) -> Option<Timestamp> {
         let running = self.sandboxes.values().filter(|record| record.state == State::Running);
-        running.map(|record| record.end_at).min()
+        running.map(|record| later(record.end_at, self.overdue)).min()
     }
 
     /// Pauses or removes every sandbox whose time is over; its machine has to follow.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Followup> {
-        let due = |record: &Record| record.state == State::Running && record.end_at <= now;
+        let overdue = self.overdue;
+        let due = |record: &Record| record.state == State::Running && later(record.end_at, overdue) <= now;
         let ids: Vec<String> =
             self.sandboxes.values().filter(|record| due(record)).map(|record| record.id.clone()).collect();
         let mut followups = Vec::new();
         for id in ids {
+            let snapshot = self.snapshots.get(&id).cloned();
             let Some(record) = self.sandboxes.get_mut(&id) else { continue };
-            if record.auto_pause {
+            let (machine, turn) = (Arc::clone(&record.machine), record.machine.next_turn());
+            if record.auto_pause && self.failing_pauses.pop_front().is_none() {
                 // It was paused when its time was over, however late somebody looks.
                 record.state = State::Paused;
+                record.without_memory = self.degraded_pauses > 0;
+                self.degraded_pauses = self.degraded_pauses.saturating_sub(1);
                 self.counters.pauses += 1;
-                followups.push(Followup::Pause(Arc::clone(&record.machine), record.machine.next_turn()));
+                followups.push(Followup::Pause(machine, turn));
+            } else if let Some(snapshot) = snapshot {
+                // Killed, but nobody deletes its snapshot.
+                record.state = State::Paused;
+                record.end_at = snapshot.taken_at;
+                record.without_memory = true;
+                self.counters.expired += 1;
+                followups.push(Followup::RollBack(machine, turn, snapshot));
             } else if let Some(record) = self.sandboxes.remove(&id) {
                 self.counters.expired += 1;
                 followups.push(Followup::Kill(record.machine));
@@ -203,6 +224,8 @@ impl Store {
 /// What a machine has to do after its record was changed.
 pub enum Followup {
     Pause(Arc<Machine>, Option<Turn>),
+    /// Stop, and go back to the files of then.
+    RollBack(Arc<Machine>, Option<Turn>, Arc<Snapshot>),
     Kill(Arc<Machine>),
 }
 
@@ -214,16 +237,26 @@ impl Followup {
                     tracing::error!(%error, "pausing a sandbox failed");
                 }
             }
+            Self::RollBack(machine, turn, snapshot) => {
+                let rolled_back = machine.pause(turn).await.and_then(|turn| {
+                    snapshot.restore(&machine)?;
+                    drop(turn);
+                    Ok(())
+                });
+                if let Err(error) = rolled_back {
+                    tracing::error!(%error, "rolling a sandbox back failed");
+                }
+            }
             Self::Kill(machine) => machine.kill().await,
         }
     }
 }
 
+fn later(at: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+}
+
 /// When a sandbox's time is over that may still run for `timeout` from now: never later than its plan allows.
 pub fn end_at(now: Timestamp, timeout: Duration, started_at: Timestamp, max_run: Duration) -> Timestamp {
-    let after = |from: Timestamp, by: Duration| {
-        let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
-        from.checked_add(by).unwrap_or(Timestamp::MAX)
-    };
-    after(now, timeout).min(after(started_at, max_run))
+    later(now, timeout).min(later(started_at, max_run))
 }

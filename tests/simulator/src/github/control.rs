@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::people::{MergeMethod, NewRepository};
-use super::{Account, Check, GitHub, Mode, Order, Refused, Token};
+use super::{Account, Check, GitHub, Manners, Mode, Order, Refused, Token};
 use crate::core::{self, Body};
 
 #[derive(Deserialize)]
@@ -216,6 +216,13 @@ impl GitHub {
                     Ok(json!({}))
                 }));
             }
+            ("POST", ["manners"]) => {
+                let manners: Result<Manners, _> = parse(body);
+                return Some(manners.and_then(|manners| {
+                    self.set_manners(full_name, manners)?;
+                    Ok(json!({}))
+                }));
+            }
             ("DELETE", ["branches", branch @ ..]) => self.delete_branch(full_name, &branch.join("/")),
             (method, ["pulls", number, act @ ..]) => {
                 return self.control_pull(method, full_name, number.parse().ok()?, act, body);
@@ -259,6 +266,7 @@ impl GitHub {
                         Ok(json!({ "sha": self.merge(full_name, number, wanted.method)? }))
                     }));
                 }
+                ("POST", ["touch"]) => self.touch(full_name, number).map(|()| json!({})),
                 ("POST", ["mergeable-state"]) => {
                     let forced: Result<ForcedState, _> = parse(body);
                     return Some(forced.and_then(|wanted| {

@@ -9,7 +9,7 @@ use super::auth::Access;
 use super::objects::{git_time, noreply};
 use super::request::Request;
 use super::state::{Mergeability, Pull, State};
-use super::{pulls, refs};
+use super::{manners, pulls, refs};
 
 /// Merges head into base without touching a branch, and remembers the result.
 pub(super) fn test_merge(state: &mut State, at: usize, index: usize) -> Result<(), Answer> {
@@ -63,6 +63,8 @@ pub(super) fn merge_pull(state: &mut State, request: &Request) -> Outcome {
         let message = "At least 1 approving review is required by reviewers with write access.";
         return Err(Answer::not_allowed(message));
     }
+    let repository = &state.repositories[at];
+    repository.may_merge(&repository.pulls[index].base_ref, &method, &request.caller)?;
     test_merge(state, at, index)?;
     if state.repositories[at].pulls[index].mergeability != Mergeability::Known(true) {
         return Err(Answer::not_allowed("Pull Request is not mergeable"));
@@ -90,9 +92,10 @@ fn finish(state: &mut State, at: usize, index: usize, sha: Oid, request: &Reques
     pull.merge_commit_sha = Some(sha.to_string());
     let base = pull.base_ref.clone();
     state.counts.pulls_merged += 1;
+    let head = pull.head_ref.clone();
     refs::set_branch(state, at, &base, sha, request)?;
     state.emit_pull(at, index, "closed", &json!({}), &login);
-    Ok(())
+    manners::delete_merged_branch(state, at, &head, request)
 }
 
 /// Base and head of the pull request as commits.

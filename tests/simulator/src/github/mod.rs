@@ -11,6 +11,7 @@ mod git_http;
 mod graphql;
 mod hooks;
 mod limits;
+mod manners;
 mod merge;
 mod objects;
 mod people;
@@ -39,6 +40,7 @@ use sha2::Digest as _;
 pub use self::auth::{Token, TokenKind};
 pub use self::deliveries::{Deliveries, Delivery, DeliveryState, Mode, Order, signature};
 pub use self::limits::{primary_limit, secondary_limit};
+pub use self::manners::Manners;
 pub use self::people::{MergeMethod, NewRepository};
 pub use self::state::{Account, AccountKind, Check, Counts};
 
@@ -226,7 +228,7 @@ impl Inner {
         );
         let mut etag = None;
         if parts.method == Method::GET && answer.status == StatusCode::OK {
-            etag = answer.body.as_ref().map(|body| entity_tag(&body.to_string()));
+            etag = answer.body.as_ref().map(|body| entity_tag(&caller, &body.to_string()));
         }
         let unchanged = etag.as_deref().is_some_and(|etag| matches_none(&parts.headers, etag));
         if unchanged {
@@ -306,8 +308,10 @@ fn dispatch(
     (route.handler)(state, &request).unwrap_or_else(|refusal| refusal)
 }
 
-fn entity_tag(body: &str) -> String {
-    format!("W/\"{}\"", hex::encode(sha2::Sha256::digest(body.as_bytes())))
+/// A tag is the token's own: the same body has another one under another token.
+fn entity_tag(caller: &Caller, body: &str) -> String {
+    let token = if let Caller::Token(token) = caller { token.value.as_str() } else { "" };
+    format!("W/\"{}\"", hex::encode(sha2::Sha256::digest(format!("{token}\0{body}"))))
 }
 
 /// Whether `If-None-Match` names this tag (weak comparison, RFC 9110 section 13.1.2).

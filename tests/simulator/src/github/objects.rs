@@ -105,6 +105,8 @@ pub(super) fn create_commit(state: &mut State, request: &Request) -> Outcome {
         &parents.iter().collect::<Vec<_>>(),
     )?;
     let view = git_commit(&state.url, repository, &repository.git.find_commit(id)?);
+    drop((tree, parents));
+    state.repositories[at].made(id.to_string(), request.now);
     state.counts.commits_created += 1;
     Ok(Answer::created(view))
 }
@@ -114,6 +116,9 @@ pub(super) fn get_commit(state: &mut State, request: &Request) -> Outcome {
     let repository = &state.repositories[at];
     repository.not_empty()?;
     let id = oid(request.param("commit_sha")).ok_or_else(Answer::not_found)?;
+    if !repository.shows(&id.to_string(), request.now) {
+        return Err(Answer::not_found());
+    }
     let commit = repository.git.find_commit(id).map_err(|_| Answer::not_found())?;
     Ok(Answer::ok(git_commit(&state.url, repository, &commit)))
 }

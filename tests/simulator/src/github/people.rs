@@ -285,7 +285,7 @@ impl GitHub {
         Ok(hook["id"].as_u64().unwrap_or_default())
     }
 
-    fn with_repository<T>(
+    pub(super) fn with_repository<T>(
         &self,
         full_name: &str,
         change: impl FnOnce(&mut State, usize) -> T,

@@ -32,7 +32,7 @@ pub(super) fn create_pull(state: &mut State, request: &Request) -> Outcome {
     let body = request.optional("body")?.map(str::to_owned);
     let draft = request.flag("draft")?;
     let repository = &state.repositories[at];
-    let (head, head_id, base_id) = check_new(repository, head, &base)?;
+    let (head, head_id, base_id) = check_new(repository, head, &base, request)?;
     let author = request.caller.login()?.to_owned();
     let number = repository.pulls.len() as u64 + 1;
     repository.git.reference(&format!("refs/pull/{number}/head"), head_id, true, "pull request")?;
@@ -61,13 +61,19 @@ pub(super) fn create_pull(state: &mut State, request: &Request) -> Outcome {
     let pulls = &mut state.repositories[at].pulls;
     pulls.push(Pull { id, ..pull });
     let index = pulls.len() - 1;
+    state.repositories[at].made(format!("pull/{number}"), request.now);
     state.counts.pulls_created += 1;
     state.emit_pull(at, index, "opened", &json!({}), &author);
     Ok(Answer::created(state.pull_view(at, &state.repositories[at].pulls[index])))
 }
 
 /// The head's branch and the commits of both sides, if a pull request can be made of them.
-fn check_new(repository: &Repository, head: &str, base: &str) -> Result<(String, Oid, Oid), Answer> {
+fn check_new(
+    repository: &Repository,
+    head: &str,
+    base: &str,
+    request: &Request,
+) -> Result<(String, Oid, Oid), Answer> {
     let invalid = |field: &str| {
         Answer::invalid(json!({ "resource": "PullRequest", "field": field, "code": "invalid" }))
     };
@@ -76,7 +82,8 @@ fn check_new(repository: &Repository, head: &str, base: &str) -> Result<(String,
         Some(_) => return Err(invalid("head")),
         None => head,
     };
-    let head_id = repository.tip(head).ok_or_else(|| invalid("head"))?;
+    let shown = |_: &Oid| repository.shows(&format!("heads/{head}"), request.now);
+    let head_id = repository.tip(head).filter(shown).ok_or_else(|| invalid("head"))?;
     let base_id = repository.tip(base).ok_or_else(|| invalid("base"))?;
     let label = |branch: &str| format!("{}:{branch}", repository.owner);
     let Ok(common) = repository.git.merge_base(head_id, base_id) else {
@@ -101,7 +108,8 @@ pub(super) fn list_pulls(state: &mut State, request: &Request) -> Outcome {
     let head = request.query("head").and_then(|head| head.split_once(':'));
     let base = request.query("base");
     let mut pulls: Vec<&Pull> = Vec::new();
-    for pull in &repository.pulls {
+    let shown = |pull: &&Pull| repository.shows(&format!("pull/{}", pull.number), request.now);
+    for pull in repository.pulls.iter().filter(shown) {
         let state = match wanted {
             "open" => pull.open,
             "closed" => !pull.open,
@@ -146,7 +154,11 @@ pub(super) fn find(state: &State, at: usize, request: &Request) -> Result<usize,
 pub(super) fn get_pull(state: &mut State, request: &Request) -> Outcome {
     let at = state.repository(request, Access::Read)?;
     let index = find(state, at, request)?;
-    let pull = &state.repositories[at].pulls[index];
+    let repository = &state.repositories[at];
+    let pull = &repository.pulls[index];
+    if !repository.shows(&format!("pull/{}", pull.number), request.now) {
+        return Err(Answer::not_found());
+    }
     if pull.open {
         match pull.mergeability {
             Mergeability::Unknown if state.settings.mergeable_lag => {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Outcome};
 use super::auth::{Access, Caller};
+use super::manners;
 use super::objects::{node_id, oid, repository_commit, resolve};
 use super::request::Request;
 use super::state::{Mergeability, Repository, State};
@@ -29,6 +30,9 @@ pub(super) fn get_ref(state: &mut State, request: &Request) -> Outcome {
     repository.not_empty()?;
     let name = format!("refs/{}", request.param("ref"));
     let id = repository.git.refname_to_id(&name).map_err(|_| Answer::not_found())?;
+    if !repository.shows(request.param("ref"), request.now) {
+        return Err(Answer::not_found());
+    }
     Ok(Answer::ok(view(&state.url, repository, &name, id)))
 }
 
@@ -43,6 +47,7 @@ pub(super) fn matching_refs(state: &mut State, request: &Request) -> Outcome {
         let reference = reference?;
         if let (Ok(name), Some(id)) = (reference.name(), reference.target())
             && name.starts_with(&prefix)
+            && repository.shows(name.trim_start_matches("refs/"), request.now)
         {
             found.push((name.to_owned(), id));
         }
@@ -61,6 +66,9 @@ pub(super) fn create_ref(state: &mut State, request: &Request) -> Outcome {
         return Err(Answer::unprocessable(format!("{name} is not a valid ref name.")));
     }
     let id = existing(repository, sha)?;
+    if !repository.shows(sha, request.now) {
+        return Err(manners::not_there_yet());
+    }
     if repository.git.refname_to_id(&name).is_ok() {
         return Err(Answer::unprocessable("Reference already exists"));
     }
@@ -86,6 +94,9 @@ pub(super) fn update_ref(state: &mut State, request: &Request) -> Outcome {
         return Err(Answer::unprocessable("Reference does not exist"));
     };
     let id = existing(repository, sha)?;
+    if !repository.shows(sha, request.now) {
+        return Err(manners::not_there_yet());
+    }
     let Some(branch) = name.strip_prefix("refs/heads/") else {
         return Err(Answer::unprocessable("stand-in: only branches can be updated"));
     };
@@ -161,6 +172,10 @@ pub(super) fn set_branch(
     // The name of a branch can't be the directory of another one's.
     repository.git.reference(&name, id, true, "update").map_err(|_| update_failed())?;
     repository.pushed_at = request.now;
+    repository.pushed.insert(id.to_string(), request.now);
+    if before.is_none() {
+        repository.made(format!("heads/{branch}"), request.now);
+    }
     let forced = match before {
         Some(before) => !repository.git.graph_descendant_of(id, before)?,
         None => false,
@@ -229,7 +244,8 @@ pub(super) fn get_branch(state: &mut State, request: &Request) -> Outcome {
     let at = state.repository(request, Access::Read)?;
     let repository = &state.repositories[at];
     let branch = request.param("branch");
-    let Some(id) = repository.tip(branch) else {
+    let shown = |_: &Oid| repository.shows(&format!("heads/{branch}"), request.now);
+    let Some(id) = repository.tip(branch).filter(shown) else {
         return Err(Answer::refused(StatusCode::NOT_FOUND, "Branch not found"));
     };
     let commit = repository.git.find_commit(id)?;
@@ -247,7 +263,9 @@ pub(super) fn get_branch(state: &mut State, request: &Request) -> Outcome {
 /// The check runs that were set for a commit.
 pub(super) fn check_runs(state: &mut State, request: &Request) -> Outcome {
     let at = state.repository(request, Access::Read)?;
-    let (sha, checks) = checks_of(&state.repositories[at], request.param("ref"))?;
+    let repository = &state.repositories[at];
+    let sha = sha_of(repository, request.param("ref"))?;
+    let checks = repository.checks_of(&sha, request.now);
     let runs: Vec<Value> = checks
         .iter()
         .enumerate()
@@ -268,17 +286,15 @@ pub(super) fn check_runs(state: &mut State, request: &Request) -> Outcome {
 /// The combined commit status; check runs are no part of it, as on GitHub.
 pub(super) fn combined_status(state: &mut State, request: &Request) -> Outcome {
     let at = state.repository(request, Access::Read)?;
-    let (sha, _) = checks_of(&state.repositories[at], request.param("ref"))?;
+    let sha = sha_of(&state.repositories[at], request.param("ref"))?;
     Ok(Answer::ok(json!({ "state": "pending", "statuses": [], "sha": sha, "total_count": 0 })))
 }
 
-fn checks_of(repository: &Repository, name: &str) -> Result<(String, Vec<super::state::Check>), Answer> {
+fn sha_of(repository: &Repository, name: &str) -> Result<String, Answer> {
     repository.not_empty()?;
     let commit = resolve(repository, name).and_then(|object| object.peel_to_commit().ok());
     let Some(commit) = commit else {
         return Err(Answer::unprocessable(format!("No commit found for SHA: {name}")));
     };
-    let sha = commit.id().to_string();
-    let checks = repository.checks.get(&sha).cloned().unwrap_or_default();
-    Ok((sha, checks))
+    Ok(commit.id().to_string())
 }

@@ -2,7 +2,7 @@
 //! Each repository gets a bare git directory of its own, named by its id so that a rename does not move it.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use git2::RepositoryInitOptions;
 use http::StatusCode;
@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::answer::{Answer, Outcome};
 use super::auth::Access;
+use super::manners::Manners;
 use super::objects::{git_time, noreply};
 use super::request::{Request, not_a};
 use super::state::{AccountKind, Repository, State};
@@ -113,6 +114,9 @@ fn create(state: &mut State, request: &Request, owner: &str) -> Outcome {
         hooks: Vec::new(),
         protected: BTreeSet::new(),
         checks: BTreeMap::new(),
+        manners: Manners::default(),
+        made_at: HashMap::new(),
+        pushed: HashMap::new(),
         extents: RefCell::default(),
     });
     state.counts.repositories_created += 1;

@@ -14,6 +14,7 @@ use super::answer::Answer;
 use super::auth::{Access, Token, authorize};
 use super::deliveries::Outgoing;
 use super::limits::Limits;
+use super::manners::Manners;
 use super::request::Request;
 
 /// A user, an organization or the bot of a GitHub App.
@@ -91,6 +92,11 @@ pub(super) struct Repository {
     /// Branches that only change through pull requests.
     pub(super) protected: BTreeSet<String>,
     pub(super) checks: BTreeMap<String, Vec<Check>>,
+    pub(super) manners: Manners,
+    /// When commits, branches and pull requests were made.
+    pub(super) made_at: HashMap<String, Timestamp>,
+    /// When a commit became the tip of a branch.
+    pub(super) pushed: HashMap<String, Timestamp>,
     /// Additions, deletions and changed files between two commits, as far as they have been counted.
     pub(super) extents: RefCell<HashMap<(git2::Oid, git2::Oid), (usize, usize, usize)>>,
 }

@@ -3,5 +3,6 @@
 
 mod faults;
 mod git;
+mod manners;
 mod support;
 mod webhooks;

@@ -261,6 +261,17 @@ impl Processes {
         Ok(())
     }
 
+    /// Ends everything that ran when the sandbox stopped, and lets new processes start.
+    pub async fn restart(&self) -> anyhow::Result<()> {
+        let running = self.running();
+        for process in &running {
+            process.silenced.cancel();
+        }
+        self.sandbox.end_processes(&self.wrappers()).await?;
+        self.release();
+        Ok(())
+    }
+
     /// Lets go of everything that waits for the sandbox to continue: it does, or never will.
     pub fn release(&self) {
         self.no_starts.lock().unwrap_or_else(PoisonError::into_inner).take();

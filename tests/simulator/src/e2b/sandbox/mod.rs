@@ -161,6 +161,21 @@ impl Sandbox {
         wait_for(wrappers, &['S']).await.context("the sandbox's processes do not continue")
     }
 
+    /// Ends every process but the sandbox's own two, as a machine that starts anew from its disk.
+    pub async fn end_processes(&self, wrappers: &[u32]) -> anyhow::Result<()> {
+        let guard = self.guard_pid.to_string();
+        self.script(
+            "for p in /proc/[0-9]*; do p=${p#/proc/}; case $p in 1|$1|$$) ;; *) kill -KILL $p 2>/dev/null;; esac; done; :",
+            &[&guard],
+        )
+        .await?;
+        for wrapper in wrappers.iter().filter_map(|pid| i32::try_from(*pid).ok()) {
+            // ESRCH: it ended with its child.
+            let _ = kill(Pid::from_raw(wrapper), Signal::SIGCONT);
+        }
+        Ok(())
+    }
+
     /// Ends every process and removes every file.
     pub async fn destroy(&self) {
         let mut init = self.init.lock().await;

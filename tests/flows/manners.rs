@@ -1,0 +1,99 @@
+//! Repositories with rules and slow replicas: lag costs time and nothing else, checks that come late are waited for, and a rule that
+//! refuses the merge is named with its cure. The stand-in's `Manners` say what GitHub does in each case.
+
+use crate::{
+    world,
+    world::{PATIENCE, World, repository, task, wait::reason_of, within},
+};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use slipway::api::State;
+use slipway_simulator::github::{Check, Manners};
+
+/// A repository with these manners, and a Task that is merged as soon as it can be.
+async fn begin(world: &World, name: &str, manners: Manners, merge: Value) -> Result<()> {
+    world.apply(&repository(name)).await?;
+    world
+        .repository(name, "known", |repository| {
+            repository.status.as_ref().is_some_and(|status| status.repository_id.is_some())
+        })
+        .await?;
+    let refused = |refused| anyhow::anyhow!("{refused:?}");
+    world.simulator.github.set_manners(&format!("acme/{name}"), manners).map_err(refused)?;
+    let pull_request = json!({ "merge": merge });
+    world.apply(&task(name, name, "echo a > a").with("/spec/pullRequest", pull_request)).await
+}
+
+fn unchecked() -> Value {
+    json!({"policy": "WhenReady", "requireChecks": false})
+}
+
+async fn pulls(world: &World, name: &str) -> Result<Vec<Value>> {
+    world.simulator.github.pulls(&format!("acme/{name}")).map_err(|refused| anyhow::anyhow!("{refused:?}"))
+}
+
+/// What lags is asked for again: nothing is made twice, and no person is asked.
+async fn lag(world: &World) -> Result<()> {
+    let manners = Manners { lag_seconds: 3, delete_merged_branches: true, ..Manners::default() };
+    begin(world, "lag", manners, unchecked()).await?;
+    world.task_in("lag", State::Done).await?;
+    let pulls = pulls(world, "lag").await?;
+    ensure!(pulls.len() == 1 && pulls[0]["merged_at"].is_string(), "{pulls:#?}");
+    for endpoint in ["POST /repos/{owner}/{repo}/git/commits", "POST /repos/{owner}/{repo}/pulls"] {
+        let made = world.simulator.calls.matching(|call| {
+            call.endpoint == endpoint && call.path.contains("/acme/lag/") && call.status() == Some(201)
+        });
+        ensure!(made.len() == 1, "{endpoint} took effect {} times", made.len());
+    }
+    Ok(())
+}
+
+/// Nothing is merged before the checks are there, though GitHub says `clean` all along.
+async fn late_checks(world: &World) -> Result<()> {
+    let checks = vec![Check { name: "build".into(), conclusion: Some("success".into()) }];
+    let manners = Manners { checks, checks_after_seconds: 20, ..Manners::default() };
+    begin(world, "late", manners, json!({"policy": "WhenReady"})).await?;
+    world.task_in("late", State::Review).await?;
+    let done = within(3 * PATIENCE, "the merge", || async {
+        let task = world.tasks().get("late").await.ok()?;
+        task.status.as_ref().is_some_and(|status| status.state == State::Done).then_some(task)
+    });
+    let done = done.await.with_context(|| world.logs())?.status.context("status")?;
+    let pushed = done.pushed_at.context("pushedAt")?.0;
+    let merged: jiff::Timestamp =
+        pulls(world, "late").await?[0]["merged_at"].as_str().context("merged")?.parse()?;
+    let waited = merged.duration_since(pushed).as_secs();
+    ensure!(waited >= 59, "merged {waited} s after the push");
+    Ok(())
+}
+
+/// A rule is named, and once the spec fits it the same Task goes on.
+async fn method(world: &World) -> Result<()> {
+    let manners = Manners { merge_methods: vec!["squash".into()], ..Manners::default() };
+    begin(world, "method", manners, unchecked()).await?;
+    world.task_because("method", "MergeMethodNotAllowed").await?;
+    let described = world.kubectl(&["describe", "swtask", "method"]).await?;
+    ensure!(described.contains("set pullRequest.merge.method"), "{described}");
+    let squash = json!({"spec": {"pullRequest": {"merge": {"method": "Squash"}}}}).to_string();
+    world.kubectl(&["patch", "swtask", "method", "--type=merge", "-p", &squash]).await?;
+    world.task_in("method", State::Done).await.map(drop)
+}
+
+/// A queue is not ours to fill: a person is asked, and whoever merges finishes the Task.
+async fn queue(world: &World) -> Result<()> {
+    begin(world, "queue", Manners { merge_queue: true, ..Manners::default() }, unchecked()).await?;
+    let task = world.task_because("queue", "MergeQueueRequired").await?;
+    ensure!(reason_of(&task) == "MergeQueueRequired");
+    let merges = world
+        .simulator
+        .calls
+        .matching(|call| call.path.contains("/acme/queue/") && call.path.ends_with("/merge"));
+    ensure!(merges.len() == 1, "asked {} times", merges.len());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_are_named_and_lateness_costs_only_time() -> Result<()> {
+    let world = world("manners").await?;
+    tokio::try_join!(lag(&world), late_checks(&world), method(&world), queue(&world)).map(drop)
+}

@@ -1,0 +1,129 @@
+//! What one repository asks for beyond the ordinary, and how late it shows what was just made: rules of merging, checks that appear
+//! later, replicas that lag. `state` keeps it with the repository; the handlers ask here.
+
+use http::Method;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::answer::Answer;
+use super::auth::Caller;
+use super::request::Request;
+use super::state::{Check, Repository, State};
+use super::{GitHub, Refused};
+
+/// The manners of a repository; the default is a fast one without rules.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Manners {
+    /// For so many seconds reads, and writes that build on it, do not find what was just made: a commit, a branch, a pull request.
+    pub lag_seconds: i64,
+    /// The checks of each commit that is pushed.
+    pub checks: Vec<Check>,
+    /// They appear so many seconds after the push.
+    pub checks_after_seconds: i64,
+    /// The methods that merge here; empty: all three.
+    pub merge_methods: Vec<String>,
+    /// The default branch has a merge queue.
+    pub merge_queue: bool,
+    /// The default branch takes signed commits alone.
+    pub signed_commits: bool,
+    /// The branch of a merged pull request goes with it.
+    pub delete_merged_branches: bool,
+}
+
+fn after(at: Timestamp, seconds: i64) -> Timestamp {
+    at.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+impl Repository {
+    /// Notes when something was made: a commit by its SHA, a branch as `heads/…`, a pull request as `pull/…`.
+    pub(super) fn made(&mut self, what: String, now: Timestamp) {
+        self.made_at.insert(what, now);
+    }
+
+    /// Whether the replica that answers has it already. What is not known was always there.
+    pub(super) fn shows(&self, what: &str, now: Timestamp) -> bool {
+        let lag = self.manners.lag_seconds;
+        lag == 0 || self.made_at.get(what).is_none_or(|made| now >= after(*made, lag))
+    }
+
+    /// The checks of a commit: those that were set for it, or those that come with each push.
+    pub(super) fn checks_of(&self, sha: &str, now: Timestamp) -> &[Check] {
+        if let Some(checks) = self.checks.get(sha) {
+            return checks;
+        }
+        let pushed = self.pushed.get(sha);
+        let there = pushed.is_some_and(|pushed| now >= after(*pushed, self.manners.checks_after_seconds));
+        if there { &self.manners.checks } else { &[] }
+    }
+
+    /// Whether a pull request into `base` may be merged by this method, in GitHub's words where it may not.
+    pub(super) fn may_merge(&self, base: &str, method: &str, caller: &Caller) -> Result<(), Answer> {
+        let manners = &self.manners;
+        if !manners.merge_methods.is_empty() && !manners.merge_methods.iter().any(|known| known == method) {
+            let name = match method {
+                "squash" => "Squash merges",
+                "rebase" => "Rebase merges",
+                _ => "Merge commits",
+            };
+            return Err(Answer::not_allowed(&format!("{name} are not allowed on this repository.")));
+        }
+        // People go through the queue, and sign.
+        if matches!(caller, Caller::Person(_)) || base != self.default_branch {
+            return Ok(());
+        }
+        let rule =
+            |rule: &str| Err(Answer::not_allowed(&format!("Repository rule violations found\n\n{rule}\n\n")));
+        if manners.merge_queue {
+            return rule("Changes must be made through the merge queue");
+        }
+        if manners.signed_commits && method == "rebase" {
+            return rule("Commits must have verified signatures.");
+        }
+        Ok(())
+    }
+}
+
+/// `422` for what builds on something that the replica does not have yet.
+pub(super) fn not_there_yet() -> Answer {
+    Answer::unprocessable("Object does not exist")
+}
+
+/// The branch of a merged pull request goes, where the repository wants it.
+pub(super) fn delete_merged_branch(
+    state: &mut State,
+    at: usize,
+    branch: &str,
+    request: &Request,
+) -> Result<(), Answer> {
+    let repository = &state.repositories[at];
+    let goes = repository.manners.delete_merged_branches && branch != repository.default_branch;
+    if goes && repository.tip(branch).is_some() {
+        super::refs::remove_branch(state, at, branch, request)?;
+    }
+    Ok(())
+}
+
+impl GitHub {
+    /// Gives a repository other manners.
+    pub fn set_manners(&self, full_name: &str, manners: Manners) -> Result<(), Refused> {
+        self.with_repository(full_name, |state, at| state.repositories[at].manners = manners)
+    }
+
+    /// Moves `updated_at` of a pull request and nothing else, as a reaction or a mention does.
+    pub fn touch(&self, full_name: &str, number: u64) -> Result<(), Refused> {
+        let now = self.inner.clock.now();
+        let touched = self.with_repository(full_name, |state, at| {
+            let pull = state.repositories[at].pulls.iter_mut().find(|pull| pull.number == number);
+            pull.map(|pull| pull.updated_at = now).is_some()
+        })?;
+        if touched {
+            Ok(())
+        } else {
+            // In GitHub's words.
+            self.act("reviewer", &Method::GET, &format!("/repos/{full_name}/pulls/{number}"), json!({}))
+                .map(drop)
+        }
+    }
+}
