@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
-use slipway::api::{State, Task};
+use slipway::api::{SandboxState, State, Task};
 use slipway_simulator::github::MergeMethod;
 use std::path::PathBuf;
 
@@ -199,6 +199,7 @@ async fn story(world: &World) -> Result<()> {
     let after = world.sandboxes().get("box").await?.status.context("status")?;
     ensure!(after.recreations == 1, "{after:?}");
 
+    keep(world).await?;
     world.tasks().delete("lost", &Default::default()).await?;
     world.sandboxes().delete("box", &Default::default()).await?;
     // For 100 s the one that was replaced may turn out to be there still: the deletion waits for that look.
@@ -212,6 +213,23 @@ async fn story(world: &World) -> Result<()> {
         world.tasks().get_opt("lost").await.ok()?.is_none().then_some(())
     })
     .await
+}
+
+/// A Sandbox that is deleted and leaves its sandbox, which is put on record.
+async fn keep(world: &World) -> Result<()> {
+    world.apply(&sandbox("kept").with("/spec/deletionPolicy", json!("Retain"))).await?;
+    let runs = |sandbox: &slipway::api::Sandbox| {
+        sandbox.status.as_ref().is_some_and(|status| status.state == Some(SandboxState::Running))
+    };
+    let id = world.sandbox("kept", "it runs", runs).await?.status.and_then(|status| status.sandbox_id);
+    world.sandboxes().delete("kept", &Default::default()).await?;
+    within(PATIENCE, "the end of the object", || async {
+        world.sandboxes().get_opt("kept").await.ok()?.is_none().then_some(())
+    })
+    .await
+    .with_context(|| world.logs())?;
+    ensure!(world.simulator.e2b.kill(&id.context("an id")?).await, "it stays");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,12 +7,13 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Rights that a run may leave unused, and why they are given all the same.
-const RARE: [(&str, &str, &str, &str); 6] = [
+const RARE: [(&str, &str, &str, &str); 7] = [
     ("slipway.dev", "tasks/finalizers", "update", "asked for by an admission plugin, not by a request"),
     ("slipway.dev", "tasks", "get", "only after a conflict"),
     ("slipway.dev", "sandboxes", "get", "only after a conflict"),
     ("slipway.dev", "repositories", "get", "only after a conflict"),
     ("coordination.k8s.io", "leases", "get", "only after a conflict"),
+    ("", "configmaps", "get", "only by the sweep, ten minutes after the start"),
     ("events.k8s.io", "events", "patch", "only when an event repeats within minutes"),
 ];
 

@@ -74,7 +74,7 @@ async fn method(world: &World) -> Result<()> {
     world.task_because("method", "MergeMethodNotAllowed").await?;
     let described = world.kubectl(&["describe", "swtask", "method"]).await?;
     ensure!(described.contains("set pullRequest.merge.method"), "{described}");
-    let squash = json!({"spec": {"pullRequest": {"merge": {"method": "Squash"}}}}).to_string();
+    let squash = json!({"spec": {"pullRequest": {"merge": {"method": "squash"}}}}).to_string();
     world.kubectl(&["patch", "swtask", "method", "--type=merge", "-p", &squash]).await?;
     world.task_in("method", State::Done).await.map(drop)
 }

@@ -18,7 +18,7 @@ async fn what_was_just_made_is_shown_only_after_the_lag() {
         call(&simulator, method, &format!("/repos/{DEMO}{path}"), body).await.expect("an answer")
     };
     let tip = simulator.github.branch(DEMO, "main").expect("main");
-    let (_, base) = api(Method::GET, format!("/git/commits/{tip}"), Value::Null).await;
+    let (_, base) = api(Method::GET, format!("/git/commits/{tip}"), json!({})).await;
     let entry = json!({"path": "a", "mode": "100644", "type": "blob", "content": "a"});
     let tree = json!({"base_tree": base["tree"]["sha"], "tree": [entry]});
     let (_, tree) = api(Method::POST, "/git/trees".into(), tree).await;
@@ -32,7 +32,7 @@ async fn what_was_just_made_is_shown_only_after_the_lag() {
         (status, body["message"].as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, Some("Object does not exist"))
     );
-    assert_eq!(api(Method::GET, format!("/git/commits/{sha}"), Value::Null).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(api(Method::GET, format!("/git/commits/{sha}"), json!({})).await.0, StatusCode::NOT_FOUND);
     let pull = json!({"title": "t", "head": "b", "base": "main"});
     let mut steps = Vec::new();
     for (method, path, body, shown) in
@@ -40,12 +40,12 @@ async fn what_was_just_made_is_shown_only_after_the_lag() {
     {
         simulator.clock.advance(Duration::from_secs(6));
         steps.push(api(method, path.into(), body).await.0.as_u16());
-        steps.push(api(Method::GET, shown.into(), Value::Null).await.0.as_u16());
+        steps.push(api(Method::GET, shown.into(), json!({})).await.0.as_u16());
     }
     assert_eq!(steps, [201, 404, 201, 404]);
-    assert_eq!(api(Method::GET, "/pulls?head=acme:b".into(), Value::Null).await.1, json!([]));
+    assert_eq!(api(Method::GET, "/pulls?head=acme:b".into(), json!({})).await.1, json!([]));
     simulator.clock.advance(Duration::from_secs(6));
-    assert_eq!(api(Method::GET, "/pulls/1".into(), Value::Null).await.0, StatusCode::OK);
+    assert_eq!(api(Method::GET, "/pulls/1".into(), json!({})).await.0, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn checks_appear_some_time_after_the_push() {
     open_pull(&simulator, "b");
     let count = async || {
         let path = format!("/repos/{DEMO}/commits/b/check-runs");
-        call(&simulator, Method::GET, &path, Value::Null).await.expect("an answer").1["total_count"].clone()
+        call(&simulator, Method::GET, &path, json!({})).await.expect("an answer").1["total_count"].clone()
     };
     assert_eq!(count().await, 0);
     simulator.clock.advance(Duration::from_secs(31));
