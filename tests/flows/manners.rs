@@ -28,7 +28,7 @@ fn unchecked() -> Value {
     json!({"policy": "WhenReady", "requireChecks": false})
 }
 
-async fn pulls(world: &World, name: &str) -> Result<Vec<Value>> {
+fn pulls(world: &World, name: &str) -> Result<Vec<Value>> {
     world.simulator.github.pulls(&format!("acme/{name}")).map_err(|refused| anyhow::anyhow!("{refused:?}"))
 }
 
@@ -37,7 +37,7 @@ async fn lag(world: &World) -> Result<()> {
     let manners = Manners { lag_seconds: 3, delete_merged_branches: true, ..Manners::default() };
     begin(world, "lag", manners, unchecked()).await?;
     world.task_in("lag", State::Done).await?;
-    let pulls = pulls(world, "lag").await?;
+    let pulls = pulls(world, "lag")?;
     ensure!(pulls.len() == 1 && pulls[0]["merged_at"].is_string(), "{pulls:#?}");
     for endpoint in ["POST /repos/{owner}/{repo}/git/commits", "POST /repos/{owner}/{repo}/pulls"] {
         let made = world.simulator.calls.matching(|call| {
@@ -61,7 +61,7 @@ async fn late_checks(world: &World) -> Result<()> {
     let done = done.await.with_context(|| world.logs())?.status.context("status")?;
     let pushed = done.pushed_at.context("pushedAt")?.0;
     let merged: jiff::Timestamp =
-        pulls(world, "late").await?[0]["merged_at"].as_str().context("merged")?.parse()?;
+        pulls(world, "late")?[0]["merged_at"].as_str().context("merged")?.parse()?;
     let waited = merged.duration_since(pushed).as_secs();
     ensure!(waited >= 59, "merged {waited} s after the push");
     Ok(())

@@ -220,7 +220,7 @@ async fn what_deletion_policy_keeps_is_on_record_and_stays() {
         for minutes in [0, 60, 120] {
             assert_eq!(world.sweep(at(minutes)).await.killed, [""; 0], "{policy}");
         }
-        assert_eq!(world.live_ids(), [id.clone()]);
+        assert_eq!(world.live_ids(), std::slice::from_ref(&id));
         // Somebody has ended it: the record forgets it.
         world.end(&id).await;
         world.sweep(at(180)).await;

@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod e2b;
 mod existing;
+mod frozen;
 mod mark;
 mod pauses;
 mod renewal;

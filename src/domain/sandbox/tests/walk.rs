@@ -4,6 +4,7 @@
 
 use super::{
     e2b::{E2b, Request},
+    frozen::{is_frozen, is_in_the_making, set},
     seeds::{Dice, OnFailure, Seeds},
     *,
 };
@@ -371,26 +372,6 @@ impl Walk {
         assert!(left.iter().all(|life| may_stay(*life)), "seed {seed}: left behind");
         assert!(left.is_empty() || self.kept, "seed {seed}: kept, and the sweep does not know");
     }
-}
-
-/// Sets one field; says whether it may be frozen.
-fn set<T>(field: &mut T, value: T, may_be_frozen: bool) -> bool {
-    *field = value;
-    may_be_frozen
-}
-
-/// The rules of the schema.
-fn is_frozen(sandbox: &Sandbox) -> bool {
-    let stands =
-        |status: &SandboxStatus| status.sandbox_id.is_some() && status.state != Some(SandboxState::Gone);
-    sandbox.status.as_ref().is_some_and(stands) || is_in_the_making(sandbox)
-}
-
-fn is_in_the_making(sandbox: &Sandbox) -> bool {
-    let Some(status) = &sandbox.status else { return false };
-    let stalled = status.retry.as_ref().is_some_and(|retry| retry.stalled);
-    let refused = |creating: &Creating| creating.answer == Some(CreateAnswer::Refused) && stalled;
-    status.creating.as_ref().is_some_and(|creating| !refused(creating))
 }
 
 #[test]

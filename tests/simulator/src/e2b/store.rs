@@ -14,6 +14,7 @@ use super::options::{Options, Team, Template};
 use super::snapshots::Snapshot;
 
 /// One sandbox, as E2B records it.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Record {
     pub id: String,
     pub team: String,

@@ -67,14 +67,14 @@ impl Repository {
                 "rebase" => "Rebase merges",
                 _ => "Merge commits",
             };
-            return Err(Answer::not_allowed(&format!("{name} are not allowed on this repository.")));
+            return Err(Answer::not_allowed(format!("{name} are not allowed on this repository.")));
         }
         // People go through the queue, and sign.
         if matches!(caller, Caller::Person(_)) || base != self.default_branch {
             return Ok(());
         }
         let rule =
-            |rule: &str| Err(Answer::not_allowed(&format!("Repository rule violations found\n\n{rule}\n\n")));
+            |rule: &str| Err(Answer::not_allowed(format!("Repository rule violations found\n\n{rule}\n\n")));
         if manners.merge_queue {
             return rule("Changes must be made through the merge queue");
         }
