@@ -94,7 +94,7 @@ impl Sweep {
             tracing::info!(
                 operation,
                 error = message,
-                "the sweep can't look at all; its next look tries again"
+                "the sweep could not look everywhere; its next look tries again"
             );
         }
         swept

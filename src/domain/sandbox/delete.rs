@@ -217,7 +217,11 @@ pub(super) fn record(mut scope: Scope<'_>, ended: Ended, credential: &str) -> Pl
             scope.status.retry = None;
             scope.settle(Next::Now).with_finalizer(true)
         }
-        Ended::Kept(Err(failure)) => failed(scope, &failure),
+        Ended::Kept(Err(failure)) => {
+            // Or each pass would take the deletion for news, and cut the wait short.
+            scope.status.observed_generation = scope.generation();
+            failed(scope, &failure)
+        }
         // One of the found ones: the next list tells what is left.
         _ => scope.settle(Next::After(SignedDuration::from_secs(1))).with_finalizer(true),
     }

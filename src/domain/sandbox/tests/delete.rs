@@ -83,8 +83,9 @@ fn a_record_that_can_not_be_written_is_tried_again_and_its_end_is_named() {
             break plan;
         }
         let Next::At(next) = plan.next else { panic!("{:?}", plan.next) };
-        now = next.as_second() - START;
         sandbox = with(sandbox, |s| *s = plan.status);
+        assert_eq!(decide(&sandbox, &Sights::default(), at(now)).step, None, "it waits");
+        now = next.as_second() - START;
     };
     assert_eq!(now, 3600);
     let said = leaks(&plan).expect("a Warning");
