@@ -137,3 +137,23 @@ async fn a_sandbox_that_comes_back_with_older_files_is_told_of() {
     assert!(note.contains(&id), "{note}");
     assert_eq!(world.count(CREATE), 1);
 }
+
+/// The mark may be right, or unknown: what a command has left there tells too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_that_lacks_what_a_finished_command_left_is_told_of() {
+    for there in [true, false] {
+        let world = World::new("lacks").await;
+        world.apply(json!({})).await;
+        let id = world.until_running().await.sandbox_id.unwrap();
+        world.ask("task").await;
+        world.finish_command("task", "gen-1", &id).await;
+        if there {
+            let directory = world.sim.e2b.host_path(&id, "/var/tmp/slipway/gen-1").unwrap();
+            std::fs::create_dir(directory).unwrap();
+        }
+        assert!(world.sim.e2b.pause(&id).await);
+        world.poke().await;
+        let status = world.until("awake", |s| s.reconnects == 1 && ready(s) == "True/Running").await;
+        assert_eq!((status.sandbox_id, status.rolled_back_at.is_some()), (Some(id), !there));
+    }
+}

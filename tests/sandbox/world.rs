@@ -163,8 +163,21 @@ impl World {
         self.patch_request(task, Value::Null).await;
     }
 
+    /// A command of the Task has ended in this sandbox, by its record.
+    pub async fn finish_command(&self, task: &str, command: &str, sandbox: &str) {
+        let now = jiff::Timestamp::now();
+        let run = json!({
+            "id": command, "sandboxID": sandbox, "incarnation": 1, "startedAt": now, "finishedAt": now, "exitCode": 0,
+        });
+        self.patch_task(task, json!({"codeGenerations": [run]})).await;
+    }
+
     async fn patch_request(&self, task: &str, request: Value) {
-        let status = json!({"status": {"sandboxRequest": request}});
+        self.patch_task(task, json!({"sandboxRequest": request})).await;
+    }
+
+    async fn patch_task(&self, task: &str, status: Value) {
+        let status = json!({ "status": status });
         self.tasks().patch_status(task, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     }
 

@@ -1,4 +1,4 @@
-//! Writes the mark into a sandbox by its daemon, and reads the one before it.
+//! Writes the mark into a sandbox by its daemon, and reads the one before it and whether the newest command's directory is there.
 //! Part of the Sandbox controller; `domain::sandbox::mark` says what a mark means.
 
 use crate::{
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// Written by rename: a reader sees a whole mark. The directory is shared with the commands of Tasks, whoever makes it first.
 const SCRIPT: &str = "base=/var/tmp/slipway; mkdir -p -m 1777 \"$base\"; cat \"$base/sandbox\" 2>/dev/null; \
+    [ -z \"$2\" ] || [ -d \"$base/$2\" ] || printf '\\nlacks %s' \"$2\"; \
     printf '%s' \"$1\" >\"$base/sandbox.new\" && mv \"$base/sandbox.new\" \"$base/sandbox\"";
 
 /// Longest time that a step waits for it: a daemon that gives no answer has no mark.
@@ -17,9 +18,14 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Longest mark that is read (bytes).
 const MAX: usize = 256;
 
-/// Writes `text`; none where the sandbox gave no answer.
-pub(super) async fn write(account: &Account, access: &Access, text: String) -> Option<Marked> {
-    let mut command = Command::sh("markSandbox", SCRIPT, [text.clone()]);
+/// Writes `text`; none where the sandbox gave no answer. `run`: the newest command that is known to have ended in it.
+pub(super) async fn write(
+    account: &Account,
+    access: &Access,
+    text: String,
+    run: Option<String>,
+) -> Option<Marked> {
+    let mut command = Command::sh("markSandbox", SCRIPT, [text.clone(), run.unwrap_or_default()]);
     command.write = true;
     command.timeout = Some(DEADLINE);
     let envd = account.envd(access);
@@ -31,5 +37,7 @@ pub(super) async fn write(account: &Account, access: &Access, text: String) -> O
         }
         Ok(Ok(_)) | Err(_) => return None,
     };
-    Some(Marked { before: String::from_utf8_lossy(&output.stdout).into_owned(), written: text })
+    let said = String::from_utf8_lossy(&output.stdout);
+    let (before, run) = said.split_once('\n').unwrap_or((&said, ""));
+    Some(Marked { before: before.to_owned(), written: text, lacks_run: run.starts_with("lacks ") })
 }

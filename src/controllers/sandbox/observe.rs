@@ -26,7 +26,24 @@ fn last_finished(object: &Sandbox, tasks: &[Arc<Task>]) -> Option<Timestamp> {
     runs.filter(|run| run.sandbox_id == *id).filter_map(|run| Some(run.finished_at.as_ref()?.0)).max()
 }
 
+/// The newest command that is known to have ended in the recorded sandbox, since it was last found with older files.
+fn newest_run(object: &Sandbox, tasks: &[Arc<Task>]) -> Option<String> {
+    let status = object.status.as_ref()?;
+    let judged = status.rolled_back_at.as_ref().map(|at| at.0);
+    let id = status.sandbox_id.as_ref()?;
+    let runs =
+        tasks.iter().filter_map(|task| task.status.as_ref()).flat_map(|status| &status.code_generations);
+    let ended = runs
+        .filter(|run| run.sandbox_id == *id && run.exit_code.is_some())
+        .filter_map(|run| Some((run.finished_at.as_ref()?.0, &run.id)));
+    ended.filter(|(at, _)| judged.is_none_or(|judged| judged < *at)).max().map(|(_, id)| id.clone())
+}
+
 impl SandboxController {
+    pub(super) fn newest_run(&self, object: &Sandbox) -> Option<String> {
+        newest_run(object, &self.tasks_of(object))
+    }
+
     pub(super) async fn context(&self, object: &Sandbox, now: Timestamp) -> Context {
         let tasks = self.tasks_of(object);
         let keeps_up = |task: &Arc<Task>| demand::keeps_up(demand::of(task), &object.spec);

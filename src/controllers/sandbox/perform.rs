@@ -38,7 +38,7 @@ impl SandboxController {
                 match account.create(&request, key).await {
                     Ok(access) => {
                         let text = sandbox::after_create(*incarnation, &status);
-                        let marked = mark::write(account, &access, text).await;
+                        let marked = mark::write(account, &access, text, None).await;
                         return (Ended::Created { id: access.sandbox_id }, marked);
                     }
                     Err(error) => answer::not_created(error),
@@ -48,7 +48,8 @@ impl SandboxController {
                 let result = match account.connect(id, seconds, *memory).await {
                     Ok(Some(connected)) => {
                         let text = sandbox::after_resume(&status);
-                        let marked = mark::write(account, &connected.access, text).await;
+                        let run = self.newest_run(object);
+                        let marked = mark::write(account, &connected.access, text, run).await;
                         let end = if connected.was_paused { ConnectEnd::Resumed } else { ConnectEnd::Ran };
                         return (Ended::Connected(Ok(end)), marked);
                     }
@@ -61,7 +62,8 @@ impl SandboxController {
                 let detail = account.get(id).await.ok().flatten();
                 let Some(detail) = detail else { return (Ended::Marked, None) };
                 let text = sandbox::after_resume(&status);
-                return (Ended::Marked, mark::write(account, &detail.access, text).await);
+                let run = self.newest_run(object);
+                return (Ended::Marked, mark::write(account, &detail.access, text, run).await);
             }
             Step::Renew { id } => Ended::Renewed(self.renew(object, account, id, seconds).await),
             Step::Kill { id } => {

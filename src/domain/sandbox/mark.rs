@@ -34,8 +34,8 @@ fn parsed(mark: &str) -> Option<Vec<u64>> {
 /// Records the mark that was written, and whether the one before shows older files.
 pub(super) fn record(status: &mut SandboxStatus, marked: Option<Marked>, now: Timestamp) {
     let expected = status.mark.take();
-    let Some(Marked { before, written }) = marked else { return };
-    if expected.is_some_and(|expected| parsed(&before) < parsed(&expected)) {
+    let Some(Marked { before, written, lacks_run }) = marked else { return };
+    if lacks_run || expected.is_some_and(|expected| parsed(&before) < parsed(&expected)) {
         status.rolled_back_at = Some(Time(now));
     }
     status.mark = Some(bounds::cut(&written, bounds::ID));

@@ -229,6 +229,8 @@ pub struct Marked {
     /// What the file said before; empty where there was none.
     pub before: String,
     pub written: String,
+    /// The directory of the newest command that has ended in it is not there.
+    pub lacks_run: bool,
 }
 
 /// Result of a step.

@@ -4,7 +4,7 @@
 use super::*;
 
 fn marked(before: &str, written: &str) -> Marked {
-    Marked { before: before.into(), written: written.into() }
+    Marked { before: before.into(), written: written.into(), lacks_run: false }
 }
 
 fn notes(plan: &Plan<SandboxStatus, Step>) -> usize {
@@ -49,6 +49,16 @@ fn an_older_mark_after_a_resume_shows_older_files() {
         assert_eq!(plan.status.rolled_back_at.is_some(), older, "{before:?}");
         assert_eq!(notes(&plan), usize::from(older), "{before:?}");
         assert_eq!((plan.status.mark.as_deref(), plan.status.reconnects), (Some("1.1.0"), 1));
+    }
+}
+
+#[test]
+fn a_sandbox_without_the_newest_command_that_ended_in_it_shows_older_files() {
+    // Also where nobody knows what its file should say.
+    for mark in [Some("1.0.0".to_owned()), None] {
+        let sandbox = with(paused_with_mark(), |s| s.mark = mark);
+        let plan = connected(&sandbox, Some(Marked { lacks_run: true, ..marked("1.0.0", "1.1.0") }));
+        assert_eq!((plan.status.rolled_back_at.is_some(), notes(&plan)), (true, 1));
     }
 }
 
