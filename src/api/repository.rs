@@ -182,6 +182,10 @@ pub struct RepositoryStatus {
     #[schemars(length(max = bounds::BRANCH))]
     pub default_branch: Option<String>,
 
+    /// GitHub lets nobody write to it.
+    #[serde(default, skip_serializing_if = "super::common::is_false")]
+    pub archived: bool,
+
     /// The repository's page at GitHub.
     #[serde(default, rename = "htmlURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::URL))]

@@ -103,6 +103,7 @@ impl<'a> Scope<'a> {
         self.status.repository_id = Some(found.id);
         self.status.owner_id = Some(found.owner_id);
         self.status.full_name = Some(bounds::cut(&found.full_name, 256));
+        self.status.archived = found.archived;
         self.status.html_url = Some(bounds::cut(&found.html_url, bounds::URL));
     }
 
