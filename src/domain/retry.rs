@@ -90,6 +90,13 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
     }
 }
 
+/// Returns whether what was not visible yet has been looked for long enough: about a minute. The next answer counts.
+pub fn has_looked(retry: Option<&Retry>, operation: &str) -> bool {
+    retry.is_some_and(|retry| {
+        retry.operation == operation && retry.reason == reason::NOT_VISIBLE_YET && retry.attempt + 1 >= LOOKS
+    })
+}
+
 /// Words `Ready` while `retry` holds: its reason and message, from status alone.
 pub fn said(retry: &Retry) -> (String, String) {
     let reason = if retry.reason.is_empty() { reason::RETRYING.to_owned() } else { retry.reason.clone() };

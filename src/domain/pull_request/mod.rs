@@ -8,6 +8,7 @@ mod transition;
 mod tests;
 
 pub use ownership::{is_own, marker, marker_in, strip_markers};
+pub use transition::is_older;
 
 use super::board::Board;
 use crate::api::{Phase, PullRequest, PullRequestState, TaskStatus};

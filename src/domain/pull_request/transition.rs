@@ -130,7 +130,8 @@ fn is_open(pull_request: &PullRequest) -> bool {
     matches!(pull_request.state, PullRequestState::Open | PullRequestState::Unknown)
 }
 
-fn is_older(updated_at: Option<Timestamp>, stored: &PullRequest) -> bool {
+/// Returns whether a report of this time is older than what is stored; one without a time is not.
+pub fn is_older(updated_at: Option<Timestamp>, stored: &PullRequest) -> bool {
     updated_at.zip(stored.updated_at.as_ref()).is_some_and(|(new, Time(old))| whole_seconds(new) < *old)
 }
 

@@ -29,6 +29,9 @@ impl Decide for ReadPull {
         if !pull_request::is_own(&scope.uid(), &scope.status, &pull.observed) {
             return scope.failed_plan(&not_ours(self.number));
         }
+        if is_behind(&scope, &pull) {
+            return scope.failed_plan(&lags(self.number));
+        }
         let undone = adopt_observation(&mut scope, &pull);
         let plan = with_pull(scope, context, &pull);
         if undone {
@@ -36,6 +39,25 @@ impl Decide for ReadPull {
             return plan.with_note(Note::warning(reason::MERGE_NOT_CONFIRMED, message));
         }
         plan
+    }
+}
+
+/// Returns whether GitHub's answer is older than what is known already: its replicas lag. For about a minute it is asked again,
+/// then its answer counts all the same.
+fn is_behind(scope: &Scope<'_>, pull: &SeenPull) -> bool {
+    let stored = scope.status.pull_request.as_ref();
+    stored.is_some_and(|stored| pull_request::is_older(pull.observed.updated_at, stored))
+        && !retry::has_looked(scope.status.retry.as_ref(), GET_PULL)
+}
+
+fn lags(number: i64) -> Failure {
+    Failure {
+        operation: GET_PULL,
+        class: Class::Transient,
+        reason: reason::NOT_VISIBLE_YET,
+        message: format!(
+            "GitHub still shows pull request {number} as it was before its last news: it is asked again"
+        ),
     }
 }
 

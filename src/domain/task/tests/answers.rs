@@ -40,7 +40,7 @@ impl World {
             Position::ReadPull(asked) => {
                 let ReadPull { number, merge } = asked.question;
                 let answer = self.asked("getPullRequest", github, |world| {
-                    let mut pull = world.github.observed(number);
+                    let mut pull = world.github.shown(number);
                     if let (Some(pull), Some(wanted)) = (&mut pull, merge) {
                         let checks = Some(world.github.checks.clone());
                         pull.checks = checks.filter(|_| pull.asks_for_checks(wanted));

@@ -225,6 +225,10 @@ fn person(world: &mut World, dice: &mut Dice) {
         3 => world.person(|pull| pull.draft = !pull.draft),
         _ => {}
     }
+    // One answer in many comes from a replica that does not have the change yet.
+    if let Some((_, looks)) = world.github.lagging.as_mut().filter(|_| dice.one_in(6)) {
+        *looks = 1 + dice.roll(6);
+    }
     let seen = world.status().pull_request.and_then(|pull| world.github.observed(pull.number));
     if let (Some(seen), Some(others)) = (seen, &mut world.others) {
         others.mail.push(seen.observed);

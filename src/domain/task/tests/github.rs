@@ -47,6 +47,8 @@ pub(super) struct GitHub {
     /// The merge call's answer where it is not a merge.
     pub merge_answer: Option<Outcome>,
     pub refuses_branches: bool,
+    /// The newest pull request as it was before the last change, and how many reads still show it so.
+    pub lagging: Option<(Pull, u64)>,
 }
 
 impl GitHub {
@@ -61,6 +63,7 @@ impl GitHub {
             checks: Checks { passed: 1, ..Checks::default() },
             merge_answer: None,
             refuses_branches: false,
+            lagging: None,
         }
     }
 
@@ -70,8 +73,24 @@ impl GitHub {
     }
 
     pub(super) fn observed(&self, number: i64) -> Option<SeenPull> {
-        let pull = self.pulls.iter().find(|pull| pull.number == number)?;
-        Some(SeenPull {
+        Some(self.seen(self.pulls.iter().find(|pull| pull.number == number)?))
+    }
+
+    /// The same by a replica that may lag.
+    pub(super) fn shown(&mut self, number: i64) -> Option<SeenPull> {
+        let old = match &mut self.lagging {
+            Some((old, looks)) if old.number == number && *looks > 0 => {
+                *looks -= 1;
+                old.clone()
+            }
+            _ => return self.observed(number),
+        };
+        Some(self.seen(&old))
+    }
+
+    fn seen(&self, pull: &Pull) -> SeenPull {
+        let number = pull.number;
+        SeenPull {
             observed: ObservedPullRequest {
                 draft: Some(pull.draft),
                 branch: Some(pull.branch.clone()),
@@ -89,7 +108,7 @@ impl GitHub {
             body: pull.body.clone(),
             mergeable_state: Some(self.mergeable.into()),
             checks: None,
-        })
+        }
     }
 
     /// The pull requests from a branch; whether their heads stand on `commit` is asked too.
@@ -135,6 +154,7 @@ impl World {
         let now = self.now;
         if let Some(pull) = self.github.pulls.last_mut().filter(|pull| pull.state != PullRequestState::Merged)
         {
+            self.github.lagging = Some((pull.clone(), 0));
             change(pull);
             pull.updated_at = now;
             if pull.state == PullRequestState::Merged {

@@ -4,7 +4,7 @@
 use super::{others::THEIRS, *};
 use crate::{
     api::{Phase, RERUN_ANNOTATION, State, TaskSpec},
-    domain::{input, pull_request::marker},
+    domain::{input, pull_request::marker, retry},
 };
 use kube::ResourceExt;
 
@@ -93,6 +93,11 @@ impl World {
             let begun = old.base_sha.is_some() || !scope::is_under_way(old);
             let acted = now > before || !begun || new.state == State::Done;
             assert!(acted || old.observed_rerun == new.observed_rerun, "a rerun is lost: {}", told());
+        }
+        if let (Some(before), Some(now)) = (&old.pull_request, &new.pull_request) {
+            let back = before.number == now.number && now.updated_at < before.updated_at;
+            // Whoever lags for longer than a minute is believed.
+            assert!(!back || retry::has_looked(old.retry.as_ref(), "getPullRequest"), "older news: {}", told());
         }
         let under_way = new.phase.is_some_and(|phase| phase < Phase::Committed);
         let needed = under_way || round::live_run(&self.task, new).is_some();

@@ -234,6 +234,24 @@ fn a_pull_request_that_github_has_no_more_is_stalled_with_the_cure() {
 }
 
 #[test]
+fn an_answer_that_is_older_than_the_news_is_asked_for_again_for_about_a_minute() {
+    for (looks, state) in [(3, PullRequestState::Closed), (100, PullRequestState::Open)] {
+        let mut world = World::new();
+        world.rest();
+        world.person_sets(PullRequestState::Closed);
+        world.github.lagging.as_mut().expect("the open one").1 = looks;
+        world.news(Source::Delivery);
+        let told = world.now;
+        assert!(world.pass().is_ok());
+        assert_eq!((world.reason().as_str(), world.row()), (reason::NOT_VISIBLE_YET, NEW));
+        world.rest();
+        assert_eq!(world.status().pull_request.expect("there").state, state, "after {looks} stale looks");
+        let waited = world.now.duration_since(told).as_secs();
+        assert_eq!((60..90).contains(&waited), looks == 100, "{waited} s");
+    }
+}
+
+#[test]
 fn a_sandbox_that_cannot_be_deleted_at_the_end_is_tried_as_the_policy_says() {
     let mut world = World::new();
     world.rest();

@@ -79,6 +79,7 @@ fn calm(world: &mut World) {
         world.github.branches.entry(base.into()).or_insert_with(|| format!("{base}00"));
     }
     world.github.mergeable = "blocked";
+    world.github.lagging = None;
     for _ in 0..60 {
         world.pass_time(30);
         assert!(world.pass().is_ok());
