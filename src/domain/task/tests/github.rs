@@ -69,6 +69,8 @@ impl GitHub {
 
     pub(super) fn take_name(&mut self, branch: &str) {
         self.foreign.push(branch.into());
+        // What was pushed to an earlier branch of the name went with it.
+        self.pushes.retain(|(name, _)| name != branch);
         self.branches.insert(branch.into(), "theirs".into());
     }
 

@@ -5,7 +5,7 @@ use crate::{
     api::{MergePolicy, Phase, PullRequestState, conditions::reason},
     domain::plan::Next,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl World {
     /// kstatus, the board's table, and that both agree.
@@ -87,14 +87,22 @@ impl World {
             let kept = self.github.branches.get(branch).is_none_or(|tip| github::stands_on(tip, push));
             assert!(kept, "published over the push {push}: {:?}", self.github.branches);
         }
-        let mut seen = BTreeSet::new();
-        for effect in self.effects.iter().filter(once) {
+        let mut seen = BTreeMap::new();
+        for effect in &self.effects {
+            if let Some(branch) = effect.strip_prefix("DeleteBranch ") {
+                // A round that was about to be left goes on after all: the operator died in between, and the rerun was taken back.
+                seen.retain(|_, made: &mut Option<&str>| *made != Some(branch));
+            }
+            if !once(&effect) {
+                continue;
+            }
             // `CreateBranch <round>/<branch>`: one per round, whatever its name.
-            let key = match effect.strip_prefix("CreateBranch ") {
-                Some(branch) => format!("CreateBranch {}", branch.split('/').next().unwrap_or_default()),
-                None => effect.clone(),
+            let (key, made) = match effect.strip_prefix("CreateBranch ").and_then(|made| made.split_once('/'))
+            {
+                Some((round, branch)) => (format!("CreateBranch {round}"), Some(branch)),
+                None => (effect.clone(), None),
             };
-            assert!(seen.insert(key), "made twice: {effect} in {:?}", self.effects);
+            assert!(seen.insert(key, made).is_none(), "made twice: {effect} in {:?}", self.effects);
         }
     }
 

@@ -97,7 +97,11 @@ impl World {
         if let (Some(before), Some(now)) = (&old.pull_request, &new.pull_request) {
             let back = before.number == now.number && now.updated_at < before.updated_at;
             // Whoever lags for longer than a minute is believed.
-            assert!(!back || retry::has_looked(old.retry.as_ref(), "getPullRequest"), "older news: {}", told());
+            assert!(
+                !back || retry::has_looked(old.retry.as_ref(), "getPullRequest"),
+                "older news: {}",
+                told()
+            );
         }
         let under_way = new.phase.is_some_and(|phase| phase < Phase::Committed);
         let needed = under_way || round::live_run(&self.task, new).is_some();
