@@ -7,8 +7,22 @@ use crate::{
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use slipway::api::State;
-use slipway_simulator::github::{Check, Manners};
+use slipway::api::{Repository, State};
+use slipway_simulator::core::Call;
+use slipway_simulator::github::{Check, Manners, MergeMethod};
+
+/// GitHub has the repository.
+async fn known(world: &World, name: &str) -> Result<()> {
+    let is_known = |repository: &Repository| {
+        repository.status.as_ref().is_some_and(|status| status.repository_id.is_some())
+    };
+    world.repository(name, "known", is_known).await.map(drop)
+}
+
+fn set_manners(world: &World, name: &str, manners: Manners) -> Result<()> {
+    let refused = |refused| anyhow::anyhow!("{refused:?}");
+    world.simulator.github.set_manners(&format!("acme/{name}"), manners).map_err(refused)
+}
 
 /// A repository with these manners, and a Task that is merged as soon as it can be.
 async fn begin(world: &World, name: &str, manners: Manners, merge: Value) -> Result<()> {
@@ -90,6 +104,79 @@ async fn queue(world: &World) -> Result<()> {
         .matching(|call| call.path.contains("/acme/queue/") && call.path.ends_with("/merge"));
     ensure!(merges.len() == 1, "asked {} times", merges.len());
     Ok(())
+}
+
+/// Files that GitHub does not take are named with their cure; once GitHub takes them the same Task goes on.
+async fn files(world: &World) -> Result<()> {
+    let workflows = Manners { refuses_workflows: true, ..Manners::default() };
+    let secrets = Manners { secrets: vec!["AKIA-CANARY".into()], ..Manners::default() };
+    for (name, manners, script, cure) in [
+        (
+            "workflows",
+            workflows,
+            "mkdir -p .github/workflows; echo on: push > .github/workflows/ci.yml",
+            "Workflows: write",
+        ),
+        ("push-protection", secrets, "echo key=AKIA-CANARY > settings", "push protection sees a secret in"),
+    ] {
+        world.apply(&repository(name)).await?;
+        known(world, name).await?;
+        set_manners(world, name, manners)?;
+        world.apply(&task(name, name, script)).await?;
+        world.described(name, cure).await?;
+        set_manners(world, name, Manners::default())?;
+        world.kubectl(&["annotate", "swtask", name, "slipway.dev/reconcile=1"]).await?;
+        world.task_in(name, State::Review).await?;
+    }
+    Ok(())
+}
+
+/// What comes too quickly for GitHub comes later.
+async fn quickly(world: &World) -> Result<()> {
+    world.apply(&repository("quick")).await?;
+    known(world, "quick").await?;
+    set_manners(world, "quick", Manners { pull_interval_seconds: 5, ..Manners::default() })?;
+    for name in ["quick-a", "quick-b"] {
+        world.apply(&task(name, "quick", &format!("echo {name} > {name}"))).await?;
+    }
+    for name in ["quick-a", "quick-b"] {
+        within(3 * PATIENCE, name, || async {
+            let task = world.tasks().get(name).await.ok()?;
+            task.status.as_ref().is_some_and(|status| status.state == State::Review).then_some(())
+        })
+        .await
+        .with_context(|| world.logs())?;
+    }
+    ensure!(pulls(world, "quick")?.len() == 2);
+    Ok(())
+}
+
+/// Without a webhook, a sync finds the Task's own pull request among those of forks that look like it.
+async fn forks(world: &World) -> Result<()> {
+    world.apply(&repository("forks").with("/spec/syncIntervalSeconds", json!(30))).await?;
+    known(world, "forks").await?;
+    set_manners(world, "forks", Manners { foreign_pulls: true, ..Manners::default() })?;
+    world.apply(&task("forks", "forks", "echo a > a")).await?;
+    world.task_in("forks", State::Review).await?;
+    let lists = || {
+        let listed = |call: &Call| call.path == "/repos/acme/forks/pulls" && !call.query.contains("head=");
+        world.simulator.calls.matching(listed).len()
+    };
+    let before = lists();
+    within(PATIENCE, "a sync", || async { (lists() > before).then_some(()) }).await?;
+    ensure!(
+        world.tasks().get("forks").await?.status.context("status")?.state == State::Review,
+        "moved by a fork's"
+    );
+    let merged = world.simulator.github.merge("acme/forks", 1, MergeMethod::Merge);
+    merged.map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+    world.task_in("forks", State::Done).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_github_does_not_take_is_named_and_what_is_not_ours_is_passed_over() -> Result<()> {
+    let world = world("refusals").await?;
+    tokio::try_join!(files(&world), quickly(&world), forks(&world)).map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

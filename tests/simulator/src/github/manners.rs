@@ -4,7 +4,7 @@
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::auth::Caller;
@@ -15,6 +15,7 @@ use super::{GitHub, Refused};
 /// The manners of a repository; the default is a fast one without rules.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
 pub struct Manners {
     /// For so many seconds reads, and writes that build on it, do not find what was just made: a commit, a branch, a pull request.
     pub lag_seconds: i64,
@@ -30,6 +31,15 @@ pub struct Manners {
     pub signed_commits: bool,
     /// The branch of a merged pull request goes with it.
     pub delete_merged_branches: bool,
+    /// The token may not touch workflow files, which GitHub's API hides behind a 404.
+    pub refuses_workflows: bool,
+    /// Texts in which push protection sees a secret.
+    pub secrets: Vec<String>,
+    /// Between two pull requests of an author there must be so many seconds.
+    pub pull_interval_seconds: i64,
+    /// Lists show, before each pull request, a closed one of a fork from a branch of the same name and with the same text, and
+    /// one whose fork is gone.
+    pub foreign_pulls: bool,
 }
 
 fn after(at: Timestamp, seconds: i64) -> Timestamp {
@@ -83,6 +93,53 @@ impl Repository {
         }
         Ok(())
     }
+}
+
+impl Repository {
+    /// Refuses files that the token may not touch, or that hold a secret, in GitHub's words.
+    pub(super) fn takes_file(&self, path: Option<&str>, content: &[u8]) -> Result<(), Answer> {
+        if self.manners.refuses_workflows && path.is_some_and(|path| path.starts_with(".github/workflows/")) {
+            return Err(Answer::not_found());
+        }
+        let holds = |secret: &String| {
+            !secret.is_empty() && content.windows(secret.len()).any(|window| window == secret.as_bytes())
+        };
+        if self.manners.secrets.iter().any(holds) {
+            return Err(Answer::conflict(
+                "Repository rule violations found\n\nSecret detected in content\n\n",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses a pull request that follows the author's last one too soon.
+    pub(super) fn takes_pull(&self, author: &str, now: Timestamp) -> Result<(), Answer> {
+        let last = self.pulls.iter().filter(|pull| pull.author == author).map(|pull| pull.created_at).max();
+        let free = last.map(|last| after(last, self.manners.pull_interval_seconds));
+        if free.is_some_and(|free| now < free) {
+            return Err(Answer::custom("PullRequest", "was submitted too quickly"));
+        }
+        Ok(())
+    }
+}
+
+/// The entries of others that a list shows beside one of its own.
+pub(super) fn foreign(own: &Value) -> [Value; 2] {
+    let closed = |number: u64, repository: Value| {
+        let mut view = own.clone();
+        view["number"] = (own["number"].as_u64().unwrap_or_default() + number).into();
+        view["id"] = (own["id"].as_u64().unwrap_or_default() + number).into();
+        (view["state"], view["closed_at"], view["merged_at"]) =
+            ("closed".into(), own["updated_at"].clone(), Value::Null);
+        view["head"]["label"] =
+            format!("stranger:{}", own["head"]["ref"].as_str().unwrap_or_default()).into();
+        view["head"]["repo"] = repository;
+        view
+    };
+    let mut fork = own["head"]["repo"].clone();
+    fork["id"] = 9_000_001.into();
+    (fork["full_name"], fork["fork"]) = ("stranger/fork".into(), true.into());
+    [closed(1000, fork), closed(2000, Value::Null)]
 }
 
 /// `422` for what builds on something that the replica does not have yet.

@@ -37,6 +37,7 @@ pub(super) fn create_blob(state: &mut State, request: &Request) -> Outcome {
         }
     };
     repository.not_empty()?;
+    repository.takes_file(None, &bytes)?;
     let sha = repository.git.blob(&bytes)?.to_string();
     let url = format!("{}/repos/{}/git/blobs/{sha}", state.url, repository.full_name());
     state.counts.blobs_created += 1;

@@ -34,6 +34,7 @@ pub(super) fn create_pull(state: &mut State, request: &Request) -> Outcome {
     let repository = &state.repositories[at];
     let (head, head_id, base_id) = check_new(repository, head, &base, request)?;
     let author = request.caller.login()?.to_owned();
+    repository.takes_pull(&author, request.now)?;
     let number = repository.pulls.len() as u64 + 1;
     repository.git.reference(&format!("refs/pull/{number}/head"), head_id, true, "pull request")?;
     let pull = Pull {
@@ -135,7 +136,15 @@ pub(super) fn list_pulls(state: &mut State, request: &Request) -> Outcome {
         pulls.reverse();
     }
     let (page, link) = paginate(request, &state.url, pulls);
-    let views = page.into_iter().map(|pull| state.pull_summary(at, pull)).collect();
+    let everybodys = state.repositories[at].manners.foreign_pulls && head.is_none();
+    let mut views = Vec::new();
+    for pull in page {
+        let view = state.pull_summary(at, pull);
+        if everybodys {
+            views.extend(super::manners::foreign(&view));
+        }
+        views.push(view);
+    }
     let answer = Answer::ok(Value::Array(views));
     Ok(match link {
         Some(link) => answer.with_header("link", link),

@@ -90,6 +90,8 @@ fn entry_change<'a>(
     check_path(path)?;
     let sha = entry.get("sha");
     let content = entry.get("content");
+    let inline = content.and_then(Value::as_str).unwrap_or_default();
+    repository.takes_file(Some(path), inline.as_bytes())?;
     if sha.is_some_and(Value::is_null) && content.is_none() {
         return Ok((path, Change::Delete));
     }

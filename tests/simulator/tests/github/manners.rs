@@ -107,3 +107,57 @@ async fn an_etag_is_its_tokens_own_and_updated_at_may_move_alone() {
     simulator.github.touch(DEMO, number).expect("touched");
     assert_eq!(get(TOKEN, Some(&etag)).await.0, 200);
 }
+
+#[tokio::test]
+async fn files_and_pull_requests_are_refused_in_githubs_words() {
+    let simulator = simulator(Options::default());
+    let manners = Manners {
+        refuses_workflows: true,
+        secrets: vec!["AKIA-CANARY".into()],
+        pull_interval_seconds: 30,
+        ..Manners::default()
+    };
+    simulator.github.set_manners(DEMO, manners).expect("set");
+    let api = async |path: &str, body: Value| {
+        let path = format!("/repos/{DEMO}{path}");
+        let (status, body) = call(&simulator, Method::POST, &path, body).await.expect("an answer");
+        (status.as_u16(), body.to_string())
+    };
+    let tree = |path: &str, content: &str| json!({"tree": [{"path": path, "mode": "100644", "type": "blob", "content": content}]});
+    assert_eq!(api("/git/trees", tree("a", "harmless")).await.0, 201);
+    assert_eq!(api("/git/trees", tree(".github/workflows/ci.yml", "on: push")).await.0, 404);
+    for refused in [
+        api("/git/trees", tree("a", "key=AKIA-CANARY")).await,
+        api("/git/blobs", json!({"content": "key=AKIA-CANARY"})).await,
+    ] {
+        assert!(refused.0 == 409 && refused.1.contains("Secret detected"), "{refused:?}");
+    }
+    for branch in ["b", "c"] {
+        simulator.github.push(DEMO, branch, &[(branch, Some("x"))], "m").expect("pushed");
+    }
+    let pull = |head: &str| json!({"title": "t", "head": head, "base": "main"});
+    assert_eq!(api("/pulls", pull("b")).await.0, 201);
+    let refused = api("/pulls", pull("c")).await;
+    assert!(refused.0 == 422 && refused.1.contains("was submitted too quickly"), "{refused:?}");
+    simulator.clock.advance(Duration::from_secs(31));
+    assert_eq!(api("/pulls", pull("c")).await.0, 201);
+}
+
+#[tokio::test]
+async fn lists_show_what_others_have_under_the_same_name() {
+    let simulator = simulator(Options::default());
+    let number = open_pull(&simulator, "b");
+    simulator.github.set_manners(DEMO, Manners { foreign_pulls: true, ..Manners::default() }).expect("set");
+    let list = async |query: &str| {
+        let path = format!("/repos/{DEMO}/pulls{query}");
+        let (_, body) = call(&simulator, Method::GET, &path, json!({})).await.expect("an answer");
+        body.as_array().cloned().unwrap_or_default()
+    };
+    let all = list("?state=all").await;
+    assert_eq!(all.len(), 3);
+    assert_eq!((&all[0]["state"], &all[0]["head"]["ref"]), (&json!("closed"), &json!("b")));
+    assert_ne!(all[0]["head"]["repo"]["id"], all[0]["base"]["repo"]["id"]);
+    assert!(all[1]["head"]["repo"].is_null());
+    assert_eq!(all[2]["number"], number);
+    assert_eq!(list("?head=acme:b").await.len(), 1);
+}
