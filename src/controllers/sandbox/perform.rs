@@ -9,7 +9,7 @@ use crate::{
         failure::Failure,
         sandbox::{self, ConnectEnd, Ended, LookupResult, Marked, Step},
     },
-    e2b::{Account, CreateRequest},
+    e2b::{Access, Account, CreateRequest},
 };
 use kube::ResourceExt;
 
@@ -47,9 +47,7 @@ impl SandboxController {
             Step::Connect { id, memory } => {
                 let result = match account.connect(id, seconds, *memory).await {
                     Ok(Some(connected)) => {
-                        let text = sandbox::after_resume(&status);
-                        let run = self.newest_run(object);
-                        let marked = mark::write(account, &connected.access, text, run).await;
+                        let marked = self.mark_resumed(object, account, &connected.access).await;
                         let end = if connected.was_paused { ConnectEnd::Resumed } else { ConnectEnd::Ran };
                         return (Ended::Connected(Ok(end)), marked);
                     }
@@ -61,9 +59,7 @@ impl SandboxController {
             Step::Mark { id } => {
                 let detail = account.get(id).await.ok().flatten();
                 let Some(detail) = detail else { return (Ended::Marked, None) };
-                let text = sandbox::after_resume(&status);
-                let run = self.newest_run(object);
-                return (Ended::Marked, mark::write(account, &detail.access, text, run).await);
+                return (Ended::Marked, self.mark_resumed(object, account, &detail.access).await);
             }
             Step::Renew { id } => Ended::Renewed(self.renew(object, account, id, seconds).await),
             Step::Kill { id } => {
@@ -77,6 +73,12 @@ impl SandboxController {
             Step::Keep => Ended::Kept(self.keep(object).await),
         };
         (ended, None)
+    }
+
+    /// Marks a sandbox that was paused, and sees whether it has come back as it was.
+    async fn mark_resumed(&self, object: &Sandbox, account: &Account, access: &Access) -> Option<Marked> {
+        let text = sandbox::after_resume(&object.status.clone().unwrap_or_default());
+        mark::write(account, access, text, self.newest_run(object)).await
     }
 
     /// Puts on record that what was made for the object stays at E2B. It takes no key.
