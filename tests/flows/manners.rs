@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use slipway::api::{Repository, State};
 use slipway_simulator::core::Call;
-use slipway_simulator::github::{Check, Manners, MergeMethod};
+use slipway_simulator::github::{Check, Manners, MergeMethod, NewRepository};
 
 /// GitHub has the repository.
 async fn known(world: &World, name: &str) -> Result<()> {
@@ -119,6 +119,9 @@ async fn files(world: &World) -> Result<()> {
         ),
         ("push-protection", secrets, "echo key=AKIA-CANARY > settings", "push protection sees a secret in"),
     ] {
+        // Made by somebody else: what we have just made ourselves is waited for, for a minute, whatever a 404 may mean.
+        let new = NewRepository { owner: "acme".into(), name: name.into(), ..NewRepository::default() };
+        world.simulator.github.create_repository(&new).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
         world.apply(&repository(name)).await?;
         known(world, name).await?;
         set_manners(world, name, manners)?;
