@@ -143,6 +143,16 @@ async fn make_twin(world: &World, metadata: &BTreeMap<String, String>) -> String
     body["sandboxID"].as_str().unwrap().to_owned()
 }
 
+/// The answer to the first create is lost, and for a minute no list shows what it made.
+async fn lost_and_hidden(prefix: &str, mode: KeyMode) -> World {
+    let world = World::new(prefix).await;
+    world.sim.e2b.set_key_mode(mode);
+    world.sim.e2b.hide_new(Duration::from_mins(1));
+    world.fault(CREATE, When::Nth(1), Action::CutAfter);
+    world.apply(json!({})).await;
+    world
+}
+
 /// One is live in the end, the recorded one, whatever the server makes of idempotency keys.
 async fn until_one_is_left(world: &World) {
     let gone = |s: &slipway::api::SandboxStatus| s.sandbox_id.is_some() && s.orphan_check_at.is_none();
@@ -153,11 +163,7 @@ async fn until_one_is_left(world: &World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_ignores_keys_makes_a_second_one_and_one_of_them_stays() {
-    let world = World::new("ignored").await;
-    world.sim.e2b.set_key_mode(KeyMode::Ignore);
-    world.sim.e2b.hide_new(Duration::from_mins(1));
-    world.fault(CREATE, When::Nth(1), Action::CutAfter);
-    world.apply(json!({})).await;
+    let world = lost_and_hidden("ignored", KeyMode::Ignore).await;
     world.until_running().await;
     assert_eq!(world.sim.e2b.counters().creates, 2);
     until_one_is_left(&world).await;
@@ -165,11 +171,7 @@ async fn a_server_that_ignores_keys_makes_a_second_one_and_one_of_them_stays() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_forgets_outcomes_makes_no_second_one() {
-    let world = World::new("forgotten").await;
-    world.sim.e2b.set_key_mode(KeyMode::ForgetOutcomes);
-    world.sim.e2b.hide_new(Duration::from_mins(1));
-    world.fault(CREATE, When::Nth(1), Action::CutAfter);
-    world.apply(json!({})).await;
+    let world = lost_and_hidden("forgotten", KeyMode::ForgetOutcomes).await;
     until_one_is_left(&world).await;
     assert_eq!(world.sim.e2b.counters().creates, 1);
 }

@@ -25,6 +25,13 @@ fn at(minutes: i64) -> Timestamp {
 }
 
 impl World {
+    /// With an operator whose record has begun.
+    async fn looked_once(prefix: &str) -> Self {
+        let mut world = Self::new(prefix).await;
+        world.first_look().await;
+        world
+    }
+
     /// The look with which the record begins: later ones kill.
     async fn first_look(&mut self) {
         assert_eq!(self.sweep(at(-60)).await, Swept::default());
@@ -86,8 +93,7 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_lost_its_object_without_a_finalizer_goes_after_two_looks_an_hour_apart() {
-    let mut world = World::new("stripped").await;
-    world.first_look().await;
+    let mut world = World::looked_once("stripped").await;
     world.apply(json!({})).await;
     let id = world.until_running().await.sandbox_id.unwrap();
     assert_eq!(world.sweep(at(0)).await.killed, [""; 0], "it has its object");
@@ -103,8 +109,7 @@ async fn what_lost_its_object_without_a_finalizer_goes_after_two_looks_an_hour_a
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_look_that_does_not_show_it_begins_the_hour_anew_and_one_that_fails_does_not() {
-    let mut world = World::new("looks").await;
-    world.first_look().await;
+    let mut world = World::looked_once("looks").await;
     let orphan = json!({
         "slipway/installation": INSTALLATION, "slipway/namespace": world.namespace, "slipway/uid": "gone",
         "slipway/incarnation": "1",
@@ -127,8 +132,7 @@ async fn a_look_that_does_not_show_it_begins_the_hour_anew_and_one_that_fails_do
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_that_goes_while_no_operator_runs_leaves_nothing() {
-    let mut world = World::new("namespacegone").await;
-    world.first_look().await;
+    let mut world = World::looked_once("namespacegone").await;
     world.apply(json!({})).await;
     let id = world.until_running().await.sandbox_id.unwrap();
     world.crash();
@@ -174,8 +178,7 @@ async fn what_a_restored_cluster_does_not_know_goes_and_what_it_knows_stays() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_others_is_touched() {
-    let mut world = World::new("others").await;
-    world.first_look().await;
+    let mut world = World::looked_once("others").await;
     world.apply(json!({})).await;
     let own = world.until_running().await.sandbox_id.unwrap();
     let namespace = world.namespace.clone();
@@ -208,8 +211,7 @@ async fn nothing_of_others_is_touched() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_deletion_policy_keeps_is_on_record_and_stays() {
     for policy in ["Pause", "Retain"] {
-        let mut world = World::new("kept").await;
-        world.first_look().await;
+        let mut world = World::looked_once("kept").await;
         world.apply(json!({})).await;
         let id = world.until_running().await.sandbox_id.unwrap();
         let uid = world.uid().await;

@@ -3,7 +3,7 @@
 
 use super::{SandboxController, answer, memory::Prepared, uid};
 use crate::{
-    api::{OperatingMode, Sandbox, Task},
+    api::{CodeGeneration, OperatingMode, Sandbox, Task},
     cluster,
     domain::{
         demand::{self, Demand},
@@ -18,23 +18,24 @@ use kube::{Api, ResourceExt};
 use secrecy::SecretString;
 use std::{collections::BTreeMap, sync::Arc};
 
+/// The commands that Tasks have run in the recorded sandbox.
+fn runs<'a>(object: &Sandbox, tasks: &'a [Arc<Task>]) -> impl Iterator<Item = &'a CodeGeneration> {
+    let id = object.status.as_ref().and_then(|status| status.sandbox_id.clone());
+    let all =
+        tasks.iter().filter_map(|task| task.status.as_ref()).flat_map(|status| &status.code_generations);
+    all.filter(move |run| Some(&run.sandbox_id) == id.as_ref())
+}
+
 /// Last end of a command in the recorded sandbox.
 fn last_finished(object: &Sandbox, tasks: &[Arc<Task>]) -> Option<Timestamp> {
-    let id = object.status.as_ref()?.sandbox_id.as_ref()?;
-    let runs =
-        tasks.iter().filter_map(|task| task.status.as_ref()).flat_map(|status| &status.code_generations);
-    runs.filter(|run| run.sandbox_id == *id).filter_map(|run| Some(run.finished_at.as_ref()?.0)).max()
+    runs(object, tasks).filter_map(|run| Some(run.finished_at.as_ref()?.0)).max()
 }
 
 /// The newest command that is known to have ended in the recorded sandbox, since it was last found with older files.
 fn newest_run(object: &Sandbox, tasks: &[Arc<Task>]) -> Option<String> {
-    let status = object.status.as_ref()?;
-    let judged = status.rolled_back_at.as_ref().map(|at| at.0);
-    let id = status.sandbox_id.as_ref()?;
-    let runs =
-        tasks.iter().filter_map(|task| task.status.as_ref()).flat_map(|status| &status.code_generations);
-    let ended = runs
-        .filter(|run| run.sandbox_id == *id && run.exit_code.is_some())
+    let judged = object.status.as_ref()?.rolled_back_at.as_ref().map(|at| at.0);
+    let ended = runs(object, tasks)
+        .filter(|run| run.exit_code.is_some())
         .filter_map(|run| Some((run.finished_at.as_ref()?.0, &run.id)));
     ended.filter(|(at, _)| judged.is_none_or(|judged| judged < *at)).max().map(|(_, id)| id.clone())
 }

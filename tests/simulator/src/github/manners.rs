@@ -27,7 +27,7 @@ pub struct Manners {
     pub merge_methods: Vec<String>,
     /// The default branch has a merge queue.
     pub merge_queue: bool,
-    /// The default branch takes signed commits alone.
+    /// The default branch takes signed commits alone: a squash, which GitHub signs itself.
     pub signed_commits: bool,
     /// The branch of a merged pull request goes with it.
     pub delete_merged_branches: bool,
@@ -88,7 +88,7 @@ impl Repository {
         if manners.merge_queue {
             return rule("Changes must be made through the merge queue");
         }
-        if manners.signed_commits && method == "rebase" {
+        if manners.signed_commits && method != "squash" {
             return rule("Commits must have verified signatures.");
         }
         Ok(())

@@ -81,6 +81,9 @@ async fn rules_of_merging_are_refused_in_githubs_words_and_a_merged_branch_may_g
     let queue = Manners { merge_queue: true, ..Manners::default() };
     simulator.github.set_manners(DEMO, queue).expect("set");
     assert!(merge("merge").await.1.contains("through the merge queue"));
+    let signed = Manners { signed_commits: true, ..Manners::default() };
+    simulator.github.set_manners(DEMO, signed).expect("set");
+    assert!(merge("merge").await.1.contains("must have verified signatures"));
     let goes = Manners { delete_merged_branches: true, ..squash_only };
     simulator.github.set_manners(DEMO, goes).expect("set");
     assert_eq!(merge("squash").await.0, 200);
