@@ -7,6 +7,7 @@ mod board;
 mod controlplane;
 mod count;
 mod deletion;
+mod envd_lies;
 mod handbook;
 mod kill;
 mod lies;

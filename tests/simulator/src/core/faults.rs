@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::request::Parts;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -17,6 +18,8 @@ pub struct Rule {
     pub endpoint: Option<String>,
     /// Only calls whose path contains this.
     pub path_contains: Option<String>,
+    /// Only calls to the envd of this sandbox: all of them share host and paths.
+    pub sandbox_id: Option<String>,
     /// Which of the calls that match, counted from when the rule was set.
     pub when: When,
     /// Milliseconds to wait before anything else happens.
@@ -112,6 +115,12 @@ impl Rule {
     }
 
     #[must_use]
+    pub fn in_sandbox(mut self, id: &str) -> Self {
+        self.sandbox_id = Some(id.to_owned());
+        self
+    }
+
+    #[must_use]
     pub fn when(mut self, when: When) -> Self {
         self.when = when;
         self
@@ -136,10 +145,12 @@ impl Rule {
         self.action(Action::Status { status, headers: BTreeMap::new(), body, after_effect: false })
     }
 
-    fn matches(&self, api: &str, endpoint: &str, path: &str) -> bool {
+    fn matches(&self, api: &str, endpoint: &str, parts: &Parts) -> bool {
+        let sandbox_id = parts.headers.get("e2b-sandbox-id").and_then(|id| id.to_str().ok());
         self.api.as_deref().is_none_or(|wanted| wanted == api)
             && self.endpoint.as_deref().is_none_or(|wanted| wanted == endpoint)
-            && self.path_contains.as_deref().is_none_or(|part| path.contains(part))
+            && self.path_contains.as_deref().is_none_or(|part| parts.uri.path().contains(part))
+            && (self.sandbox_id.is_none() || self.sandbox_id.as_deref() == sandbox_id)
     }
 }
 
@@ -199,10 +210,10 @@ impl Faults {
     }
 
     /// Counts the call against all rules that match, and returns the first that hits it.
-    pub(crate) fn decide(&self, api: &str, endpoint: &str, path: &str) -> Option<(u64, u64, Action)> {
+    pub(crate) fn decide(&self, api: &str, endpoint: &str, parts: &Parts) -> Option<(u64, u64, Action)> {
         let mut decided = None;
         for active in &mut self.state().active {
-            if !active.rule.matches(api, endpoint, path) {
+            if !active.rule.matches(api, endpoint, parts) {
                 continue;
             }
             active.matched += 1;

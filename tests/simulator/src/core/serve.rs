@@ -129,7 +129,7 @@ async fn call<A: Api>(
 ) {
     let (parts, body) = request.into_parts();
     let endpoint = api.endpoint(&parts);
-    let fault = core.faults.decide(endpoint.api, &endpoint.name, parts.uri.path());
+    let fault = core.faults.decide(endpoint.api, &endpoint.name, &parts);
     let entry =
         core.calls.begin(entry(&core, endpoint, &parts, body.len(), fault.as_ref().map(|(id, ..)| *id)));
     let (rule, delay_ms, action) = fault.unwrap_or((0, 0, Action::Pass));
