@@ -50,10 +50,16 @@ pub mod reason {
     pub const CLOSED: &str = "Closed";
     /// The files are on their way from the sandbox to a commit.
     pub const COMMITTING: &str = "Committing";
+    /// The copy in the sandbox starts from a commit that the last thousand of the base branch do not have.
+    pub const COPY_TOO_OLD: &str = "CopyTooOld";
     /// The pull request is a draft: a person has to mark it as ready.
     pub const DRAFT: &str = "Draft";
+    /// A repository lies inside the work tree and is no submodule of it.
+    pub const EMBEDDED_REPOSITORY: &str = "EmbeddedRepository";
     /// A file is written to while it is read, again and again.
     pub const FILE_KEEPS_CHANGING: &str = "FileKeepsChanging";
+    /// A changed file needs a filter, by `.gitattributes`, that the sandbox or a plain directory does not have.
+    pub const FILTERED_FILE: &str = "FilteredFile";
     /// The command runs.
     pub const GENERATING: &str = "Generating";
     /// The command ended with an error, or ran longer than it may. It is never repeated automatically.
@@ -62,6 +68,8 @@ pub mod reason {
     pub const GENERATION_KEEPS_DYING: &str = "GenerationKeepsDying";
     /// The command was lost with its sandbox and runs again.
     pub const GENERATION_LOST: &str = "GenerationLost";
+    /// There is a git repository in the sandbox, but no git.
+    pub const GIT_MISSING: &str = "GitMissing";
     /// The pull request's head is not the Task's commit any more, so it is not merged automatically.
     pub const HEAD_MOVED: &str = "HeadMoved";
     /// The sandbox holds files that git or GitHub can't take.
@@ -120,6 +128,10 @@ pub mod reason {
     pub const SPOOLED_FILES_LOST: &str = "SpooledFilesLost";
     /// The operator's disk does not take the files.
     pub const SPOOL_FAILED: &str = "SpoolFailed";
+    /// Warning: a submodule leads elsewhere in the sandbox; its link stays as it is.
+    pub const SUBMODULE_MOVED: &str = "SubmoduleMoved";
+    /// A file lies in a submodule of the repository.
+    pub const SUBMODULE_PATH: &str = "SubmodulePath";
     /// The step that the condition stands for is done.
     pub const SUCCEEDED: &str = "Succeeded";
     /// The files are more, or larger, than the operator's limits allow.
@@ -134,6 +146,8 @@ pub mod reason {
     pub const WAITING_FOR_TRANSFER: &str = "WaitingForTransfer";
     /// The operator's disk has no room for the files right now.
     pub const WAITING_FOR_SPOOL: &str = "WaitingForSpool";
+    /// The git repository in the sandbox is damaged, so that the difference can't be told.
+    pub const WORK_TREE_DAMAGED: &str = "WorkTreeDamaged";
 
     // Said of a Sandbox.
 

@@ -26,6 +26,10 @@ pub(super) const BRANCH_RULE: &str = "!self.contains('..') && !self.contains('@{
     && !self.startsWith('refs/') && !self.matches('^[0-9a-fA-F]{40}$') \
     && self.split('/').all(p, !p.startsWith('.') && !p.endsWith('.lock'))";
 
+/// What git takes for a directory of a repository.
+const DESTINATION_RULE: &str =
+    "self.split('/').all(p, p != '.' && p != '..' && !p.lowerAscii().startsWith('.git') || p == '.github')";
+
 /// Freezes what an open pull request was made with; a Task that is done has nothing left to change.
 const FROZEN: &str = "!has(oldSelf.status) || ((!has(oldSelf.status.pullRequest) || oldSelf.status.pullRequest.state == 'closed') \
     && (!has(oldSelf.status.state) || oldSelf.status.state != 'done')) \
@@ -171,11 +175,13 @@ fn default_attempts() -> i32 {
     3
 }
 
-/// Selects the files of the sandbox that are the result. Files are added and changed at GitHub, never deleted.
+/// Selects the files of the sandbox that are the result. Of a git work tree (`path` has a `.git`) the result is what git says
+/// has changed, with deletions and renames, since the commit of the base branch that it is a copy of. A plain directory is laid
+/// over the base branch: its files are added and changed, and nothing is deleted.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
-    /// Directory in the sandbox, absolute, whose content becomes the root of the repository.
+    /// Directory in the sandbox, absolute, whose content becomes the root of the repository, or goes to `destination`.
     #[schemars(length(min = 1, max = bounds::PATH), regex(pattern = r"^/[^\x00\n]*$"))]
     pub path: String,
     /// gitignore patterns, relative to `path`: only files that match one are taken. Absent: all.
@@ -186,9 +192,16 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = bounds::PATTERNS), inner(length(min = 1, max = bounds::PATTERN)))]
     pub exclude: Vec<String>,
-    /// Take files that a `.gitignore` below `path` ignores. `.git` itself never travels.
+    /// Take files that a `.gitignore` below `path` ignores. What the repository has already is taken in any case, and `.git`
+    /// itself never travels.
     #[serde(default)]
     pub include_ignored: bool,
+    /// Directory of the repository that the content of `path` goes to, taken as a plain directory even where it has a `.git`.
+    /// Relative to the root, without a slash at either end. Default: the root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = bounds::PATH), regex(pattern = r"^[^/\x00-\x1f\x7f]+(/[^/\x00-\x1f\x7f]+)*$"))]
+    #[x_kube(validation = Rule::new(DESTINATION_RULE).message("destination must be a path below the repository's root, without ., .. and .git"))]
+    pub destination: Option<String>,
 }
 
 /// Message and author of the commit.

@@ -2,7 +2,7 @@
 //! Filled by `controllers::task`, read by everything that builds a tree; no I/O here.
 
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// Git's modes for the three kinds of files that travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ impl Mode {
     }
 }
 
+/// Git's mode of a submodule's link.
+pub const SUBMODULE: &str = "160000";
+
 /// The bounds of one transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
@@ -48,10 +51,69 @@ pub struct File {
     pub blob: String,
     /// Path of the spooled content.
     pub content: PathBuf,
+    /// Of a work tree's file: the id of what its parent has at this path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
 }
 
-/// All files of one generation, sorted by path.
+/// The files of one generation, sorted by path: all that a directory has, or those that a work tree has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     pub files: Vec<File>,
+    /// What else a work tree has changed. Absent: the files are those of a plain directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_tree: Option<WorkTree>,
+}
+
+/// A work tree, beside the files that it has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkTree {
+    /// The commit that it differs from.
+    pub parent: String,
+    /// Number of files and links in that commit.
+    pub parent_files: usize,
+    /// Id of the whole tree as the sandbox's git has it; absent where something of it is left out.
+    pub id: Option<String>,
+    /// Files that are gone, and links of submodules that came or went.
+    pub others: Vec<Change>,
+    /// Changed paths that do not travel.
+    pub left_out: BTreeSet<String>,
+    /// Submodules that lead elsewhere than in the parent: their links stay.
+    pub moved: Vec<String>,
+}
+
+/// One path that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub path: String,
+    /// What the commit has there.
+    pub before: Option<Entry>,
+    /// What the work tree has there.
+    pub after: Option<Entry>,
+}
+
+/// A file or a submodule's link, in one of the two trees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    /// With git's id of its content.
+    File { mode: Mode, blob: String },
+    /// With the commit it leads to.
+    Link(String),
+}
+
+impl Entry {
+    pub fn mode(&self) -> &'static str {
+        match self {
+            Self::File { mode, .. } => mode.as_str(),
+            Self::Link(_) => SUBMODULE,
+        }
+    }
+
+    /// The id of its content, or the commit it leads to.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::File { blob, .. } => blob,
+            Self::Link(commit) => commit,
+        }
+    }
 }

@@ -2,11 +2,17 @@
 //! Used by the Task controller, which reads and writes the objects through `github`.
 
 mod branch;
+mod changes;
+mod difference;
 mod ids;
 mod message;
+mod path;
 mod tree;
 
 pub use branch::default_branch_name;
+pub use changes::{Changes, Put, Removal, Wanted};
+pub use difference::{Difference, OddDifference, is_id, judge_links, parse_raw};
 pub use ids::{BlobHasher, blob_id};
 pub use message::{TRAILER, commit_message, task_of, with_trailer};
-pub use tree::{BaseEntry, BaseTree, Changes, EntryKind, Put};
+pub use path::tree_path;
+pub use tree::{BaseEntry, BaseTree, EntryKind};

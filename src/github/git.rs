@@ -1,4 +1,4 @@
-//! Git data: references, commits, trees and blobs. Object ids are SHA-1 in hex.
+//! Git data: references, trees and blobs; `commits` has the rest. Object ids are SHA-1 in hex.
 //! Source: GitHub REST API, "Git database".
 
 use super::{
@@ -12,17 +12,7 @@ use super::{
 use crate::api::conditions::reason;
 use crate::domain::{failure::Class, git::BaseEntry};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-
-/// A commit without its files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Commit {
-    pub sha: String,
-    pub tree: String,
-    pub parents: Vec<String>,
-    pub message: String,
-}
 
 /// A tree as it was listed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -40,8 +30,8 @@ pub struct Tree {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeEntry {
     pub path: String,
-    /// `100644`, `100755` or `120000`.
-    pub mode: &'static str,
+    /// `100644`, `100755` or `120000`; `160000` of a submodule's link.
+    pub mode: String,
     pub content: TreeContent,
 }
 
@@ -49,8 +39,8 @@ pub struct TreeEntry {
 pub enum TreeContent {
     /// The content itself.
     Inline(String),
-    /// The id of a blob GitHub has.
-    Blob(String),
+    /// The id of a blob GitHub has, or the commit that a submodule's link leads to.
+    Object(String),
     /// Remove the path. It must be there.
     Delete,
 }
@@ -60,33 +50,15 @@ impl Serialize for TreeEntry {
         use serde::ser::SerializeStruct as _;
         let mut entry = serializer.serialize_struct("TreeEntry", 4)?;
         entry.serialize_field("path", &self.path)?;
-        entry.serialize_field("mode", self.mode)?;
-        entry.serialize_field("type", "blob")?;
+        entry.serialize_field("mode", &self.mode)?;
+        entry.serialize_field("type", if self.mode == "160000" { "commit" } else { "blob" })?;
         match &self.content {
             TreeContent::Inline(text) => entry.serialize_field("content", text)?,
-            TreeContent::Blob(sha) => entry.serialize_field("sha", sha)?,
+            TreeContent::Object(sha) => entry.serialize_field("sha", sha)?,
             TreeContent::Delete => entry.serialize_field("sha", &None::<String>)?,
         }
         entry.end()
     }
-}
-
-/// Author of a commit. Author and committer are the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Author {
-    pub name: String,
-    pub email: String,
-}
-
-/// A commit to create. The same values give the same id, whoever creates it when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewCommit {
-    pub message: String,
-    pub tree: String,
-    pub parents: Vec<String>,
-    pub author: Author,
-    /// Second resolution.
-    pub date: Timestamp,
 }
 
 /// Result of creating a reference.
@@ -107,8 +79,8 @@ pub enum UpdatedRef {
 }
 
 #[derive(Deserialize)]
-struct Sha {
-    sha: String,
+pub(super) struct Sha {
+    pub(super) sha: String,
 }
 
 #[derive(Deserialize)]
@@ -118,25 +90,8 @@ struct RefAnswer {
     object: Sha,
 }
 
-#[derive(Deserialize)]
-struct CommitAnswer {
-    sha: String,
-    tree: Sha,
-    #[serde(default)]
-    parents: Vec<Sha>,
-    #[serde(default)]
-    message: String,
-}
-
-impl From<CommitAnswer> for Commit {
-    fn from(answer: CommitAnswer) -> Self {
-        let parents = answer.parents.into_iter().map(|p| p.sha).collect();
-        Self { sha: answer.sha, tree: answer.tree.sha, parents, message: answer.message }
-    }
-}
-
-/// GitHub answers up to this many references per page.
-const PAGE: usize = 100;
+/// GitHub answers up to this many entries per page.
+pub(super) const PAGE: usize = 100;
 /// A prefix with more references than this many pages is none of ours.
 const MAX_PAGES: u32 = 20;
 
@@ -180,33 +135,6 @@ impl Client {
             }
         }
         Ok(found)
-    }
-
-    /// The commit with this id; `None` when GitHub does not have it.
-    pub async fn get_commit(&self, repository: &RepositoryName, sha: &str) -> Result<Option<Commit>, Error> {
-        let path = format!("/repos/{repository}/git/commits/{sha}");
-        let call = Call::get(Operation::GetCommit, path).about(repository).needs(Made::Commit(sha.into()));
-        Ok(self.find::<CommitAnswer>(call).await?.map(Commit::from))
-    }
-
-    /// Asks whether `head` (a commit or a branch) contains `commit`; false also when either is gone.
-    pub async fn contains(
-        &self,
-        repository: &RepositoryName,
-        head: &str,
-        commit: &str,
-    ) -> Result<bool, Error> {
-        #[derive(Deserialize)]
-        struct Comparison {
-            status: String,
-        }
-        let path = format!("/repos/{repository}/compare/{commit}...{}?per_page=1", encode(head));
-        let call = Call::get(Operation::Compare, path)
-            .about(repository)
-            .needs(Made::Commit(commit.into()))
-            .needs(Made::Branch(head.into()));
-        let found = self.find::<Comparison>(call).await?;
-        Ok(found.is_some_and(|found| matches!(found.status.as_str(), "identical" | "ahead")))
     }
 
     /// The entries of a tree (or of a commit's tree). Recursive: with paths from its root, possibly truncated.
@@ -287,31 +215,6 @@ impl Client {
         let tree = self.read::<Sha>(call).await?.sha;
         self.just_made(repository, Made::Tree(tree.clone()));
         Ok(tree)
-    }
-
-    /// Creates a commit and returns it as GitHub has it.
-    pub async fn create_commit(
-        &self,
-        repository: &RepositoryName,
-        commit: &NewCommit,
-    ) -> Result<Commit, Error> {
-        let date = commit.date.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let person =
-            serde_json::json!({ "name": commit.author.name, "email": commit.author.email, "date": date });
-        let body = serde_json::json!({
-            "message": commit.message,
-            "tree": commit.tree,
-            "parents": commit.parents,
-            "author": person,
-            "committer": person,
-        });
-        let path = format!("/repos/{repository}/git/commits");
-        let call = Call::post(Operation::CreateCommit, path, &body)
-            .about(repository)
-            .needs(Made::Tree(commit.tree.clone()));
-        let created: Commit = self.read::<CommitAnswer>(call).await?.into();
-        self.just_made(repository, Made::Commit(created.sha.clone()));
-        Ok(created)
     }
 
     /// Creates a branch at a commit GitHub has.

@@ -5,6 +5,7 @@ mod call;
 mod checks;
 mod classify;
 mod client;
+mod commits;
 mod error;
 mod etags;
 mod git;
@@ -18,8 +19,9 @@ mod table;
 
 pub use checks::{Check, CheckState};
 pub use client::{Client, GitHub};
+pub use commits::{Author, Commit, NewCommit};
 pub use error::Error;
-pub use git::{Author, Commit, CreatedRef, NewCommit, Tree, TreeContent, TreeEntry, UpdatedRef};
+pub use git::{CreatedRef, Tree, TreeContent, TreeEntry, UpdatedRef};
 pub use name::RepositoryName;
 pub use pulls::{
     CreatedPull, MergeMethod, Merged, NewPull, Pull, PullHead, PullState, PullsPage, UpdatedPulls,

@@ -47,6 +47,7 @@ operations! {
     GetRef => ("getBranch", SHORT, "Contents: read", Look),
     MatchingRefs => ("listBranches", SHORT, "Contents: read", Read),
     GetCommit => ("getCommit", SHORT, "Contents: read", Look),
+    ListCommits => ("listCommits", SHORT, "Contents: read", Read),
     Compare => ("compareCommits", SHORT, "Contents: read", Look),
     GetTree => ("getTree", LONG, "Contents: read", Read),
     BlobExists => ("getBlob", SHORT, "Contents: read", Look),

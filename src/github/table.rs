@@ -7,7 +7,8 @@
 use super::operation::{
     Operation::{
         self, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreatePull, CreateRef, CreateRepository,
-        CreateTree, DeleteRef, GetBlob, GetTree, ListCheckRuns, ListPulls, MergePull, SyncPulls, UpdateRef,
+        CreateTree, DeleteRef, GetBlob, GetTree, ListCheckRuns, ListCommits, ListPulls, MergePull, SyncPulls,
+        UpdateRef,
     },
     Side,
 };
@@ -231,7 +232,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("owner", Only(&[CreateRepository]), &[404], Failed(DENIED, r::OWNER_NOT_USABLE),
         "the owner is neither the token's own user nor an organization in which it may create repositories: \
          correct spec.owner, or give the token the organization permission \"Administration: write\""),
-    Row::new("base-gone", Only(&[GetTree, GetBlob]), &[404], Failed(NOT_FOUND, r::TREE_MISSING),
+    Row::new("base-gone", Only(&[GetTree, GetBlob, ListCommits]), &[404], Failed(NOT_FOUND, r::TREE_MISSING),
         "the commit that this work starts from is not in the repository any more: \
          set the annotation slipway.dev/rerun to a new value to begin again from the base branch"),
     Row::new("hidden-permission", All(Side::Write), &[404], Failed(DENIED, r::PERMISSION_MISSING),

@@ -1,6 +1,9 @@
 //! One stand-in per test, an account at it, and sandboxes in it.
 
 use secrecy::SecretString;
+use slipway::api::Source;
+use slipway::controllers::task::files::{self, Collected, Collection, FilesError, Spool};
+use slipway::domain::{files::Caps, git::BaseTree};
 use slipway::e2b::{Access, Account, CreateRequest, E2b, Endpoints, Envd};
 use slipway::telemetry::{Api, CallLayer, Metrics, calls::Leading, http_service};
 use slipway_simulator::{Options, Simulator};
@@ -80,6 +83,18 @@ fn led(api: &str, sandbox: &str, leading: bool) -> E2b {
     };
     let endpoints = Endpoints::new(None, Some(api), Some(sandbox)).unwrap();
     E2b::new(endpoints, service(Api::E2b), service(Api::Envd))
+}
+
+/// Collects a plain directory for a repository without files.
+pub async fn collect(
+    envd: &Envd,
+    source: &Source,
+    caps: Caps,
+    spool: &Spool,
+    id: &str,
+) -> Result<Collected, FilesError> {
+    let base = BaseTree::recursive([]);
+    files::collect(Collection { envd, source, caps, spool, id }, &base).await
 }
 
 pub fn request(template: &str) -> CreateRequest {

@@ -1,8 +1,8 @@
 //! Files out of a real sandbox: every kind and name survives, every bound holds, nothing partial stays.
 
-use crate::support::{Sandbox, World};
+use crate::support::{Sandbox, World, collect};
 use slipway::api::Source;
-use slipway::controllers::task::files::{Collected, FilesError, Spool, collect};
+use slipway::controllers::task::files::{Collected, FilesError, Spool};
 use slipway::domain::failure::Class;
 use slipway::domain::files::{Caps, Mode};
 use slipway_simulator::core::{Action, Rule, When};

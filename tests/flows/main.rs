@@ -5,6 +5,7 @@ mod admission;
 mod board;
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
+mod copies;
 mod count;
 mod deletion;
 mod envd_lies;

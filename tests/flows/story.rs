@@ -72,7 +72,8 @@ pub async fn known_repository(world: &World) -> Result<()> {
     known(world, &repository("app")).await
 }
 
-async fn known(world: &World, repository: &Manifest) -> Result<()> {
+/// The same of a repository with settings of its own.
+pub async fn known(world: &World, repository: &Manifest) -> Result<()> {
     world.apply(repository).await?;
     world
         .repository("app", "ready", |repository| {

@@ -36,7 +36,11 @@ fn custom(message: &str) -> String {
 }
 
 fn file(path: &str) -> TreeEntry {
-    TreeEntry { path: path.to_owned(), mode: "100644", content: TreeContent::Inline("on: push".to_owned()) }
+    TreeEntry {
+        path: path.to_owned(),
+        mode: "100644".to_owned(),
+        content: TreeContent::Inline("on: push".to_owned()),
+    }
 }
 
 impl World {

@@ -28,6 +28,8 @@ pub async fn run_until(
     let request = Request {
         repository: &world.repository,
         parent,
+        last: None,
+        base: None,
         snapshot: &spool.snapshot,
         message: &commit_message("Add it", "Because.", "uid-1"),
         title: "Add it",

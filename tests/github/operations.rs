@@ -92,11 +92,11 @@ async fn git_objects_go_up_and_come_back() {
     let entries = [
         TreeEntry {
             path: "bin/run".into(),
-            mode: "100755",
+            mode: "100755".into(),
             content: TreeContent::Inline("#!/bin/sh\n".into()),
         },
-        TreeEntry { path: "data".into(), mode: "100644", content: TreeContent::Blob(blob.clone()) },
-        TreeEntry { path: "README.md".into(), mode: "100644", content: TreeContent::Delete },
+        TreeEntry { path: "data".into(), mode: "100644".into(), content: TreeContent::Object(blob.clone()) },
+        TreeEntry { path: "README.md".into(), mode: "100644".into(), content: TreeContent::Delete },
     ];
     let tree = client.create_tree(repository, Some(&base), &entries).await.unwrap();
     let listed = client.get_tree(repository, &tree, true).await.unwrap();

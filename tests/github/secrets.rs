@@ -45,6 +45,8 @@ async fn run_with(world: &World, spool: &Spool, base: &str, texts: &Texts<'_>) -
     let request = Request {
         repository: &world.repository,
         parent: base,
+        last: None,
+        base: None,
         snapshot: &spool.snapshot,
         message: &commit_message(texts.message, "", "uid-1"),
         title: texts.title,

@@ -116,11 +116,12 @@ impl Spool {
                     size: bytes.len() as u64,
                     blob: blob_id(bytes),
                     content,
+                    replaces: None,
                 }
             })
             .collect();
         spooled.sort_by(|a, b| a.path.cmp(&b.path));
-        Self { directory, snapshot: Snapshot { files: spooled } }
+        Self { directory, snapshot: Snapshot { files: spooled, work_tree: None } }
     }
 
     pub fn texts(files: &[(&str, &str)]) -> Self {

@@ -1,10 +1,13 @@
-//! Files out of the sandbox, into the spool: list, select, check the caps, transfer as one archive, hash.
+//! Files out of the sandbox, into the spool: of a plain directory listed, selected, transferred as archives; of a git work
+//! tree those that git says have changed.
 //! Called by the Task controller; what it returns goes to `github` as a tree.
 
 mod archive;
 mod blob;
 mod blocking;
+mod changed;
 mod collect;
+mod collection;
 mod error;
 mod intake;
 mod listing;
@@ -13,9 +16,13 @@ mod reading;
 mod select;
 mod single;
 mod spool;
+mod stdout;
 mod transfer;
+mod worktree;
 
-pub use collect::collect;
+pub use collect::{collect, collect_work_tree};
+pub use collection::Collection;
 pub use error::FilesError;
 pub use permits::{Permit, Transfers};
 pub use spool::{Collected, Reservation, Spool, SpoolError};
+pub use worktree::{Commits, History, history};

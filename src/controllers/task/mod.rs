@@ -10,7 +10,9 @@ pub mod generate;
 mod given;
 mod memory;
 mod observe;
+pub mod parent;
 mod perform;
+pub mod result;
 pub mod secrets;
 
 pub use memory::Memory;

@@ -1,33 +1,23 @@
 //! Answers the question of a Task's position: exactly what it asks for, as data.
-//! Part of the Task controller. Blobs, trees and commits are prepared here too; nothing here changes anything that somebody
-//! would see.
+//! Part of the Task controller; the files have a module of their own, `result`.
 
 use super::{
     TaskController,
-    access::{author, commit_message, seen_checks, seen_pull},
-    commit::{self, Prepared},
-    files::{self, Collected, FilesError},
+    access::{seen_checks, seen_pull},
     generate,
 };
 use crate::{
-    api::{Task, TaskStatus, conditions::reason},
+    api::{Task, conditions::reason},
     domain::{
-        failure::{Class, Failure},
-        secrets::Needles,
+        failure::Failure,
         task::{
-            Branches, Collect, Files, FindPulls, Generation, LeftBranch, Leftover, Look, Observed,
-            PlannedRound, Position, PullRead, ReadPull, SeenPull, Start, StartAnswer, source_generation,
-            spool_id,
+            Branches, FindPulls, Generation, LeftBranch, Leftover, Look, Observed, PlannedRound, Position,
+            PullRead, ReadPull, SeenPull, Start, StartAnswer, spool_id,
         },
     },
 };
 use jiff::Timestamp;
 use kube::ResourceExt;
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// A pass with files left to upload ends after this; the next goes on.
-const UPLOAD: Duration = Duration::from_secs(90);
 
 impl TaskController {
     /// Answers the question of a position.
@@ -119,88 +109,6 @@ impl TaskController {
         Ok(look)
     }
 
-    /// Prepares files, tree and commit: content-addressed, so that doing it again gives the same.
-    async fn look_at_files(&self, task: &Task, question: &Collect) -> Result<Files, Failure> {
-        let status = task.status.clone().unwrap_or_default();
-        let generation = source_generation(task, &status).map(|run| run.id.clone()).unwrap_or_default();
-        let secrets = self.secret_values(task, &generation).await?;
-        secrets.rotation(false)?;
-        // Paths and the sandbox's own words stand in what goes wrong.
-        self.commit_files(task, question, &secrets.needles)
-            .await
-            .map_err(|failure| secrets.needles.mask_failure(failure))
-    }
-
-    async fn commit_files(
-        &self,
-        task: &Task,
-        question: &Collect,
-        needles: &Needles,
-    ) -> Result<Files, Failure> {
-        let collected = match (self.spooled(&question.spool).await?, &question.sandbox) {
-            (Some(collected), _) => collected,
-            (None, None) => return Ok(Files::NotSpooled),
-            (None, Some(sandbox)) => match self.collect(task, question, sandbox).await {
-                Ok(collected) => collected,
-                Err(error @ (FilesError::WaitingForSpool { .. } | FilesError::WaitingForTransfer)) => {
-                    return Ok(Files::Waiting { reason: error.reason() });
-                }
-                Err(error) => return Err(error.into()),
-            },
-        };
-        let at = self.at_github(task).await?;
-        let status = task.status.clone().unwrap_or_default();
-        let ledger = self.spool.ledger(&question.spool);
-        let (title, body) = question.text.clone().unwrap_or_default();
-        let request = commit::Request {
-            repository: &at.name,
-            parent: &question.parent,
-            snapshot: &collected.snapshot,
-            message: &commit_message(task),
-            title: &title,
-            body: &body,
-            needles,
-            author: &author(task),
-            date: commit_date(task, &status),
-            ledger: &ledger,
-            deadline: Instant::now() + UPLOAD,
-        };
-        match commit::prepare(&at.client, request).await {
-            Ok(Prepared::Commit { tree, commit }) => {
-                Ok(Files::Committed { tree, commit, digest: collected.digest })
-            }
-            Ok(Prepared::NothingToCommit) => Ok(Files::Unchanged { digest: collected.digest }),
-            Ok(Prepared::Progress { uploaded, of, failure }) => Ok(Files::Progress { uploaded, of, failure }),
-            Err(failure) if failure.reason == commit::SPOOLED_FILES_LOST => {
-                self.unspool(task, None).await;
-                Err(Failure { class: Class::Transient, ..failure })
-            }
-            Err(failure) if failure.reason == reason::SECRET_IN_FILES => {
-                // The values would lie on the operator's disk for as long as nobody acts.
-                self.unspool(task, None).await;
-                Err(failure)
-            }
-            Err(failure) => Err(failure),
-        }
-    }
-
-    async fn collect(&self, task: &Task, question: &Collect, sandbox: &str) -> Result<Collected, FilesError> {
-        let namespace = task.namespace().unwrap_or_default();
-        let _permit = self.transfers.try_acquire(&namespace).ok_or(FilesError::WaitingForTransfer)?;
-        let envd = self.envd(task, sandbox).await.map_err(FilesError::Unreached)?;
-        files::collect(&envd, &question.source, self.caps, &self.spool, &question.spool).await
-    }
-
-    /// Opens spooled files on a thread of its own, because the spool's disk may block.
-    async fn spooled(&self, id: &str) -> Result<Option<Collected>, Failure> {
-        let (spool, id) = (self.spool.clone(), id.to_owned());
-        let opened = tokio::task::spawn_blocking(move || spool.open(&id)).await;
-        match opened {
-            Ok(opened) => opened.map_err(|error| FilesError::Spool(error).into()),
-            Err(_) => Ok(None),
-        }
-    }
-
     /// Forgets the Task's spooled files but those that its round still needs: every end of a round, an attempt or the Task
     /// gives the room back. What can't be removed is swept at the next start.
     pub(super) async fn tidy_spool(&self, task: &Task) {
@@ -209,7 +117,7 @@ impl TaskController {
         self.unspool(task, keep).await;
     }
 
-    async fn unspool(&self, task: &Task, keep: Option<String>) {
+    pub(super) async fn unspool(&self, task: &Task, keep: Option<String>) {
         let (spool, uid) = (self.spool.clone(), task.uid().unwrap_or_default());
         let removed = tokio::task::spawn_blocking(move || spool.retain(&uid, keep.as_deref())).await;
         if let Ok(Err(error)) = removed {
@@ -264,10 +172,4 @@ impl TaskController {
         let pulls = at.client.list_pulls_by_head(&at.name, &question.branch).await?;
         Ok(Leftover { tip, pulls: pulls.iter().map(seen_pull).collect() })
     }
-}
-
-/// Returns the end of the generation, or the start of the round: the same whenever it is asked, so that the commit is too.
-fn commit_date(task: &Task, status: &TaskStatus) -> Timestamp {
-    let finished = source_generation(task, status).and_then(|run| run.finished_at.as_ref());
-    finished.or(status.round_started_at.as_ref()).map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }

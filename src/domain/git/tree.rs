@@ -1,10 +1,10 @@
-//! Finds what a snapshot changes on a base tree, and the id of the new tree. Pure: directories that were not listed are
-//! asked for by name and never guessed.
+//! The tree of a commit, as far as it was listed, and the id it has after a change. Pure: directories that were not listed
+//! are asked for by name and never guessed. `changes` works on it.
 
 use super::ids::object_id;
-use crate::domain::files::{File, Snapshot};
+use crate::domain::files::SUBMODULE;
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Kind of an entry, in git's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -16,9 +16,6 @@ pub enum EntryKind {
     #[serde(rename = "commit")]
     Submodule,
 }
-
-/// Git's mode of a submodule's link.
-const SUBMODULE: &str = "160000";
 
 /// One entry of a tree as it was listed, in the shape of GitHub's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -35,55 +32,34 @@ pub struct BaseEntry {
 /// The tree to build on, as far as it was listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseTree {
-    root: Directory,
-}
-
-/// Changes that a snapshot makes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changes<'a> {
-    /// Files that are new or differ in content or mode, in the snapshot's order.
-    pub put: Vec<Put<'a>>,
-    /// Files of the base that stand where a directory has to be, or below a directory that has to be a file. They go first.
-    pub remove: Vec<String>,
-    /// True where nothing of the base is left after `remove`.
-    pub removes_all: bool,
-    /// The id the resulting tree must have.
-    pub tree: String,
-}
-
-/// One file to put.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Put<'a> {
-    pub file: &'a File,
-    /// The base has this content already, here or elsewhere: nothing to upload.
-    pub known: bool,
+    pub(super) root: Directory,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Node {
+pub(super) enum Node {
     Leaf { mode: String, sha: String },
     Directory(Directory),
 }
 
 /// `entries: None`: not listed. `sha: None`: changed since it was listed, or new.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Directory {
+pub(super) struct Directory {
     sha: Option<String>,
-    entries: Option<BTreeMap<String, Node>>,
+    pub(super) entries: Option<BTreeMap<String, Node>>,
 }
 
 impl Directory {
-    fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self { sha: None, entries: Some(BTreeMap::new()) }
     }
 
     /// To change it: its id is then no longer known.
-    fn changed(&mut self) -> &mut BTreeMap<String, Node> {
+    pub(super) fn changed(&mut self) -> &mut BTreeMap<String, Node> {
         self.sha = None;
         self.entries.get_or_insert_default()
     }
 
-    fn id(&self) -> String {
+    pub(super) fn id(&self) -> String {
         match (&self.sha, &self.entries) {
             (Some(sha), _) => sha.clone(),
             (None, Some(entries)) => tree_id(entries),
@@ -92,7 +68,7 @@ impl Directory {
     }
 
     /// Mode and id of the file or submodule at `path`, if it was listed.
-    fn leaf(&self, path: &str) -> Option<(&str, &str)> {
+    pub(super) fn leaf(&self, path: &str) -> Option<(&str, &str)> {
         let mut directory = self;
         let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
         for part in parents.split('/').filter(|p| !p.is_empty()) {
@@ -105,11 +81,11 @@ impl Directory {
         }
     }
 
-    fn leaves(&self, path: &str, found: &mut impl FnMut(String, &str)) {
+    pub(super) fn leaves<'a>(&'a self, path: &str, found: &mut impl FnMut(String, &'a str, &'a str)) {
         for (name, node) in self.entries.iter().flatten() {
             let path = join(path, name);
             match node {
-                Node::Leaf { sha, .. } => found(path, sha),
+                Node::Leaf { mode, sha } => found(path, mode, sha),
                 Node::Directory(directory) => directory.leaves(&path, found),
             }
         }
@@ -168,14 +144,14 @@ impl BaseTree {
         Self { root: Directory { sha: None, entries: Some(listing(entries)) } }
     }
 
-    /// The directories (path, id) that must be listed before [`Self::changes`] can tell: those a file of the snapshot
-    /// lies in, and all below one that becomes a file. Empty: nothing is missing. Ask again after listing them.
-    pub fn unlisted(&self, snapshot: &Snapshot) -> BTreeSet<(String, String)> {
+    /// The directories (path, id) that must be listed before anything can be told of `paths`: those that they lie in, and
+    /// all below one that becomes a file. Empty: nothing is missing. Ask again after listing them.
+    pub fn unlisted<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> BTreeSet<(String, String)> {
         let mut found = BTreeSet::new();
-        for file in &snapshot.files {
+        for path in paths {
             let mut directory = &self.root;
             let mut walked = String::new();
-            let mut parts = file.path.split('/').peekable();
+            let mut parts = path.split('/').peekable();
             while let Some(part) = parts.next() {
                 let Some(entries) = &directory.entries else {
                     directory.unlisted(&walked, &mut found);
@@ -209,65 +185,43 @@ impl BaseTree {
         self.root.id()
     }
 
-    /// The blob at `path`; `None` where there is no file.
-    pub fn blob(&self, path: &str) -> Option<&str> {
-        self.root.leaf(path).filter(|(mode, _)| *mode != SUBMODULE).map(|(_, sha)| sha)
+    /// Mode and id of the file or submodule's link at `path`.
+    pub fn entry(&self, path: &str) -> Option<(&str, &str)> {
+        self.root.leaf(path)
     }
 
-    /// Finds what `snapshot` changes when it is laid over this tree. Files of the base that the snapshot does not have stay.
-    pub fn changes<'a>(&self, snapshot: &'a Snapshot) -> Changes<'a> {
-        let mut known = HashSet::new();
-        let mut leaves = 0_usize;
-        self.root.leaves("", &mut |_, sha| {
-            known.insert(sha.to_owned());
-            leaves += 1;
-        });
-        let mut root = self.root.clone();
-        let (mut put, mut remove) = (Vec::new(), Vec::new());
-        for file in &snapshot.files {
-            if lay(&mut root, file, &mut remove) {
-                put.push(Put { file, known: known.contains(&file.blob) });
+    /// Returns whether there is a directory at `path`; the root is one.
+    pub fn is_directory(&self, path: &str) -> bool {
+        let mut directory = &self.root;
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            match directory.entries.as_ref().and_then(|entries| entries.get(part)) {
+                Some(Node::Directory(next)) => directory = next,
+                _ => return false,
             }
         }
-        let unlisted = {
-            let mut found = BTreeSet::new();
-            self.root.unlisted("", &mut found);
-            !found.is_empty()
-        };
-        let removes_all = !remove.is_empty() && remove.len() == leaves && !unlisted;
-        let tree = if put.is_empty() { self.id() } else { root.id() };
-        Changes { put, remove, removes_all, tree }
+        true
     }
-}
 
-/// Lays one file over the tree; whether that changed anything. What had to make room is added to `remove`.
-fn lay(root: &mut Directory, file: &File, remove: &mut Vec<String>) -> bool {
-    if is_same(root, file) {
-        return false;
+    /// The submodule that `path` lies in or is.
+    pub fn submodule_of<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        let mut above = ends.map(|end| &path[..end]);
+        above.find(|path| self.root.leaf(path).is_some_and(|(mode, _)| mode == SUBMODULE))
     }
-    let (parents, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
-    let mut directory = root;
-    let mut walked = String::new();
-    for part in parents.split('/').filter(|p| !p.is_empty()) {
-        walked = join(&walked, part);
-        let node =
-            directory.changed().entry(part.to_owned()).or_insert_with(|| Node::Directory(Directory::empty()));
-        if matches!(node, Node::Leaf { .. }) {
-            remove.push(walked.clone());
-            *node = Node::Directory(Directory::empty());
-        }
-        let Node::Directory(next) = node else { unreachable!("a leaf was replaced above") };
-        directory = next;
-    }
-    let leaf = Node::Leaf { mode: file.mode.as_str().to_owned(), sha: file.blob.clone() };
-    if let Some(Node::Directory(replaced)) = directory.changed().insert(name.to_owned(), leaf) {
-        replaced.leaves(&file.path, &mut |path, _| remove.push(path));
-    }
-    true
-}
 
-fn is_same(root: &Directory, file: &File) -> bool {
-    root.leaf(&file.path).is_some_and(|(mode, sha)| mode == file.mode.as_str() && sha == file.blob)
+    /// Every file and link that was listed, as (path, mode, id).
+    pub fn entries(&self) -> Vec<(String, &str, &str)> {
+        let mut found = Vec::new();
+        self.root.leaves("", &mut |path, mode, sha| found.push((path, mode, sha)));
+        found
+    }
+
+    /// Returns whether every directory was listed.
+    pub fn is_whole(&self) -> bool {
+        let mut found = BTreeSet::new();
+        self.root.unlisted("", &mut found);
+        found.is_empty()
+    }
 }
 
 fn listing(entries: impl IntoIterator<Item = BaseEntry>) -> BTreeMap<String, Node> {
@@ -301,9 +255,6 @@ fn tree_id(entries: &BTreeMap<String, Node>) -> String {
     object_id("tree", &content)
 }
 
-fn join(directory: &str, name: &str) -> String {
+pub(super) fn join(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
 }
-
-#[cfg(test)]
-mod tests;

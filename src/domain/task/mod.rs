@@ -30,7 +30,7 @@ mod tests;
 pub use decide::decide;
 pub use mergeability::{Checks, MergeWanted};
 pub use model::{
-    COMING_UP, Context, DeleteBranch, Files, Health, Look, Outcome, OwnerView, Plan, PullRead,
+    COMING_UP, Context, DeleteBranch, Files, Health, Look, Outcome, OwnerView, Plan, PullRead, Remarks,
     RepositoryView, SandboxView, SeenPull, Step,
 };
 pub use position::locate;

@@ -147,7 +147,15 @@ pub enum Look {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Files {
     /// All of them are in a commit that GitHub has.
-    Committed { tree: String, commit: String, digest: String },
+    Committed {
+        tree: String,
+        commit: String,
+        /// The commit that it stands on: a copy has its own.
+        parent: String,
+        digest: String,
+        /// What people have to know of it.
+        remarks: Remarks,
+    },
     /// The parent has them all.
     Unchanged { digest: String },
     /// The pass ended before the last upload.
@@ -161,6 +169,15 @@ pub enum Files {
     Waiting { reason: &'static str },
     /// The files are not in the spool any more, and were not read from the sandbox.
     NotSpooled,
+}
+
+/// What a commit does not carry, although the sandbox has it otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// Number of files that the base has and a plain directory lacks.
+    pub stays: usize,
+    /// Submodules that lead elsewhere in the sandbox: their links are as before.
+    pub submodules: Vec<String>,
 }
 
 /// A pull request as GitHub shows it.

@@ -334,6 +334,9 @@ fn collect(scope: Scope<'_>, context: &Context, sandbox: Option<String>) -> Posi
         spool: round::spool_id(scope.task, status).unwrap_or_default(),
         sandbox,
         parent: status.parent_sha.clone().or_else(|| status.base_sha.clone()).unwrap_or_default(),
+        base_branch: status.base_branch.clone().unwrap_or_default(),
+        base: status.base_sha.clone().unwrap_or_default(),
+        last: status.commit_sha.clone().filter(|_| scope.has_open_pull()),
         source: scope.task.spec.source.clone(),
         text,
     };

@@ -10,7 +10,11 @@ use super::{
 };
 use crate::{
     api::{Phase, Publication, Task, TaskStatus, bounds, conditions as names, conditions::reason},
-    domain::{board, input, plan::Next, pull_request},
+    domain::{
+        board, input,
+        plan::{Next, Note},
+        pull_request,
+    },
 };
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -27,9 +31,11 @@ impl Decide for Collect {
             scope.reached();
         }
         match files {
-            Files::Committed { tree, commit, digest } => {
+            Files::Committed { tree, commit, parent, digest, remarks } => {
                 note_digest(&mut scope, &digest);
-                committed(scope, tree, commit, self.text)
+                scope.status.parent_sha = Some(parent);
+                let plan = committed(scope, tree, commit, self.text, remarks.stays);
+                remarked(plan, &remarks.submodules)
             }
             Files::Unchanged { digest } => {
                 note_digest(&mut scope, &digest);
@@ -65,7 +71,25 @@ fn waiting(reason: &str) -> &'static str {
     }
 }
 
-fn committed(mut scope: Scope<'_>, tree: String, commit: String, text: Option<(String, String)>) -> Plan {
+/// Names the submodules whose links stay although the sandbox has them elsewhere.
+fn remarked(plan: Plan, submodules: &[String]) -> Plan {
+    if submodules.is_empty() {
+        return plan;
+    }
+    let message = format!(
+        "{} otherwise in the sandbox: the links in the repository stay as they are, and what changed inside does not travel",
+        submodules.join(", ")
+    );
+    plan.with_note(Note::warning(reason::SUBMODULE_MOVED, format!("submodules are {message}")))
+}
+
+fn committed(
+    mut scope: Scope<'_>,
+    tree: String,
+    commit: String,
+    text: Option<(String, String)>,
+    stays: usize,
+) -> Plan {
     let base = scope.status.base_branch.clone().unwrap_or_default();
     let status = &mut scope.status;
     status.tree_sha = Some(tree);
@@ -74,7 +98,12 @@ fn committed(mut scope: Scope<'_>, tree: String, commit: String, text: Option<(S
     let sandbox = Some(input::sandbox_digest(&scope.task.spec));
     status.publication = text.map(|(title, body)| Publication { title, body, base, sandbox });
     scope.release_sandbox();
-    scope.condition(names::COMMITTED, true, reason::SUCCEEDED, "GitHub has the commit");
+    let stay = match stays {
+        0 => String::new(),
+        1 => "; 1 file of the repository that the directory lacks stays".to_owned(),
+        _ => format!("; {stays} files of the repository that the directory lacks stay"),
+    };
+    scope.condition(names::COMMITTED, true, reason::SUCCEEDED, &format!("GitHub has the commit{stay}"));
     let branch = scope.status.branch.clone().unwrap_or_default();
     let short: String = commit.chars().take(7).collect();
     let (verb, step) = if scope.has_open_pull() {

@@ -190,7 +190,13 @@ pub struct Collect {
     pub spool: String,
     /// E2B's id of the sandbox; absent where the spool has them all.
     pub sandbox: Option<String>,
+    /// The commit that the round's own is to stand on. A copy has its own, unless a pull request is open.
     pub parent: String,
+    pub base_branch: String,
+    /// The base branch's tip when the round began.
+    pub base: String,
+    /// What the round before has left on the branch of the open pull request.
+    pub last: Option<String>,
     pub source: Source,
     /// Title and text of the pull request that will carry the commit, where it is still to be opened.
     pub text: Option<(String, String)>,

@@ -1,59 +1,83 @@
-//! Reads the tree a commit builds on: in one call, or directory by directory where GitHub cuts the answer short.
-//! Used by `commit` and `trees`, which puts the result on top of it.
+//! Reads the tree of a commit: in one call, or directory by directory where GitHub cuts the answer short.
+//! Used by `commit` and `planned`; the Task controller reads one before it selects files.
 
-use super::request::{Request, mismatch};
+use super::answers::mismatch;
 use crate::{
     api::conditions::reason,
     domain::{
         failure::{Class, Failure},
-        git::{BaseTree, Changes},
+        git::BaseTree,
     },
-    github::{Client, Error, Tree},
+    github::{Client, Error, RepositoryName, Tree},
 };
 
-pub(super) struct Base {
-    pub(super) tree: BaseTree,
+/// The tree of a commit, as far as it was read.
+#[derive(Debug, Clone)]
+pub struct Base {
+    pub tree: BaseTree,
     /// Id that GitHub takes as `base_tree`.
     pub(super) id: String,
+    pub(super) commit: String,
 }
 
 impl Base {
-    pub(super) async fn read(github: &Client, request: &Request<'_>) -> Result<Self, Failure> {
-        let (repository, parent) = (request.repository, request.parent);
-        let listed = github.get_tree(repository, parent, true).await?;
+    /// Reads the tree of `commit`. Of one that GitHub does not list whole only the root: [`Base::list`] goes on.
+    pub async fn read(github: &Client, repository: &RepositoryName, commit: &str) -> Result<Self, Failure> {
+        let listed = github.get_tree(repository, commit, true).await?;
+        let commit = commit.to_owned();
         if !listed.truncated {
             let id = listed.sha.clone();
-            return Ok(Self { tree: BaseTree::recursive(listed.entries), id });
+            return Ok(Self { tree: BaseTree::recursive(listed.entries), id, commit });
         }
-        let root = whole(github.get_tree(repository, parent, false).await)?;
+        let root = whole(github.get_tree(repository, &commit, false).await)?;
         let id = root.sha.clone();
-        let mut tree = BaseTree::shallow(root.entries);
+        Ok(Self { tree: BaseTree::shallow(root.entries), id, commit })
+    }
+
+    /// Reads the directories that have to be known before anything can be told of `paths`.
+    pub(super) async fn list<'a>(
+        &mut self,
+        github: &Client,
+        repository: &RepositoryName,
+        paths: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<(), Failure> {
         loop {
-            let missing = tree.unlisted(request.snapshot);
+            let missing = self.tree.unlisted(paths.clone());
             if missing.is_empty() {
-                return Ok(Self { tree, id });
+                return Ok(());
             }
             for (path, sha) in missing {
                 let directory = whole(github.get_tree(repository, &sha, false).await)?;
-                tree.list(&path, directory.entries);
+                self.tree.list(&path, directory.entries);
             }
         }
     }
 
-    /// Checks that the tree GitHub made is the one that was meant. Costs a call only where the ids differ: our hashing does
-    /// not hold for a base whose trees no git of today would write, and then GitHub's word stands.
+    /// Fails where GitHub has not listed it whole.
+    pub(super) fn require_whole(&self) -> Result<(), Failure> {
+        if self.tree.is_whole() {
+            return Ok(());
+        }
+        Err(too_large(
+            "the repository has more than 100,000 files, so that what another round changes on an open pull request can't \
+             be told from a copy: close the pull request and rerun",
+        ))
+    }
+
+    /// Checks that the tree GitHub made is `expected`, where it is not what was expected at first: our hashing does not hold
+    /// for a base whose trees no git of today would write, and then GitHub's word stands.
     pub(super) async fn check(
         &self,
         github: &Client,
-        request: &Request<'_>,
-        changes: &Changes<'_>,
+        repository: &RepositoryName,
+        expected: Option<&String>,
         created: &str,
     ) -> Result<(), Failure> {
-        if created == changes.tree {
+        if expected.is_none_or(|expected| expected == created) {
             return Ok(());
         }
-        let parent = github.get_commit(request.repository, request.parent).await?;
-        if parent.is_some_and(|commit| commit.tree == self.tree.id()) {
+        let commit = github.get_commit(repository, &self.commit).await?;
+        if commit.is_some_and(|commit| commit.tree == self.tree.id()) {
             return Err(mismatch("createTree", "a tree that is not made of these files"));
         }
         Ok(())
@@ -64,15 +88,19 @@ impl Base {
 fn whole(listed: Result<Tree, Error>) -> Result<Tree, Failure> {
     let listed = listed?;
     if listed.truncated {
-        return Err(Failure {
-            operation: "getTree",
-            class: Class::Invalid,
-            reason: reason::TREE_TOO_LARGE,
-            message:
-                "a directory of the base branch has more entries than GitHub lists in one answer (100,000): \
-                      put the result below another directory"
-                    .to_owned(),
-        });
+        return Err(too_large(
+            "a directory of the base branch has more entries than GitHub lists in one answer (100,000): put the result below \
+             another directory",
+        ));
     }
     Ok(listed)
+}
+
+fn too_large(message: &str) -> Failure {
+    Failure {
+        operation: "getTree",
+        class: Class::Invalid,
+        reason: reason::TREE_TOO_LARGE,
+        message: message.to_owned(),
+    }
 }

@@ -2,9 +2,9 @@
 //! Asks `ledger` what GitHub has; used by `commit` only.
 
 use super::{
+    answers::mismatch,
     content::content,
     pass::{End, Pass},
-    request::mismatch,
 };
 use crate::domain::files::File;
 use std::collections::HashSet;
@@ -16,8 +16,7 @@ impl Pass<'_> {
     /// Every content that needs a blob of its own and that GitHub has not accepted yet.
     pub(super) async fn upload_blobs(&mut self) -> Result<(), End> {
         let mut seen = HashSet::new();
-        for put in self.changes.put.iter().filter(|put| !put.known) {
-            let file = put.file;
+        for file in self.changes.put.iter().filter_map(|put| put.file) {
             if self.ledger.has(&file.blob) || !seen.insert(&file.blob) {
                 continue;
             }

@@ -1,7 +1,7 @@
 //! No secret leaves: everything that the commit and its pull request would publish is searched before a byte of it is sent.
-//! Asks `base` what the parent has already; used by `commit` only.
+//! Reads what the parent has already where it has to; used by `commit` only.
 
-use super::{base::Base, content::lost, request::Request};
+use super::{content::lost, request::Request};
 use crate::{
     api::conditions::reason,
     domain::{
@@ -28,7 +28,6 @@ const MAX_PATH: usize = 200;
 pub(super) async fn check(
     github: &Client,
     request: &Request<'_>,
-    base: &Base,
     changes: &Changes<'_>,
 ) -> Result<(), Failure> {
     let needles = request.needles;
@@ -40,8 +39,8 @@ pub(super) async fn check(
         if places.len() >= MAX_NAMED {
             break;
         }
-        places.extend(in_path(needles, base, put.file));
-        places.extend(in_content(github, request, base, put).await?);
+        places.extend(in_path(needles, put));
+        places.extend(in_content(github, request, put).await?);
     }
     if places.is_empty() { Ok(()) } else { Err(found(&places)) }
 }
@@ -59,34 +58,31 @@ fn in_texts(request: &Request<'_>) -> Vec<String> {
 }
 
 /// Searches a path. One that the parent has is not new to GitHub.
-fn in_path(needles: &Needles, base: &Base, file: &File) -> Option<String> {
-    if base.tree.blob(&file.path).is_some() {
+fn in_path(needles: &Needles, put: &Put<'_>) -> Option<String> {
+    if put.before.is_some() {
         return None;
     }
-    Some(place(&format!("the path {}", shown(needles, file)), needles.found_in(&file.path)?))
+    Some(place(&format!("the path {}", shown(needles, put)), needles.found_in(&put.path)?))
 }
 
 async fn in_content(
     github: &Client,
     request: &Request<'_>,
-    base: &Base,
     put: &Put<'_>,
 ) -> Result<Option<String>, Failure> {
-    // The parent has this very content, here or elsewhere.
-    if put.known {
-        return Ok(None);
-    }
-    let (needles, file) = (request.needles, put.file);
+    // Otherwise GitHub has this very content already.
+    let Some(file) = put.file else { return Ok(None) };
+    let needles = request.needles;
     let here = counts(needles, file).await?;
     if here.is_zero() {
         return Ok(None);
     }
-    let before = match base.tree.blob(&file.path) {
+    let before = match &put.before {
         Some(blob) => needles.count(&github.get_blob(request.repository, blob).await?),
         None => needles.count(b""),
     };
     let added = needles.added(&here, &before);
-    Ok(added.map(|value| place(&format!("the file {}", shown(needles, file)), value)))
+    Ok(added.map(|value| place(&format!("the file {}", shown(needles, put)), value)))
 }
 
 /// Counts the values in a spooled file, whatever its kind: of a link it is the target. The disk may block, so this runs outside
@@ -117,8 +113,8 @@ fn read(needles: &Needles, path: &Path, size: u64) -> io::Result<(String, Counts
 }
 
 /// The path as people may read it: the sandbox chose it, so it may be or hold a secret itself.
-fn shown(needles: &Needles, file: &File) -> String {
-    let masked: String = needles.mask(&file.path).chars().take(MAX_PATH).collect();
+fn shown(needles: &Needles, put: &Put<'_>) -> String {
+    let masked: String = needles.mask(&put.path).chars().take(MAX_PATH).collect();
     format!("{masked:?}")
 }
 

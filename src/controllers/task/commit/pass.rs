@@ -61,9 +61,9 @@ impl<'a> Pass<'a> {
     }
 
     pub(super) async fn end(self, end: End) -> Result<Prepared, Failure> {
-        let new = self.changes.put.iter().filter(|put| !put.known);
+        let new = self.changes.put.iter().filter_map(|put| put.file);
         let of = new.clone().count();
-        let uploaded = new.filter(|put| self.ledger.has(&put.file.blob)).count();
+        let uploaded = new.filter(|file| self.ledger.has(&file.blob)).count();
         match end {
             End::Deadline => Ok(Prepared::Progress { uploaded, of, failure: None }),
             End::Failed(failure) if failure.reason == reason::OBJECT_MISSING => {

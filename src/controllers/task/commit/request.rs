@@ -1,13 +1,9 @@
 //! The request to the commit step, and its result.
 //! Used by every module of this folder; made by the Task controller.
 
+use super::base::Base;
 use crate::{
-    api::conditions::reason,
-    domain::{
-        failure::{Class, Failure},
-        files::Snapshot,
-        secrets::Needles,
-    },
+    domain::{failure::Failure, files::Snapshot, secrets::Needles},
     github::{Author, RepositoryName},
 };
 use jiff::Timestamp;
@@ -18,8 +14,13 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     pub repository: &'a RepositoryName,
-    /// The commit to build on: `baseSHA`, or the head of the open branch.
+    /// The commit to build on: `baseSHA`, or the head of the open branch. A work tree has its own, unless a pull request is
+    /// open.
     pub parent: &'a str,
+    /// The commit that the round before has left on the branch of the open pull request.
+    pub last: Option<&'a str>,
+    /// The parent's tree, where it was read already.
+    pub base: Option<&'a Base>,
     pub snapshot: &'a Snapshot,
     /// The whole message, trailer included ([`crate::domain::git::commit_message`]).
     pub message: &'a str,
@@ -44,22 +45,12 @@ pub enum Prepared {
     Commit {
         tree: String,
         commit: String,
+        /// The commit that it stands on.
+        parent: String,
+        /// Number of files that the parent has and the directory lacks: they stay.
+        stays: usize,
     },
     /// Files are left: come again. `failure` is what ended the pass early, worth a retry, after at least one more file
     /// was accepted in it; absent when the deadline or another write's turn did.
-    Progress {
-        uploaded: usize,
-        of: usize,
-        failure: Option<Failure>,
-    },
-}
-
-/// GitHub took what it was sent for something else.
-pub(super) fn mismatch(operation: &'static str, what: &str) -> Failure {
-    Failure {
-        operation,
-        class: Class::Transient,
-        reason: reason::UNEXPECTED_ANSWER,
-        message: format!("GitHub answered {operation} with {what}; it is tried again"),
-    }
+    Progress { uploaded: usize, of: usize, failure: Option<Failure> },
 }

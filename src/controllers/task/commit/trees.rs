@@ -1,15 +1,14 @@
-//! Creates the tree: removals first, then the files, in as few calls as GitHub's limits on a request allow. Each call builds
-//! on the tree of the one before.
+//! Creates the tree in as few calls as GitHub's limits on a request allow: what goes, then the files. Each call builds on the
+//! tree of the one before.
 
 use super::{
-    base::Base,
+    answers::mismatch,
     blobs::{MAX_INLINE_FILE, text},
     content::content,
     pass::{End, Pass},
-    request::mismatch,
 };
 use crate::{
-    domain::git::Put,
+    domain::git::{Put, Removal},
     github::{TreeContent, TreeEntry},
 };
 
@@ -20,23 +19,28 @@ const MAX_ENTRIES: usize = 1000;
 
 impl Pass<'_> {
     /// The id of the whole tree. With files left at the deadline the pass ends; what was sent by then counts as accepted.
-    pub(super) async fn create_trees(&mut self, base: &Base) -> Result<String, End> {
+    pub(super) async fn create_trees(&mut self, base_id: &str) -> Result<String, End> {
         let changes = self.changes;
-        let mut tree = Some(base.id.clone());
+        let mut tree = Some(base_id.to_owned());
+        let mut removals = changes.remove.as_slice();
         if changes.removes_all {
             // An empty tree is not a base: the new files are then all there is.
-            tree = None;
-        } else {
-            for paths in changes.remove.chunks(MAX_ENTRIES) {
-                let entries: Vec<TreeEntry> = paths.iter().map(|path| removal(path)).collect();
-                tree =
-                    Some(self.github.create_tree(self.request.repository, tree.as_deref(), &entries).await?);
-            }
+            (tree, removals) = (None, &[]);
         }
+        // One call can't take a file away and put another where its directory was, or below it.
+        let alone = changes.replaces_by_kind();
         let mut rest = changes.put.as_slice();
-        while !rest.is_empty() {
-            let (entries, sent, taken) = self.next_entries(rest).await?;
-            rest = &rest[taken..];
+        while !rest.is_empty() || !removals.is_empty() {
+            let (now, later) = removals.split_at(removals.len().min(MAX_ENTRIES));
+            removals = later;
+            let mut entries: Vec<TreeEntry> = now.iter().map(removal).collect();
+            let mut sent = Vec::new();
+            if entries.is_empty() || !(alone || entries.len() == MAX_ENTRIES) {
+                let (files, ids, taken) = self.next_entries(rest, MAX_ENTRIES - entries.len()).await?;
+                rest = &rest[taken..];
+                entries.extend(files);
+                sent = ids;
+            }
             tree = Some(self.github.create_tree(self.request.repository, tree.as_deref(), &entries).await?);
             let sent: Vec<&str> = sent.iter().map(String::as_str).collect();
             self.accepted(&sent).await;
@@ -48,30 +52,37 @@ impl Pass<'_> {
     }
 
     /// The entries of the next call, the ids of the contents inside them, and how many files they are.
-    async fn next_entries(&self, puts: &[Put<'_>]) -> Result<(Vec<TreeEntry>, Vec<String>, usize), End> {
+    async fn next_entries(
+        &self,
+        puts: &[Put<'_>],
+        most: usize,
+    ) -> Result<(Vec<TreeEntry>, Vec<String>, usize), End> {
         let (mut entries, mut sent, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for put in puts.iter().take(MAX_ENTRIES) {
-            let file = put.file;
-            let accepted = put.known || self.ledger.has(&file.blob) || file.size > MAX_INLINE_FILE;
-            let inline = if accepted { None } else { text(content(file).await?) };
+        for put in puts.iter().take(most) {
+            let inline = match put.file {
+                Some(file) if !self.ledger.has(&file.blob) && file.size <= MAX_INLINE_FILE => {
+                    text(content(file).await?)
+                }
+                _ => None,
+            };
             let content = match inline {
-                None => TreeContent::Blob(file.blob.clone()),
+                None => TreeContent::Object(put.id.clone()),
                 Some(text) => {
-                    bytes += file.size;
+                    bytes += text.len() as u64;
                     if bytes > MAX_INLINE {
                         break;
                     }
-                    sent.push(file.blob.clone());
+                    sent.push(put.id.clone());
                     TreeContent::Inline(text)
                 }
             };
-            entries.push(TreeEntry { path: file.path.clone(), mode: file.mode.as_str(), content });
+            entries.push(TreeEntry { path: put.path.clone(), mode: put.mode.clone(), content });
         }
         let taken = entries.len();
         Ok((entries, sent, taken))
     }
 }
 
-fn removal(path: &str) -> TreeEntry {
-    TreeEntry { path: path.to_owned(), mode: "100644", content: TreeContent::Delete }
+fn removal(removal: &Removal) -> TreeEntry {
+    TreeEntry { path: removal.path.clone(), mode: removal.mode.clone(), content: TreeContent::Delete }
 }

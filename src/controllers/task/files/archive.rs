@@ -8,15 +8,14 @@ use super::blob::{self, CopyError};
 use super::intake::Intake;
 use super::listing::{Found, SANDBOX_USER};
 use super::reading::{Reading, changed, vanished};
+use super::stdout::{Pumped, pieces, pump};
 use super::{blocking::unblocked, error::FilesError};
 use crate::domain::files::Mode;
-use crate::e2b::{Command, Envd, Event, Process};
-use bytes::{Buf as _, Bytes};
+use crate::e2b::{Command, Envd};
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::time::Duration;
 use tar::{Archive, Entry, EntryType};
-use tokio::sync::mpsc;
 
 const ARCHIVE: &str = include_str!("archive.sh");
 /// Time limit of one archive.
@@ -25,23 +24,10 @@ const TIMEOUT: Duration = Duration::from_mins(10);
 pub(super) const BATCH_BYTES: u64 = 16 << 20;
 /// By how much the files of one archive may have grown since they were listed (bytes).
 const GROWTH: u64 = 8 << 20;
-/// Pieces on their way from the stream to the disk; envd's are 32 KiB.
-const PIECES: usize = 16;
 /// Length to which tar's complaints are kept (bytes).
 const MAX_WORDS: usize = 4 << 10;
 /// Room for the facts about one file, before and after (bytes).
 const FACTS: usize = 2 * 160;
-
-/// End of the stream of one archive.
-enum Pumped {
-    Ended {
-        exit_code: Option<i32>,
-        /// All that was said on stderr.
-        words: String,
-    },
-    /// The unpacking side has stopped: it knows why.
-    Unwanted,
-}
 
 pub(super) async fn read(
     envd: &Envd,
@@ -55,8 +41,7 @@ pub(super) async fn read(
     command.user = Some(SANDBOX_USER);
     let process = envd.open(command).await?;
 
-    let (sender, receiver) = mpsc::channel(PIECES);
-    let pieces = Pieces { receiver, current: Bytes::new(), left: longest(batch) };
+    let (sender, pieces) = pieces(longest(batch));
     let wanted: HashSet<Vec<u8>> = batch.iter().map(|file| file.path.clone()).collect();
     let unpacking = unblocked(move || unpack(pieces, wanted, intake));
     let (pumped, unpacked) = tokio::join!(pump(process, sender, MAX_WORDS + batch.len() * FACTS), unpacking);
@@ -93,55 +78,6 @@ fn changes(words: &str, count: usize) -> Option<Vec<usize>> {
     let (before, rest) = facts.split_once("\nafter\n")?;
     let (after, _) = rest.split_once("\nwords\n")?;
     changed(before, after, count)
-}
-
-/// From the stream to the unpacking thread, at the pace of the slower.
-async fn pump(
-    mut process: Process,
-    sender: mpsc::Sender<Bytes>,
-    most_words: usize,
-) -> Result<Pumped, FilesError> {
-    let mut words = Vec::new();
-    let mut ended = None;
-    while let Some(event) = process.next().await? {
-        match event {
-            Event::Stdout(piece) => {
-                if sender.send(piece).await.is_err() {
-                    return Ok(Pumped::Unwanted);
-                }
-            }
-            Event::Stderr(piece) => {
-                let room = most_words.saturating_sub(words.len()).min(piece.len());
-                words.extend_from_slice(&piece[..room]);
-            }
-            Event::Ended { exit_code, .. } => ended = exit_code,
-            Event::Started { .. } => {}
-        }
-    }
-    Ok(Pumped::Ended { exit_code: ended, words: String::from_utf8_lossy(&words).into_owned() })
-}
-
-/// An archive as a reader, for a thread that may block.
-struct Pieces {
-    receiver: mpsc::Receiver<Bytes>,
-    current: Bytes,
-    left: u64,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            let Some(piece) = self.receiver.blocking_recv() else { return Ok(0) };
-            self.left = self
-                .left
-                .checked_sub(piece.len() as u64)
-                .ok_or_else(|| io::Error::other("it is longer than its files"))?;
-            self.current = piece;
-        }
-        let read = self.current.len().min(buffer.len());
-        self.current.copy_to_slice(&mut buffer[..read]);
-        Ok(read)
-    }
 }
 
 /// No honest archive of `batch` is longer (bytes): content in blocks of 512, headers and long names, padding.
@@ -351,17 +287,5 @@ mod tests {
         {
             assert_eq!(changes(unreadable, 2), None, "{unreadable:?}");
         }
-    }
-
-    #[test]
-    fn the_stream_is_bounded() {
-        let (sender, receiver) = mpsc::channel(4);
-        sender.try_send(Bytes::from_static(b"12345")).unwrap();
-        sender.try_send(Bytes::from_static(b"67")).unwrap();
-        let mut pieces = Pieces { receiver, current: Bytes::new(), left: 6 };
-        let mut buffer = [0; 4];
-        assert_eq!(pieces.read(&mut buffer).unwrap(), 4);
-        assert_eq!(pieces.read(&mut buffer).unwrap(), 1);
-        assert!(pieces.read(&mut buffer).is_err(), "the sixth byte was the last");
     }
 }

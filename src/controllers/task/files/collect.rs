@@ -1,27 +1,17 @@
 //! One collection: what is selected is checked, transferred and kept, or nothing is.
-//! Puts `select`, `intake`, `transfer` and `spool` in a row; called by the Task controller.
+//! Puts `select` or `worktree`, `intake`, `transfer` and `spool` in a row; called by the Task controller.
 
 use super::{
-    blocking::unblocked,
-    error::FilesError,
-    intake::{self, Intake},
-    listing::Found,
-    select,
-    spool::{Collected, Spool},
-    transfer,
+    blocking::unblocked, changed, collection::Collection, error::FilesError, intake, listing::Found, select,
+    spool::Collected, transfer, worktree,
 };
-use crate::{api::Source, domain::files::Caps, e2b::Envd};
+use crate::domain::git::BaseTree;
 
-/// Reads the files into the spool under `id` and returns them with their blob ids. All or nothing: a failure
-/// leaves no part of a snapshot behind. What was spooled under `id` before is replaced.
-pub async fn collect(
-    envd: &Envd,
-    source: &Source,
-    caps: Caps,
-    spool: &Spool,
-    id: &str,
-) -> Result<Collected, FilesError> {
-    let (selected, has_tar) = Box::pin(select::select(envd, source, caps.max_files)).await?;
+/// Reads a plain directory into the spool and returns it with blob ids. All or nothing: a failure leaves no part of a
+/// snapshot behind. Files that `base` has are taken whatever ignores them.
+pub async fn collect(collection: Collection<'_>, base: &BaseTree) -> Result<Collected, FilesError> {
+    let Collection { envd, source, caps, .. } = collection;
+    let (selected, has_tar) = Box::pin(select::select(envd, source, caps.max_files, base)).await?;
     if selected.is_empty() {
         return Err(FilesError::NoFiles(format!(
             "no file below {} is selected: check spec.source, and .gitignore files there",
@@ -30,16 +20,22 @@ pub async fn collect(
     }
     let bytes = intake::check_listed(caps, &selected)?;
     check_names(&selected)?;
-    if bytes > spool.capacity() {
-        return Err(FilesError::TooLarge(format!(
-            "the selected files have {bytes} bytes, SLIPWAY_SPOOL_BYTES allows {}: narrow spec.source",
-            spool.capacity()
-        )));
-    }
-    let reservation = spool.reserve(bytes).ok_or(FilesError::WaitingForSpool { needed: bytes })?;
-    let intake = Intake::new(spool.begin(id, reservation)?, caps);
+    let intake = collection.intake(bytes)?;
     let intake = Box::pin(transfer::transfer(envd, &source.path, has_tar, &selected, intake)).await?;
-    unblocked(move || intake.keep()).await
+    let destination = source.destination.clone();
+    unblocked(move || intake.keep_at(destination.as_deref())).await
+}
+
+/// Reads what a work tree has changed since `commit` into the spool: the same as [`collect`], of changes.
+pub async fn collect_work_tree(collection: Collection<'_>, commit: &str) -> Result<Collected, FilesError> {
+    let Collection { envd, source, id, .. } = collection;
+    let (wanted, tree) = changed::select(collection, commit).await?;
+    let bytes =
+        intake::check_sizes(collection.caps, wanted.iter().map(|file| (file.path.as_str(), file.size)))?;
+    let intake = collection.intake(bytes)?;
+    let intake = worktree::read_blobs(envd, &source.path, id, &wanted, intake).await?;
+    worktree::clean(envd, id).await;
+    unblocked(move || intake.keep(Some(tree))).await
 }
 
 /// Refuses names that are not UTF-8: GitHub's API takes names as JSON, so there is no way to send one.

@@ -23,6 +23,10 @@ pub enum FilesError {
     /// A pattern or a file name that can't be used; the message names it.
     #[error("{0}")]
     Invalid(String),
+    /// A work tree, or something in it, that can't be published as it is: the reason says what, the message names it and
+    /// the cure.
+    #[error("{message}")]
+    Unfit { reason: &'static str, message: String },
     /// A file that changes whenever it is read; the message names it.
     #[error("{0}")]
     KeepsChanging(String),
@@ -41,9 +45,6 @@ pub enum FilesError {
     /// The spool's disk failed.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// The sandbox could not be reached in the first place.
-    #[error("{}", .0.message)]
-    Unreached(Failure),
 }
 
 impl FilesError {
@@ -52,27 +53,28 @@ impl FilesError {
             Self::NoFiles(_) => reason::NO_FILES,
             Self::TooLarge(_) => reason::TOO_LARGE,
             Self::Invalid(_) => reason::INVALID_FILES,
+            Self::Unfit { reason, .. } => reason,
             Self::KeepsChanging(_) => reason::FILE_KEEPS_CHANGING,
             Self::WaitingForTransfer => reason::WAITING_FOR_TRANSFER,
             Self::WaitingForSpool { .. } => reason::WAITING_FOR_SPOOL,
             Self::Interrupted(_) => reason::TRANSFER_INTERRUPTED,
             Self::Sandbox(error) => error.reason,
             Self::Spool(_) => reason::SPOOL_FAILED,
-            Self::Unreached(failure) => failure.reason,
         }
     }
 
     pub fn class(&self) -> Class {
         match self {
-            Self::NoFiles(_) | Self::TooLarge(_) | Self::Invalid(_) | Self::KeepsChanging(_) => {
-                Class::Invalid
-            }
+            Self::NoFiles(_)
+            | Self::TooLarge(_)
+            | Self::Invalid(_)
+            | Self::Unfit { .. }
+            | Self::KeepsChanging(_) => Class::Invalid,
             Self::WaitingForTransfer
             | Self::WaitingForSpool { .. }
             | Self::Interrupted(_)
             | Self::Spool(_) => Class::Transient,
             Self::Sandbox(error) => error.class,
-            Self::Unreached(failure) => failure.class,
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::error::FilesError;
 use super::listing::{Found, Kind};
 use super::spool::{Collected, Staging, failed};
-use crate::domain::files::{Caps, File, Mode};
+use crate::domain::files::{Caps, File, Mode, Snapshot, WorkTree};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use std::io;
@@ -53,7 +53,14 @@ impl Intake {
     }
 
     pub(super) fn add(&mut self, path: String, mode: Mode, size: u64, blob: String, place: Place) {
-        self.files.push(File { path, mode, size, blob, content: place.name });
+        self.files.push(File { path, mode, size, blob, content: place.name, replaces: None });
+    }
+
+    /// Notes which content the file that was added last takes the place of.
+    pub(super) fn replaces(&mut self, blob: Option<String>) {
+        if let Some(file) = self.files.last_mut() {
+            file.replaces = blob;
+        }
     }
 
     /// Forgets the files at `paths`: they come again.
@@ -69,10 +76,22 @@ impl Intake {
         Ok(self)
     }
 
-    pub(super) fn keep(mut self) -> Result<Collected, FilesError> {
+    /// Ends as a snapshot of all that was added, below `destination`.
+    pub(super) fn keep_at(mut self, destination: Option<&str>) -> Result<Collected, FilesError> {
+        if let Some(destination) = destination {
+            for file in &mut self.files {
+                file.path = format!("{destination}/{}", file.path);
+            }
+        }
+        self.keep(None)
+    }
+
+    /// Ends as a snapshot of all that was added; `work_tree` says what else a work tree has changed.
+    pub(super) fn keep(mut self, work_tree: Option<WorkTree>) -> Result<Collected, FilesError> {
         self.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        let digest = digest(&self.files);
-        self.staging.keep(self.files, digest)?.ok_or_else(|| {
+        let snapshot = Snapshot { files: self.files, work_tree };
+        let digest = digest(&snapshot);
+        self.staging.keep(snapshot, digest)?.ok_or_else(|| {
             FilesError::Interrupted("the round was given up while its files were read".to_owned())
         })
     }
@@ -91,10 +110,20 @@ pub(super) fn check_listed(caps: Caps, found: &[Found]) -> Result<u64, FilesErro
             caps.max_files
         )));
     }
-    for file in found {
-        check_file(caps, &String::from_utf8_lossy(&file.path), file.size)?;
+    let paths: Vec<_> = found.iter().map(|file| (String::from_utf8_lossy(&file.path), file.size)).collect();
+    check_sizes(caps, paths.iter().map(|(path, size)| (path.as_ref(), *size)))
+}
+
+/// The caps on sizes, of files as (path, bytes); returns the sum (bytes).
+pub(super) fn check_sizes<'a>(
+    caps: Caps,
+    files: impl Iterator<Item = (&'a str, u64)>,
+) -> Result<u64, FilesError> {
+    let mut total = 0_u64;
+    for (path, size) in files {
+        check_file(caps, path, size)?;
+        total = total.saturating_add(size);
     }
-    let total = found.iter().map(|file| file.size).fold(0, u64::saturating_add);
     check_total(caps, total)?;
     Ok(total)
 }
@@ -120,11 +149,15 @@ fn check_total(caps: Caps, total: u64) -> Result<(), FilesError> {
     )))
 }
 
-/// Over mode, blob id and path of every file, as `git ls-tree -z` would print them.
-fn digest(files: &[File]) -> String {
+/// Over mode, id and path of every file, as `git ls-tree -z` would print them; then of all else that a work tree has changed.
+fn digest(snapshot: &Snapshot) -> String {
     let mut hash = Sha256::new();
-    for file in files {
+    for file in &snapshot.files {
         hash.update(format!("{} {}\t{}\0", file.mode.as_str(), file.blob, file.path));
+    }
+    for change in snapshot.work_tree.iter().flat_map(|tree| &tree.others) {
+        let (mode, id) = change.after.as_ref().map_or(("000000", ""), |entry| (entry.mode(), entry.id()));
+        hash.update(format!("{mode} {id}\t{}\0", change.path));
     }
     hex::encode(hash.finalize())
 }

@@ -8,6 +8,7 @@ use super::error::FilesError;
 use super::listing::{Found, Kind, Listing, Node, list};
 use super::transfer::in_pieces;
 use crate::api::Source;
+use crate::domain::git::BaseTree;
 use crate::domain::selection::{Selection, is_git_internal, parent};
 use crate::e2b::{self, Envd};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -72,6 +73,28 @@ struct Select<'a> {
     source: &'a Source,
     max_files: usize,
     selection: Selection,
+    tracked: Tracked<'a>,
+}
+
+/// What the base has, by the paths of the directory that goes there.
+struct Tracked<'a> {
+    base: &'a BaseTree,
+    destination: Option<&'a str>,
+}
+
+impl Tracked<'_> {
+    fn place(&self, path: &[u8]) -> Option<String> {
+        let path = std::str::from_utf8(path).ok()?;
+        Some(self.destination.map_or_else(|| path.to_owned(), |destination| format!("{destination}/{path}")))
+    }
+
+    fn has(&self, path: &[u8]) -> bool {
+        self.place(path).is_some_and(|path| self.base.entry(&path).is_some())
+    }
+
+    fn has_below(&self, directory: &[u8]) -> bool {
+        self.place(directory).is_some_and(|path| self.base.is_directory(&path))
+    }
 }
 
 /// Selects the files that travel, by name, and finds whether the sandbox has tar.
@@ -79,9 +102,11 @@ pub(super) async fn select(
     envd: &Envd,
     source: &Source,
     max_files: usize,
+    base: &BaseTree,
 ) -> Result<(Vec<Found>, bool), FilesError> {
     let selection = Selection::new(&source.include, &source.exclude)?;
-    let mut select = Select { envd, source, max_files, selection };
+    let tracked = Tracked { base, destination: source.destination.as_deref() };
+    let mut select = Select { envd, source, max_files, selection, tracked };
     let (mut files, has_tar) = match select.at_once().await? {
         Some(selected) => selected,
         None => select.by_levels().await?,
@@ -152,7 +177,9 @@ impl Select<'_> {
     /// Adds what of `names` travels.
     fn add_selected(&mut self, names: &Names, files: &mut Vec<Found>) -> Result<(), FilesError> {
         for (path, kind, size) in names.iter() {
-            if self.selection.takes(path) {
+            // For git, ignore files matter only for what is not tracked.
+            let tracked = self.tracked.has(path) && self.selection.may_take(path);
+            if tracked || self.selection.takes(path) {
                 files.push(Found { path: path.to_vec(), kind, size });
                 if files.len() > self.max_files {
                     return Err(self.too_many_files());
@@ -166,7 +193,8 @@ impl Select<'_> {
     fn next_level(&mut self, directories: &Names) -> Result<Vec<String>, FilesError> {
         let mut level = Vec::new();
         for (path, ..) in directories.iter() {
-            if is_git_internal(path) || self.selection.leaves_out(path) {
+            let out = self.selection.leaves_out(path) && !self.tracked.has_below(path);
+            if is_git_internal(path) || out {
                 continue;
             }
             let name = std::str::from_utf8(path).map_err(|_| {

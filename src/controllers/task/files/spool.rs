@@ -54,7 +54,7 @@ pub struct Reservation {
 #[derive(Debug, Clone)]
 pub struct Collected {
     pub snapshot: Snapshot,
-    /// `filesDigest`: SHA-256 over mode, path and blob id of every file, hex.
+    /// `filesDigest`: SHA-256 over mode, path and id of every file, and of what else a work tree has changed, hex.
     pub digest: String,
 }
 
@@ -279,12 +279,16 @@ impl Staging {
         &mut self.reservation
     }
 
-    /// Gives the whole snapshot its name; its room is that of its contents from then on. `files` name their contents
+    /// Gives the whole snapshot its name; its room is that of its contents from then on. The files name their contents
     /// relative to [`Staging::dir`]. `None`: somebody has removed this id or begun it anew, and nothing was kept.
-    pub(super) fn keep(mut self, files: Vec<File>, digest: String) -> Result<Option<Collected>, SpoolError> {
+    pub(super) fn keep(
+        mut self,
+        snapshot: Snapshot,
+        digest: String,
+    ) -> Result<Option<Collected>, SpoolError> {
         let spool = self.reservation.spool.clone();
-        let bytes = total(&files);
-        let record = Record { digest, snapshot: Snapshot { files } };
+        let bytes = total(&snapshot.files);
+        let record = Record { digest, snapshot };
         let path = self.dir.join(SNAPSHOT);
         let json = serde_json::to_vec(&record).map_err(|e| failed(&path, &e.into()))?;
         fs::write(&path, json).map_err(|e| failed(&path, &e))?;

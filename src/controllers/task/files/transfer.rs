@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 /// Number of times a file is read that changes each time.
-const READS: usize = 3;
+pub(super) const READS: usize = 3;
 /// Pause before changed files are read again: whoever writes them may finish.
-const PAUSE: Duration = Duration::from_millis(500);
+pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// Names in the arguments of one command (bytes): Linux allows 2 MiB with the environment, 128 KiB each.
 const BATCH_NAMES: usize = 64 << 10;
 
@@ -52,7 +52,7 @@ async fn transfer_batch(
     let mut changed = reading.changed.iter().filter_map(|n| wanted.get(*n));
     match changed.next() {
         None => Ok(reading.intake),
-        Some(first) => Err(keeps_changing(first, changed.count())),
+        Some(first) => Err(keeps_changing(&first.path, changed.count())),
     }
 }
 
@@ -70,8 +70,8 @@ async fn read(
     }
 }
 
-fn keeps_changing(file: &Found, others: usize) -> FilesError {
-    let path: String = String::from_utf8_lossy(&file.path).chars().take(200).collect();
+pub(super) fn keeps_changing(path: &[u8], others: usize) -> FilesError {
+    let path: String = String::from_utf8_lossy(path).chars().take(200).collect();
     let more = if others == 0 { String::new() } else { format!(" (and {others} more)") };
     FilesError::KeepsChanging(format!(
         "{path:?}{more} has changed each of the {READS} times that it was read: end what writes it, or leave it out by \

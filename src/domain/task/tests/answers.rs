@@ -145,6 +145,7 @@ impl World {
         let commit = format!("{}>{content}@{date}", question.parent);
         let tree = format!("tree of {files}, {source:?}");
         self.github.commits.insert(commit.clone(), ledger::Made::of(task, &status, &files));
-        Ok(Files::Committed { tree, commit, digest: files })
+        let parent = question.parent.clone();
+        Ok(Files::Committed { tree, commit, parent, digest: files, remarks: Remarks::default() })
     }
 }

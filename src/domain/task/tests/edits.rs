@@ -30,6 +30,7 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("source.path", &[r#""/app""#, r#""/lib""#]),
     ("source.include", &["[]", r#"["src/"]"#]),
     ("source.exclude", &["[]", r#"["*.log"]"#]),
+    ("source.destination", &["null", r#""docs""#]),
     ("source.includeIgnored", &["false", "true"]),
     ("branch", &["null", r#""feature/x""#, r#""feature/y""#]),
     ("baseBranch", &["null", r#""main""#, r#""release""#, r#""gone""#]),

@@ -28,6 +28,15 @@ impl Answer {
         Self::new(StatusCode::CREATED, body)
     }
 
+    /// One page of a list, with the `Link` header that leads to the others.
+    pub(super) fn page(body: Value, link: Option<String>) -> Self {
+        let answer = Self::ok(body);
+        match link {
+            Some(link) => answer.with_header("link", link),
+            None => answer,
+        }
+    }
+
     pub(super) fn no_content() -> Self {
         Self { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: None }
     }

@@ -1,4 +1,4 @@
-//! Comparing two commits: how far they are apart.
+//! Comparing two commits, and listing those that one contains.
 //! Neighbour of `objects`, whose views it uses.
 
 use serde_json::json;
@@ -6,8 +6,27 @@ use serde_json::json;
 use super::answer::{Answer, Outcome};
 use super::auth::Access;
 use super::objects::{repository_commit, resolve};
-use super::request::Request;
+use super::request::{Request, paginate};
 use super::state::State;
+
+/// `GET /repos/{owner}/{repo}/commits`: what `sha` (a commit or a branch; the default branch) contains, newest first.
+pub(super) fn list_commits(state: &mut State, request: &Request) -> Outcome {
+    let at = state.repository(request, Access::Read)?;
+    let repository = &state.repositories[at];
+    repository.not_empty()?;
+    let from = request.query("sha").unwrap_or(&repository.default_branch);
+    let from = resolve(repository, from).and_then(|object| object.peel_to_commit().ok());
+    let mut walk = repository.git.revwalk()?;
+    walk.set_sorting(git2::Sort::TIME)?;
+    walk.push(from.ok_or_else(Answer::not_found)?.id())?;
+    let ids = walk.collect::<Result<Vec<_>, _>>()?;
+    let (ids, link) = paginate(request, &state.url, ids);
+    let mut commits = Vec::new();
+    for id in ids {
+        commits.push(repository_commit(&state.url, repository, &repository.git.find_commit(id)?));
+    }
+    Ok(Answer::page(json!(commits), link))
+}
 
 /// `GET /repos/{owner}/{repo}/compare/{base}...{head}`, without the files.
 pub(super) fn compare(state: &mut State, request: &Request) -> Outcome {

@@ -145,11 +145,7 @@ pub(super) fn list_pulls(state: &mut State, request: &Request) -> Outcome {
         }
         views.push(view);
     }
-    let answer = Answer::ok(Value::Array(views));
-    Ok(match link {
-        Some(link) => answer.with_header("link", link),
-        None => answer,
-    })
+    Ok(Answer::page(Value::Array(views), link))
 }
 
 /// The position of the pull request that a request names.

@@ -47,6 +47,7 @@ static ROUTES: &[Route] = routes! {
     PATCH "/repos/{owner}/{repo}" "repos/repos#update-a-repository" repositories::update_repository;
     DELETE "/repos/{owner}/{repo}" "repos/repos#delete-a-repository" repositories::delete_repository;
     GET "/repos/{owner}/{repo}/branches/{branch...}" "branches/branches#get-a-branch" refs::get_branch;
+    GET "/repos/{owner}/{repo}/commits" "commits/commits#list-commits" compare::list_commits;
     GET "/repos/{owner}/{repo}/compare/{basehead...}" "commits/commits#compare-two-commits" compare::compare;
     GET "/repos/{owner}/{repo}/commits/{ref...}/check-runs" "checks/runs#list-check-runs-for-a-git-reference" refs::check_runs;
     GET "/repos/{owner}/{repo}/commits/{ref...}/status" "commits/statuses#get-the-combined-status-for-a-specific-reference" refs::combined_status;

@@ -29,8 +29,9 @@ fn end(staging: Staging) -> Option<Collected> {
         size,
         blob: "b".repeat(40),
         content: PathBuf::from("0"),
+        replaces: None,
     };
-    staging.keep(vec![file], "digest".into()).unwrap()
+    staging.keep(Snapshot { files: vec![file], work_tree: None }, "digest".into()).unwrap()
 }
 
 fn kept(spool: &Spool, id: &str, content: &str) -> Collected {

@@ -1,5 +1,9 @@
 use super::*;
-use crate::domain::{files::Mode, git::blob_id};
+use crate::domain::{
+    files::Mode,
+    git::{BaseEntry, EntryKind, blob_id},
+};
+use std::collections::BTreeMap;
 
 fn file(path: &str, mode: Mode, content: &str) -> File {
     File {
@@ -8,11 +12,24 @@ fn file(path: &str, mode: Mode, content: &str) -> File {
         size: content.len() as u64,
         blob: blob_id(content.as_bytes()),
         content: path.into(),
+        replaces: None,
     }
 }
 
 fn snapshot(files: &[(&str, &str)]) -> Snapshot {
-    Snapshot { files: files.iter().map(|(path, content)| file(path, Mode::Regular, content)).collect() }
+    directory(files.iter().map(|(path, content)| file(path, Mode::Regular, content)).collect())
+}
+
+fn directory(files: Vec<File>) -> Snapshot {
+    Snapshot { files, work_tree: None }
+}
+
+fn overlay<'a>(base: &BaseTree, snapshot: &'a Snapshot) -> Changes<'a> {
+    base.put_on(None, base.laid_over(snapshot)).expect("nobody else has changed it")
+}
+
+fn gone(changes: &Changes<'_>) -> Vec<String> {
+    changes.remove.iter().map(|removal| removal.path.clone()).collect()
 }
 
 fn blob(path: &str, content: &str) -> BaseEntry {
@@ -29,7 +46,7 @@ fn base(files: &[(&str, &str)]) -> BaseTree {
 }
 
 fn put<'a>(changes: &'a Changes<'_>) -> Vec<&'a str> {
-    changes.put.iter().map(|p| p.file.path.as_str()).collect()
+    changes.put.iter().map(|put| put.path.as_str()).collect()
 }
 
 #[test]
@@ -52,7 +69,7 @@ fn a_directory_keeps_the_id_that_a_recursive_listing_names_before_or_after_its_f
     };
     for entries in [[directory(), blob("d/a", "1")], [blob("d/a", "1"), directory()]] {
         let tree = BaseTree::recursive(entries);
-        assert_eq!(tree.blob("d/a"), Some(blob_id(b"1").as_str()));
+        assert_eq!(tree.entry("d/a"), Some(("100644", blob_id(b"1").as_str())));
         assert_eq!(tree.id(), BaseTree::shallow([directory()]).id());
     }
 }
@@ -62,50 +79,54 @@ fn the_same_files_change_nothing() {
     let files = [("a", "1"), ("d/b", "2"), ("d/e/c", "3")];
     let tree = base(&files);
     let snapshot = snapshot(&files);
-    let changes = tree.changes(&snapshot);
+    let changes = overlay(&tree, &snapshot);
     assert!(changes.put.is_empty() && changes.remove.is_empty());
-    assert_eq!(changes.tree, tree.id());
+    assert_eq!(changes.tree, Some(tree.id()));
 }
 
 #[test]
 fn files_of_the_base_that_the_snapshot_lacks_stay() {
     let snapshot = snapshot(&[("new", "3")]);
-    let changes = base(&[("a", "1"), ("d/b", "2")]).changes(&snapshot);
+    let changes = overlay(&base(&[("a", "1"), ("d/b", "2")]), &snapshot);
     assert_eq!(put(&changes), ["new"]);
-    assert_eq!(changes.tree, base(&[("a", "1"), ("d/b", "2"), ("new", "3")]).id());
+    assert_eq!(changes.tree, Some(base(&[("a", "1"), ("d/b", "2"), ("new", "3")]).id()));
 }
 
 #[test]
 fn a_changed_mode_is_a_change_without_an_upload() {
-    let snapshot = Snapshot { files: vec![file("run", Mode::Executable, "1")] };
-    let changes = base(&[("run", "1")]).changes(&snapshot);
-    assert_eq!(changes.put, [Put { file: &snapshot.files[0], known: true }]);
+    let snapshot = directory(vec![file("run", Mode::Executable, "1")]);
+    let changes = overlay(&base(&[("run", "1")]), &snapshot);
+    assert_eq!(
+        (put(&changes), changes.put[0].mode.as_str(), changes.put[0].file),
+        (vec!["run"], "100755", None)
+    );
+    assert_eq!(changes.put[0].before.as_ref(), Some(&changes.put[0].id));
     assert!(changes.remove.is_empty());
 }
 
 #[test]
 fn content_that_the_base_has_elsewhere_is_not_uploaded_again() {
     let snapshot = snapshot(&[("moved", "1"), ("other", "2")]);
-    let changes = base(&[("old", "1")]).changes(&snapshot);
-    assert_eq!(changes.put.iter().map(|p| p.known).collect::<Vec<_>>(), [true, false]);
+    let changes = overlay(&base(&[("old", "1")]), &snapshot);
+    assert_eq!(changes.put.iter().map(|put| put.file.is_none()).collect::<Vec<_>>(), [true, false]);
 }
 
 #[test]
 fn a_directory_takes_the_place_of_a_file() {
     let snapshot = snapshot(&[("a/b/c", "2")]);
-    let changes = base(&[("a", "1"), ("z", "9")]).changes(&snapshot);
-    assert_eq!(changes.remove, ["a"]);
+    let changes = overlay(&base(&[("a", "1"), ("z", "9")]), &snapshot);
+    assert_eq!(changes.remove, [Removal { path: "a".into(), mode: "100644".into() }]);
     assert!(!changes.removes_all);
-    assert_eq!(changes.tree, base(&[("a/b/c", "2"), ("z", "9")]).id());
+    assert_eq!(changes.tree, Some(base(&[("a/b/c", "2"), ("z", "9")]).id()));
 }
 
 #[test]
 fn a_file_takes_the_place_of_a_directory() {
     let snapshot = snapshot(&[("d", "now a file")]);
-    let changes = base(&[("d/a", "1"), ("d/e/b", "2")]).changes(&snapshot);
-    assert_eq!(changes.remove, ["d/a", "d/e/b"]);
+    let changes = overlay(&base(&[("d/a", "1"), ("d/e/b", "2")]), &snapshot);
+    assert_eq!(gone(&changes), ["d/a", "d/e/b"]);
     assert!(changes.removes_all);
-    assert_eq!(changes.tree, base(&[("d", "now a file")]).id());
+    assert_eq!(changes.tree, Some(base(&[("d", "now a file")]).id()));
 }
 
 #[test]
@@ -119,8 +140,8 @@ fn a_submodule_where_nothing_of_ours_lies_is_kept_as_it_is() {
     let tree = BaseTree::recursive([blob("a", "1"), module.clone()]);
     let snapshot = snapshot(&[("b", "2")]);
     assert_eq!(
-        tree.changes(&snapshot).tree,
-        BaseTree::recursive([blob("a", "1"), module, blob("b", "2")]).id()
+        overlay(&tree, &snapshot).tree,
+        Some(BaseTree::recursive([blob("a", "1"), module, blob("b", "2")]).id())
     );
 }
 
@@ -151,7 +172,7 @@ fn walk(whole: &BaseTree, snapshot: &Snapshot) -> (BaseTree, usize) {
     let mut tree = BaseTree::shallow(children(&whole.root));
     let mut listed = 0;
     loop {
-        let missing = tree.unlisted(snapshot);
+        let missing = tree.unlisted(snapshot.files.iter().map(|file| file.path.as_str()));
         if missing.is_empty() {
             return (tree, listed);
         }
@@ -170,7 +191,7 @@ fn a_tree_walked_by_directory_gives_the_same_changes_and_lists_only_what_it_need
     let (walked, listed) = walk(&whole, &snapshot);
     // d, d/e, gone, gone/p; neither other nor other/deep.
     assert_eq!(listed, 4);
-    let (by_walk, at_once) = (walked.changes(&snapshot), whole.changes(&snapshot));
+    let (by_walk, at_once) = (overlay(&walked, &snapshot), overlay(&whole, &snapshot));
     assert_eq!(by_walk.tree, at_once.tree);
     assert_eq!(by_walk.remove, at_once.remove);
     assert_eq!(put(&by_walk), put(&at_once));
@@ -213,9 +234,8 @@ fn any_snapshot_over_any_base_gives_the_tree_of_the_overlaid_files() {
         let (old, new) = (dice.files(), dice.files());
         let entries =
             |files: &BTreeMap<String, String>| BaseTree::recursive(files.iter().map(|(p, c)| blob(p, c)));
-        let snapshot = Snapshot {
-            files: new.iter().map(|(path, content)| file(path, Mode::Regular, content)).collect(),
-        };
+        let snapshot =
+            directory(new.iter().map(|(path, content)| file(path, Mode::Regular, content)).collect());
         let mut expected = new.clone();
         for (path, content) in &old {
             let makes_room =
@@ -225,20 +245,69 @@ fn any_snapshot_over_any_base_gives_the_tree_of_the_overlaid_files() {
             }
         }
         let tree = entries(&old);
-        let changes = tree.changes(&snapshot);
-        assert_eq!(changes.tree, entries(&expected).id(), "round {round}: {old:?} + {new:?}");
+        let changes = overlay(&tree, &snapshot);
+        assert_eq!(changes.tree, Some(entries(&expected).id()), "round {round}: {old:?} + {new:?}");
         // Applying the change list to the base gives the same, so the list is complete.
         let mut applied = old.clone();
-        for path in &changes.remove {
-            assert!(applied.remove(path).is_some(), "round {round}: {path} is not in the base");
+        for path in gone(&changes) {
+            assert!(applied.remove(&path).is_some(), "round {round}: {path} is not in the base");
         }
         assert_eq!(changes.removes_all, !changes.remove.is_empty() && applied.is_empty());
         for put in &changes.put {
-            assert_eq!(put.known, old.values().any(|content| blob_id(content.as_bytes()) == put.file.blob));
-            applied.insert(put.file.path.clone(), new[&put.file.path].clone());
+            assert_eq!(put.file.is_none(), old.values().any(|content| blob_id(content.as_bytes()) == put.id));
+            applied.insert(put.path.clone(), new[&put.path].clone());
         }
         assert_eq!(applied, expected, "round {round}");
         let (walked, _) = walk(&tree, &snapshot);
-        assert_eq!(walked.changes(&snapshot).tree, changes.tree, "round {round}: walked");
+        assert_eq!(overlay(&walked, &snapshot).tree, changes.tree, "round {round}: walked");
+    }
+}
+
+fn wanted<'a>(last: &BaseTree, files: &'a [(&str, Option<&str>)]) -> Vec<Wanted<'a>> {
+    let wanted = files.iter().map(|(path, content)| {
+        let entry = content.map(|content| ("100644".to_owned(), blob_id(content.as_bytes())));
+        Wanted { path: (*path).to_owned(), entry, file: None }
+    });
+    wanted
+        .filter(|one| one.entry != last.entry(&one.path).map(|(mode, id)| (mode.to_owned(), id.to_owned())))
+        .collect()
+}
+
+#[test]
+fn what_others_have_put_on_the_branch_stays_and_the_same_path_is_a_conflict() {
+    let last = base(&[("a", "1"), ("b", "1"), ("d/e", "1")]);
+    let head = base(&[("a", "1"), ("b", "theirs"), ("d", "theirs"), ("new", "theirs")]);
+    let change = |files| head.put_on(Some(&last), wanted(&last, files)).map(|changes| changes.tree);
+    let tree = |files: &[(&str, &str)]| Ok(Some(base(files).id()));
+    let theirs = [("b", "theirs"), ("d", "theirs"), ("new", "theirs")];
+    let with = |files: &[(&'static str, &'static str)]| tree(&[&theirs, files].concat());
+    assert_eq!(change(&[("a", Some("2")), ("c", Some("2"))]), with(&[("a", "2"), ("c", "2")]));
+    assert_eq!(change(&[("a", None)]), with(&[]));
+    assert_eq!(change(&[("b", Some("theirs")), ("a", Some("1"))]), with(&[("a", "1")]), "the same change");
+    for (path, content) in [
+        ("b", Some("2")),
+        ("b", None),
+        ("d/e", Some("2")),
+        ("d/f", Some("2")),
+        ("new", Some("2")),
+        ("new/x", Some("2")),
+    ] {
+        let files = [(path, content)];
+        let changed = head.put_on(Some(&last), wanted(&last, &files)).map(|changes| changes.tree);
+        assert_eq!(changed, Err(path.to_owned()), "{content:?}");
+    }
+}
+
+#[test]
+fn an_entry_that_goes_takes_its_empty_directories_with_it() {
+    let tree = base(&[("a", "1"), ("d/e/f", "1"), ("d/g", "1")]);
+    for (gone, left) in [
+        (vec!["d/e/f"], vec![("a", "1"), ("d/g", "1")]),
+        (vec!["d/e/f", "d/g"], vec![("a", "1")]),
+        (vec!["not/there"], vec![("a", "1"), ("d/e/f", "1"), ("d/g", "1")]),
+    ] {
+        let wanted =
+            gone.iter().map(|path| Wanted { path: (*path).to_owned(), entry: None, file: None }).collect();
+        assert_eq!(tree.put_on(None, wanted).expect("no conflict").tree, Some(base(&left).id()), "{gone:?}");
     }
 }

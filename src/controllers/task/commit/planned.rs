@@ -1,0 +1,164 @@
+//! What a commit is to change, and on which commit it stands: by the kind of result, and by what others have put on the
+//! branch. Reads trees by `base`; used by `commit` only.
+
+use super::{base::Base, request::Request};
+use crate::{
+    api::{RERUN_ANNOTATION, conditions::reason},
+    domain::{
+        failure::{Class, Failure},
+        files::WorkTree,
+        git::{Changes, Wanted},
+    },
+    github::Client,
+};
+
+/// The changes of a commit.
+pub(super) struct Planned<'a> {
+    pub(super) changes: Changes<'a>,
+    /// The commit that the new one stands on.
+    pub(super) parent: String,
+    /// Id that GitHub takes as `base_tree`.
+    pub(super) base_id: String,
+    /// The parent's tree, where it was read.
+    base: Option<Base>,
+}
+
+impl<'a> Planned<'a> {
+    pub(super) async fn of(github: &Client, request: &Request<'a>) -> Result<Self, Failure> {
+        let planned = match (&request.snapshot.work_tree, request.last) {
+            (Some(tree), None) => Self::of_work_tree(request, tree),
+            (None, None) => Self::of_directory(github, request).await?,
+            (tree, Some(last)) => Self::on_open(github, request, tree.as_ref(), last).await?,
+        };
+        if planned.changes.removes_all && planned.changes.put.is_empty() {
+            return Err(invalid(
+                reason::NO_FILES,
+                "nothing would be left in the repository, and GitHub takes no empty tree: keep a file"
+                    .to_owned(),
+            ));
+        }
+        Ok(planned)
+    }
+
+    /// No tree is read: git has told the difference to the very commit that the new one stands on.
+    fn of_work_tree(request: &Request<'a>, tree: &WorkTree) -> Self {
+        Self {
+            changes: Changes::of_work_tree(request.snapshot, tree),
+            parent: tree.parent.clone(),
+            base_id: tree.parent.clone(),
+            base: None,
+        }
+    }
+
+    async fn of_directory(github: &Client, request: &Request<'a>) -> Result<Self, Failure> {
+        let base = Self::directory_base(github, request, request.parent).await?;
+        let wanted = base.tree.laid_over(request.snapshot);
+        Self::put_on(base, None, wanted)
+    }
+
+    /// The tree of `commit`, known at all files of the directory, which none of its submodules has a claim on.
+    async fn directory_base(github: &Client, request: &Request<'a>, commit: &str) -> Result<Base, Failure> {
+        let paths = request.snapshot.files.iter().map(|file| file.path.as_str());
+        let mut base = match request.base.filter(|base| base.commit == commit) {
+            Some(base) => base.clone(),
+            None => Base::read(github, request.repository, commit).await?,
+        };
+        base.list(github, request.repository, paths.clone()).await?;
+        match paths.clone().find_map(|path| Some((path, base.tree.submodule_of(path)?))) {
+            None => Ok(base),
+            Some((path, submodule)) => Err(invalid(
+                reason::SUBMODULE_PATH,
+                format!(
+                    "{path:?} lies in the submodule {submodule:?} of the repository: leave it out by spec.source.exclude, or \
+                     work in a git checkout, where the submodule's link stays as it is"
+                ),
+            )),
+        }
+    }
+
+    /// On an open pull request the result goes onto the branch's head: what differs from the commit that the round before has
+    /// left, unless somebody else has changed the same.
+    async fn on_open(
+        github: &Client,
+        request: &Request<'a>,
+        tree: Option<&WorkTree>,
+        last: &str,
+    ) -> Result<Self, Failure> {
+        let (repository, snapshot) = (request.repository, request.snapshot);
+        let (last, wanted) = if let Some(tree) = tree {
+            let last = Base::read(github, repository, last).await?;
+            let copied = Base::read(github, repository, &tree.parent).await?;
+            last.require_whole()?;
+            copied.require_whole()?;
+            let wanted = copied.tree.differs_from(&last.tree, snapshot, tree);
+            (last, wanted)
+        } else {
+            let last = Self::directory_base(github, request, last).await?;
+            let wanted = last.tree.laid_over(snapshot);
+            (last, wanted)
+        };
+        if last.commit == request.parent {
+            return Self::put_on(last, None, wanted);
+        }
+        let mut head = Base::read(github, repository, request.parent).await?;
+        head.list(github, repository, wanted.iter().map(|one| one.path.as_str())).await?;
+        Self::put_on(head, Some(&last), wanted)
+    }
+
+    fn put_on(base: Base, last: Option<&Base>, wanted: Vec<Wanted<'a>>) -> Result<Self, Failure> {
+        let changes = base.tree.put_on(last.map(|last| &last.tree), wanted).map_err(|path| {
+            invalid(
+                reason::HEAD_MOVED,
+                format!(
+                    "somebody else has changed {path:?} on the branch of the pull request, and this round changes it too: bring \
+                     their change into the sandbox, or take it off the branch, then set the annotation {RERUN_ANNOTATION} to a \
+                     new value"
+                ),
+            )
+        })?;
+        let (parent, base_id) = (base.commit.clone(), base.id.clone());
+        Ok(Self { changes, parent, base_id, base: Some(base) })
+    }
+
+    /// Number of files that the parent has and the directory lacks.
+    pub(super) fn stays(&self, request: &Request<'_>) -> usize {
+        let Some(base) = self.base.as_ref().filter(|_| request.snapshot.work_tree.is_none()) else {
+            return 0;
+        };
+        let has = request.snapshot.files.iter().filter(|file| base.tree.entry(&file.path).is_some()).count();
+        base.tree.entries().len().saturating_sub(has + self.changes.remove.len())
+    }
+
+    /// Checks that the tree GitHub made is the one that was meant. Costs calls only where it does not look so.
+    pub(super) async fn check(
+        &self,
+        github: &Client,
+        request: &Request<'_>,
+        created: &str,
+    ) -> Result<(), Failure> {
+        let expected = self.changes.tree.as_ref();
+        if expected.is_none_or(|expected| expected == created) {
+            return Ok(());
+        }
+        if let Some(base) = &self.base {
+            return base.check(github, request.repository, expected, created).await;
+        }
+        // The sandbox's git says otherwise: GitHub's own listing decides.
+        let mut base = Base::read(github, request.repository, &self.parent).await?;
+        let put = self.changes.put.iter().map(|put| Wanted {
+            path: put.path.clone(),
+            entry: Some((put.mode.clone(), put.id.clone())),
+            file: None,
+        });
+        let gone = self.changes.remove.iter();
+        let gone = gone.map(|removal| Wanted { path: removal.path.clone(), entry: None, file: None });
+        let wanted: Vec<Wanted<'_>> = gone.chain(put).collect();
+        base.list(github, request.repository, wanted.iter().map(|one| one.path.as_str())).await?;
+        let expected = base.tree.put_on(None, wanted).ok().and_then(|changes| changes.tree);
+        base.check(github, request.repository, expected.as_ref(), created).await
+    }
+}
+
+fn invalid(reason: &'static str, message: String) -> Failure {
+    Failure { operation: "collectFiles", class: Class::Invalid, reason, message }
+}

@@ -1,0 +1,175 @@
+//! Selects what of a work tree's changes travels, and refuses what can't be published as it is.
+//! Used by `collect`; git's words come from `worktree`, the rules from `domain::git`.
+
+use super::{
+    collection::Collection,
+    error::FilesError,
+    transfer::{PAUSE, READS, keeps_changing},
+    worktree::{self, Wanted},
+};
+use crate::{
+    api::conditions::reason,
+    domain::{
+        files::{Caps, Change, Entry, WorkTree},
+        git::{Difference, OddDifference, judge_links, parse_raw},
+        selection::Selection,
+    },
+};
+use std::collections::BTreeSet;
+
+/// Git's id of a tree without entries.
+const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+/// A message that names more helps nobody.
+const MAX_NAMED: usize = 5;
+
+/// Asks git until no file that travels is written to meanwhile; returns the files to fetch, and all else that has changed.
+pub(super) async fn select(
+    collection: Collection<'_>,
+    commit: &str,
+) -> Result<(Vec<Wanted>, WorkTree), FilesError> {
+    let Collection { envd, source, caps, id, .. } = collection;
+    let selection = Selection::new(&source.include, &source.exclude)?;
+    for reads in 1.. {
+        let sections = worktree::difference(envd, source, commit, id).await?;
+        let changing: Vec<&[u8]> = sections.changing().filter(|path| selection.may_take(path)).collect();
+        match changing[..] {
+            [] => return judge(&sections, &selection, commit, caps),
+            [first, ..] if reads == READS => return Err(keeps_changing(first, changing.len() - 1)),
+            _ => tokio::time::sleep(PAUSE).await,
+        }
+    }
+    unreachable!("the loop ends after {READS} reads")
+}
+
+fn judge(
+    sections: &worktree::Sections,
+    selection: &Selection,
+    commit: &str,
+    caps: Caps,
+) -> Result<(Vec<Wanted>, WorkTree), FilesError> {
+    let Difference { mut changes, left_out } =
+        parse_raw(sections.changes(), |path| selection.may_take(path))?;
+    if changes.len() > caps.max_files {
+        return Err(FilesError::TooLarge(format!(
+            "{} files have changed, SLIPWAY_MAX_FILES allows {}: narrow spec.source",
+            changes.len(),
+            caps.max_files
+        )));
+    }
+    let links = judge_links(&changes, &sections.submodules());
+    let unborn = sections.embedded().filter(|path| selection.may_take(path));
+    let unborn = unborn.map(|path| String::from_utf8_lossy(path).into_owned());
+    refuse_embedded(&unborn.chain(links.embedded.iter().cloned()).collect())?;
+    changes.retain(|change| !links.stay.contains(&change.path));
+    refuse_filtered(sections, &changes)?;
+    let tree = sections.tree();
+    if tree.as_deref() == Some(EMPTY_TREE) {
+        return Err(FilesError::NoFiles(
+            "the work tree has no file any more, and GitHub takes no empty tree: keep a file".to_owned(),
+        ));
+    }
+    let (wanted, gone) = wanted(sections, &changes)?;
+    let moved = sections.moved().map(|path| String::from_utf8_lossy(path).into_owned());
+    let moved: BTreeSet<String> = moved.chain(links.moved.iter().cloned()).collect();
+    let tree = WorkTree {
+        parent: commit.to_owned(),
+        parent_files: sections.parent_files(),
+        id: tree.filter(|_| left_out.is_empty() && links.stay.is_empty()),
+        others: gone.into_iter().chain(links.publish).collect(),
+        left_out,
+        moved: moved.into_iter().collect(),
+    };
+    Ok((wanted, tree))
+}
+
+/// The files to fetch, and those that are gone.
+fn wanted(
+    sections: &worktree::Sections,
+    changes: &[Change],
+) -> Result<(Vec<Wanted>, Vec<Change>), FilesError> {
+    let sizes = sections.sizes();
+    let (mut wanted, mut gone) = (Vec::new(), Vec::new());
+    for change in changes {
+        match (&change.before, &change.after) {
+            (before, Some(Entry::File { mode, blob })) => {
+                let size = *sizes.get(blob).ok_or_else(|| {
+                    FilesError::Interrupted(format!(
+                        "the sandbox's git does not have the content of {:?}",
+                        change.path
+                    ))
+                })?;
+                let replaces = before.as_ref().filter(|entry| matches!(entry, Entry::File { .. }));
+                wanted.push(Wanted {
+                    path: change.path.clone(),
+                    mode: *mode,
+                    blob: blob.clone(),
+                    size,
+                    replaces: replaces.map(|entry| entry.id().to_owned()),
+                });
+            }
+            (Some(Entry::File { .. }), None) => gone.push(change.clone()),
+            // Links are judged apart.
+            _ => {}
+        }
+    }
+    Ok((wanted, gone))
+}
+
+fn refuse_embedded(paths: &BTreeSet<String>) -> Result<(), FilesError> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    Err(FilesError::Unfit {
+        reason: reason::EMBEDDED_REPOSITORY,
+        message: format!(
+            "{} a git repository inside the work tree that is no submodule of it: remove its .git to commit its files, add it by \
+             `git submodule add`, or leave it out by .gitignore or spec.source.exclude",
+            named(paths, "is", "are each")
+        ),
+    })
+}
+
+/// Refuses changed files whose filter the sandbox does not have: their raw content would replace what the filter makes of it.
+fn refuse_filtered(sections: &worktree::Sections, changes: &[Change]) -> Result<(), FilesError> {
+    let filters = sections.filters();
+    let is_filtered = |change: &&Change| {
+        let filter = filters.get(change.path.as_bytes());
+        matches!(change.after, Some(Entry::File { .. }))
+            && filter.is_some_and(|filter| !sections.has_driver(filter))
+    };
+    let paths: BTreeSet<String> =
+        changes.iter().filter(is_filtered).map(|change| change.path.clone()).collect();
+    if paths.is_empty() {
+        return Ok(());
+    }
+    Err(FilesError::Unfit {
+        reason: reason::FILTERED_FILE,
+        message: format!(
+            "{} changed, and .gitattributes names a filter for it that the sandbox's git does not have: install and configure \
+             it in the template, or leave the file out by spec.source.exclude",
+            named(&paths, "has", "have each")
+        ),
+    })
+}
+
+/// The first of `paths`, and the verb that fits their number.
+fn named(paths: &BTreeSet<String>, one: &str, more: &str) -> String {
+    let shown: Vec<String> = paths
+        .iter()
+        .take(MAX_NAMED)
+        .map(|path| format!("{:?}", path.chars().take(200).collect::<String>()))
+        .collect();
+    let rest = paths.len() - shown.len();
+    let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
+    format!("{}{rest} {}", shown.join(", "), if paths.len() == 1 { one } else { more })
+}
+
+impl From<OddDifference> for FilesError {
+    fn from(error: OddDifference) -> Self {
+        let message = error.to_string();
+        match error {
+            OddDifference::Unusable(_) => Self::Invalid(message),
+            OddDifference::Odd(_) => Self::Interrupted(message),
+        }
+    }
+}

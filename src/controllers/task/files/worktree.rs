@@ -1,0 +1,11 @@
+//! Reads what a git work tree in the sandbox has changed: the sandbox's own git says it, and nothing it says is believed
+//! unchecked. Called by `files::collect`; the Task controller finds the commit in between.
+
+mod blobs;
+mod difference;
+mod history;
+mod script;
+
+pub(super) use blobs::{Wanted, read as read_blobs};
+pub(super) use difference::{Sections, clean, difference};
+pub use history::{Commits, History, history};

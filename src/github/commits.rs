@@ -1,0 +1,131 @@
+//! Commits: read, listed, compared and created. Object ids are SHA-1 in hex.
+//! Source: GitHub REST API, "Git commits" and "Commits"; neighbour of `git`.
+
+use super::{
+    Client, Error,
+    call::{Call, Reply, encode, encode_query},
+    git::{PAGE, Sha},
+    name::RepositoryName,
+    operation::Operation,
+    recent::Made,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A commit without its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    pub sha: String,
+    pub tree: String,
+    pub parents: Vec<String>,
+    pub message: String,
+}
+
+/// Author of a commit. Author and committer are the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Author {
+    pub name: String,
+    pub email: String,
+}
+
+/// A commit to create. The same values give the same id, whoever creates it when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCommit {
+    pub message: String,
+    pub tree: String,
+    pub parents: Vec<String>,
+    pub author: Author,
+    /// Second resolution.
+    pub date: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct CommitAnswer {
+    sha: String,
+    tree: Sha,
+    #[serde(default)]
+    parents: Vec<Sha>,
+    #[serde(default)]
+    message: String,
+}
+
+impl From<CommitAnswer> for Commit {
+    fn from(answer: CommitAnswer) -> Self {
+        let parents = answer.parents.into_iter().map(|p| p.sha).collect();
+        Self { sha: answer.sha, tree: answer.tree.sha, parents, message: answer.message }
+    }
+}
+
+impl Client {
+    /// The commit with this id; `None` when GitHub does not have it.
+    pub async fn get_commit(&self, repository: &RepositoryName, sha: &str) -> Result<Option<Commit>, Error> {
+        let path = format!("/repos/{repository}/git/commits/{sha}");
+        let call = Call::get(Operation::GetCommit, path).about(repository).needs(Made::Commit(sha.into()));
+        Ok(self.find::<CommitAnswer>(call).await?.map(Commit::from))
+    }
+
+    /// The ids of the newest commits of a branch, a hundred at a time from page 1; whether there are more.
+    pub async fn list_commits(
+        &self,
+        repository: &RepositoryName,
+        branch: &str,
+        page: u32,
+    ) -> Result<(Vec<String>, bool), Error> {
+        let operation = Operation::ListCommits;
+        let branch = encode_query(branch);
+        let path = format!("/repos/{repository}/commits?sha={branch}&per_page={PAGE}&page={page}");
+        let call = Call::get(operation, path).about(repository);
+        match self.send(call).await? {
+            Reply::Success(success) => {
+                let commits: Vec<Sha> = success.json(operation)?;
+                Ok((commits.into_iter().map(|commit| commit.sha).collect(), success.next_page.is_some()))
+            }
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// Asks whether `head` (a commit or a branch) contains `commit`; false also when either is gone.
+    pub async fn contains(
+        &self,
+        repository: &RepositoryName,
+        head: &str,
+        commit: &str,
+    ) -> Result<bool, Error> {
+        #[derive(Deserialize)]
+        struct Comparison {
+            status: String,
+        }
+        let path = format!("/repos/{repository}/compare/{commit}...{}?per_page=1", encode(head));
+        let call = Call::get(Operation::Compare, path)
+            .about(repository)
+            .needs(Made::Commit(commit.into()))
+            .needs(Made::Branch(head.into()));
+        let found = self.find::<Comparison>(call).await?;
+        Ok(found.is_some_and(|found| matches!(found.status.as_str(), "identical" | "ahead")))
+    }
+
+    /// Creates a commit and returns it as GitHub has it.
+    pub async fn create_commit(
+        &self,
+        repository: &RepositoryName,
+        commit: &NewCommit,
+    ) -> Result<Commit, Error> {
+        let date = commit.date.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let person =
+            serde_json::json!({ "name": commit.author.name, "email": commit.author.email, "date": date });
+        let body = serde_json::json!({
+            "message": commit.message,
+            "tree": commit.tree,
+            "parents": commit.parents,
+            "author": person,
+            "committer": person,
+        });
+        let path = format!("/repos/{repository}/git/commits");
+        let call = Call::post(Operation::CreateCommit, path, &body)
+            .about(repository)
+            .needs(Made::Tree(commit.tree.clone()));
+        let created: Commit = self.read::<CommitAnswer>(call).await?.into();
+        self.just_made(repository, Made::Commit(created.sha.clone()));
+        Ok(created)
+    }
+}

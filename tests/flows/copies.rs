@@ -1,0 +1,174 @@
+//! Commands that work on a copy of the repository: what git says has changed is what the pull request has.
+//! `tests/worktree` has the many kinds of repositories; here the way is a Task's.
+
+use crate::{
+    story::{known, known_repository, reviewed},
+    world,
+    world::{GITHUB_TOKEN, Manifest, PATIENCE, World, repository, task, wait::message_of, within},
+};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use slipway::api::{State, TaskStatus};
+use std::process::Command;
+
+/// A command that clones the repository, then does `script` in it.
+fn clone_and(world: &World, script: &str) -> String {
+    let url = world.simulator.github_url().replacen(
+        "http://",
+        &format!("http://x-access-token:{GITHUB_TOKEN}@"),
+        1,
+    );
+    format!("[ -d .git ] || git clone -q {url}/acme/app.git .\n{script}")
+}
+
+/// What the newest commit of a branch changes on its parent.
+fn changes(world: &World, branch: &str) -> Result<Vec<String>> {
+    let origin =
+        world.simulator.github.git_dir("acme/app").map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+    let arguments = ["diff-tree", "-r", "--no-commit-id", "--name-status", "--no-renames", branch];
+    let output = Command::new("git")
+        .args(["-c", "safe.directory=*"])
+        .arg("-C")
+        .arg(origin)
+        .args(arguments)
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(|line| line.replace('\t', " ")).collect())
+}
+
+async fn status(world: &World, name: &str) -> Result<TaskStatus> {
+    world.tasks().get(name).await?.status.context("a status")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_small_files_and_a_rename_in_a_copy_cost_seven_calls() -> Result<()> {
+    let world = world("copy").await?;
+    known(&world, &repository("app").with("/spec/syncIntervalSeconds", json!(86_400))).await?;
+    let start = world.simulator.calls.last_seq();
+    let script =
+        clone_and(&world, "git mv README.md docs.md; for i in $(seq 20); do echo line $i > file$i; done");
+    world.apply(&task("cheap", "app", &script)).await?;
+    reviewed(&world, "cheap").await?;
+    let is_its_own = |path: &str| path.starts_with("/repos/acme/app/") || path == "/repos/acme/app";
+    let calls = world.simulator.calls.since(start);
+    let github = calls.iter().filter(|call| call.api == "github" && is_its_own(&call.path));
+    let mut spent: Vec<String> = github.map(|call| format!("{} {}", call.method, call.path)).collect();
+    let opened =
+        spent.iter().position(|call| call == "POST /repos/acme/app/pulls").context("it was opened")?;
+    spent.truncate(opened + 1);
+    ensure!(spent.len() <= 7, "{} calls: {spent:#?}", spent.len());
+    let changes = changes(&world, "task/cheap/add-cheap")?;
+    ensure!(changes.len() == 22 && changes.contains(&"D README.md".to_owned()), "{changes:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_merge_while_the_command_runs_is_not_taken_back() -> Result<()> {
+    let world = world("behind").await?;
+    known_repository(&world).await?;
+    let script = clone_and(
+        &world,
+        "echo mine > a; touch /home/user/copied; until [ -e /home/user/go ]; do sleep 0.1; done",
+    );
+    world.apply(&task("slow", "app", &script)).await?;
+    let host = within(PATIENCE, "the copy", || async {
+        let sandbox = world.simulator.e2b.sandboxes().first()?.sandbox_id.clone();
+        let home = world.simulator.e2b.host_path(&sandbox, "/home/user")?;
+        home.join("copied").exists().then_some(home)
+    })
+    .await?;
+    let old = world.simulator.github.push(
+        "acme/app",
+        "main",
+        &[("README.md", Some("theirs")), ("b", Some("theirs"))],
+        "theirs",
+    );
+    old.map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+    std::fs::write(host.join("go"), "")?;
+    reviewed(&world, "slow").await?;
+    let changes = changes(&world, "task/slow/add-slow")?;
+    ensure!(changes == ["A a"], "{changes:?}");
+    let status = status(&world, "slow").await?;
+    ensure!(status.parent_sha == status.base_sha, "the copy is the base as it was");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_round_on_the_open_pull_request_changes_only_what_is_new() -> Result<()> {
+    let world = world("copies").await?;
+    known_repository(&world).await?;
+    let script =
+        clone_and(&world, "echo $SLIPWAY_TASK_NAME >> rounds; [ -e first ] && rm first || echo 1 > first");
+    world.apply(&task("again", "app", &script)).await?;
+    reviewed(&world, "again").await?;
+    ensure!(changes(&world, "task/again/add-again")? == ["A first", "A rounds"]);
+    world.kubectl(&["annotate", "swtask", "again", "slipway.dev/rerun=1"]).await?;
+    world
+        .task("again", "in review in round 2", |task| {
+            task.status.as_ref().is_some_and(|s| s.round == Some(2) && s.state == State::Review)
+        })
+        .await?;
+    let changes = changes(&world, "task/again/add-again")?;
+    ensure!(changes == ["D first", "M rounds"], "{changes:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_in_a_copy_and_a_repository_inside_stop_the_task_by_name() -> Result<()> {
+    let world = world("refused").await?;
+    known_repository(&world).await?;
+    world.apply(&Manifest::secret("keys", "k", "sk-live-0123456789abcdef")).await?;
+    let env = json!([{"name": "API_KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "k"}}}]);
+    let script = clone_and(
+        &world,
+        "printf 'a=1\\nKEY=%s\\n' \"$API_KEY\" > .env; git add .env; git -c user.name=a -c user.email=a@b commit -qm x",
+    );
+    world.apply(&task("leaky", "app", &script).with("/spec/generate/env", env)).await?;
+    let script = clone_and(&world, "git init -q inside; echo 1 > inside/a");
+    world.apply(&task("nested", "app", &script)).await?;
+    let leaky = world.task_because("leaky", "SecretInFiles").await?;
+    let message = message_of(&leaky, "Ready");
+    ensure!(message.contains("\".env\"") && !message.contains("sk-live"), "{message}");
+    let nested = world.task_because("nested", "EmbeddedRepository").await?;
+    ensure!(message_of(&nested, "Ready").contains("\"inside\""), "{}", message_of(&nested, "Ready"));
+    ensure!(world.simulator.github.branches("acme/app").map_err(|r| anyhow::anyhow!("{r:?}"))? == ["main"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_submodule_that_moved_is_a_warning_and_what_a_directory_lacks_is_counted() -> Result<()> {
+    let world = world("remarks").await?;
+    known_repository(&world).await?;
+    let lib = "git -c user.name=a -c user.email=a@b";
+    let script = clone_and(
+        &world,
+        &format!(
+            "git update-index --add --cacheinfo 160000,1234567890123456789012345678901234567890,lib
+             printf '[submodule \"lib\"]\\n\\tpath = lib\\n\\turl = https://example.com/lib\\n' > .gitmodules; git add .gitmodules
+             git init -q lib; cd lib; echo 1 > a; git add .; {lib} commit -qm 1"
+        ),
+    );
+    world.apply(&task("adds", "app", &script)).await?;
+    let number = reviewed(&world, "adds").await?;
+    ensure!(changes(&world, "task/adds/add-adds")? == ["A .gitmodules", "A lib"]);
+    let merged =
+        world.simulator.github.merge("acme/app", number, slipway_simulator::github::MergeMethod::Merge);
+    merged.map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+    world.task_in("adds", State::Done).await?;
+
+    let script = clone_and(
+        &world,
+        &format!("echo 1 > a; git init -q lib; cd lib; echo 2 > a; git add .; {lib} commit -qm 2"),
+    );
+    world.apply(&task("moves", "app", &script)).await?;
+    reviewed(&world, "moves").await?;
+    ensure!(changes(&world, "task/moves/add-moves")? == ["A a"]);
+    world.described("moves", "SubmoduleMoved").await?;
+
+    world.apply(&task("plain", "app", "echo 1 > b")).await?;
+    reviewed(&world, "plain").await?;
+    let plain = world.tasks().get("plain").await?;
+    let message = message_of(&plain, "Committed");
+    ensure!(message.ends_with("3 files of the repository that the directory lacks stay"), "{message}");
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! A repository at GitHub, made by git, and a sandbox beside it.
+
+use secrecy::SecretString;
+use slipway::{
+    api::Source,
+    controllers::task::{
+        commit::{self, Prepared, Request},
+        files::{Collection, Spool},
+        parent::BaseBranch,
+        result,
+    },
+    domain::{failure::Failure, files::Caps, secrets::Needles},
+    e2b::{CreateRequest, E2b, Endpoints, Envd},
+    github::{Author, Client, GitHub, RepositoryName},
+    telemetry::{Api, CallLayer, Metrics, http_service},
+};
+use slipway_simulator::{Options, Simulator, github};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+pub const CAPS: Caps = Caps { max_files: 10_000, max_file_bytes: 50 << 20, max_total_bytes: 200 << 20 };
+/// Where results lie in the sandbox.
+pub const APP: &str = "/home/user/app";
+
+/// Both stand-ins, and one sandbox.
+pub struct World {
+    pub simulator: Simulator,
+    pub client: Client,
+    pub envd: Envd,
+    pub sandbox: String,
+    pub spool: Spool,
+    directory: tempfile::TempDir,
+}
+
+/// A repository at GitHub and a directory on this machine from which it is pushed to.
+pub struct Repository<'a> {
+    pub world: &'a World,
+    pub name: RepositoryName,
+    /// Where git pushes to.
+    pub bare: PathBuf,
+    /// A clone of its own, for what people do.
+    pub theirs: PathBuf,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let simulator =
+            tokio::task::spawn_blocking(|| Simulator::start(Options::default())).await.unwrap().unwrap();
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .unwrap();
+        let service = |api| http_service(http.clone(), &CallLayer::new(api, Metrics::new()));
+        let github = GitHub::new(&simulator.github_url(), service(Api::Github), Duration::ZERO);
+        let client = github.client(&SecretString::from("slipway-bot-token"));
+        let endpoints =
+            Endpoints::new(None, Some(&simulator.e2b_api_url()), Some(&simulator.e2b_sandbox_url())).unwrap();
+        let account = E2b::new(endpoints, service(Api::E2b), service(Api::Envd))
+            .account(slipway_simulator::e2b::API_KEY.into());
+        let request = CreateRequest {
+            template: "base".to_owned(),
+            timeout_seconds: 3600,
+            auto_pause: true,
+            env: BTreeMap::new(),
+            metadata: BTreeMap::new(),
+        };
+        let access = account.create(&request, &uuid::Uuid::new_v4().simple().to_string()).await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Spool::new(directory.path().join("spool"), 1 << 30).unwrap();
+        let (envd, sandbox) = (account.envd(&access), access.sandbox_id.clone());
+        Self { simulator, client, envd, sandbox, spool, directory }
+    }
+
+    /// A repository whose first commit is what `script` makes in an empty work tree.
+    pub fn repository(&self, name: &str, script: &str) -> Repository<'_> {
+        let new = github::NewRepository {
+            owner: "slipway-bot".to_owned(),
+            name: name.to_owned(),
+            ..Default::default()
+        };
+        self.simulator.github.create_repository(&new).unwrap();
+        let bare = self.simulator.github.git_dir(&format!("slipway-bot/{name}")).unwrap();
+        let theirs = self.directory.path().join(name);
+        std::fs::create_dir(&theirs).unwrap();
+        git(&theirs, &["init", "-q", "-b", "main"]);
+        git(&theirs, &["remote", "add", "origin", bare.to_str().unwrap()]);
+        let repository =
+            Repository { world: self, name: RepositoryName::new("slipway-bot", name), bare, theirs };
+        repository.push(script);
+        repository
+    }
+
+    /// Where the host finds a file of the sandbox.
+    pub fn host(&self, path: &str) -> PathBuf {
+        self.simulator.e2b.host_path(&self.sandbox, path).unwrap()
+    }
+}
+
+impl Repository<'_> {
+    /// Somebody commits what `script` does and pushes it to `main`; the commit.
+    pub fn push(&self, script: &str) -> String {
+        sh(&self.theirs, script);
+        git(&self.theirs, &["add", "-A", "-f", "."]);
+        self.push_staged()
+    }
+
+    /// The same of what is staged.
+    pub fn push_staged(&self) -> String {
+        git(&self.theirs, &["commit", "-q", "--allow-empty", "-m", "by hand"]);
+        git(&self.theirs, &["push", "-q", "-f", "origin", "HEAD:main"]);
+        self.tip()
+    }
+
+    pub fn tip(&self) -> String {
+        git(&self.bare, &["rev-parse", "main"])
+    }
+
+    /// A clone in the sandbox, in which `script` has run.
+    pub fn copied(&self, path: &str, script: &str) -> PathBuf {
+        let place = self.world.host(path);
+        git(
+            Path::new("/"),
+            &["clone", "-q", &format!("file://{}", self.bare.display()), place.to_str().unwrap()],
+        );
+        sh(&place, script);
+        place
+    }
+
+    /// Reads the result in the sandbox and commits it, as a round does that began at `base`.
+    pub async fn publish(&self, source: &Source, base: &str) -> Result<Prepared, Failure> {
+        self.publish_on(source, base, base, None).await
+    }
+
+    /// The same on an open pull request: its head is `parent`, `last` is what the round before has left there.
+    pub async fn publish_on(
+        &self,
+        source: &Source,
+        base: &str,
+        parent: &str,
+        last: Option<&str>,
+    ) -> Result<Prepared, Failure> {
+        let id = format!("u-{}", uuid::Uuid::new_v4().simple());
+        let World { client, envd, spool, .. } = self.world;
+        let collection = Collection { envd, source, caps: CAPS, spool, id: &id };
+        let branch = BaseBranch { name: "main", sha: base };
+        let (collected, tree) = result::read(client, &self.name, collection, branch, parent).await?;
+        let author = Author { name: "Slipway".into(), email: "slipway@users.noreply.github.com".into() };
+        let request = Request {
+            repository: &self.name,
+            parent,
+            last,
+            base: tree.as_ref(),
+            snapshot: &collected.snapshot,
+            message: "Change it\n\nSlipway-Task: uid",
+            title: "Change it",
+            body: "",
+            needles: &Needles::default(),
+            author: &author,
+            date: "2026-11-29T12:00:00Z".parse().unwrap(),
+            ledger: &spool.ledger(&id),
+            deadline: Instant::now() + Duration::from_mins(5),
+        };
+        let prepared = commit::prepare(client, request).await;
+        spool.remove(&id).unwrap();
+        prepared
+    }
+
+    /// The commit of a result that has changed something.
+    pub async fn committed(&self, source: &Source, base: &str) -> String {
+        match self.publish(source, base).await {
+            Ok(Prepared::Commit { commit, .. }) => commit,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What a commit changes on its parent, as `git diff-tree --name-status` says it.
+    pub fn changes(&self, commit: &str) -> Vec<String> {
+        let said =
+            git(&self.bare, &["diff-tree", "-r", "--no-commit-id", "--name-status", "--no-renames", commit]);
+        said.lines().map(|line| line.replace('\t', " ")).collect()
+    }
+
+    /// The content of a file in a commit.
+    pub fn content(&self, commit: &str, path: &str) -> String {
+        git(&self.bare, &["show", &format!("{commit}:{path}")])
+    }
+
+    /// Merges `commit` into `main` by git, which must work without a conflict; the merge's tree at `path`.
+    pub fn merged(&self, commit: &str) -> String {
+        git(&self.theirs, &["fetch", "-q", "origin", "main"]);
+        git(&self.theirs, &["fetch", "-q", "origin", commit]);
+        git(&self.theirs, &["checkout", "-q", "-f", "--detach", "origin/main"]);
+        git(&self.theirs, &["-c", "submodule.recurse=false", "merge", "-q", "--no-edit", commit]);
+        git(&self.theirs, &["rev-parse", "HEAD"])
+    }
+}
+
+pub fn source(path: &str) -> Source {
+    Source { path: path.to_owned(), ..Source::default() }
+}
+
+/// Runs git and returns what it printed; its failure is the test's.
+pub fn git(directory: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.current_dir(directory).args([
+        "-c",
+        "safe.directory=*",
+        "-c",
+        "uploadpack.allowAnySHA1InWant=true",
+    ]);
+    let output = command.args(arguments).env("GIT_CONFIG_GLOBAL", "/dev/null").envs(PERSON).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {arguments:?} in {}: {words}", directory.display());
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// Runs a shell script in `directory`; its failure is the test's.
+pub fn sh(directory: &Path, script: &str) {
+    let mut command = Command::new("sh");
+    command.args(["-ec", script]).current_dir(directory).env("GIT_CONFIG_GLOBAL", "/dev/null").envs(PERSON);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+const PERSON: [(&str, &str); 6] = [
+    ("GIT_AUTHOR_NAME", "Ann"),
+    ("GIT_AUTHOR_EMAIL", "ann@example.com"),
+    ("GIT_COMMITTER_NAME", "Ann"),
+    ("GIT_COMMITTER_EMAIL", "ann@example.com"),
+    ("GIT_ALLOW_PROTOCOL", "file"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+];
