@@ -79,9 +79,11 @@ impl Selection {
     /// Returns whether the file or link at `path` travels as far as `source.include` and `source.exclude` go. May be asked
     /// before the `.gitignore` files are known.
     pub fn may_take(&self, path: &[u8]) -> bool {
-        if path.is_empty() || is_git_internal(path) {
-            return false;
-        }
+        !path.is_empty() && !is_git_internal(path) && self.chooses(path)
+    }
+
+    /// Returns whether `source.include` and `source.exclude` choose `path`, whatever its name is.
+    pub fn chooses(&self, path: &[u8]) -> bool {
         if let Some(include) = &self.include
             && !include.matched_path_or_any_parents(as_path(path), false).is_ignore()
         {

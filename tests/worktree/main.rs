@@ -5,4 +5,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod hostile;
+mod random;
 mod support;

@@ -49,6 +49,11 @@ pub struct Repository<'a> {
 
 impl World {
     pub async fn new() -> Self {
+        Self::with_path("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").await
+    }
+
+    /// The sandbox looks for programs in `path`.
+    pub async fn with_path(path: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let simulator =
             tokio::task::spawn_blocking(|| Simulator::start(Options::default())).await.unwrap().unwrap();
@@ -68,7 +73,7 @@ impl World {
             template: "base".to_owned(),
             timeout_seconds: 3600,
             auto_pause: true,
-            env: BTreeMap::new(),
+            env: BTreeMap::from([("PATH".to_owned(), SecretString::from(path))]),
             metadata: BTreeMap::new(),
         };
         let access = account.create(&request, &uuid::Uuid::new_v4().simple().to_string()).await.unwrap();

@@ -31,7 +31,7 @@ pub(super) async fn select(
     let selection = Selection::new(&source.include, &source.exclude)?;
     for reads in 1.. {
         let sections = worktree::difference(envd, source, commit, id).await?;
-        let changing: Vec<&[u8]> = sections.changing().filter(|path| selection.may_take(path)).collect();
+        let changing: Vec<&[u8]> = sections.changing().filter(|path| selection.chooses(path)).collect();
         match changing[..] {
             [] => return judge(&sections, &selection, commit, caps),
             [first, ..] if reads == READS => return Err(keeps_changing(first, changing.len() - 1)),
@@ -47,8 +47,7 @@ fn judge(
     commit: &str,
     caps: Caps,
 ) -> Result<(Vec<Wanted>, WorkTree), FilesError> {
-    let Difference { mut changes, left_out } =
-        parse_raw(sections.changes(), |path| selection.may_take(path))?;
+    let Difference { mut changes, left_out } = parse_raw(sections.changes(), |path| selection.chooses(path))?;
     if changes.len() > caps.max_files {
         return Err(FilesError::TooLarge(format!(
             "{} files have changed, SLIPWAY_MAX_FILES allows {}: narrow spec.source",
@@ -57,7 +56,7 @@ fn judge(
         )));
     }
     let links = judge_links(&changes, &sections.submodules());
-    let unborn = sections.embedded().filter(|path| selection.may_take(path));
+    let unborn = sections.embedded().filter(|path| selection.chooses(path));
     let unborn = unborn.map(|path| String::from_utf8_lossy(path).into_owned());
     refuse_embedded(&unborn.chain(links.embedded.iter().cloned()).collect())?;
     changes.retain(|change| !links.stay.contains(&change.path));

@@ -18,9 +18,34 @@ git rev-parse -q --verify "$3^{tree}" >/dev/null || fail "the commit $3 is not t
 if ! git ls-files >/dev/null 2>&1; then rm -f -- "$2/index"; git read-tree "$3" || exit; fi
 
 directory=$2 base=$3 force=$4
+# Nothing is read that is longer than this, so nothing longer is written either.
+most=16777217
 nul() { tr '\n\0' '\0\n'; }
-git ls-tree -r -z --name-only "$base" | tr -dc '\0' | wc -c >"$directory/count"
-git ls-files -s -z | nul | sed -n 's/^160000 \([0-9a-f]*\) [0-9]	/\1 /p' >"$directory/links"
+section() {
+  name=$1
+  shift
+  { "$@"; echo $? >"$directory/status"; } | head -c "$most" >"$directory/$name"
+  read -r code <"$directory/status"
+  # Cut short, its writer has failed for it.
+  [ "$code" = 0 ] || [ "$(wc -c <"$directory/$name")" -eq "$most" ] || fail "git failed to tell $name"
+}
+tracked_links() { git ls-files -s -z | nul | sed -n 's/^160000 \([0-9a-f]*\) [0-9]	/\1 /p'; }
+count_files() { git ls-tree -r -z --name-only "$base" | tr -dc '\0' | wc -c; }
+raw_difference() { git diff-index --cached -r -z --raw --no-renames --ignore-submodules=none "$base"; }
+filters() { nul <"$directory/changes" | sed -n 'n;p' | nul | git check-attr -z --stdin filter; }
+drivers() { git config -z --name-only --get-regexp '^filter\..*\.(clean|process)$' || :; }
+sizes() {
+  nul <"$directory/changes" | sed -n 's/^:[0-7]* 1[0-27-9][0-7]* [0-9a-f]* \([0-9a-f]*\) [A-Z]$/\1/p' |
+    git cat-file --batch-check
+}
+submodules() {
+  if [ -f .gitmodules ] && ! [ -L .gitmodules ]; then
+    git config -z -f .gitmodules --get-regexp '^submodule\..*\.path$' || :
+  fi
+}
+
+section count count_files
+section links tracked_links
 : >"$directory/moved"
 : >"$directory/embedded"
 set -- .
@@ -39,26 +64,25 @@ done <"$directory/links"
 sparse=
 if git add -h 2>&1 | grep -q -e --sparse; then sparse=--sparse; fi
 tries=0
-until words=$(git -c core.excludesFile="$directory/exclude" add -A $sparse $force -- "$@" 2>&1); do
+while :; do
+  { git -c core.excludesFile="$directory/exclude" add -A $sparse $force -- "$@" 2>&1; echo $? >"$directory/status"; } |
+    { head -c 65536; cat >/dev/null; } >"$directory/words"
+  read -r code <"$directory/status"
+  [ "$code" = 0 ] && break
   # A repository inside that has no commit: git can't even make a link of it.
-  path=$(printf '%s\n' "$words" | sed -n "s|^error: '\(.*\)/' does not have a commit checked out\$|\1|p" | head -n 1)
+  path=$(sed -n "s|^error: '\(.*\)/' does not have a commit checked out\$|\1|p" "$directory/words" | head -n 1)
   tries=$((tries + 1))
-  if [ -z "$path" ] || [ $tries -gt 100 ]; then fail "$words"; fi
+  if [ -z "$path" ] || [ $tries -gt 100 ]; then fail "$(head -c 4096 "$directory/words")"; fi
   printf '%s\0' "$path" >>"$directory/embedded"
   set -- "$@" ":(exclude,literal)$path"
 done
-git diff-files -z --name-only --ignore-submodules=all >"$directory/changing" || exit
-git write-tree --missing-ok >"$directory/tree" || exit
-git diff-index --cached -r -z --raw --no-renames --ignore-submodules=none "$base" >"$directory/changes" || exit
-git diff-index --cached -r -z --name-only --no-renames --diff-filter=AMT "$base" |
-  git check-attr -z --stdin filter >"$directory/filters" || exit
-git config -z --name-only --get-regexp '^filter\..*\.(clean|process)$' >"$directory/drivers"
-nul <"$directory/changes" | sed -n 's/^:[0-7]* 1[0-27-9][0-7]* [0-9a-f]* \([0-9a-f]*\) [A-Z]$/\1/p' |
-  git cat-file --batch-check >"$directory/sizes" || exit
-: >"$directory/submodules"
-if [ -f .gitmodules ] && ! [ -L .gitmodules ]; then
-  git config -z -f .gitmodules --get-regexp '^submodule\..*\.path$' >"$directory/submodules"
-fi
+section changing git diff-files -z --name-only --ignore-submodules=all
+section tree git write-tree --missing-ok
+section changes raw_difference
+section filters filters
+section drivers drivers
+section sizes sizes
+section submodules submodules
 for name in changing embedded moved tree count submodules drivers filters sizes changes; do
   printf '%s %s\n' "$name" "$(($(wc -c <"$directory/$name")))"
   cat -- "$directory/$name" || exit

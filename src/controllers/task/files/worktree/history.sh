@@ -15,4 +15,6 @@ if ! git rev-parse -q --verify 'HEAD^{commit}' >/dev/null; then
   exit 0
 fi
 echo commits
-git rev-list --topo-order --max-count="$2" HEAD && echo && git rev-list --max-parents=0 HEAD | tail -n 1
+git rev-list --topo-order --max-count="$2" HEAD | head -c 1000000
+echo
+git rev-list --max-parents=0 HEAD | head -c 1000000 | tail -n 1
