@@ -21,7 +21,7 @@ pub struct Base {
 }
 
 impl Base {
-    /// Reads the tree of `commit`. Of one that GitHub does not list whole only the root: [`Base::list`] goes on.
+    /// Reads the tree of `commit`. Of one that GitHub does not list whole only the root: `list` goes on.
     pub async fn read(github: &Client, repository: &RepositoryName, commit: &str) -> Result<Self, Failure> {
         let listed = github.get_tree(repository, commit, true).await?;
         let commit = commit.to_owned();
