@@ -1,5 +1,6 @@
 //! 200 MB in 2,000 files from the sandbox to an open pull request: memory over idle, and the time against a plain copy of
-//! the same bytes over loopback. `cargo bench --bench files`; `SIZES=500` for another number of files.
+//! the same bytes over loopback. Then 2,000 changed files of a clone with 100,000, against what git itself takes to tell and to
+//! store the difference. `cargo bench --bench files`; `SIZES=500` for another number of files.
 
 mod support;
 
@@ -54,6 +55,93 @@ async fn main() -> Result<()> {
         "GitHub calls",
     ];
     table("From files in a sandbox to an open pull request (goal: at most 64 MiB over idle)", &head, &rows);
+    let mut rows = Vec::new();
+    for files in support::sizes(&[2000]) {
+        let mut world = World::start(plane, support::operator(), options("tree")).await?;
+        rows.push(change(&mut world, files).await?);
+    }
+    let head = [
+        "changed",
+        "in a tree of",
+        "idle RSS MiB",
+        "peak over idle",
+        "s to pull request",
+        "s git add, commit",
+        "ratio",
+        "operator CPU s",
+        "GitHub calls",
+    ];
+    table("From a changed clone to an open pull request (goal: at most 32 MiB over idle)", &head, &rows);
+    Ok(())
+}
+
+/// Files of the repository whose clone is changed.
+const TREE: usize = 100_000;
+
+/// A clone of [`TREE`] files of which `files` are changed.
+async fn change(world: &mut World, files: usize) -> Result<Vec<String>> {
+    let new = slipway_simulator::github::NewRepository {
+        owner: "acme".to_owned(),
+        name: "app".to_owned(),
+        ..Default::default()
+    };
+    world.simulator.github.create_repository(&new).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+    let bare =
+        world.simulator.github.git_dir("acme/app").map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+    let fill = format!(
+        "{{ printf 'commit refs/heads/main\\ncommitter A <a@b> 1700000000 +0000\\ndata 1\\nx\\n'
+           for n in $(seq {TREE}); do printf 'M 644 inline d%s/f%s\\ndata <<E\\nline %s\\nE\\n' $((n % 1000)) $n $n; done; }} |
+         git -c safe.directory='*' -C {} fast-import --quiet --force",
+        bare.display()
+    );
+    sh(&fill).await?;
+    world.start_controller()?;
+    world.synced().await?;
+    world.apply(&repository("app")).await?;
+    world
+        .repository("app", "ready", |app| app.status.as_ref().is_some_and(|s| s.repository_id.is_some()))
+        .await?;
+    let pid = world.controller.as_ref().context("a controller")?.pid();
+    let url = world.simulator.github_url().replacen(
+        "http://",
+        &format!("http://x-access-token:{GITHUB_TOKEN}@"),
+        1,
+    );
+    let script = format!(
+        "git clone -q {url}/acme/app.git .; for n in $(seq {files}); do echo changed >> d$((n % 1000))/f$n; done"
+    );
+    world.apply(&task("large", "app", &script)).await?;
+    let idle = Usage::of(pid)?;
+    let seq = world.simulator.calls.last_seq();
+    reached(world, |task| holds(task, conditions::GENERATED)).await?;
+    let (started, before) = (Instant::now(), Usage::of(pid)?);
+    reset_peak(pid)?;
+    reached(world, |task| task.status.as_ref().is_some_and(|status| status.state == State::Review)).await?;
+    let took = started.elapsed().as_secs_f64();
+    let (peak, cpu) = (peak_rss(pid)?, Usage::of(pid)?.cpu_since(before));
+    let calls = world.simulator.calls.since(seq).iter().filter(|call| call.api == "github").count();
+    let sandbox = world.simulator.e2b.sandboxes().first().context("a sandbox")?.sandbox_id.clone();
+    let there = world.simulator.e2b.host_path(&sandbox, "/home/user/app").context("the sandbox's files")?;
+    let started = Instant::now();
+    let git = "git -c safe.directory='*' -c user.name=a -c user.email=a@b";
+    sh(&format!("cd {} && {git} add -A && {git} commit -q -m x", there.display())).await?;
+    let plain = started.elapsed().as_secs_f64();
+    Ok(vec![
+        files.to_string(),
+        TREE.to_string(),
+        format!("{:.0}", idle.rss),
+        format!("{:.0}", peak - idle.rss),
+        format!("{took:.1}"),
+        format!("{plain:.2}"),
+        format!("{:.0}", took / plain),
+        format!("{cpu:.1}"),
+        calls.to_string(),
+    ])
+}
+
+async fn sh(script: &str) -> Result<()> {
+    let output = tokio::process::Command::new("sh").args(["-c", script]).output().await?;
+    ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 

@@ -78,6 +78,8 @@ pub mod reason {
     pub const IN_REVIEW: &str = "InReview";
     /// Warning: something of the Task stays behind; the message names it.
     pub const LEFT_BEHIND: &str = "LeftBehind";
+    /// A pointer of git LFS stands in the sandbox for an object that neither the sandbox nor GitHub has.
+    pub const LFS_OBJECT_MISSING: &str = "LFSObjectMissing";
     /// The pull request was merged, and GitHub confirms it.
     pub const MERGED: &str = "Merged";
     /// Warning: a delivery reported a merge that GitHub does not know.
@@ -225,6 +227,8 @@ pub mod reason {
     pub const GITHUB_UNREACHABLE: &str = "GitHubUnreachable";
     /// The organization's IP allow list does not have the operator's address.
     pub const IP_NOT_ALLOWED: &str = "IPNotAllowed";
+    /// GitHub does not take an object of git LFS.
+    pub const LFS_REFUSED: &str = "LFSRefused";
     /// The repository does not allow `pullRequest.merge.method`.
     pub const MERGE_METHOD_NOT_ALLOWED: &str = "MergeMethodNotAllowed";
     /// The base branch has a merge queue, which pull requests have to go through.

@@ -1,6 +1,7 @@
 //! The files of one generation, as data: what was found in the sandbox and what of it has to reach GitHub.
 //! Filled by `controllers::task`, read by everything that builds a tree; no I/O here.
 
+use super::git::Pointer;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -54,12 +55,26 @@ pub struct File {
     /// Of a work tree's file: the id of what its parent has at this path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
+    /// Where `content` is a pointer of git LFS that others may lack the object of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<LfsObject>,
+}
+
+/// An object of git LFS: what a pointer stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LfsObject {
+    pub pointer: Pointer,
+    /// Path of the spooled object; absent where the sandbox does not have it.
+    pub content: Option<PathBuf>,
 }
 
 /// The files of one generation, sorted by path: all that a directory has, or those that a work tree has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     pub files: Vec<File>,
+    /// Files of a plain directory that are known to be as they were, so that they did not travel.
+    #[serde(default)]
+    pub unchanged: usize,
     /// What else a work tree has changed. Absent: the files are those of a plain directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_tree: Option<WorkTree>,

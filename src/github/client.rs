@@ -38,6 +38,7 @@ pub struct GitHub {
 struct Shared {
     /// Without a trailing slash: `https://api.github.com`, `https://ghe.example/api/v3`.
     base: String,
+    server: String,
     octocrab: Octocrab,
     credentials: Credentials,
     recent: Recent,
@@ -53,6 +54,7 @@ impl GitHub {
         let octocrab = built.unwrap_or_else(|never: Infallible| match never {});
         let shared = Shared {
             base: base_url.trim_end_matches('/').to_owned(),
+            server: server_of(base_url),
             octocrab,
             credentials: Credentials::new(write_interval),
             recent: Recent::default(),
@@ -68,6 +70,15 @@ impl GitHub {
             credential: self.shared.credentials.of(token),
             token: token.clone(),
         }
+    }
+}
+
+/// The server that belongs to an API: that of GitHub itself, or of an installation of GitHub Enterprise Server.
+/// Source: GitHub Enterprise Server, "Resources in the REST API", "Schema".
+fn server_of(api: &str) -> String {
+    match api.trim_end_matches('/') {
+        "https://api.github.com" => "https://github.com".to_owned(),
+        other => other.trim_end_matches("/api/v3").to_owned(),
     }
 }
 
@@ -131,20 +142,34 @@ impl Client {
         }
     }
 
-    /// One call. A limit in force or a turn that is too far off is refused here, unsent and unlogged.
+    /// One call of the API. A limit in force or a turn that is too far off is refused here, unsent and unlogged.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, Error> {
-        self.check_limit(call.operation)?;
-        let _turn = if call.operation.writes() {
-            let turn =
-                self.credential.turn().await.map_err(|until| waiting_for_turn(call.operation, until))?;
+        let request = self.request(&call)?;
+        self.send_as(&call, request).await
+    }
+
+    /// The same of a request that was made elsewhere.
+    pub(super) async fn send_as(
+        &self,
+        call: &Call<'_>,
+        mut request: http::Request<OctoBody>,
+    ) -> Result<Reply, Error> {
+        let operation = call.operation;
+        request.extensions_mut().insert(CallMeta {
+            operation: operation.name(),
+            deadline: operation.deadline(),
+            write: operation.writes(),
+        });
+        self.check_limit(operation)?;
+        let _turn = if operation.writes() {
+            let turn = self.credential.turn().await.map_err(|until| waiting_for_turn(operation, until))?;
             // The write before this one may have met the limit.
-            self.check_limit(call.operation)?;
+            self.check_limit(operation)?;
             Some(turn)
         } else {
             None
         };
-        let operation = call.operation;
-        let reply = self.exchange(call).await;
+        let reply = self.exchange(call, request).await;
         match &reply {
             Ok(_) => retries::call_succeeded(operation.name()),
             Err(error) if error.reason == reason::NOT_LEADING => {}
@@ -161,10 +186,9 @@ impl Client {
     }
 
     /// Sends the request, reads the whole answer within the operation's deadline, and says what it means.
-    async fn exchange(&self, call: Call<'_>) -> Result<Reply, Error> {
+    async fn exchange(&self, call: &Call<'_>, request: http::Request<OctoBody>) -> Result<Reply, Error> {
         let operation = call.operation;
         let deadline = operation.deadline();
-        let request = self.request(&call)?;
         let whole = async {
             let answer = self.shared.octocrab.execute(request).await.map_err(|e| lost(operation, &e))?;
             let (head, body) = answer.into_parts();
@@ -175,7 +199,7 @@ impl Client {
             Ok(answered) => answered?,
             Err(_) => return Err(lost(operation, &CallError::Deadline(deadline))),
         };
-        self.meaning(&call, &head, body)
+        self.meaning(call, &head, body)
     }
 
     fn request(&self, call: &Call<'_>) -> Result<http::Request<OctoBody>, Error> {
@@ -190,18 +214,11 @@ impl Client {
         let mut token = HeaderValue::from_str(&format!("Bearer {}", self.token.expose_secret()))
             .map_err(|_| wrong("the token has characters that no header may carry; check the Secret"))?;
         token.set_sensitive(true);
-        let mut request = http::Request::builder()
-            .method(call.method.clone())
-            .uri(format!("{}{}", self.shared.base, call.path))
+        let mut request = self
+            .beside_api(call.method.clone(), &format!("{}{}", self.shared.base, call.path))
             .header(header::AUTHORIZATION, token)
             .header(header::ACCEPT, "application/vnd.github+json")
-            .header(header::USER_AGENT, concat!("slipway/", env!("CARGO_PKG_VERSION")))
-            .header("x-github-api-version", "2022-11-28")
-            .extension(CallMeta {
-                operation: operation.name(),
-                deadline: operation.deadline(),
-                write: call.operation.writes(),
-            });
+            .header("x-github-api-version", "2022-11-28");
         if let Some(etag) = &call.etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
@@ -213,6 +230,24 @@ impl Client {
             None => OctoBody::from(()),
         };
         request.body(body).map_err(|_| wrong("owner, name or branch do not form a URL"))
+    }
+
+    /// A request that carries nothing of this client's but its name.
+    #[allow(clippy::unused_self, reason = "it is said of a client")]
+    pub(super) fn beside_api(&self, method: http::Method, url: &str) -> http::request::Builder {
+        http::Request::builder()
+            .method(method)
+            .uri(url)
+            .header(header::USER_AGENT, concat!("slipway/", env!("CARGO_PKG_VERSION")))
+    }
+
+    pub(super) fn token(&self) -> &SecretString {
+        &self.token
+    }
+
+    /// Where git is spoken, without a trailing slash.
+    pub(super) fn server(&self) -> &str {
+        &self.shared.server
     }
 
     fn meaning(&self, call: &Call<'_>, head: &http::response::Parts, body: Bytes) -> Result<Reply, Error> {

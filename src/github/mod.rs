@@ -9,6 +9,7 @@ mod commits;
 mod error;
 mod etags;
 mod git;
+mod lfs;
 mod limits;
 mod name;
 mod operation;
@@ -22,6 +23,7 @@ pub use client::{Client, GitHub};
 pub use commits::{Author, Commit, NewCommit};
 pub use error::Error;
 pub use git::{CreatedRef, Tree, TreeContent, TreeEntry, UpdatedRef};
+pub use lfs::{LfsAction, LfsActions, LfsError, LfsObject};
 pub use name::RepositoryName;
 pub use pulls::{
     CreatedPull, MergeMethod, Merged, NewPull, Pull, PullHead, PullState, PullsPage, UpdatedPulls,

@@ -7,8 +7,8 @@
 use super::operation::{
     Operation::{
         self, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreatePull, CreateRef, CreateRepository,
-        CreateTree, DeleteRef, GetBlob, GetTree, ListCheckRuns, ListCommits, ListPulls, MergePull, SyncPulls,
-        UpdateRef,
+        CreateTree, DeleteRef, GetBlob, GetTree, LfsBatch, LfsUpload, LfsVerify, ListCheckRuns, ListCommits,
+        ListPulls, MergePull, SyncPulls, UpdateRef,
     },
     Side,
 };
@@ -128,6 +128,20 @@ use On::{All, Every, Only};
 
 /// The table, in the order in which it is read.
 pub(super) const ROWS: &[Row] = &[
+    // Git LFS. Its storage is another server, whose refusals are not about the token.
+    Row::new("lfs-storage", Only(&[LfsUpload, LfsVerify]), &[400, 401, 403, 404, 409, 411, 413, 422], Failed(TRANSIENT, r::LFS_REFUSED),
+        "the link that GitHub gave for the upload is asked for again"),
+    Row::new("lfs-quota", Only(&[LfsBatch]), &[403, 422, 507, 509], Failed(INVALID, r::LFS_REFUSED),
+        "the account has used up its quota of git LFS: raise it at GitHub, or leave the files out with source.exclude")
+        .says(&["quota", "over its data", "bandwidth", "billing"]),
+    Row { status: Status::From(507, 509), ..Row::new("lfs-full", Only(&[LfsBatch]), &[], Failed(INVALID, r::LFS_REFUSED),
+        "GitHub has no room left for objects of git LFS in this account: raise its quota, or leave the files out with source.exclude") },
+    Row::new("lfs-off", Only(&[LfsBatch]), &[403, 404, 501], Failed(INVALID, r::LFS_REFUSED),
+        "git LFS is switched off for this repository or not offered by this server: switch it on, or leave the files out with source.exclude")
+        .says(&["lfs is disabled", "lfs is not", "lfs disabled", "not implemented"]),
+    Row::new("lfs-odd", Only(&[LfsBatch]), &[406, 413, 422, 501], Failed(INVALID, r::LFS_REFUSED),
+        "GitHub does not take these objects of git LFS: see its message, or leave the files out with source.exclude"),
+
     // Every call.
     Row::new("limit", Every, &[403, 429], Limited, "nothing is sent with this token until then")
         .when(When::NamesLimit),

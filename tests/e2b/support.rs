@@ -93,8 +93,9 @@ pub async fn collect(
     spool: &Spool,
     id: &str,
 ) -> Result<Collected, FilesError> {
-    let base = BaseTree::recursive([]);
-    files::collect(Collection { envd, source, caps, spool, id }, &base).await
+    let collection = Collection { envd, source, caps, spool, id };
+    let selected = files::select(collection, &BaseTree::recursive([])).await?;
+    files::collect(collection, selected).await
 }
 
 pub fn request(template: &str) -> CreateRequest {

@@ -172,3 +172,53 @@ async fn a_submodule_that_moved_is_a_warning_and_what_a_directory_lacks_is_count
     ensure!(message.ends_with("3 files of the repository that the directory lacks stay"), "{message}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_publication_takes_the_same_changes_and_runs_nothing() -> Result<()> {
+    let world = world("publish").await?;
+    known_repository(&world).await?;
+    let script = clone_and(&world, "echo run >> /home/user/runs; rm README.md; echo 1 > a; echo 1 > b");
+    world.apply(&task("twice", "app", &script)).await?;
+    let number = reviewed(&world, "twice").await?;
+    let closed = world.simulator.github.close("acme/app", number);
+    closed.map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+    world.task_in("twice", State::Todo).await?;
+    world
+        .kubectl(&[
+            "patch",
+            "swtask",
+            "twice",
+            "--type=merge",
+            "-p",
+            r#"{"spec":{"source":{"exclude":["/b"]}}}"#,
+        ])
+        .await?;
+    world
+        .task("twice", "in review in round 2", |task| {
+            task.status.as_ref().is_some_and(|s| s.round == Some(2) && s.state == State::Review)
+        })
+        .await?;
+    let changes = changes(&world, "task/twice/add-twice-2")?;
+    ensure!(changes == ["D README.md", "A a"], "{changes:?}");
+    let sandbox = status(&world, "twice").await?.sandbox_id.context("a sandbox")?;
+    let runs = world.simulator.e2b.host_path(&sandbox, "/home/user/runs").context("the sandbox's files")?;
+    ensure!(std::fs::read_to_string(runs)? == "run\n");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_attempt_in_the_same_copy_publishes_what_both_have_left() -> Result<()> {
+    let world = world("attempt").await?;
+    known_repository(&world).await?;
+    let script = clone_and(
+        &world,
+        "if ! [ -e /home/user/once ]; then touch /home/user/once; rm README.md; echo 1 > first; kill -9 0; fi; echo 2 > second",
+    );
+    world.apply(&task("dies", "app", &script)).await?;
+    reviewed(&world, "dies").await?;
+    let changes = changes(&world, "task/dies/add-dies")?;
+    ensure!(changes == ["D README.md", "A first", "A second"], "{changes:?}");
+    let runs = status(&world, "dies").await?.code_generations;
+    ensure!(runs.len() == 2 && runs[0].sandbox_id == runs[1].sandbox_id, "{runs:#?}");
+    Ok(())
+}

@@ -3,7 +3,7 @@
 
 use crate::{
     world,
-    world::{World, repository, task},
+    world::{GITHUB_TOKEN, World, repository, task},
 };
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
@@ -39,7 +39,7 @@ impl Lie {
         }
         let missing = json!({"message": "Not Found", "documentation_url": "https://docs.github.com/rest", "status": "404"});
         let mut lies = vec![lie(404, missing.to_string())];
-        if endpoint.ends_with("/pulls") {
+        if endpoint.ends_with("/pulls") || endpoint.ends_with("/commits") {
             lies.push(lie(200, "[]".to_owned()));
         }
         lies
@@ -57,12 +57,21 @@ impl Lie {
     }
 }
 
-/// A Task that is merged as soon as it can be.
-async fn begin(world: &World, name: &str) -> Result<()> {
+/// A Task that is merged as soon as it can be; with `copy` its command works, and commits, in a clone.
+async fn begin(world: &World, name: &str, copy: bool) -> Result<()> {
+    let url = world.simulator.github_url().replacen(
+        "http://",
+        &format!("http://x-access-token:{GITHUB_TOKEN}@"),
+        1,
+    );
+    let clone = format!(
+        "git clone -q {url}/acme/{name}.git .; git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x;"
+    );
+    let script = format!("{}echo a > a", if copy { clone.as_str() } else { "" });
     // A sync's calls come at times of their own.
     world.apply(&repository(name).with("/spec/syncIntervalSeconds", json!(86_400))).await?;
     let merge = json!({"merge": {"policy": "WhenReady", "requireChecks": false}});
-    world.apply(&task(name, name, "echo a > a").with("/spec/pullRequest", merge)).await
+    world.apply(&task(name, name, &script).with("/spec/pullRequest", merge)).await
 }
 
 /// The lies about every call that the way of `name` took.
@@ -93,20 +102,29 @@ async fn done_once(world: &World, name: &str) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_lie_of_github_about_any_call_changes_nothing() -> Result<()> {
     let world = world("lies").await?;
-    begin(&world, "truth").await?;
-    done_once(&world, "truth").await?;
-    let lies = lies(&world, "truth");
+    for (truth, copy) in [("truth", false), ("copied-truth", true)] {
+        begin(&world, truth, copy).await?;
+        done_once(&world, truth).await?;
+    }
+    let mut lies: Vec<(Lie, bool)> = lies(&world, "truth").into_iter().map(|lie| (lie, false)).collect();
     ensure!(lies.len() > 12, "the way takes more calls than these: {lies:#?}");
-    let name = |number: usize| format!("lie-{number}");
+    // What only a copy makes GitHub be asked.
+    let known: Vec<String> = lies.iter().map(|(lie, _)| lie.endpoint.clone()).collect();
+    let of_copies =
+        self::lies(&world, "copied-truth").into_iter().filter(|lie| !known.contains(&lie.endpoint));
+    lies.extend(of_copies.map(|lie| (lie, true)));
+    ensure!(lies.iter().any(|(lie, copy)| *copy && lie.endpoint.ends_with("/commits")), "{lies:#?}");
+    // None begins like another: rules go by the beginning of a path.
+    let name = |number: usize| format!("lie-{number:03}");
     let rules: Vec<u64> = lies
         .iter()
         .enumerate()
-        .map(|(number, lie)| world.simulator.faults.set(lie.rule(&name(number))))
+        .map(|(number, (lie, _))| world.simulator.faults.set(lie.rule(&name(number))))
         .collect();
-    let ways = lies.iter().enumerate().map(|(number, lie)| {
+    let ways = lies.iter().enumerate().map(|(number, (lie, copy))| {
         let (world, name) = (&world, name(number));
         async move {
-            begin(world, &name).await?;
+            begin(world, &name, *copy).await?;
             done_once(world, &name).await.with_context(|| format!("{name}: {lie}"))
         }
     });
@@ -116,12 +134,12 @@ async fn one_lie_of_github_about_any_call_changes_nothing() -> Result<()> {
         .filter_map(|way| way.err().map(|error| format!("{error:#}")))
         .collect();
     ensure!(failed.is_empty(), "{} of {} ways failed:\n{}", failed.len(), lies.len(), failed.join("\n\n"));
-    for (lie, rule) in lies.iter().zip(&rules) {
+    for ((lie, _), rule) in lies.iter().zip(&rules) {
         let told = world.simulator.faults.hits(*rule);
         // How often a poll comes depends on the machine.
         ensure!(told == Some(1) || lie.nth > 1, "{lie} was never told");
     }
     let counters = world.simulator.e2b.counters();
-    ensure!(usize::try_from(counters.creates)? == lies.len() + 1, "{counters:?}");
+    ensure!(usize::try_from(counters.creates)? == lies.len() + 2, "{counters:?}");
     Ok(())
 }

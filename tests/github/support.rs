@@ -117,11 +117,12 @@ impl Spool {
                     blob: blob_id(bytes),
                     content,
                     replaces: None,
+                    object: None,
                 }
             })
             .collect();
         spooled.sort_by(|a, b| a.path.cmp(&b.path));
-        Self { directory, snapshot: Snapshot { files: spooled, work_tree: None } }
+        Self { directory, snapshot: Snapshot { files: spooled, ..Snapshot::default() } }
     }
 
     pub fn texts(files: &[(&str, &str)]) -> Self {

@@ -269,3 +269,56 @@ async fn a_plain_directory_goes_where_it_is_told() {
     let changes = published(&repository, &below).await;
     assert_eq!(changes, ["A docs/.github/x", "A docs/index", "M docs/kept.log"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t2_07_a_directory_with_the_content_of_lfs_files_changes_none_of_them() {
+    let world = World::new().await;
+    let content = "x".repeat(3_000_000);
+    let oid = crate::support::sha256(content.as_bytes());
+    let pointer =
+        format!("version https://git-lfs.github.com/spec/v1\\noid sha256:{oid}\\nsize {}\\n", content.len());
+    let repository = world.repository(
+        "app",
+        &format!("echo '*.bin filter=lfs diff=lfs merge=lfs -text' > .gitattributes; printf '{pointer}' > m.bin; echo 1 > other"),
+    );
+    let place = world.host("/home/user").join("plain");
+    std::fs::create_dir(&place).unwrap();
+    std::fs::write(place.join("m.bin"), &content).unwrap();
+    std::fs::write(place.join("a.txt"), "new\n").unwrap();
+    let source = source("/home/user/plain");
+    let prepared = repository.publish(&source, &repository.tip()).await;
+    let Ok(Prepared::Commit { commit, stays, .. }) = prepared else { panic!("{prepared:?}") };
+    assert_eq!(
+        (repository.changes(&commit), stays),
+        (vec!["A a.txt".to_owned()], 2),
+        "other and .gitattributes stay"
+    );
+
+    // Larger than a file may be: it is counted only where it changes.
+    std::fs::write(place.join("m.bin"), format!("{content}y")).unwrap();
+    let (reason, message) = refused(&repository, &source).await;
+    assert_eq!(reason, "FilteredFile");
+    assert!(message.contains("\"m.bin\"") && message.contains("git clone"), "{message}");
+    std::fs::write(place.join("m.bin"), pointer.replace("\\n", "\n")).unwrap();
+    assert_eq!(published(&repository, &source).await, ["A a.txt"], "the pointer itself is no change either");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t2_07_an_unchanged_lfs_file_may_be_larger_than_a_file_that_travels() {
+    let world = World::new().await;
+    let content = vec![7; 60 << 20];
+    let oid = crate::support::sha256(&content);
+    let repository = world.repository(
+        "app",
+        &format!(
+            "echo '*.bin filter=lfs' > .gitattributes
+             printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:{oid}\\nsize {}\\n' > m.bin",
+            content.len()
+        ),
+    );
+    let place = world.host("/home/user").join("plain");
+    std::fs::create_dir(&place).unwrap();
+    std::fs::write(place.join("m.bin"), &content).unwrap();
+    std::fs::write(place.join("a.txt"), "new\n").unwrap();
+    assert_eq!(published(&repository, &source("/home/user/plain")).await, ["A a.txt"]);
+}

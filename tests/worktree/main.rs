@@ -6,5 +6,6 @@
 
 mod cases;
 mod hostile;
+mod lfs;
 mod random;
 mod support;

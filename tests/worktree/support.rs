@@ -143,6 +143,12 @@ impl Repository<'_> {
         self.publish_on(source, base, base, None).await
     }
 
+    /// The same with Secrets that the sandbox was given.
+    pub async fn publish_knowing(&self, source: &Source, needles: &Needles) -> Result<Prepared, Failure> {
+        let base = self.tip();
+        self.publish_as(source, &base, &base, None, needles).await
+    }
+
     /// The same on an open pull request: its head is `parent`, `last` is what the round before has left there.
     pub async fn publish_on(
         &self,
@@ -150,6 +156,17 @@ impl Repository<'_> {
         base: &str,
         parent: &str,
         last: Option<&str>,
+    ) -> Result<Prepared, Failure> {
+        self.publish_as(source, base, parent, last, &Needles::default()).await
+    }
+
+    async fn publish_as(
+        &self,
+        source: &Source,
+        base: &str,
+        parent: &str,
+        last: Option<&str>,
+        needles: &Needles,
     ) -> Result<Prepared, Failure> {
         let id = format!("u-{}", uuid::Uuid::new_v4().simple());
         let World { client, envd, spool, .. } = self.world;
@@ -166,7 +183,7 @@ impl Repository<'_> {
             message: "Change it\n\nSlipway-Task: uid",
             title: "Change it",
             body: "",
-            needles: &Needles::default(),
+            needles,
             author: &author,
             date: "2026-11-29T12:00:00Z".parse().unwrap(),
             ledger: &spool.ledger(&id),
@@ -242,3 +259,8 @@ const PERSON: [(&str, &str); 6] = [
     ("GIT_ALLOW_PROTOCOL", "file"),
     ("GIT_TERMINAL_PROMPT", "0"),
 ];
+
+pub fn sha256(content: &[u8]) -> String {
+    use sha2::{Digest as _, Sha256};
+    hex::encode(Sha256::digest(content))
+}

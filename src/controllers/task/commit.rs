@@ -5,8 +5,10 @@ mod answers;
 mod base;
 mod blobs;
 mod content;
+mod filtered;
 mod leaks;
 mod ledger;
+mod objects;
 mod pass;
 mod planned;
 mod request;
@@ -14,6 +16,7 @@ mod trees;
 
 pub use crate::api::conditions::reason::SPOOLED_FILES_LOST;
 pub use base::Base;
+pub use filtered::{attributes, pointer_id};
 pub use request::{Prepared, Request};
 
 use crate::{
@@ -45,6 +48,7 @@ pub async fn prepare(github: &Client, request: Request<'_>) -> Result<Prepared, 
 }
 
 async fn whole_tree(pass: &mut Pass<'_>, base_id: &str) -> Result<String, End> {
+    pass.upload_objects().await?;
     pass.upload_blobs().await?;
     pass.create_trees(base_id).await
 }

@@ -8,6 +8,7 @@ mod blocking;
 mod changed;
 mod collect;
 mod collection;
+mod digests;
 mod error;
 mod intake;
 mod listing;
@@ -20,7 +21,8 @@ mod stdout;
 mod transfer;
 mod worktree;
 
-pub use collect::{collect, collect_work_tree};
+pub use blob::sha256_file;
+pub use collect::{Selected, collect, collect_work_tree, leave_out_unchanged, select};
 pub use collection::Collection;
 pub use error::FilesError;
 pub use permits::{Permit, Transfers};

@@ -43,6 +43,9 @@ pub(super) async fn find(
     for page in 1..=MAX_PAGES {
         // By its name: the copy may be newer than the round.
         let (listed, more) = github.list_commits(repository, base.name, page).await?;
+        if listed.is_empty() && page == 1 {
+            return Err(empty_list());
+        }
         let listed: HashSet<&str> = listed.iter().map(String::as_str).collect();
         if let Some(first) = copy.ids.iter().find(|id| listed.contains(id.as_str())) {
             return Ok(Parent::Commit(first.clone()));
@@ -51,8 +54,23 @@ pub(super) async fn find(
             break;
         }
     }
-    let known = github.get_commit(repository, &copy.oldest).await?.is_some();
-    Ok(if known { Parent::TooOld } else { Parent::Unrelated })
+    // Twice, because a single 404 may be a lie, and a copy that is taken for a plain directory takes others' work back.
+    for _ in 0..2 {
+        if github.get_commit(repository, &copy.oldest).await?.is_some() {
+            return Ok(Parent::TooOld);
+        }
+    }
+    Ok(Parent::Unrelated)
+}
+
+/// No branch is without a commit.
+fn empty_list() -> Failure {
+    Failure {
+        operation: "listCommits",
+        class: Class::Transient,
+        reason: reason::UNEXPECTED_ANSWER,
+        message: "GitHub listed no commit of the base branch: it is asked again".to_owned(),
+    }
 }
 
 pub(super) fn too_old(path: &str) -> Failure {

@@ -170,13 +170,25 @@ pub async fn read(
             Parent::Unrelated => {}
         }
     }
-    let tree = Base::read(github, repository, parent).await?;
-    let collected = files::collect(collection, &tree.tree).await?;
-    Ok((collected, Some(tree)))
+    let base = Base::read(github, repository, parent).await?;
+    let selected = files::select(collection, &base.tree).await?;
+    let places = selected.places(source);
+    let paths = places.iter().map(String::as_str);
+    let attributes = commit::attributes(github, repository, &base.tree, paths).await?;
+    let has = |path: &str| base.tree.entry(path).map(|(_, id)| id);
+    let selected = files::leave_out_unchanged(
+        collection,
+        selected,
+        |path| attributes.filter(path) == Some("lfs") && has(path).is_some(),
+        |path, oid, size| has(path) == Some(commit::pointer_id(oid, size).as_str()),
+    )
+    .await?;
+    Ok((files::collect(collection, selected).await?, Some(base)))
 }
 
 /// Reasons for which the files have to be read again after somebody has changed something in the sandbox.
-const UNFIT: [&str; 5] = [
+const UNFIT: [&str; 6] = [
+    reason::LFS_OBJECT_MISSING,
     reason::SECRET_IN_FILES,
     reason::SUBMODULE_PATH,
     reason::FILTERED_FILE,

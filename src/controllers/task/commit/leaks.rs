@@ -73,6 +73,11 @@ async fn in_content(
     // Otherwise GitHub has this very content already.
     let Some(file) = put.file else { return Ok(None) };
     let needles = request.needles;
+    // What the parent's object holds is not known here, so each value counts.
+    let object = counts_in_object(needles, file).await?;
+    if let Some(value) = needles.added(&object, &needles.count(b"")) {
+        return Ok(Some(place(&format!("the file {}", shown(needles, put)), value)));
+    }
     let here = counts(needles, file).await?;
     if here.is_zero() {
         return Ok(None);
@@ -93,6 +98,17 @@ async fn counts(needles: &Needles, file: &File) -> Result<Counts, Failure> {
         Ok(Ok((blob, counts))) if blob == file.blob => Ok(counts),
         // Another content would be searched than is sent.
         Ok(Ok(_)) => Err(lost("has changed")),
+        Ok(Err(_)) | Err(_) => Err(lost("can't be read")),
+    }
+}
+
+/// The same of the object of git LFS that a file stands for.
+async fn counts_in_object(needles: &Needles, file: &File) -> Result<Counts, Failure> {
+    let object = file.object.as_ref().and_then(|object| Some((object.content.clone()?, object.pointer.size)));
+    let Some((path, size)) = object else { return Ok(needles.count(b"")) };
+    let needles = needles.clone();
+    match tokio::task::spawn_blocking(move || read(&needles, &path, size)).await {
+        Ok(Ok((_, counts))) => Ok(counts),
         Ok(Err(_)) | Err(_) => Err(lost("can't be read")),
     }
 }

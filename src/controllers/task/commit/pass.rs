@@ -56,6 +56,11 @@ impl<'a> Pass<'a> {
         self.ledger.add(&new).await;
     }
 
+    /// Something has arrived at GitHub in this pass.
+    pub(super) fn progressed(&mut self) {
+        self.progressed = true;
+    }
+
     pub(super) fn in_time(&self) -> Result<(), End> {
         if Instant::now() < self.request.deadline { Ok(()) } else { Err(End::Deadline) }
     }

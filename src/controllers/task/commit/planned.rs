@@ -1,7 +1,7 @@
 //! What a commit is to change, and on which commit it stands: by the kind of result, and by what others have put on the
 //! branch. Reads trees by `base`; used by `commit` only.
 
-use super::{base::Base, request::Request};
+use super::{base::Base, filtered, request::Request};
 use crate::{
     api::{RERUN_ANNOTATION, conditions::reason},
     domain::{
@@ -53,6 +53,7 @@ impl<'a> Planned<'a> {
     async fn of_directory(github: &Client, request: &Request<'a>) -> Result<Self, Failure> {
         let base = Self::directory_base(github, request, request.parent).await?;
         let wanted = base.tree.laid_over(request.snapshot);
+        let wanted = filtered::refuse(github, request.repository, &base.tree, wanted).await?;
         Self::put_on(base, None, wanted)
     }
 
@@ -95,6 +96,7 @@ impl<'a> Planned<'a> {
         } else {
             let last = Self::directory_base(github, request, last).await?;
             let wanted = last.tree.laid_over(snapshot);
+            let wanted = filtered::refuse(github, repository, &last.tree, wanted).await?;
             (last, wanted)
         };
         if last.commit == request.parent {
@@ -126,7 +128,8 @@ impl<'a> Planned<'a> {
             return 0;
         };
         let has = request.snapshot.files.iter().filter(|file| base.tree.entry(&file.path).is_some()).count();
-        base.tree.entries().len().saturating_sub(has + self.changes.remove.len())
+        let left_out = request.snapshot.unchanged;
+        base.tree.entries().len().saturating_sub(has + left_out + self.changes.remove.len())
     }
 
     /// Checks that the tree GitHub made is the one that was meant. Costs calls only where it does not look so.

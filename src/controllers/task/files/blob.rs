@@ -2,6 +2,7 @@
 //! Used by both ways of transfer, `files::archive` and `files::single`.
 
 use crate::domain::git::BlobHasher;
+use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -45,6 +46,18 @@ pub(super) fn hash_file(path: &Path) -> io::Result<(String, u64)> {
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok((hash.finish().ok_or(io::ErrorKind::InvalidData)?, size)),
+            read => hash.update(&buffer[..read]),
+        }
+    }
+}
+
+/// SHA-256 of the file at `path`, hex: git LFS's name for its content.
+pub fn sha256_file(path: &Path) -> io::Result<String> {
+    let (mut file, mut hash) = (File::open(path)?, Sha256::new());
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(hash.finalize())),
             read => hash.update(&buffer[..read]),
         }
     }

@@ -5,7 +5,7 @@ use super::{
     collection::Collection,
     error::FilesError,
     transfer::{PAUSE, READS, keeps_changing},
-    worktree::{self, Wanted},
+    worktree::{self, Kept, Wanted},
 };
 use crate::{
     api::conditions::reason,
@@ -19,14 +19,23 @@ use std::collections::BTreeSet;
 
 /// Git's id of a tree without entries.
 const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+/// The filter of git LFS.
+const LFS: &str = "lfs";
 /// A message that names more helps nobody.
 const MAX_NAMED: usize = 5;
 
-/// Asks git until no file that travels is written to meanwhile; returns the files to fetch, and all else that has changed.
-pub(super) async fn select(
-    collection: Collection<'_>,
-    commit: &str,
-) -> Result<(Vec<Wanted>, WorkTree), FilesError> {
+/// What a work tree has changed.
+pub(super) struct Changed {
+    /// Files to fetch.
+    pub wanted: Vec<Wanted>,
+    /// All else.
+    pub tree: WorkTree,
+    /// Files among them that git LFS keeps.
+    pub kept: Kept,
+}
+
+/// Asks git until no file that travels is written to meanwhile; returns what has changed.
+pub(super) async fn select(collection: Collection<'_>, commit: &str) -> Result<Changed, FilesError> {
     let Collection { envd, source, caps, id, .. } = collection;
     let selection = Selection::new(&source.include, &source.exclude)?;
     for reads in 1.. {
@@ -46,7 +55,7 @@ fn judge(
     selection: &Selection,
     commit: &str,
     caps: Caps,
-) -> Result<(Vec<Wanted>, WorkTree), FilesError> {
+) -> Result<Changed, FilesError> {
     let Difference { mut changes, left_out } = parse_raw(sections.changes(), |path| selection.chooses(path))?;
     if changes.len() > caps.max_files {
         return Err(FilesError::TooLarge(format!(
@@ -61,6 +70,8 @@ fn judge(
     refuse_embedded(&unborn.chain(links.embedded.iter().cloned()).collect())?;
     changes.retain(|change| !links.stay.contains(&change.path));
     refuse_filtered(sections, &changes)?;
+    let kept = kept(sections, &changes);
+    refuse_other_server(sections, &kept)?;
     let tree = sections.tree();
     if tree.as_deref() == Some(EMPTY_TREE) {
         return Err(FilesError::NoFiles(
@@ -73,12 +84,30 @@ fn judge(
     let tree = WorkTree {
         parent: commit.to_owned(),
         parent_files: sections.parent_files(),
-        id: tree.filter(|_| left_out.is_empty() && links.stay.is_empty()),
+        id: tree.filter(|_| left_out.is_empty() && links.stay.is_empty() && kept.paths.is_empty()),
         others: gone.into_iter().chain(links.publish).collect(),
         left_out,
         moved: moved.into_iter().collect(),
     };
-    Ok((wanted, tree))
+    Ok(Changed { wanted, tree, kept })
+}
+
+/// The changed files that git LFS keeps.
+fn kept(sections: &worktree::Sections, changes: &[Change]) -> Kept {
+    let filters = sections.filters();
+    let mut kept = Kept::default();
+    for change in changes {
+        kept.known.extend(change.before.as_ref().map(|entry| entry.id().to_owned()));
+        if let Some(Entry::File { mode, .. }) = &change.after
+            && filters.get(change.path.as_bytes()) == Some(&LFS)
+        {
+            kept.paths.insert(change.path.clone());
+            if change.before.as_ref().is_some_and(|before| before.mode() == mode.as_str()) {
+                kept.same_mode.insert(change.path.clone());
+            }
+        }
+    }
+    kept
 }
 
 /// The files to fetch, and those that are gone.
@@ -131,10 +160,11 @@ fn refuse_embedded(paths: &BTreeSet<String>) -> Result<(), FilesError> {
 /// Refuses changed files whose filter the sandbox does not have: their raw content would replace what the filter makes of it.
 fn refuse_filtered(sections: &worktree::Sections, changes: &[Change]) -> Result<(), FilesError> {
     let filters = sections.filters();
+    // What git LFS makes of a file the operator makes itself.
+    let is_missing = |filter: &str| filter != LFS && !sections.has_driver(filter);
     let is_filtered = |change: &&Change| {
         let filter = filters.get(change.path.as_bytes());
-        matches!(change.after, Some(Entry::File { .. }))
-            && filter.is_some_and(|filter| !sections.has_driver(filter))
+        matches!(change.after, Some(Entry::File { .. })) && filter.is_some_and(|filter| is_missing(filter))
     };
     let paths: BTreeSet<String> =
         changes.iter().filter(is_filtered).map(|change| change.path.clone()).collect();
@@ -147,6 +177,20 @@ fn refuse_filtered(sections: &worktree::Sections, changes: &[Change]) -> Result<
             "{} changed, and .gitattributes names a filter for it that the sandbox's git does not have: install and configure \
              it in the template, or leave the file out by spec.source.exclude",
             named(&paths, "has", "have each")
+        ),
+    })
+}
+
+/// Refuses files of git LFS whose objects belong elsewhere than to GitHub.
+fn refuse_other_server(sections: &worktree::Sections, kept: &Kept) -> Result<(), FilesError> {
+    let Some(server) = sections.lfs_server().filter(|_| !kept.paths.is_empty()) else { return Ok(()) };
+    let server: String = server.chars().take(200).collect();
+    Err(FilesError::Unfit {
+        reason: reason::FILTERED_FILE,
+        message: format!(
+            "{} changed, and .lfsconfig says that its content belongs to {server:?}, which the operator does not know: upload it \
+             there by git-lfs and leave the file out by spec.source.exclude",
+            named(&kept.paths, "has", "have each")
         ),
     })
 }

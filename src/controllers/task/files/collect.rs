@@ -2,40 +2,100 @@
 //! Puts `select` or `worktree`, `intake`, `transfer` and `spool` in a row; called by the Task controller.
 
 use super::{
-    blocking::unblocked, changed, collection::Collection, error::FilesError, intake, listing::Found, select,
-    spool::Collected, transfer, worktree,
+    blocking::unblocked,
+    changed::{self, Changed},
+    collection::Collection,
+    digests,
+    error::FilesError,
+    intake,
+    listing::Found,
+    spool::Collected,
+    transfer, worktree,
 };
-use crate::domain::git::BaseTree;
+use crate::{api::Source, domain::git::BaseTree};
 
-/// Reads a plain directory into the spool and returns it with blob ids. All or nothing: a failure leaves no part of a
-/// snapshot behind. Files that `base` has are taken whatever ignores them.
-pub async fn collect(collection: Collection<'_>, base: &BaseTree) -> Result<Collected, FilesError> {
+/// The files of a plain directory that travel, by name.
+#[derive(Debug)]
+pub struct Selected {
+    files: Vec<Found>,
+    has_tar: bool,
+    /// Files that are left out because they are known to be as they were.
+    unchanged: usize,
+}
+
+impl Selected {
+    /// Where they go in the repository.
+    pub fn places(&self, source: &Source) -> Vec<String> {
+        self.files.iter().map(|file| place(source, file)).collect()
+    }
+}
+
+fn place(source: &Source, file: &Found) -> String {
+    let path = String::from_utf8_lossy(&file.path);
+    match &source.destination {
+        Some(destination) => format!("{destination}/{path}"),
+        None => path.into_owned(),
+    }
+}
+
+/// Selects the files of a plain directory. What `base` has is taken whatever ignores it.
+pub async fn select(collection: Collection<'_>, base: &BaseTree) -> Result<Selected, FilesError> {
     let Collection { envd, source, caps, .. } = collection;
-    let (selected, has_tar) = Box::pin(select::select(envd, source, caps.max_files, base)).await?;
-    if selected.is_empty() {
+    let (files, has_tar) = Box::pin(super::select::select(envd, source, caps.max_files, base)).await?;
+    if files.is_empty() {
         return Err(FilesError::NoFiles(format!(
             "no file below {} is selected: check spec.source, and .gitignore files there",
             source.path
         )));
     }
-    let bytes = intake::check_listed(caps, &selected)?;
-    check_names(&selected)?;
+    check_names(&files)?;
+    Ok(Selected { files, has_tar, unchanged: 0 })
+}
+
+/// Leaves out the files that git LFS keeps and nobody has changed: `is_pointer` says whether the repository has the pointer to
+/// a content (SHA-256 in hex, bytes) at a place. Only files that may be one are asked about.
+pub async fn leave_out_unchanged(
+    collection: Collection<'_>,
+    selected: Selected,
+    may_be: impl Fn(&str) -> bool,
+    is_pointer: impl Fn(&str, &str, u64) -> bool,
+) -> Result<Selected, FilesError> {
+    let Selected { files, has_tar, .. } = selected;
+    let all = files.len();
+    let (asked, mut files): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|file| may_be(&place(collection.source, file)));
+    let digests = digests::read(collection.envd, &collection.source.path, &asked).await?;
+    let changed = asked.into_iter().zip(digests).filter(|(file, digest)| {
+        digest.as_ref().is_none_or(|digest| !is_pointer(&place(collection.source, file), digest, file.size))
+    });
+    files.extend(changed.map(|(file, _)| file));
+    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(Selected { unchanged: all - files.len(), files, has_tar })
+}
+
+/// Reads the selected files into the spool and returns them with blob ids. All or nothing: a failure leaves no part of a
+/// snapshot behind.
+pub async fn collect(collection: Collection<'_>, selected: Selected) -> Result<Collected, FilesError> {
+    let Collection { envd, source, caps, .. } = collection;
+    let Selected { files, has_tar, unchanged } = selected;
+    let bytes = intake::check_listed(caps, &files)?;
     let intake = collection.intake(bytes)?;
-    let intake = Box::pin(transfer::transfer(envd, &source.path, has_tar, &selected, intake)).await?;
+    let intake = Box::pin(transfer::transfer(envd, &source.path, has_tar, &files, intake)).await?;
     let destination = source.destination.clone();
-    unblocked(move || intake.keep_at(destination.as_deref())).await
+    unblocked(move || intake.keep_at(destination.as_deref(), unchanged)).await
 }
 
 /// Reads what a work tree has changed since `commit` into the spool: the same as [`collect`], of changes.
 pub async fn collect_work_tree(collection: Collection<'_>, commit: &str) -> Result<Collected, FilesError> {
     let Collection { envd, source, id, .. } = collection;
-    let (wanted, tree) = changed::select(collection, commit).await?;
+    let Changed { wanted, tree, kept } = changed::select(collection, commit).await?;
     let bytes =
         intake::check_sizes(collection.caps, wanted.iter().map(|file| (file.path.as_str(), file.size)))?;
     let intake = collection.intake(bytes)?;
     let intake = worktree::read_blobs(envd, &source.path, id, &wanted, intake).await?;
+    let intake = worktree::read_lfs(envd, &source.path, kept, intake).await?;
     worktree::clean(envd, id).await;
-    unblocked(move || intake.keep(Some(tree))).await
+    unblocked(move || intake.keep(tree)).await
 }
 
 /// Refuses names that are not UTF-8: GitHub's API takes names as JSON, so there is no way to send one.

@@ -53,7 +53,7 @@ impl Intake {
     }
 
     pub(super) fn add(&mut self, path: String, mode: Mode, size: u64, blob: String, place: Place) {
-        self.files.push(File { path, mode, size, blob, content: place.name, replaces: None });
+        self.files.push(File { path, mode, size, blob, content: place.name, replaces: None, object: None });
     }
 
     /// Notes which content the file that was added last takes the place of.
@@ -61,6 +61,16 @@ impl Intake {
         if let Some(file) = self.files.last_mut() {
             file.replaces = blob;
         }
+    }
+
+    /// The files that have arrived, to be changed.
+    pub(super) fn files_mut(&mut self) -> &mut Vec<File> {
+        &mut self.files
+    }
+
+    /// Where a content lies that has arrived.
+    pub(super) fn place_of(&self, content: &Path) -> PathBuf {
+        self.staging.dir().join(content)
     }
 
     /// Forgets the files at `paths`: they come again.
@@ -77,19 +87,27 @@ impl Intake {
     }
 
     /// Ends as a snapshot of all that was added, below `destination`.
-    pub(super) fn keep_at(mut self, destination: Option<&str>) -> Result<Collected, FilesError> {
+    pub(super) fn keep_at(
+        mut self,
+        destination: Option<&str>,
+        unchanged: usize,
+    ) -> Result<Collected, FilesError> {
         if let Some(destination) = destination {
             for file in &mut self.files {
                 file.path = format!("{destination}/{}", file.path);
             }
         }
-        self.keep(None)
+        self.keep_as(Snapshot { unchanged, ..Snapshot::default() })
     }
 
     /// Ends as a snapshot of all that was added; `work_tree` says what else a work tree has changed.
-    pub(super) fn keep(mut self, work_tree: Option<WorkTree>) -> Result<Collected, FilesError> {
+    pub(super) fn keep(self, work_tree: WorkTree) -> Result<Collected, FilesError> {
+        self.keep_as(Snapshot { work_tree: Some(work_tree), ..Snapshot::default() })
+    }
+
+    fn keep_as(mut self, snapshot: Snapshot) -> Result<Collected, FilesError> {
         self.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        let snapshot = Snapshot { files: self.files, work_tree };
+        let snapshot = Snapshot { files: self.files, ..snapshot };
         let digest = digest(&snapshot);
         self.staging.keep(snapshot, digest)?.ok_or_else(|| {
             FilesError::Interrupted("the round was given up while its files were read".to_owned())

@@ -329,6 +329,9 @@ impl Record {
         let Self { digest, mut snapshot } = self;
         for file in &mut snapshot.files {
             file.content = dir.join(&file.content);
+            if let Some(content) = file.object.as_mut().and_then(|object| object.content.as_mut()) {
+                *content = dir.join(&content);
+            }
         }
         Collected { snapshot, digest }
     }
@@ -346,12 +349,20 @@ fn read(dir: &Path) -> Result<Option<Collected>, SpoolError> {
     };
     let Ok(record) = serde_json::from_slice::<Record>(&json) else { return Ok(None) };
     let collected = record.placed(dir);
-    let whole = |file: &File| fs::metadata(&file.content).map(|m| m.len()).ok() == Some(file.size);
+    let has = |content: &Path, size| fs::metadata(content).map(|m| m.len()).ok() == Some(size);
+    let whole = |file: &File| {
+        let object =
+            file.object.iter().filter_map(|object| Some((object.content.as_ref()?, object.pointer.size)));
+        has(&file.content, file.size) && object.into_iter().all(|(content, size)| has(content, size))
+    };
     Ok(collected.snapshot.files.iter().all(whole).then_some(collected))
 }
 
 fn total(files: &[File]) -> u64 {
-    files.iter().map(|file| file.size).sum()
+    let object = |file: &File| {
+        file.object.as_ref().filter(|one| one.content.is_some()).map_or(0, |one| one.pointer.size)
+    };
+    files.iter().map(|file| file.size + object(file)).sum()
 }
 
 fn remove(path: &Path) -> Result<(), SpoolError> {

@@ -4,8 +4,10 @@
 mod blobs;
 mod difference;
 mod history;
+mod lfs;
 mod script;
 
 pub(super) use blobs::{Wanted, read as read_blobs};
 pub(super) use difference::{Sections, clean, difference};
 pub use history::{Commits, History, history};
+pub(super) use lfs::{Kept, read as read_lfs};

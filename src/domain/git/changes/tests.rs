@@ -13,6 +13,7 @@ fn file(path: &str, mode: Mode, content: &str) -> File {
         blob: blob_id(content.as_bytes()),
         content: path.into(),
         replaces: None,
+        object: None,
     }
 }
 
@@ -21,7 +22,7 @@ fn snapshot(files: &[(&str, &str)]) -> Snapshot {
 }
 
 fn directory(files: Vec<File>) -> Snapshot {
-    Snapshot { files, work_tree: None }
+    Snapshot { files, ..Snapshot::default() }
 }
 
 fn overlay<'a>(base: &BaseTree, snapshot: &'a Snapshot) -> Changes<'a> {

@@ -64,10 +64,23 @@ const SCOPE: &str = r#"{"message":"refusing to allow a Personal Access Token to 
 const NAME_TAKEN: &str = r#"{"message":"Repository creation failed.","errors":[{"resource":"Repository","code":"custom","field":"name","message":"name already exists on this account"}]}"#;
 
 pub(super) fn all() -> Vec<Case> {
-    [of_every_call(), of_our_own(), of_rules(), of_merges(), of_permissions(), of_refusals()]
+    [of_lfs(), of_every_call(), of_our_own(), of_rules(), of_merges(), of_permissions(), of_refusals()]
         .into_iter()
         .flatten()
         .collect()
+}
+
+#[rustfmt::skip]
+fn of_lfs() -> Vec<Case> {
+    vec![
+        case("lfs-storage", LfsUpload, 403, r#"<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>"#, "Transient LFSRefused", "asked for again"),
+        case("lfs-storage", LfsVerify, 404, r#"{"message":"Not Found"}"#, "Transient LFSRefused", "asked for again"),
+        case("lfs-quota", LfsBatch, 403, r#"{"message":"This repository is over its data quota. Account responsible for LFS bandwidth should purchase more data packs to restore access."}"#, "Invalid LFSRefused", "quota"),
+        case("lfs-full", LfsBatch, 509, "", "Invalid LFSRefused", "raise its quota"),
+        case("lfs-off", LfsBatch, 501, r#"{"message":"Git LFS is disabled for this repository."}"#, "Invalid LFSRefused", "switch it on"),
+        case("lfs-odd", LfsBatch, 422, r#"{"message":"Validation Failed"}"#, "Invalid LFSRefused", "source.exclude"),
+        case("hidden-permission", LfsBatch, 404, MISSING, "Denied PermissionMissing", "Contents: write"),
+    ]
 }
 
 #[rustfmt::skip]

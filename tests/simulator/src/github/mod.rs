@@ -10,6 +10,7 @@ mod events;
 mod git_http;
 mod graphql;
 mod hooks;
+mod lfs;
 mod limits;
 mod manners;
 mod merge;
@@ -173,6 +174,9 @@ impl GitHub {
 
 impl Api for Inner {
     fn endpoint(&self, request: &Parts) -> Endpoint {
+        if let Some(name) = lfs::endpoint(&request.method, request.uri.path()) {
+            return Endpoint { api: "github", name: name.to_owned() };
+        }
         let name = match routes::find(&request.method, request.uri.path()) {
             Some((route, _)) => route.name(),
             None if git_http::split(request.uri.path()).is_some() => "git".to_owned(),
@@ -183,6 +187,11 @@ impl Api for Inner {
 
     async fn handle(&self, request: HttpRequest<Bytes>) -> Response<Body> {
         let (parts, body) = request.into_parts();
+        if lfs::endpoint(&parts.method, parts.uri.path()).is_some() {
+            let mut state = self.state();
+            let caller = auth::authenticate(&state, &parts.headers).unwrap_or(Caller::Anonymous);
+            return lfs::serve(&mut state, &caller, &parts, &body);
+        }
         if let Some((owner, name, rest)) = git_http::split(parts.uri.path()) {
             let caller = auth::authenticate(&self.state(), &parts.headers);
             return match caller.and_then(|caller| self.git_dir(owner, name, &caller)) {

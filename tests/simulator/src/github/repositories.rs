@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::answer::{Answer, Outcome};
 use super::auth::Access;
+use super::lfs::Storage;
 use super::manners::Manners;
 use super::objects::{git_time, noreply};
 use super::request::{Request, not_a};
@@ -115,6 +116,7 @@ fn create(state: &mut State, request: &Request, owner: &str) -> Outcome {
         protected: BTreeSet::new(),
         checks: BTreeMap::new(),
         manners: Manners::default(),
+        lfs: Storage::default(),
         made_at: HashMap::new(),
         pushed: HashMap::new(),
         extents: RefCell::default(),

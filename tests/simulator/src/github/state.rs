@@ -13,6 +13,7 @@ use super::Settings;
 use super::answer::Answer;
 use super::auth::{Access, Token, authorize};
 use super::deliveries::Outgoing;
+use super::lfs::Storage;
 use super::limits::Limits;
 use super::manners::Manners;
 use super::request::Request;
@@ -93,6 +94,7 @@ pub(super) struct Repository {
     pub(super) protected: BTreeSet<String>,
     pub(super) checks: BTreeMap<String, Vec<Check>>,
     pub(super) manners: Manners,
+    pub(super) lfs: Storage,
     /// When commits, branches and pull requests were made.
     pub(super) made_at: HashMap<String, Timestamp>,
     /// When a commit became the tip of a branch.

@@ -30,8 +30,9 @@ fn end(staging: Staging) -> Option<Collected> {
         blob: "b".repeat(40),
         content: PathBuf::from("0"),
         replaces: None,
+        object: None,
     };
-    staging.keep(Snapshot { files: vec![file], work_tree: None }, "digest".into()).unwrap()
+    staging.keep(Snapshot { files: vec![file], ..Snapshot::default() }, "digest".into()).unwrap()
 }
 
 fn kept(spool: &Spool, id: &str, content: &str) -> Collected {

@@ -159,6 +159,11 @@ impl Sections {
         triples.collect()
     }
 
+    /// Where `.lfsconfig` says that objects of git LFS belong, if it says so.
+    pub(in super::super) fn lfs_server(&self) -> Option<&str> {
+        std::str::from_utf8(self.bytes("lfs")).ok().map(str::trim).filter(|server| !server.is_empty())
+    }
+
     /// Returns whether the sandbox's git has a program for the filter.
     pub(in super::super) fn has_driver(&self, filter: &str) -> bool {
         let names = [format!("filter.{filter}.clean"), format!("filter.{filter}.process")];

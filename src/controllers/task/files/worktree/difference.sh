@@ -38,6 +38,9 @@ sizes() {
   nul <"$directory/changes" | sed -n 's/^:[0-7]* 1[0-27-9][0-7]* [0-9a-f]* \([0-9a-f]*\) [A-Z]$/\1/p' |
     git cat-file --batch-check
 }
+lfs_server() {
+  if [ -f .lfsconfig ] && ! [ -L .lfsconfig ]; then git config -f .lfsconfig lfs.url || :; fi
+}
 submodules() {
   if [ -f .gitmodules ] && ! [ -L .gitmodules ]; then
     git config -z -f .gitmodules --get-regexp '^submodule\..*\.path$' || :
@@ -83,7 +86,8 @@ section filters filters
 section drivers drivers
 section sizes sizes
 section submodules submodules
-for name in changing embedded moved tree count submodules drivers filters sizes changes; do
+section lfs lfs_server
+for name in changing embedded moved tree count submodules lfs drivers filters sizes changes; do
   printf '%s %s\n' "$name" "$(($(wc -c <"$directory/$name")))"
   cat -- "$directory/$name" || exit
 done

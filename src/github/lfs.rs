@@ -1,0 +1,177 @@
+//! Git LFS at GitHub: which objects it lacks, and their upload to wherever it says.
+//! Source: git-lfs/docs/api/batch.md and basic-transfers.md. Neighbour of `git`, whose trees have the pointers.
+
+use super::{
+    Client, Error,
+    call::{Call, Reply},
+    name::RepositoryName,
+    operation::Operation,
+};
+use crate::domain::git::Pointer;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::{HeaderName, HeaderValue, Method, header};
+use octocrab::OctoBody;
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::Path};
+use tokio_util::io::ReaderStream;
+
+/// Media type of the batch API.
+const LFS_JSON: &str = "application/vnd.git-lfs+json";
+/// Part of an object that is held in memory at a time (bytes).
+const PIECE: usize = 64 << 10;
+
+/// One object of a batch, as GitHub sees it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LfsObject {
+    pub oid: String,
+    pub size: u64,
+    /// Absent, or without `upload`: GitHub has it.
+    #[serde(default)]
+    pub actions: LfsActions,
+    #[serde(default)]
+    pub error: Option<LfsError>,
+}
+
+/// What is to be done to an object.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct LfsActions {
+    pub upload: Option<LfsAction>,
+    pub verify: Option<LfsAction>,
+}
+
+/// A call that an object needs, at some server of GitHub's choice.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LfsAction {
+    href: String,
+    #[serde(default)]
+    header: BTreeMap<String, String>,
+}
+
+/// Refusal of one object.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LfsError {
+    #[serde(default)]
+    pub message: String,
+}
+
+impl Client {
+    /// Asks which of these objects GitHub lacks, and how they get there; at most a hundred at a time.
+    pub async fn lfs_batch(
+        &self,
+        repository: &RepositoryName,
+        objects: &[Pointer],
+    ) -> Result<Vec<LfsObject>, Error> {
+        #[derive(Serialize)]
+        struct Object<'a> {
+            oid: &'a str,
+            size: u64,
+        }
+        #[derive(Deserialize)]
+        struct Answer {
+            objects: Vec<LfsObject>,
+        }
+        let objects: Vec<_> = objects.iter().map(|one| Object { oid: &one.oid, size: one.size }).collect();
+        let body = serde_json::json!({
+            "operation": "upload", "transfers": ["basic"], "hash_algo": "sha256", "objects": objects,
+        });
+        let path = format!("/{repository}.git/info/lfs/objects/batch");
+        let call = Call::post(Operation::LfsBatch, path, &body).about(repository);
+        let request = self
+            .beside_api(Method::POST, &format!("{}{}", self.server(), call.path))
+            .header(header::AUTHORIZATION, self.basic())
+            .header(header::ACCEPT, LFS_JSON)
+            .header(header::CONTENT_TYPE, LFS_JSON)
+            .body(OctoBody::from(body.to_string()));
+        let reply = self.send_as(&call, request.map_err(|_| unsendable(Operation::LfsBatch))?).await?;
+        Ok(success::<Answer>(reply, Operation::LfsBatch)?.objects)
+    }
+
+    /// Sends the content of an object, `size` bytes, to where `action` says. The token of this client stays here.
+    pub async fn lfs_upload(
+        &self,
+        repository: &RepositoryName,
+        action: &LfsAction,
+        content: &Path,
+        size: u64,
+    ) -> Result<(), Error> {
+        let operation = Operation::LfsUpload;
+        let file = tokio::fs::File::open(content).await.map_err(|_| unsendable(operation))?;
+        let content = reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, PIECE));
+        let request = self
+            .action(Method::PUT, action)
+            .header(header::CONTENT_LENGTH, size)
+            .body(OctoBody::new(content));
+        self.act(operation, repository, request).await
+    }
+
+    /// Tells GitHub that an object has arrived, where it wants to be told.
+    pub async fn lfs_verify(
+        &self,
+        repository: &RepositoryName,
+        action: &LfsAction,
+        object: &Pointer,
+    ) -> Result<(), Error> {
+        let body = serde_json::json!({ "oid": object.oid, "size": object.size });
+        let request = self
+            .action(Method::POST, action)
+            .header(header::ACCEPT, LFS_JSON)
+            .header(header::CONTENT_TYPE, LFS_JSON)
+            .body(OctoBody::from(body.to_string()));
+        self.act(Operation::LfsVerify, repository, request).await
+    }
+
+    async fn act(
+        &self,
+        operation: Operation,
+        repository: &RepositoryName,
+        request: Result<http::Request<OctoBody>, http::Error>,
+    ) -> Result<(), Error> {
+        let call = Call::post_text(operation, String::new(), String::new()).about(repository);
+        match self.send_as(&call, request.map_err(|_| unsendable(operation))?).await? {
+            Reply::Success(_) => Ok(()),
+            Reply::State(other) => Err(other.unexpected(operation)),
+        }
+    }
+
+    /// The request of an action, with the headers that it names.
+    fn action(&self, method: Method, action: &LfsAction) -> http::request::Builder {
+        let mut request = self.beside_api(method, &action.href);
+        for (name, value) in &action.header {
+            if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                value.set_sensitive(true);
+                request = request.header(name, value);
+            }
+        }
+        request
+    }
+
+    /// How git's own protocols take a token.
+    fn basic(&self) -> HeaderValue {
+        let pair = format!("x-access-token:{}", self.token().expose_secret());
+        let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair)))
+            .expect("base64 is ASCII without control characters");
+        value.set_sensitive(true);
+        value
+    }
+}
+
+fn success<T: serde::de::DeserializeOwned>(reply: Reply, operation: Operation) -> Result<T, Error> {
+    match reply {
+        Reply::Success(success) => success.json(operation),
+        Reply::State(other) => Err(other.unexpected(operation)),
+    }
+}
+
+fn unsendable(operation: Operation) -> Error {
+    Error {
+        operation: operation.name(),
+        class: crate::domain::failure::Class::Transient,
+        reason: crate::api::conditions::reason::LFS_REFUSED,
+        message: format!(
+            "{} can't be sent: GitHub named no usable URL, or the spooled file is gone",
+            operation.name()
+        ),
+        status: None,
+    }
+}
