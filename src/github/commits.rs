@@ -56,6 +56,9 @@ impl From<CommitAnswer> for Commit {
     }
 }
 
+/// Commits of a pull request that are looked at.
+pub const MAX_SINCE: usize = 500;
+
 impl Client {
     /// The commit with this id; `None` when GitHub does not have it.
     pub async fn get_commit(&self, repository: &RepositoryName, sha: &str) -> Result<Option<Commit>, Error> {
@@ -82,6 +85,49 @@ impl Client {
             }
             Reply::State(other) => Err(other.unexpected(operation)),
         }
+    }
+
+    /// The commits that `head` contains and `base` does not, parents before their children; at most 500 of them.
+    /// `None`: GitHub does not have both.
+    pub async fn commits_since(
+        &self,
+        repository: &RepositoryName,
+        base: &str,
+        head: &str,
+    ) -> Result<Option<Vec<Commit>>, Error> {
+        #[derive(Deserialize)]
+        struct Listed {
+            sha: String,
+            commit: Inner,
+            #[serde(default)]
+            parents: Vec<Sha>,
+        }
+        #[derive(Deserialize)]
+        struct Inner {
+            message: String,
+            tree: Sha,
+        }
+        #[derive(Deserialize)]
+        struct Comparison {
+            commits: Vec<Listed>,
+        }
+        let mut commits = Vec::new();
+        for page in 1.. {
+            let path = format!("/repos/{repository}/compare/{base}...{head}?per_page={PAGE}&page={page}");
+            let call = Call::get(Operation::Compare, path).about(repository).needs(Made::Commit(head.into()));
+            let Some(found) = self.find::<Comparison>(call).await? else { return Ok(None) };
+            let is_last = found.commits.len() < PAGE;
+            commits.extend(found.commits.into_iter().map(|one| Commit {
+                sha: one.sha,
+                tree: one.commit.tree.sha,
+                parents: one.parents.into_iter().map(|parent| parent.sha).collect(),
+                message: one.commit.message,
+            }));
+            if is_last || commits.len() >= MAX_SINCE {
+                break;
+            }
+        }
+        Ok(Some(commits))
     }
 
     /// Asks whether `head` (a commit or a branch) contains `commit`; false also when either is gone.

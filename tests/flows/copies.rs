@@ -222,3 +222,51 @@ async fn a_second_attempt_in_the_same_copy_publishes_what_both_have_left() -> Re
     ensure!(runs.len() == 2 && runs[0].sandbox_id == runs[1].sandbox_id, "{runs:#?}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_reviewer_pushes_while_the_round_works_stays_below_its_commit() -> Result<()> {
+    let world = world("meanwhile").await?;
+    known_repository(&world).await?;
+    let script = clone_and(
+        &world,
+        "echo x >> mine; [ -e /home/user/again ] || exit 0; touch /home/user/waits; until [ -e /home/user/go ]; do sleep 0.1; done",
+    );
+    world.apply(&task("both", "app", &script)).await?;
+    reviewed(&world, "both").await?;
+    let sandbox = status(&world, "both").await?.sandbox_id.context("a sandbox")?;
+    let home = world.simulator.e2b.host_path(&sandbox, "/home/user").context("the sandbox's files")?;
+    let push = |name: &str| {
+        let pushed = world.simulator.github.push(
+            "acme/app",
+            "task/both/add-both",
+            &[(name, Some("theirs"))],
+            "review",
+        );
+        pushed.map_err(|refused| anyhow::anyhow!("{refused:?}"))
+    };
+    std::fs::write(home.join("again"), "")?;
+    for (round, file) in [(2, "theirs"), (3, "mine")] {
+        world
+            .kubectl(&["annotate", "--overwrite", "swtask", "both", &format!("slipway.dev/rerun={round}")])
+            .await?;
+        within(PATIENCE, "the running command", || async { home.join("waits").exists().then_some(()) })
+            .await?;
+        let pushed = push(file)?;
+        std::fs::remove_file(home.join("waits"))?;
+        std::fs::write(home.join("go"), "")?;
+        if file == "mine" {
+            world.task_because("both", "HeadMoved").await?;
+            break;
+        }
+        world
+            .task("both", "in review again", |task| {
+                task.status.as_ref().is_some_and(|s| s.round == Some(round) && s.state == State::Review)
+            })
+            .await?;
+        std::fs::remove_file(home.join("go"))?;
+        let status = status(&world, "both").await?;
+        ensure!(status.parent_sha.as_ref() == Some(&pushed), "{:?}", status.parent_sha);
+        ensure!(changes(&world, "task/both/add-both")? == ["M mine"]);
+    }
+    Ok(())
+}

@@ -28,6 +28,7 @@ pub async fn run_until(
     let request = Request {
         repository: &world.repository,
         parent,
+        base_sha: "",
         last: None,
         base: None,
         snapshot: &spool.snapshot,

@@ -45,6 +45,7 @@ async fn run_with(world: &World, spool: &Spool, base: &str, texts: &Texts<'_>) -
     let request = Request {
         repository: &world.repository,
         parent: base,
+        base_sha: "",
         last: None,
         base: None,
         snapshot: &spool.snapshot,

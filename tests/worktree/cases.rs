@@ -322,3 +322,49 @@ async fn t2_07_an_unchanged_lfs_file_may_be_larger_than_a_file_that_travels() {
     std::fs::write(place.join("a.txt"), "new\n").unwrap();
     assert_eq!(published(&repository, &source("/home/user/plain")).await, ["A a.txt"]);
 }
+
+/// Three rounds on an open pull request, with a reviewer's push before the second: the third takes it back neither.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_reviewer_has_pushed_stays_in_every_later_round() {
+    let world = World::new().await;
+    for (name, copy) in [("copy", true), ("plain", false)] {
+        let repository = world.repository(name, "echo 1 > a; echo 1 > b; echo 1 > c");
+        let base = repository.tip();
+        let path = format!("/home/user/{name}");
+        let place = repository.copied(&path, if copy { "echo 2 > a" } else { "rm -rf .git; echo 2 > a" });
+        let source = source(&path);
+        let first = repository.committed(&source, &base).await;
+        let mut head = first.clone();
+        let mut last = first;
+        for round in 2..5 {
+            crate::support::git(&repository.bare, &["branch", "-f", "work", &head]);
+            if round != 3 {
+                crate::support::sh(
+                    &repository.theirs,
+                    "git fetch -q origin work; git checkout -q FETCH_HEAD",
+                );
+                crate::support::sh(
+                    &repository.theirs,
+                    &format!("echo review{round} > b; echo {round} > theirs{round}; git add ."),
+                );
+                crate::support::git(&repository.theirs, &["commit", "-qm", "review"]);
+                crate::support::git(&repository.theirs, &["push", "-q", "-f", "origin", "HEAD:work"]);
+                head = crate::support::git(&repository.bare, &["rev-parse", "work"]);
+            }
+            crate::support::sh(&place, &format!("echo {round}0 > a; echo {round} > mine{round}"));
+            let made = repository.publish_on(&source, &base, &head, Some(&last)).await;
+            let Ok(Prepared::Commit { commit, parent, .. }) = made else {
+                panic!("{name} {round}: {made:?}")
+            };
+            assert_eq!(parent, head, "{name} {round}");
+            assert_eq!(
+                repository.changes(&commit),
+                ["M a".to_owned(), format!("A mine{round}")],
+                "{name} {round}"
+            );
+            (head, last) = (commit.clone(), commit);
+        }
+        assert_eq!(repository.content(&head, "b"), "review4", "{name}");
+        assert_eq!(repository.content(&head, "theirs2"), "2", "{name}");
+    }
+}

@@ -177,6 +177,7 @@ impl Repository<'_> {
         let request = Request {
             repository: &self.name,
             parent,
+            base_sha: base,
             last,
             base: tree.as_ref(),
             snapshot: &collected.snapshot,

@@ -11,12 +11,15 @@ mod ledger;
 mod objects;
 mod pass;
 mod planned;
+mod published;
+mod rebase;
 mod request;
 mod trees;
 
 pub use crate::api::conditions::reason::SPOOLED_FILES_LOST;
 pub use base::Base;
 pub use filtered::{attributes, pointer_id};
+pub use rebase::{Rebase, rebase};
 pub use request::{Prepared, Request};
 
 use crate::{

@@ -3,9 +3,11 @@
 
 use super::{
     TaskController,
-    access::{AtGitHub, seen_pull},
+    access::{AtGitHub, author, seen_pull},
+    commit,
     credentials::gone,
     generate::{self, GenerationSpec},
+    result::commit_date,
 };
 use crate::{
     api::{MergeMethod, Publication, SANDBOX_FINALIZER, Sandbox, Task, conditions::reason},
@@ -135,7 +137,7 @@ impl TaskController {
             UpdatedRef::NotFastForward if at.client.contains(&at.name, branch, sha).await? => {
                 Ok(Outcome::Done)
             }
-            UpdatedRef::NotFastForward => Ok(Outcome::BranchMoved),
+            UpdatedRef::NotFastForward => self.rebase(task, &at, branch, sha).await,
             UpdatedRef::Missing => Err(gone(
                 "updateBranch",
                 reason::BRANCH_MISSING,
@@ -144,6 +146,26 @@ impl TaskController {
                 ),
             )),
         }
+    }
+
+    /// Makes the round's commit again on top of what somebody has pushed to the branch.
+    async fn rebase(&self, task: &Task, at: &AtGitHub, branch: &str, sha: &str) -> Result<Outcome, Failure> {
+        // The next look tells what has become of the branch.
+        let Some(head) = at.client.get_branch_sha(&at.name, branch).await? else {
+            return Ok(Outcome::BranchMoved);
+        };
+        let status = task.status.clone().unwrap_or_default();
+        let asked = commit::Rebase {
+            repository: &at.name,
+            commit: sha,
+            onto: &head,
+            author: &author(task),
+            date: commit_date(task, &status),
+        };
+        Ok(match commit::rebase(&at.client, asked).await? {
+            Some((tree, commit)) => Outcome::Rebased { parent: head, tree, commit },
+            None => Outcome::BranchMoved,
+        })
     }
 
     async fn create_branch(&self, task: &Task, branch: &str, sha: &str) -> Result<Outcome, Failure> {

@@ -70,6 +70,7 @@ impl TaskController {
         let request = commit::Request {
             repository: &at.name,
             parent: &question.parent,
+            base_sha: &question.base,
             last: question.last.as_deref(),
             base: base.as_ref(),
             snapshot: &collected.snapshot,
@@ -197,7 +198,7 @@ const UNFIT: [&str; 6] = [
 ];
 
 /// Returns the end of the generation, or the start of the round: the same whenever it is asked, so that the commit is too.
-fn commit_date(task: &Task, status: &TaskStatus) -> Timestamp {
+pub(super) fn commit_date(task: &Task, status: &TaskStatus) -> Timestamp {
     let finished = source_generation(task, status).and_then(|run| run.finished_at.as_ref());
     finished.or(status.round_started_at.as_ref()).map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }

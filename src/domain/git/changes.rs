@@ -155,6 +155,19 @@ impl BaseTree {
         wanted
     }
 
+    /// This tree with `wanted` in it.
+    #[must_use]
+    pub fn with(&self, wanted: Vec<Wanted<'_>>) -> Self {
+        let mut root = self.root.clone();
+        for Wanted { path, entry, .. } in wanted {
+            match entry {
+                Some((mode, id)) => lay(&mut root, &path, (&mode, &id), &mut Vec::new()),
+                None => drop(take(&mut root, &path)),
+            }
+        }
+        Self { root }
+    }
+
     /// Puts `wanted` onto this tree. With `last`, the tree that it was wanted on, a path that others have changed since is
     /// a conflict: its name is the error.
     pub fn put_on<'a>(&self, last: Option<&Self>, wanted: Vec<Wanted<'a>>) -> Result<Changes<'a>, String> {

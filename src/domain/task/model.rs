@@ -266,8 +266,14 @@ pub enum Outcome {
     },
     /// GitHub says that the branch exists, and does not show it.
     BranchNotVisible,
-    /// The branch does not move forward to the commit: somebody pushed to it.
+    /// The branch does not move forward to the commit: somebody pushed to it, and changed the same paths.
     BranchMoved,
+    /// Somebody pushed to the branch: the commit was made again on top of that.
+    Rebased {
+        parent: String,
+        tree: String,
+        commit: String,
+    },
     PullRequest(Box<SeenPull>),
     /// GitHub says there is one already: it is looked up.
     PullRequestExists,

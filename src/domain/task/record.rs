@@ -34,6 +34,7 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
         Outcome::BranchExists { ours: false } => branch_taken(scope),
         Outcome::BranchNotVisible => scope.failed_plan(&not_visible("createBranch", "the branch exists")),
         Outcome::BranchMoved => branch_moved(scope),
+        Outcome::Rebased { parent, tree, commit } => rebased(scope, parent, tree, commit),
         Outcome::PullRequest(pull) => publish::adopt(scope, &pull),
         Outcome::PullRequestExists => {
             scope.failed_plan(&not_visible("createPullRequest", "there is a pull request for the branch"))
@@ -131,10 +132,22 @@ fn branch_taken(mut scope: Scope<'_>) -> Plan {
     Plan::settle(scope.status, Next::Now)
 }
 
+/// Takes the commit that was made again on top of what somebody has pushed: the branch moves to it next.
+fn rebased(mut scope: Scope<'_>, parent: String, tree: String, commit: String) -> Plan {
+    let status = &mut scope.status;
+    status.retry = None;
+    (status.parent_sha, status.tree_sha, status.commit_sha) = (Some(parent), Some(tree), Some(commit));
+    scope.working(
+        reason::OPENING_PULL_REQUEST,
+        "somebody pushed to the branch: the commit was made again on top of that",
+    );
+    Plan::settle(scope.status, Next::Now)
+}
+
 /// Ends the round because somebody pushed to the open branch meanwhile: what they pushed is never taken back.
 fn branch_moved(mut scope: Scope<'_>) -> Plan {
     let message = format!(
-        "somebody pushed to the branch of the pull request while the round worked: \
+        "somebody pushed to the branch of the pull request while the round worked, and changed the same files: \
          set the annotation {RERUN_ANNOTATION} to a new value for a round on top of it"
     );
     scope.unpublish();

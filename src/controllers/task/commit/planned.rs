@@ -1,7 +1,12 @@
 //! What a commit is to change, and on which commit it stands: by the kind of result, and by what others have put on the
 //! branch. Reads trees by `base`; used by `commit` only.
 
-use super::{base::Base, filtered, request::Request};
+use super::{
+    base::Base,
+    filtered,
+    published::{self, Published},
+    request::Request,
+};
 use crate::{
     api::{RERUN_ANNOTATION, conditions::reason},
     domain::{
@@ -51,22 +56,22 @@ impl<'a> Planned<'a> {
     }
 
     async fn of_directory(github: &Client, request: &Request<'a>) -> Result<Self, Failure> {
-        let base = Self::directory_base(github, request, request.parent).await?;
+        let mut base = match request.base {
+            Some(base) => base.clone(),
+            None => Base::read(github, request.repository, request.parent).await?,
+        };
+        Self::know_files(github, request, &mut base).await?;
         let wanted = base.tree.laid_over(request.snapshot);
         let wanted = filtered::refuse(github, request.repository, &base.tree, wanted).await?;
         Self::put_on(base, None, wanted)
     }
 
-    /// The tree of `commit`, known at all files of the directory, which none of its submodules has a claim on.
-    async fn directory_base(github: &Client, request: &Request<'a>, commit: &str) -> Result<Base, Failure> {
+    /// Lists `base` at all files of the directory, which none of its submodules may have a claim on.
+    async fn know_files(github: &Client, request: &Request<'a>, base: &mut Base) -> Result<(), Failure> {
         let paths = request.snapshot.files.iter().map(|file| file.path.as_str());
-        let mut base = match request.base.filter(|base| base.commit == commit) {
-            Some(base) => base.clone(),
-            None => Base::read(github, request.repository, commit).await?,
-        };
         base.list(github, request.repository, paths.clone()).await?;
         match paths.clone().find_map(|path| Some((path, base.tree.submodule_of(path)?))) {
-            None => Ok(base),
+            None => Ok(()),
             Some((path, submodule)) => Err(invalid(
                 reason::SUBMODULE_PATH,
                 format!(
@@ -77,8 +82,8 @@ impl<'a> Planned<'a> {
         }
     }
 
-    /// On an open pull request the result goes onto the branch's head: what differs from the commit that the round before has
-    /// left, unless somebody else has changed the same.
+    /// On an open pull request the result goes onto the branch's head: what differs from what the rounds before have published,
+    /// unless somebody else has changed the same.
     async fn on_open(
         github: &Client,
         request: &Request<'a>,
@@ -86,25 +91,23 @@ impl<'a> Planned<'a> {
         last: &str,
     ) -> Result<Self, Failure> {
         let (repository, snapshot) = (request.repository, request.snapshot);
-        let (last, wanted) = if let Some(tree) = tree {
-            let last = Base::read(github, repository, last).await?;
+        let Published { base: mut published, is_last } = published::read(github, request, last).await?;
+        let wanted = if let Some(tree) = tree {
             let copied = Base::read(github, repository, &tree.parent).await?;
-            last.require_whole()?;
+            published.require_whole()?;
             copied.require_whole()?;
-            let wanted = copied.tree.differs_from(&last.tree, snapshot, tree);
-            (last, wanted)
+            copied.tree.differs_from(&published.tree, snapshot, tree)
         } else {
-            let last = Self::directory_base(github, request, last).await?;
-            let wanted = last.tree.laid_over(snapshot);
-            let wanted = filtered::refuse(github, repository, &last.tree, wanted).await?;
-            (last, wanted)
+            Self::know_files(github, request, &mut published).await?;
+            let wanted = published.tree.laid_over(snapshot);
+            filtered::refuse(github, repository, &published.tree, wanted).await?
         };
-        if last.commit == request.parent {
-            return Self::put_on(last, None, wanted);
+        if is_last && last == request.parent {
+            return Self::put_on(published, None, wanted);
         }
         let mut head = Base::read(github, repository, request.parent).await?;
         head.list(github, repository, wanted.iter().map(|one| one.path.as_str())).await?;
-        Self::put_on(head, Some(&last), wanted)
+        Self::put_on(head, Some(&published), wanted)
     }
 
     fn put_on(base: Base, last: Option<&Base>, wanted: Vec<Wanted<'a>>) -> Result<Self, Failure> {

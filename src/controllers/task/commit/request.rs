@@ -17,6 +17,8 @@ pub struct Request<'a> {
     /// The commit to build on: `baseSHA`, or the head of the open branch. A work tree has its own, unless a pull request is
     /// open.
     pub parent: &'a str,
+    /// The base branch's tip when the round began.
+    pub base_sha: &'a str,
     /// The commit that the round before has left on the branch of the open pull request.
     pub last: Option<&'a str>,
     /// The parent's tree, where it was read already.

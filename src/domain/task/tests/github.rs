@@ -47,6 +47,8 @@ pub(super) struct GitHub {
     /// The merge call's answer where it is not a merge.
     pub merge_answer: Option<Outcome>,
     pub refuses_branches: bool,
+    /// What others push changes the same paths as the Task's commits.
+    pub overlaps: bool,
     /// The newest pull request as it was before the last change, and how many reads still show it so.
     pub lagging: Option<(Pull, u64)>,
 }
@@ -63,6 +65,7 @@ impl GitHub {
             checks: Checks { passed: 1, ..Checks::default() },
             merge_answer: None,
             refuses_branches: false,
+            overlaps: true,
             lagging: None,
         }
     }
@@ -212,8 +215,10 @@ impl World {
             return Outcome::Failed(failure("updateBranch", Class::NotFound, "BranchMissing"));
         };
         if !stands_on(sha, &tip) {
-            let pushed_on_top = stands_on(&tip, sha);
-            return if pushed_on_top { Outcome::Done } else { Outcome::BranchMoved };
+            if stands_on(&tip, sha) {
+                return Outcome::Done;
+            }
+            return if self.github.overlaps { Outcome::BranchMoved } else { self.rebase(sha, tip) };
         }
         if tip != sha {
             self.effects.push(format!("UpdateBranch {}", self.status().round.unwrap_or(0)));
@@ -223,6 +228,15 @@ impl World {
             }
         }
         Outcome::Done
+    }
+
+    /// The same commit on top of what others have pushed.
+    fn rebase(&mut self, sha: &str, tip: String) -> Outcome {
+        let made = self.github.commits[sha].clone();
+        let content = sha.rsplit('>').next().unwrap_or_default();
+        let commit = format!("{tip}>{content}");
+        self.github.commits.insert(commit.clone(), made);
+        Outcome::Rebased { parent: tip, tree: "tree on theirs".into(), commit }
     }
 
     pub(super) fn create_pull(&mut self, branch: &str) -> Outcome {

@@ -123,6 +123,23 @@ fn what_a_reviewer_pushes_meanwhile_is_never_taken_back() {
 }
 
 #[test]
+fn what_a_reviewer_pushes_meanwhile_to_other_files_stays_below_the_commit() {
+    let mut world = again_on_open(|world| world.rerun("1"));
+    world.github.overlaps = false;
+    world.run_until(|world| world.status().phase == Some(Phase::Generating));
+    let ours = world.status().commit_sha.expect("committed");
+    let pushed = format!("{ours}>review@1");
+    world.github.branches.insert("task/t/do-it".into(), pushed.clone());
+    world.person(|pull| pull.head = pushed.clone());
+    world.rest();
+    let status = world.status();
+    assert_eq!((world.row(), status.parent_sha.as_ref()), (REVIEW, Some(&pushed)));
+    let head = status.commit_sha.expect("committed");
+    assert!(head.starts_with(&format!("{pushed}>")) && world.github.branches["task/t/do-it"] == head);
+    assert_eq!((world.made("UpdateBranch"), world.made("Start")), (1, 2));
+}
+
+#[test]
 fn another_publication_waits_while_the_pull_request_is_open_and_says_so() {
     let mut world = again_on_open(|world| world.edit(|spec| spec.source.exclude = vec!["*.log".into()]));
     world.rest();

@@ -57,14 +57,17 @@ pub(super) fn compare(state: &mut State, request: &Request) -> Outcome {
     for id in walk {
         commits.push(repository_commit(&state.url, repository, &git.find_commit(id?)?));
     }
-    Ok(Answer::ok(json!({
+    let total = commits.len();
+    let (commits, link) = paginate(request, &state.url, commits);
+    let view = json!({
         "url": format!("{}/repos/{}/compare/{}", state.url, repository.full_name(), request.param("basehead")),
         "base_commit": repository_commit(&state.url, repository, &base),
         "merge_base_commit": repository_commit(&state.url, repository, &git.find_commit(common)?),
         "status": status,
         "ahead_by": ahead,
         "behind_by": behind,
-        "total_commits": commits.len(),
+        "total_commits": total,
         "commits": commits,
-    })))
+    });
+    Ok(Answer::page(view, link))
 }

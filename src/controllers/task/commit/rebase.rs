@@ -1,0 +1,86 @@
+//! Makes a commit again on top of what somebody has pushed to the branch meanwhile: the same changes, as long as nobody else has
+//! changed the same paths. Only ids travel: GitHub has all contents.
+
+use super::{
+    base::Base,
+    commit,
+    pass::{End, Pass},
+    request::Request,
+};
+use crate::{
+    api::conditions::reason,
+    domain::{
+        failure::{Class, Failure},
+        files::{Snapshot, WorkTree},
+        secrets::Needles,
+    },
+    github::{Author, Client, RepositoryName},
+};
+use jiff::Timestamp;
+use std::{path::Path, time::Duration};
+use tokio::time::Instant;
+
+/// A commit of ours, and where it is to go.
+#[derive(Debug, Clone, Copy)]
+pub struct Rebase<'a> {
+    pub repository: &'a RepositoryName,
+    pub commit: &'a str,
+    /// The branch's head.
+    pub onto: &'a str,
+    pub author: &'a Author,
+    pub date: Timestamp,
+}
+
+/// Makes the commit on top of the head, as (tree, commit); `None`: others have changed the same paths.
+pub async fn rebase(github: &Client, asked: Rebase<'_>) -> Result<Option<(String, String)>, Failure> {
+    let repository = asked.repository;
+    let made = github.get_commit(repository, asked.commit).await?.ok_or_else(|| gone(asked.commit))?;
+    let parent = made.parents.first().ok_or_else(|| gone(asked.commit))?;
+    let before = Base::read(github, repository, parent).await?;
+    let after = Base::read(github, repository, asked.commit).await?;
+    before.require_whole()?;
+    after.require_whole()?;
+    let snapshot = Snapshot::default();
+    let wanted = after.tree.differs_from(&before.tree, &snapshot, &WorkTree::default());
+    let mut head = Base::read(github, repository, asked.onto).await?;
+    head.list(github, repository, wanted.iter().map(|one| one.path.as_str())).await?;
+    let Ok(changes) = head.tree.put_on(Some(&before.tree), wanted) else { return Ok(None) };
+    let request = Request {
+        repository,
+        parent: asked.onto,
+        base_sha: asked.onto,
+        last: None,
+        base: None,
+        snapshot: &snapshot,
+        message: &made.message,
+        title: "",
+        body: "",
+        needles: &Needles::default(),
+        author: asked.author,
+        date: asked.date,
+        // Nothing is uploaded, so nothing is noted.
+        ledger: Path::new(""),
+        deadline: Instant::now() + Duration::from_hours(1),
+    };
+    let mut pass = Pass::begin(github, &request, &changes).await;
+    let tree = match pass.create_trees(&head.id).await {
+        Ok(tree) => tree,
+        Err(End::Failed(failure)) => return Err(failure),
+        Err(End::Deadline) => return Ok(None),
+    };
+    head.check(github, repository, changes.tree.as_ref(), &tree).await?;
+    let commit = commit(github, &request, asked.onto, &tree).await?;
+    Ok(Some((tree, commit)))
+}
+
+fn gone(commit: &str) -> Failure {
+    Failure {
+        operation: "getCommit",
+        class: Class::NotFound,
+        reason: reason::COMMIT_MISSING,
+        message: format!(
+            "the commit {commit} is not in the repository any more: set the annotation slipway.dev/rerun to a new value to have it \
+             made again"
+        ),
+    }
+}
