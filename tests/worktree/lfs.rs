@@ -1,7 +1,9 @@
-//! Files that git LFS keeps, in work trees: a pointer goes into the tree, its object to where GitHub says.
+//! Files that git LFS keeps. Of a work tree a pointer goes into the tree, its object to where GitHub says; a plain directory changes
+//! none of them.
 
 use crate::support::{Repository, World, git, sh, sha256, source};
 use slipway::{
+    api::Source,
     controllers::task::commit::Prepared,
     domain::secrets::{Needles, SecretValue},
 };
@@ -150,4 +152,63 @@ async fn an_object_is_searched_for_secrets_before_it_leaves() {
     assert_eq!(failure.reason, "SecretInFiles");
     assert!(failure.message.contains("\"m.bin\""), "{}", failure.message);
     assert_eq!(world.simulator.calls.count(|call| call.endpoint.contains("lfs")), 0);
+}
+
+async fn published(repository: &Repository<'_>, source: &Source) -> Vec<String> {
+    let commit = repository.committed(source, &repository.tip()).await;
+    repository.changes(&commit)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t2_07_a_directory_with_the_content_of_lfs_files_changes_none_of_them() {
+    let world = World::new().await;
+    let content = "x".repeat(3_000_000);
+    let oid = sha256(content.as_bytes());
+    let pointer =
+        format!("version https://git-lfs.github.com/spec/v1\\noid sha256:{oid}\\nsize {}\\n", content.len());
+    let repository = world.repository(
+        "app",
+        &format!("echo '*.bin filter=lfs diff=lfs merge=lfs -text' > .gitattributes; printf '{pointer}' > m.bin; echo 1 > other"),
+    );
+    let place = world.host("/home/user").join("plain");
+    std::fs::create_dir(&place).unwrap();
+    std::fs::write(place.join("m.bin"), &content).unwrap();
+    std::fs::write(place.join("a.txt"), "new\n").unwrap();
+    let source = source("/home/user/plain");
+    let prepared = repository.publish(&source, &repository.tip()).await;
+    let Ok(Prepared::Commit { commit, stays, .. }) = prepared else { panic!("{prepared:?}") };
+    assert_eq!(
+        (repository.changes(&commit), stays),
+        (vec!["A a.txt".to_owned()], 2),
+        "other and .gitattributes stay"
+    );
+
+    // Larger than a file may be: it is counted only where it changes.
+    std::fs::write(place.join("m.bin"), format!("{content}y")).unwrap();
+    let failure = repository.publish(&source, &repository.tip()).await.unwrap_err();
+    let message = failure.message;
+    assert_eq!(failure.reason, "FilteredFile");
+    assert!(message.contains("\"m.bin\"") && message.contains("git clone"), "{message}");
+    std::fs::write(place.join("m.bin"), pointer.replace("\\n", "\n")).unwrap();
+    assert_eq!(published(&repository, &source).await, ["A a.txt"], "the pointer itself is no change either");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t2_07_an_unchanged_lfs_file_may_be_larger_than_a_file_that_travels() {
+    let world = World::new().await;
+    let content = vec![7; 60 << 20];
+    let oid = sha256(&content);
+    let repository = world.repository(
+        "app",
+        &format!(
+            "echo '*.bin filter=lfs' > .gitattributes
+             printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:{oid}\\nsize {}\\n' > m.bin",
+            content.len()
+        ),
+    );
+    let place = world.host("/home/user").join("plain");
+    std::fs::create_dir(&place).unwrap();
+    std::fs::write(place.join("m.bin"), &content).unwrap();
+    std::fs::write(place.join("a.txt"), "new\n").unwrap();
+    assert_eq!(published(&repository, &source("/home/user/plain")).await, ["A a.txt"]);
 }

@@ -8,4 +8,5 @@ mod cases;
 mod hostile;
 mod lfs;
 mod random;
+mod rounds;
 mod support;

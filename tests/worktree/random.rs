@@ -189,15 +189,26 @@ fn work(dice: &mut Dice, place: &Path) {
     } else if place.join("lib").is_dir() && dice.one_in(3) {
         git(place, &["rm", "-q", "lib"]);
     }
+    if dice.one_in(5) {
+        // A repository inside, with or without a commit.
+        git(place, &["init", "-q", "nested"]);
+        fs::write(place.join("nested/x"), "x\n").unwrap();
+        if dice.one_in(2) {
+            git(&place.join("nested"), &["add", "."]);
+            git(&place.join("nested"), &["commit", "-q", "-m", "x"]);
+        }
+    }
     for _ in 0..dice.roll(12) {
         edit(dice, place);
         match dice.roll(8) {
-            0 => drop(git(place, &["add", "-A", "--", ".", ":(exclude)lib"])),
+            0 => drop(git(place, &["add", "-A", "--", ".", ":(exclude)lib", ":(exclude)nested"])),
             1 => {
-                git(place, &["add", "-A", "--", ".", ":(exclude)lib"]);
+                git(place, &["add", "-A", "--", ".", ":(exclude)lib", ":(exclude)nested"]);
                 git(place, &["commit", "-q", "--allow-empty", "-m", "work"]);
             }
-            2 if dice.one_in(3) => drop(git(place, &["add", "-f", "-A", "--", ".", ":(exclude)lib"])),
+            2 if dice.one_in(3) => {
+                drop(git(place, &["add", "-f", "-A", "--", ".", ":(exclude)lib", ":(exclude)nested"]))
+            }
             _ => {}
         }
     }
@@ -218,6 +229,7 @@ fn oracle(place: &Path, parent: &str) -> BTreeMap<String, String> {
         fs::remove_dir_all(place.join("lib")).unwrap();
         fs::create_dir(place.join("lib")).unwrap();
     }
+    let _ = fs::remove_dir_all(place.join("nested"));
     git(place, &["add", "-A", "."]);
     raw(place, &["diff-index", "--cached", "--ignore-submodules=none", parent])
 }
@@ -235,7 +247,8 @@ async fn case(world: &'static World, seed: u64) -> String {
     let base = began_before.unwrap_or_else(|| repository.tip());
     work(&mut dice, &place);
     let excludes = dice.one_in(4);
-    let exclude = if excludes { vec!["/excluded/".to_owned()] } else { Vec::new() };
+    let nested = place.join("nested").exists().then(|| "/nested".to_owned());
+    let exclude = excludes.then(|| "/excluded/".to_owned()).into_iter().chain(nested).collect();
     let source = Source { exclude, ..source(&path) };
     let prepared = repository.publish(&source, &base).await;
     let mut expected = oracle(&place, &parent);

@@ -220,7 +220,19 @@ impl Repository<'_> {
         git(&self.theirs, &["fetch", "-q", "origin", "main"]);
         git(&self.theirs, &["fetch", "-q", "origin", commit]);
         git(&self.theirs, &["checkout", "-q", "-f", "--detach", "origin/main"]);
-        git(&self.theirs, &["-c", "submodule.recurse=false", "merge", "-q", "--no-edit", commit]);
+        git(
+            &self.theirs,
+            &[
+                "-c",
+                "merge.renames=false",
+                "-c",
+                "merge.directoryRenames=false",
+                "merge",
+                "-q",
+                "--no-edit",
+                commit,
+            ],
+        );
         git(&self.theirs, &["rev-parse", "HEAD"])
     }
 }
@@ -239,7 +251,7 @@ pub fn git(directory: &Path, arguments: &[&str]) -> String {
         "uploadpack.allowAnySHA1InWant=true",
     ]);
     let output = command.args(arguments).env("GIT_CONFIG_GLOBAL", "/dev/null").envs(PERSON).output().unwrap();
-    let words = String::from_utf8_lossy(&output.stderr);
+    let words = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "git {arguments:?} in {}: {words}", directory.display());
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }

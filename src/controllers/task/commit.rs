@@ -23,6 +23,7 @@ pub use rebase::{Rebase, rebase};
 pub use request::{Prepared, Request};
 
 use crate::{
+    api::conditions::reason,
     domain::failure::Failure,
     github::{Client, NewCommit},
 };
@@ -40,7 +41,7 @@ pub async fn prepare(github: &Client, request: Request<'_>) -> Result<Prepared, 
     }
     leaks::check(github, &request, &planned.changes).await?;
     let mut pass = Pass::begin(github, &request, &planned.changes).await;
-    let tree = match whole_tree(&mut pass, &planned.base_id).await {
+    let tree = match whole_tree(&mut pass, &planned).await {
         Ok(tree) => tree,
         Err(end) => return pass.end(end).await,
     };
@@ -50,10 +51,20 @@ pub async fn prepare(github: &Client, request: Request<'_>) -> Result<Prepared, 
     Ok(Prepared::Commit { tree, commit, parent: planned.parent, stays })
 }
 
-async fn whole_tree(pass: &mut Pass<'_>, base_id: &str) -> Result<String, End> {
+async fn whole_tree(pass: &mut Pass<'_>, planned: &Planned<'_>) -> Result<String, End> {
     pass.upload_objects().await?;
     pass.upload_blobs().await?;
-    pass.create_trees(base_id).await
+    match pass.create_trees(&planned.base_id).await {
+        // GitHub takes a commit's id for that of its tree, but nowhere says so.
+        Err(End::Failed(failure)) if failure.reason == reason::OBJECT_MISSING && planned.base_is_commit() => {
+            let commit = pass.github.get_commit(pass.request.repository, &planned.parent).await?;
+            match commit {
+                Some(commit) => pass.create_trees(&commit.tree).await,
+                None => Err(End::Failed(failure)),
+            }
+        }
+        other => other,
+    }
 }
 
 async fn commit(github: &Client, request: &Request<'_>, parent: &str, tree: &str) -> Result<String, Failure> {

@@ -97,7 +97,8 @@ async function lifecycle(sandbox) {
   assert(left > 100 && left <= 121, `${left}`)
   assert.deepEqual([info.state, info.metadata], ['running', metadata])
   assert.equal(await sandbox.isRunning(), true)
-  const ticking = await sandbox.commands.run('while :; do date +%s%N >tick; sleep 0.05; done', {
+  // By rename, so that no read finds a file that is being written.
+  const ticking = await sandbox.commands.run('while :; do date +%s%N >tock; mv tock tick; sleep 0.05; done', {
     background: true,
     timeoutMs: 0,
   })
@@ -110,8 +111,12 @@ async function lifecycle(sandbox) {
   await fails(Error, () => sandbox.commands.run('true'))
   const again = await Sandbox.connect(sandbox.sandboxId, { timeoutMs: 300_000 })
   assert.deepEqual([await again.isRunning(), await again.files.exists('b.bin')], [true, true])
-  const before = await again.files.read('tick')
   const deadline = Date.now() + 20_000
+  while (!(await again.files.exists('tick'))) {
+    assert(Date.now() < deadline, 'the process did not begin')
+    await sleep(50)
+  }
+  const before = await again.files.read('tick')
   while ((await again.files.read('tick')) === before) {
     assert(Date.now() < deadline, 'the process did not continue')
     await sleep(50)

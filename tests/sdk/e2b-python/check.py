@@ -118,7 +118,9 @@ def lifecycle(sandbox):
     assert 100 < left <= 121, left
     equal((info.state, info.metadata), (SandboxState.RUNNING, {"slipway/uid": "ns/näme"}))
     equal(sandbox.is_running(), True)
-    ticking = sandbox.commands.run("while :; do date +%s%N >tick; sleep 0.05; done", background=True, timeout=0)
+    # By rename, so that no read finds a file that is being written.
+    tick = "while :; do date +%s%N >tock; mv tock tick; sleep 0.05; done"
+    ticking = sandbox.commands.run(tick, background=True, timeout=0)
     equal(sandbox.pause(), True)
     # Paused already: E2B's 409, which is no error.
     equal(sandbox.pause(), False)
@@ -127,8 +129,11 @@ def lifecycle(sandbox):
     again = Sandbox.connect(sandbox.sandbox_id, timeout=300)
     equal(again.is_running(), True)
     equal(again.files.exists("b.bin"), True)
-    before = again.files.read("tick")
     deadline = time.time() + 20
+    while not again.files.exists("tick"):
+        assert time.time() < deadline, "the process did not begin"
+        time.sleep(0.05)
+    before = again.files.read("tick")
     while again.files.read("tick") == before:
         assert time.time() < deadline, "the process did not continue"
         time.sleep(0.05)

@@ -125,6 +125,11 @@ impl<'a> Planned<'a> {
         Ok(Self { changes, parent, base_id, base: Some(base) })
     }
 
+    /// Returns whether the parent itself stands for the tree to build on.
+    pub(super) fn base_is_commit(&self) -> bool {
+        self.base_id == self.parent
+    }
+
     /// Number of files that the parent has and the directory lacks.
     pub(super) fn stays(&self, request: &Request<'_>) -> usize {
         let Some(base) = self.base.as_ref().filter(|_| request.snapshot.work_tree.is_none()) else {

@@ -69,6 +69,7 @@ fn judge(
     let unborn = unborn.map(|path| String::from_utf8_lossy(path).into_owned());
     refuse_embedded(&unborn.chain(links.embedded.iter().cloned()).collect())?;
     changes.retain(|change| !links.stay.contains(&change.path));
+    refuse_below_submodules(&changes, &links.stay)?;
     refuse_filtered(sections, &changes)?;
     let kept = kept(sections, &changes);
     refuse_other_server(sections, &kept)?;
@@ -153,6 +154,24 @@ fn refuse_embedded(paths: &BTreeSet<String>) -> Result<(), FilesError> {
             "{} a git repository inside the work tree that is no submodule of it: remove its .git to commit its files, add it by \
              `git submodule add`, or leave it out by .gitignore or spec.source.exclude",
             named(paths, "is", "are each")
+        ),
+    })
+}
+
+/// Refuses files that stand where a submodule's link stays.
+fn refuse_below_submodules(changes: &[Change], stay: &BTreeSet<String>) -> Result<(), FilesError> {
+    let is_below = |path: &str| path.match_indices('/').any(|(at, _)| stay.contains(&path[..at]));
+    let paths: BTreeSet<String> =
+        changes.iter().map(|change| change.path.clone()).filter(|path| is_below(path)).collect();
+    if paths.is_empty() {
+        return Ok(());
+    }
+    Err(FilesError::Unfit {
+        reason: reason::SUBMODULE_PATH,
+        message: format!(
+            "{} changed in a submodule that .gitmodules still names: take its entry out of .gitmodules to have these files instead, \
+             or leave them out by spec.source.exclude",
+            named(&paths, "has", "have each")
         ),
     })
 }

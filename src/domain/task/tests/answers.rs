@@ -122,6 +122,12 @@ impl World {
         }
     }
 
+    /// The commit that a result stands on: the branch's head, or what a copy was made from.
+    fn parent(&self, question: &Collect) -> String {
+        let older = question.base.rsplit_once('>').filter(|_| self.copies && question.last.is_none());
+        older.map_or_else(|| question.parent.clone(), |(older, _)| older.to_owned())
+    }
+
     fn look_at_files(&mut self, question: &Collect) -> Result<Files, Failure> {
         let sandbox = question.sandbox.clone().unwrap_or_default();
         let there = self.boxes.iter().find(|e2b| e2b.id == sandbox).and_then(|e2b| e2b.files.clone());
@@ -142,10 +148,10 @@ impl World {
         let text =
             format!("{files}, {source:?}, {commit:?}, {}, {:?}", task.spec.title, task.spec.description);
         let content = hex::encode(&Sha256::digest(text)[..6]);
-        let commit = format!("{}>{content}@{date}", question.parent);
+        let parent = self.parent(question);
+        let commit = format!("{parent}>{content}@{date}");
         let tree = format!("tree of {files}, {source:?}");
         self.github.commits.insert(commit.clone(), ledger::Made::of(task, &status, &files));
-        let parent = question.parent.clone();
         Ok(Files::Committed { tree, commit, parent, digest: files, remarks: Remarks::default() })
     }
 }

@@ -64,7 +64,13 @@ impl World {
         let publication = status.publication.as_ref().expect("fixed with the commit");
         assert_eq!(Some(&publication.base), status.base_branch.as_ref(), "to the branch it was made from");
         let base = status.base_sha.clone().unwrap_or_default();
-        assert!(github::stands_on(&sha, &base), "{sha} is not made from {base}");
+        // A copy may be behind the base.
+        let parent = status.parent_sha.clone().unwrap_or_default();
+        let from = github::stands_on(&sha, &parent) && github::stands_on(&base, &parent);
+        assert!(
+            from || github::stands_on(&sha, &base),
+            "{sha} is made neither from {base} nor from {parent}"
+        );
         if let Some(tip) = self.github.branches.get(&publication.base) {
             assert!(github::stands_on(tip, &base), "{base} is not of {}: {tip}", publication.base);
         }

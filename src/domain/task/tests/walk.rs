@@ -26,6 +26,7 @@ fn start(dice: &mut Dice) -> World {
     world.github.branches.insert("release".into(), "release00".into());
     world.command.0 = 5 + i64::try_from(dice.roll(40)).expect("small");
     world.task.spec.pull_request.draft = dice.one_in(5);
+    world.copies = dice.one_in(2);
     if dice.one_in(3) {
         world.task.spec.pull_request.merge.policy = MergePolicy::WhenReady;
     }

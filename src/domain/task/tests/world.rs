@@ -75,6 +75,8 @@ pub(super) struct World {
     pub processes: Vec<Process>,
     pub github: GitHub,
     pub spool: BTreeMap<String, String>,
+    /// Commands work in a copy of the repository that is one commit behind, where there is an older one.
+    pub copies: bool,
     /// Seconds that a command runs, its exit code, and the files it makes.
     pub command: (i64, i32, Option<String>),
     pub faults: Faults,
@@ -148,6 +150,7 @@ impl World {
             boxes: Vec::new(),
             processes: Vec::new(),
             github: GitHub::new(),
+            copies: false,
             spool: BTreeMap::new(),
             command: (12, 0, Some("made".into())),
             faults: Faults::default(),

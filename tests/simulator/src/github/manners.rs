@@ -37,6 +37,8 @@ pub struct Manners {
     pub secrets: Vec<String>,
     /// Between two pull requests of an author there must be so many seconds.
     pub pull_interval_seconds: i64,
+    /// `base_tree` has to be a tree's id, as the docs say; GitHub takes a commit's too.
+    pub trees_only: bool,
     /// Lists show, before each pull request, a closed one of a fork from a branch of the same name and with the same text, and
     /// one whose fork is gone.
     pub foreign_pulls: bool,

@@ -56,6 +56,8 @@ pub(super) fn create_tree(state: &mut State, request: &Request) -> Outcome {
         None => None,
         Some(sha) => {
             let base = oid(sha).and_then(|id| repository.git.find_object(id, None).ok());
+            let only = repository.manners.trees_only;
+            let base = base.filter(|object| !only || object.kind() == Some(ObjectType::Tree));
             let base = base.and_then(|object| object.peel_to_tree().ok());
             Some(base.ok_or_else(|| Answer::unprocessable("base_tree is not a valid tree oid"))?)
         }

@@ -1,0 +1,80 @@
+//! Rounds on an open pull request: what this Task has changed goes onto the branch, what others have pushed stays.
+
+use crate::support::{APP, World, git, sh, source};
+use slipway::controllers::task::commit::Prepared;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_an_open_pull_request_a_copy_changes_what_it_changes_and_nothing_else() {
+    let world = World::new().await;
+    let repository = world.repository("app", "echo 1 > a; echo 1 > b; echo 1 > c; echo 1 > d");
+    let base = repository.tip();
+    let place = repository.copied(APP, "echo 2 > a; rm c; echo 2 > new");
+    let first = repository.committed(&source(APP), &base).await;
+    // A reviewer pushes onto the branch, and others to the base.
+    git(&repository.bare, &["branch", "work", &first]);
+    sh(&repository.theirs, "git fetch -q origin work; git checkout -q FETCH_HEAD; echo review > b");
+    git(&repository.theirs, &["commit", "-qam", "review"]);
+    git(&repository.theirs, &["push", "-q", "origin", "HEAD:work"]);
+    let head = git(&repository.bare, &["rev-parse", "work"]);
+    sh(&repository.theirs, "git checkout -q main");
+    let moved = repository.push("echo theirs > d");
+
+    sh(&place, "echo 3 > a; git checkout -q -- c; echo 3 > newer");
+    let second = repository.publish_on(&source(APP), &moved, &head, Some(&first)).await;
+    let Ok(Prepared::Commit { commit: second, parent, .. }) = second else { panic!("{second:?}") };
+    assert_eq!(parent, head);
+    assert_eq!(repository.changes(&second), ["M a", "A c", "A newer"], "and b is the reviewer's");
+
+    sh(&place, "echo mine > b");
+    let conflict = repository.publish_on(&source(APP), &moved, &head, Some(&first)).await.unwrap_err();
+    assert_eq!(conflict.reason, "HeadMoved");
+    assert!(conflict.message.contains("\"b\""), "{}", conflict.message);
+    sh(&place, "echo review > b");
+    assert!(
+        repository.publish_on(&source(APP), &moved, &head, Some(&first)).await.is_ok(),
+        "the same change is none"
+    );
+}
+
+/// Three rounds on an open pull request, with a reviewer's push before the second: the third takes it back neither.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_reviewer_has_pushed_stays_in_every_later_round() {
+    let world = World::new().await;
+    for (name, copy) in [("copy", true), ("plain", false)] {
+        let repository = world.repository(name, "echo 1 > a; echo 1 > b; echo 1 > c");
+        let base = repository.tip();
+        let path = format!("/home/user/{name}");
+        let place = repository.copied(&path, if copy { "echo 2 > a" } else { "rm -rf .git; echo 2 > a" });
+        let source = source(&path);
+        let first = repository.committed(&source, &base).await;
+        let mut head = first.clone();
+        let mut last = first;
+        for round in 2..5 {
+            git(&repository.bare, &["branch", "-f", "work", &head]);
+            if round != 3 {
+                sh(&repository.theirs, "git fetch -q origin work; git checkout -q FETCH_HEAD");
+                sh(
+                    &repository.theirs,
+                    &format!("echo review{round} > b; echo {round} > theirs{round}; git add ."),
+                );
+                git(&repository.theirs, &["commit", "-qm", "review"]);
+                git(&repository.theirs, &["push", "-q", "-f", "origin", "HEAD:work"]);
+                head = git(&repository.bare, &["rev-parse", "work"]);
+            }
+            sh(&place, &format!("echo {round}0 > a; echo {round} > mine{round}"));
+            let made = repository.publish_on(&source, &base, &head, Some(&last)).await;
+            let Ok(Prepared::Commit { commit, parent, .. }) = made else {
+                panic!("{name} {round}: {made:?}")
+            };
+            assert_eq!(parent, head, "{name} {round}");
+            assert_eq!(
+                repository.changes(&commit),
+                ["M a".to_owned(), format!("A mine{round}")],
+                "{name} {round}"
+            );
+            (head, last) = (commit.clone(), commit);
+        }
+        assert_eq!(repository.content(&head, "b"), "review4", "{name}");
+        assert_eq!(repository.content(&head, "theirs2"), "2", "{name}");
+    }
+}
