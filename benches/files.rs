@@ -102,14 +102,9 @@ async fn change(world: &mut World, files: usize) -> Result<Vec<String>> {
         .repository("app", "ready", |app| app.status.as_ref().is_some_and(|s| s.repository_id.is_some()))
         .await?;
     let pid = world.controller.as_ref().context("a controller")?.pid();
-    let url = world.simulator.github_url().replacen(
-        "http://",
-        &format!("http://x-access-token:{GITHUB_TOKEN}@"),
-        1,
-    );
-    let script = format!(
-        "git clone -q {url}/acme/app.git .; for n in $(seq {files}); do echo changed >> d$((n % 1000))/f$n; done"
-    );
+    let url = world.clone_url("app");
+    let script =
+        format!("git clone -q {url} .; for n in $(seq {files}); do echo changed >> d$((n % 1000))/f$n; done");
     world.apply(&task("large", "app", &script)).await?;
     let idle = Usage::of(pid)?;
     let seq = world.simulator.calls.last_seq();

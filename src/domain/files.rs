@@ -132,3 +132,18 @@ impl Entry {
         }
     }
 }
+
+/// A message that names more helps nobody.
+const MAX_NAMED: usize = 5;
+
+/// Names the first of `paths`, with the verb that fits their number.
+pub fn named<'a>(paths: impl ExactSizeIterator<Item = &'a String>, one: &str, more: &str) -> String {
+    let all = paths.len();
+    let shown: Vec<String> = paths
+        .take(MAX_NAMED)
+        .map(|path| format!("{:?}", path.chars().take(200).collect::<String>()))
+        .collect();
+    let rest = all - shown.len();
+    let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
+    format!("{}{rest} {}", shown.join(", "), if all == 1 { one } else { more })
+}

@@ -23,7 +23,7 @@ const PIECE: usize = 64 << 10;
 
 /// One object of a batch, as GitHub sees it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct LfsObject {
+pub struct LfsAnswer {
     pub oid: String,
     pub size: u64,
     /// Absent, or without `upload`: GitHub has it.
@@ -61,7 +61,7 @@ impl Client {
         &self,
         repository: &RepositoryName,
         objects: &[Pointer],
-    ) -> Result<Vec<LfsObject>, Error> {
+    ) -> Result<Vec<LfsAnswer>, Error> {
         #[derive(Serialize)]
         struct Object<'a> {
             oid: &'a str,
@@ -69,7 +69,7 @@ impl Client {
         }
         #[derive(Deserialize)]
         struct Answer {
-            objects: Vec<LfsObject>,
+            objects: Vec<LfsAnswer>,
         }
         let objects: Vec<_> = objects.iter().map(|one| Object { oid: &one.oid, size: one.size }).collect();
         let body = serde_json::json!({

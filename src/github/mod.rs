@@ -23,7 +23,7 @@ pub use client::{Client, GitHub};
 pub use commits::{Author, Commit, NewCommit};
 pub use error::Error;
 pub use git::{CreatedRef, Tree, TreeContent, TreeEntry, UpdatedRef};
-pub use lfs::{LfsAction, LfsActions, LfsError, LfsObject};
+pub use lfs::{LfsAction, LfsActions, LfsAnswer, LfsError};
 pub use name::RepositoryName;
 pub use pulls::{
     CreatedPull, MergeMethod, Merged, NewPull, Pull, PullHead, PullState, PullsPage, UpdatedPulls,

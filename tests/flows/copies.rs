@@ -4,7 +4,7 @@
 use crate::{
     story::{known, known_repository, reviewed},
     world,
-    world::{GITHUB_TOKEN, Manifest, PATIENCE, World, repository, task, wait::message_of, within},
+    world::{Manifest, PATIENCE, World, repository, task, wait::message_of, within},
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
@@ -13,12 +13,8 @@ use std::process::Command;
 
 /// A command that clones the repository, then does `script` in it.
 fn clone_and(world: &World, script: &str) -> String {
-    let url = world.simulator.github_url().replacen(
-        "http://",
-        &format!("http://x-access-token:{GITHUB_TOKEN}@"),
-        1,
-    );
-    format!("[ -d .git ] || git clone -q {url}/acme/app.git .\n{script}")
+    let url = world.clone_url("app");
+    format!("[ -d .git ] || git clone -q {url} .\n{script}")
 }
 
 /// What the newest commit of a branch changes on its parent.

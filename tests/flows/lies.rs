@@ -3,7 +3,7 @@
 
 use crate::{
     world,
-    world::{GITHUB_TOKEN, World, repository, task},
+    world::{World, repository, task},
 };
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
@@ -59,14 +59,9 @@ impl Lie {
 
 /// A Task that is merged as soon as it can be; with `copy` its command works, and commits, in a clone.
 async fn begin(world: &World, name: &str, copy: bool) -> Result<()> {
-    let url = world.simulator.github_url().replacen(
-        "http://",
-        &format!("http://x-access-token:{GITHUB_TOKEN}@"),
-        1,
-    );
-    let clone = format!(
-        "git clone -q {url}/acme/{name}.git .; git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x;"
-    );
+    let url = world.clone_url(name);
+    let clone =
+        format!("git clone -q {url} .; git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x;");
     let script = format!("{}echo a > a", if copy { clone.as_str() } else { "" });
     // A sync's calls come at times of their own.
     world.apply(&repository(name).with("/spec/syncIntervalSeconds", json!(86_400))).await?;

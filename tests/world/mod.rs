@@ -255,6 +255,12 @@ impl World {
             .map_err(|refused| anyhow::anyhow!("the hook was refused: {refused:?}"))
     }
 
+    /// Where git clones `acme/<name>` from, with the token that may.
+    pub fn clone_url(&self, name: &str) -> String {
+        let token = format!("http://x-access-token:{GITHUB_TOKEN}@");
+        format!("{}/acme/{name}.git", self.simulator.github_url().replacen("http://", &token, 1))
+    }
+
     /// Creates or replaces one object from a manifest.
     pub async fn apply(&self, manifest: &Manifest) -> Result<()> {
         manifest.create(self.client.clone(), &self.namespace).await

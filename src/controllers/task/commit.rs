@@ -18,7 +18,7 @@ mod trees;
 
 pub use crate::api::conditions::reason::SPOOLED_FILES_LOST;
 pub use base::Base;
-pub use filtered::{attributes, pointer_id};
+pub use filtered::attributes;
 pub use rebase::{Rebase, rebase};
 pub use request::{Prepared, Request};
 

@@ -181,7 +181,7 @@ pub async fn read(
         collection,
         selected,
         |path| attributes.filter(path) == Some("lfs") && has(path).is_some(),
-        |path, oid, size| has(path) == Some(commit::pointer_id(oid, size).as_str()),
+        |path, pointer| has(path) == Some(pointer.id().as_str()),
     )
     .await?;
     Ok((files::collect(collection, selected).await?, Some(base)))

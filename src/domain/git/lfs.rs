@@ -1,6 +1,7 @@
 //! Pointers of git LFS: what stands in a tree for a file that is kept elsewhere. Pure.
 //! Source: git-lfs/docs/spec.md, "The Pointer".
 
+use super::ids::blob_id;
 use serde::{Deserialize, Serialize};
 
 /// A longer file is no pointer (bytes).
@@ -36,6 +37,11 @@ impl Pointer {
         let is_hex =
             |oid: &String| oid.len() == 64 && oid.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         Some(Self { oid: oid.filter(is_hex)?, size: size? })
+    }
+
+    /// Git's id of the pointer in a tree.
+    pub fn id(&self) -> String {
+        blob_id(self.text().as_bytes())
     }
 
     /// Writes it as git LFS does.

@@ -8,15 +8,12 @@ use crate::{
     controllers::task::files::sha256_file,
     domain::{
         failure::{Class, Failure},
-        files::File,
-        git::{ATTRIBUTES_FILE, Attributes, BaseTree, Pointer, Wanted, attribute_directories, blob_id},
+        files::{File, named},
+        git::{ATTRIBUTES_FILE, Attributes, BaseTree, Pointer, Wanted, attribute_directories},
     },
     github::{Client, RepositoryName},
 };
 use std::collections::BTreeSet;
-
-/// A message that names more helps nobody.
-const MAX_NAMED: usize = 5;
 
 /// Reads what the base says of `paths`. Costs a call for each `.gitattributes` file on their way.
 pub async fn attributes<'a>(
@@ -40,11 +37,6 @@ pub async fn attributes<'a>(
         }
     }
     Ok(attributes)
-}
-
-/// Returns the id of the pointer that git LFS would put into a tree for a file.
-pub fn pointer_id(oid: &str, size: u64) -> String {
-    blob_id(Pointer { oid: oid.to_owned(), size }.text().as_bytes())
 }
 
 /// Leaves out what is unchanged behind its filter, and refuses the rest that has one.
@@ -71,7 +63,7 @@ pub(super) async fn refuse<'a>(
 async fn is_unchanged(file: &File, base: Option<(&str, &str)>) -> Result<bool, Failure> {
     match base {
         Some((mode, id)) if mode == file.mode.as_str() => {
-            Ok(pointer_id(&sha256(file).await?, file.size) == id)
+            Ok(Pointer { oid: sha256(file).await?, size: file.size }.id() == id)
         }
         _ => Ok(false),
     }
@@ -87,17 +79,14 @@ async fn sha256(file: &File) -> Result<String, Failure> {
 }
 
 fn filtered(paths: &[String]) -> Failure {
-    let named: Vec<String> = paths.iter().take(MAX_NAMED).map(|path| format!("{path:?}")).collect();
-    let more = paths.len() - named.len();
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     Failure {
         operation: "collectFiles",
         class: Class::Invalid,
         reason: reason::FILTERED_FILE,
         message: format!(
-            "{}{more} changed, and .gitattributes in the repository names a filter for it (git LFS, for example), which a plain \
+            "{} changed, and .gitattributes in the repository names a filter for it (git LFS, for example), which a plain \
              directory can't apply: work in a git clone, or leave the file out by spec.source.exclude",
-            named.join(", ")
+            named(paths.iter(), "has", "have each")
         ),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         files::{File, LfsObject},
         git::Pointer,
     },
-    github::LfsObject as Seen,
+    github::LfsAnswer,
 };
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ impl Pass<'_> {
         for batch in objects.chunks(BATCH) {
             let pointers: Vec<Pointer> = batch.iter().map(|(_, object)| object.pointer.clone()).collect();
             let seen = self.github.lfs_batch(self.request.repository, &pointers).await?;
-            let seen: BTreeMap<&str, &Seen> = seen.iter().map(|one| (one.oid.as_str(), one)).collect();
+            let seen: BTreeMap<&str, &LfsAnswer> = seen.iter().map(|one| (one.oid.as_str(), one)).collect();
             for (file, object) in batch {
                 match seen.get(object.pointer.oid.as_str()) {
                     Some(seen) => self.upload_object(file, object, seen).await?,
@@ -40,7 +40,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    async fn upload_object(&mut self, file: &File, object: &LfsObject, seen: &Seen) -> Result<(), End> {
+    async fn upload_object(&mut self, file: &File, object: &LfsObject, seen: &LfsAnswer) -> Result<(), End> {
         if let Some(error) = &seen.error {
             return Err(refused(file, &error.message).into());
         }

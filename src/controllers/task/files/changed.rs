@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::conditions::reason,
     domain::{
-        files::{Caps, Change, Entry, WorkTree},
+        files::{Caps, Change, Entry, WorkTree, named},
         git::{Difference, OddDifference, judge_links, parse_raw},
         selection::Selection,
     },
@@ -21,8 +21,6 @@ use std::collections::BTreeSet;
 const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 /// The filter of git LFS.
 const LFS: &str = "lfs";
-/// A message that names more helps nobody.
-const MAX_NAMED: usize = 5;
 
 /// What a work tree has changed.
 pub(super) struct Changed {
@@ -153,7 +151,7 @@ fn refuse_embedded(paths: &BTreeSet<String>) -> Result<(), FilesError> {
         message: format!(
             "{} a git repository inside the work tree that is no submodule of it: remove its .git to commit its files, add it by \
              `git submodule add`, or leave it out by .gitignore or spec.source.exclude",
-            named(paths, "is", "are each")
+            named(paths.iter(), "is", "are each")
         ),
     })
 }
@@ -171,7 +169,7 @@ fn refuse_below_submodules(changes: &[Change], stay: &BTreeSet<String>) -> Resul
         message: format!(
             "{} changed in a submodule that .gitmodules still names: take its entry out of .gitmodules to have these files instead, \
              or leave them out by spec.source.exclude",
-            named(&paths, "has", "have each")
+            named(paths.iter(), "has", "have each")
         ),
     })
 }
@@ -195,7 +193,7 @@ fn refuse_filtered(sections: &worktree::Sections, changes: &[Change]) -> Result<
         message: format!(
             "{} changed, and .gitattributes names a filter for it that the sandbox's git does not have: install and configure \
              it in the template, or leave the file out by spec.source.exclude",
-            named(&paths, "has", "have each")
+            named(paths.iter(), "has", "have each")
         ),
     })
 }
@@ -209,21 +207,9 @@ fn refuse_other_server(sections: &worktree::Sections, kept: &Kept) -> Result<(),
         message: format!(
             "{} changed, and .lfsconfig says that its content belongs to {server:?}, which the operator does not know: upload it \
              there by git-lfs and leave the file out by spec.source.exclude",
-            named(&kept.paths, "has", "have each")
+            named(kept.paths.iter(), "has", "have each")
         ),
     })
-}
-
-/// The first of `paths`, and the verb that fits their number.
-fn named(paths: &BTreeSet<String>, one: &str, more: &str) -> String {
-    let shown: Vec<String> = paths
-        .iter()
-        .take(MAX_NAMED)
-        .map(|path| format!("{:?}", path.chars().take(200).collect::<String>()))
-        .collect();
-    let rest = paths.len() - shown.len();
-    let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
-    format!("{}{rest} {}", shown.join(", "), if paths.len() == 1 { one } else { more })
 }
 
 impl From<OddDifference> for FilesError {

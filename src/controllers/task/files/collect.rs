@@ -12,7 +12,10 @@ use super::{
     spool::Collected,
     transfer, worktree,
 };
-use crate::{api::Source, domain::git::BaseTree};
+use crate::{
+    api::Source,
+    domain::git::{BaseTree, Pointer},
+};
 
 /// The files of a plain directory that travel, by name.
 #[derive(Debug)]
@@ -52,22 +55,24 @@ pub async fn select(collection: Collection<'_>, base: &BaseTree) -> Result<Selec
     Ok(Selected { files, has_tar, unchanged: 0 })
 }
 
-/// Leaves out the files that git LFS keeps and nobody has changed: `is_pointer` says whether the repository has the pointer to
-/// a content (SHA-256 in hex, bytes) at a place. Only files that may be one are asked about.
+/// Leaves out the files that git LFS keeps and nobody has changed: `is_pointer` says whether the repository has a pointer
+/// at a place. Only files that may be one are asked about.
 pub async fn leave_out_unchanged(
     collection: Collection<'_>,
     selected: Selected,
     may_be: impl Fn(&str) -> bool,
-    is_pointer: impl Fn(&str, &str, u64) -> bool,
+    is_pointer: impl Fn(&str, &Pointer) -> bool,
 ) -> Result<Selected, FilesError> {
     let Selected { files, has_tar, .. } = selected;
     let all = files.len();
     let (asked, mut files): (Vec<_>, Vec<_>) =
         files.into_iter().partition(|file| may_be(&place(collection.source, file)));
     let digests = digests::read(collection.envd, &collection.source.path, &asked).await?;
-    let changed = asked.into_iter().zip(digests).filter(|(file, digest)| {
-        digest.as_ref().is_none_or(|digest| !is_pointer(&place(collection.source, file), digest, file.size))
-    });
+    let is_unchanged = |file: &Found, oid: String| {
+        is_pointer(&place(collection.source, file), &Pointer { oid, size: file.size })
+    };
+    let changed = asked.into_iter().zip(digests);
+    let changed = changed.filter(|(file, digest)| !digest.clone().is_some_and(|oid| is_unchanged(file, oid)));
     files.extend(changed.map(|(file, _)| file));
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(Selected { unchanged: all - files.len(), files, has_tar })

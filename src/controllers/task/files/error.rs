@@ -47,7 +47,21 @@ pub enum FilesError {
     Spool(#[from] SpoolError),
 }
 
+/// Exit codes of the scripts that go into `source.path`.
+const MISSING: i32 = 3;
+const NOT_A_DIRECTORY: i32 = 4;
+
 impl FilesError {
+    /// Reads the end of a script that goes into `path`; `None`: it was there.
+    pub(super) fn no_directory(exit_code: Option<i32>, path: &str) -> Option<Self> {
+        let what = match exit_code {
+            Some(MISSING) => "does not exist in the sandbox",
+            Some(NOT_A_DIRECTORY) => "is not a directory of the sandbox",
+            _ => return None,
+        };
+        Some(Self::NoFiles(format!("spec.source.path {path} {what}")))
+    }
+
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoFiles(_) => reason::NO_FILES,

@@ -20,10 +20,6 @@ const TIMEOUT: Duration = Duration::from_mins(5);
 /// Length to which complaints are kept (bytes).
 const MAX_WORDS: usize = 4 << 10;
 
-/// Exit codes of the script.
-const MISSING: i32 = 3;
-const NOT_A_DIRECTORY: i32 = 4;
-
 /// Kinds of files that git can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -84,13 +80,10 @@ pub(super) async fn list(
         Ok(Err(Ended::Stopped(Stop::Odd))) => return Err(changed(base)),
         Err(_) => return Err(FilesError::Interrupted(format!("listing {base} took too long"))),
     };
+    if let Some(error) = FilesError::no_directory(output.exit_code, base) {
+        return Err(error);
+    }
     match output.exit_code {
-        Some(MISSING) => {
-            Err(FilesError::NoFiles(format!("spec.source.path {base} does not exist in the sandbox")))
-        }
-        Some(NOT_A_DIRECTORY) => {
-            Err(FilesError::NoFiles(format!("spec.source.path {base} is not a directory of the sandbox")))
-        }
         Some(0) => parser.finish().map(|has_tar| Listing::Whole { has_tar }).ok_or_else(|| changed(base)),
         // find and stat complain about what vanished under them, but so does a shell without them.
         Some(1) => Err(FilesError::Interrupted(format!("listing {base} failed: {}", words(&output)))),

@@ -12,10 +12,6 @@ const MAX_COMMITS: usize = 20_000;
 /// Bytes that those commits take.
 const MAX_HISTORY: usize = 1 << 20;
 
-/// Exit codes of the script.
-const MISSING: i32 = 3;
-const NOT_A_DIRECTORY: i32 = 4;
-
 /// What lies in `source.path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum History {
@@ -37,18 +33,11 @@ pub struct Commits {
 pub async fn history(envd: &Envd, path: &str) -> Result<History, FilesError> {
     let command = command("readHistory", HISTORY, [path.to_owned(), MAX_COMMITS.to_string()]);
     let output = envd.run(command.clone(), MAX_HISTORY).await?;
+    if let Some(error) = FilesError::no_directory(output.exit_code, path) {
+        return Err(error);
+    }
     match output.exit_code {
         Some(0) => {}
-        Some(MISSING) => {
-            return Err(FilesError::NoFiles(format!(
-                "spec.source.path {path} does not exist in the sandbox"
-            )));
-        }
-        Some(NOT_A_DIRECTORY) => {
-            return Err(FilesError::NoFiles(format!(
-                "spec.source.path {path} is not a directory of the sandbox"
-            )));
-        }
         Some(_) if !output.stderr.is_empty() => {
             return Err(git_failed(&String::from_utf8_lossy(&output.stderr)));
         }
