@@ -97,6 +97,7 @@ async fn webhook(config: Webhook) -> anyhow::Result<()> {
     let settings = receiver::Settings {
         namespace: config.cluster.namespace.clone(),
         webhook_secret: config.secret,
+        github_host: config.github_host,
         max_body_bytes: usize::try_from(config.max_body_bytes).unwrap_or(usize::MAX),
     };
     let events = Events::new(kubernetes.clone(), receiver::MANAGER, &clients::instance());

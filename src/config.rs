@@ -104,6 +104,9 @@ pub struct ControllerArguments {
 pub struct WebhookArguments {
     #[command(flatten)]
     cluster: ClusterArguments,
+    /// Base URL of GitHub's REST API: tells whose web pages deliveries may name.
+    #[arg(long, env = "GITHUB_API_URL", default_value = "https://api.github.com")]
+    github_api_url: String,
     /// Address that GitHub's deliveries arrive at.
     #[arg(long, env = "SLIPWAY_WEBHOOK_LISTEN", default_value = "0.0.0.0:3000")]
     webhook_listen: String,
@@ -164,6 +167,8 @@ pub struct Webhook {
     pub listen: SocketAddr,
     pub ops_listen: SocketAddr,
     pub max_body_bytes: u64,
+    /// Host of GitHub's web pages, with the port if it has one.
+    pub github_host: String,
     /// Absent: only Repositories with a secret of their own.
     pub secret: Option<SecretString>,
 }
@@ -251,6 +256,7 @@ impl WebhookArguments {
             ops_listen: Setting::new("SLIPWAY_OPS_LISTEN", &self.ops_listen).read(Raw::address)?,
             max_body_bytes: Setting::new("SLIPWAY_WEBHOOK_MAX_BODY_BYTES", &self.webhook_max_body_bytes)
                 .read(|raw| raw.bytes(KIB, 25 * MIB))?,
+            github_host: Setting::new("GITHUB_API_URL", &self.github_api_url).read(Raw::web_host)?,
             secret: value::webhook_secret("GITHUB_WEBHOOK_SECRET", environment)?,
         })
     }

@@ -4,6 +4,7 @@
 mod error;
 pub mod events;
 pub mod finalizer;
+mod guard;
 mod kept;
 pub mod lease;
 mod patience;
@@ -13,8 +14,9 @@ pub mod watch;
 
 pub use error::Error;
 pub use events::Events;
+pub use guard::Guarded;
 pub use kept::{KeptSandbox, KeptSandboxes, NAME as KEPT_SANDBOXES, Record};
 pub use lease::{Elector, Leadership};
-pub use patience::Waits;
+pub use patience::{Waits, chance};
 pub use secrets::{Age, SecretError, SecretKey, SecretText, SecretValues, Secrets};
 pub use status::Written;

@@ -49,8 +49,8 @@ impl Waits {
     }
 }
 
-/// From 0 to 1.
-fn chance() -> f64 {
+/// From 0 to 1: a share of a wait that is left to chance.
+pub fn chance() -> f64 {
     // The keys of each state are random; 32 bits are exact in the number.
     let random = RandomState::new().hash_one(0) >> 32;
     u32::try_from(random).map_or(0.0, |random| f64::from(random) / f64::from(u32::MAX))

@@ -1,16 +1,19 @@
 //! Secrets, read by GET by name when they are needed and kept for seconds: never listed, never watched.
 //! Serves whoever needs a credential or a webhook secret; values stay in `secrecy` types.
 
+mod key;
+mod values;
+
+pub use key::{SecretError, SecretKey};
+pub use values::SecretValues;
+
 use super::Error;
-use crate::{
-    api::{Sandbox, conditions::reason},
-    domain::failure::{Class, Failure, operation},
-};
+use crate::api::Sandbox;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
-use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -20,65 +23,6 @@ use tokio::time::Instant;
 const TTL: Duration = Duration::from_secs(30);
 /// Time for which its absence is remembered: short, because manifests arrive in any order.
 const ABSENT_TTL: Duration = Duration::from_secs(2);
-
-/// The values of one Secret, one trailing newline stripped from each.
-#[derive(Debug)]
-pub struct SecretValues {
-    version: String,
-    values: BTreeMap<String, SecretSlice<u8>>,
-}
-
-impl SecretValues {
-    /// The `resourceVersion` of the Secret that they were read from.
-    pub fn version(&self) -> &str {
-        &self.version
-    }
-
-    /// The value under `key`.
-    pub fn get(&self, key: &str) -> Option<&SecretSlice<u8>> {
-        self.values.get(key)
-    }
-
-    /// The value under `key` as text; `None` when there is none or it is not UTF-8.
-    pub fn text(&self, key: &str) -> Option<SecretString> {
-        let text = std::str::from_utf8(self.get(key)?.expose_secret()).ok()?;
-        Some(SecretString::from(text))
-    }
-
-    /// All keys and values, by key.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &SecretSlice<u8>)> {
-        self.values.iter().map(|(key, value)| (key.as_str(), value))
-    }
-}
-
-impl From<Secret> for SecretValues {
-    fn from(secret: Secret) -> Self {
-        let values = secret.data.unwrap_or_default();
-        let values = values.into_iter().map(|(key, value)| (key, strip(value.0).into())).collect();
-        Self { version: secret.metadata.resource_version.unwrap_or_default(), values }
-    }
-}
-
-/// One key of a Secret, and what its value is for: the words of a complaint.
-#[derive(Debug, Clone, Copy)]
-pub struct SecretKey<'a> {
-    pub namespace: &'a str,
-    pub secret: &'a str,
-    pub key: &'a str,
-    /// Stands where a noun stands: `a GitHub token`, `the value of the variable TOKEN`.
-    pub purpose: &'a str,
-}
-
-impl SecretKey<'_> {
-    /// The value in `secret`, which was read already; `None`: there is no such Secret. An empty one is a value.
-    pub fn text_in(self, secret: Option<&SecretValues>) -> Result<SecretString, SecretError> {
-        let values = secret.ok_or_else(|| SecretError::no_secret(self))?;
-        if values.get(self.key).is_none() {
-            return Err(SecretError::no_key(self));
-        }
-        values.text(self.key).ok_or_else(|| SecretError::wrong(self, "not UTF-8 text"))
-    }
-}
 
 /// The value of one key as text, and the `resourceVersion` of the Secret it was read from.
 #[derive(Debug, Clone)]
@@ -96,87 +40,39 @@ pub enum Age {
     Fresh,
 }
 
-/// Reason why a Secret does not give what it should, in the same words for every kind.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// The Secret or its key does not exist: it may still come, because manifests arrive in any order.
-    #[error("{0}")]
-    Missing(String),
-    /// The value is there and can't be right.
-    #[error("{0}")]
-    Invalid(String),
-    /// The API server did not give it.
-    #[error(transparent)]
-    Unread(#[from] Error),
-}
-
-impl SecretError {
-    fn no_secret(key: SecretKey<'_>) -> Self {
-        let SecretKey { secret, key, purpose, .. } = key;
-        Self::Missing(format!(
-            "Secret {secret} does not exist in this namespace: create it with {purpose} under the key {key}"
-        ))
-    }
-
-    fn no_key(key: SecretKey<'_>) -> Self {
-        let SecretKey { secret, key, purpose, .. } = key;
-        Self::Missing(format!("Secret {secret} has no key {key}: put {purpose} there"))
-    }
-
-    fn wrong(key: SecretKey<'_>, problem: &str) -> Self {
-        let SecretKey { secret, key, purpose, .. } = key;
-        Self::Invalid(format!("key {key} of Secret {secret} is {problem}: put {purpose} there"))
-    }
-
-    /// A stable name, fit for a condition.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Missing(_) => reason::SECRET_NOT_FOUND,
-            Self::Invalid(_) => reason::CREDENTIALS_INVALID,
-            Self::Unread(error) => error.reason(),
-        }
-    }
-
-    /// Returns the class of the failure for whoever needs the value.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Missing(_) => Class::NotFound,
-            Self::Invalid(_) => Class::Invalid,
-            Self::Unread(error) => error.class(),
-        }
-    }
-}
-
-impl From<SecretError> for Failure {
-    fn from(error: SecretError) -> Self {
-        Self {
-            operation: operation::GET_SECRET,
-            class: error.class(),
-            reason: error.reason(),
-            message: error.to_string(),
-        }
-    }
-}
-
-/// Editors and `echo` end a file with a newline that nobody means to be part of a secret.
-fn strip(mut value: Vec<u8>) -> Vec<u8> {
-    if value.last() == Some(&b'\n') {
-        value.pop();
-        if value.last() == Some(&b'\r') {
-            value.pop();
-        }
-    }
-    value
-}
-
 type Key = (String, String);
-type Entry = (Instant, Option<Arc<SecretValues>>);
 
-/// Reads Secrets through a cache of seconds.
+/// What is known of one Secret, and whose turn it is to read it.
+#[derive(Default)]
+struct Slot {
+    known: Mutex<Option<Known>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// One answer of the API server, and when it was asked for.
+#[derive(Clone)]
+struct Known {
+    asked: Instant,
+    values: Option<Arc<SecretValues>>,
+}
+
+impl Known {
+    fn is_fresh(&self) -> bool {
+        self.asked.elapsed() < if self.values.is_some() { TTL } else { ABSENT_TTL }
+    }
+}
+
+impl Slot {
+    fn known(&self) -> Option<Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Reads Secrets through a cache of seconds, each by one call at a time however many ask. Cheap to clone.
 #[derive(Clone)]
 pub struct Secrets {
     client: Client,
-    cache: Arc<Mutex<HashMap<Key, Entry>>>,
+    cache: Arc<Mutex<HashMap<Key, Arc<Slot>>>>,
 }
 
 impl Secrets {
@@ -186,15 +82,50 @@ impl Secrets {
 
     /// The Secret, at most 30 s old; its absence at most 2 s old.
     pub async fn get(&self, namespace: &str, name: &str) -> Result<Option<Arc<SecretValues>>, Error> {
-        let key = (namespace.to_owned(), name.to_owned());
-        let cached = {
-            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-            cache.get(&key).filter(|entry| is_fresh(entry)).map(|(_, values)| values.clone())
-        };
-        match cached {
-            Some(values) => Ok(values),
-            None => self.fresh(namespace, name).await,
+        self.read(namespace, name, Known::is_fresh).await
+    }
+
+    /// The Secret as it is now, past the cache; later calls of [`Secrets::get`] see it too.
+    pub async fn fresh(&self, namespace: &str, name: &str) -> Result<Option<Arc<SecretValues>>, Error> {
+        let now = Instant::now();
+        self.read(namespace, name, |known| known.asked >= now).await
+    }
+
+    /// What is known, if it `suffices`, else the answer to a call: that of another who asks at the same time, where that
+    /// suffices.
+    async fn read(
+        &self,
+        namespace: &str,
+        name: &str,
+        suffices: impl Fn(&Known) -> bool,
+    ) -> Result<Option<Arc<SecretValues>>, Error> {
+        let slot = self.slot(namespace, name);
+        if let Some(known) = slot.known().filter(&suffices) {
+            return Ok(known.values);
         }
+        let _turn = slot.turn.lock().await;
+        if let Some(known) = slot.known().filter(&suffices) {
+            return Ok(known.values);
+        }
+        let asked = Instant::now();
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let values = api.get_opt(name).await?.map(|secret| Arc::new(SecretValues::from(secret)));
+        let known = Known { asked, values: values.clone() };
+        *slot.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        Ok(values)
+    }
+
+    /// Where a Secret is kept. Others that are out of date and that nobody reads are forgotten on the way to a new one.
+    fn slot(&self, namespace: &str, name: &str) -> Arc<Slot> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (namespace.to_owned(), name.to_owned());
+        if let Some(slot) = cache.get(&key) {
+            return slot.clone();
+        }
+        cache.retain(|_, slot| {
+            Arc::strong_count(slot) > 1 || slot.known().is_some_and(|known| known.is_fresh())
+        });
+        cache.entry(key).or_default().clone()
     }
 
     /// One value as text. An empty one is a value: a variable may be empty.
@@ -235,46 +166,14 @@ impl Secrets {
         let key = SecretKey { namespace, secret: &reference.name, key: "apiKey", purpose: "an E2B API key" };
         Ok(self.credential(key, age).await?.value)
     }
-
-    /// The Secret as it is now, past the cache; later calls of [`Secrets::get`] see it too.
-    pub async fn fresh(&self, namespace: &str, name: &str) -> Result<Option<Arc<SecretValues>>, Error> {
-        let read = Instant::now();
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let values = api.get_opt(name).await?.map(|secret| Arc::new(SecretValues::from(secret)));
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.retain(|_, entry| is_fresh(entry));
-        cache.insert((namespace.to_owned(), name.to_owned()), (read, values.clone()));
-        Ok(values)
-    }
-}
-
-fn is_fresh((read, values): &Entry) -> bool {
-    read.elapsed() < if values.is_some() { TTL } else { ABSENT_TTL }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k8s_openapi::ByteString;
+    use crate::domain::failure::{Class, Failure};
     use serde_json::json;
-
-    #[test]
-    fn one_newline_goes_and_no_more() {
-        for (before, after) in
-            [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a"), ("\n", ""), ("", ""), ("a\r", "a\r")]
-        {
-            assert_eq!(strip(before.into()), after.as_bytes());
-        }
-    }
-
-    #[test]
-    fn values_are_never_printed() {
-        let data = BTreeMap::from([("token".to_owned(), ByteString(b"ghp_canary\n".to_vec()))]);
-        let values = SecretValues::from(Secret { data: Some(data), ..Secret::default() });
-        assert!(!format!("{values:?}").contains("canary"));
-        assert_eq!(values.text("token").expect("text").expose_secret(), "ghp_canary");
-        assert!(values.text("other").is_none());
-    }
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// An API server that has one Secret, whatever is asked for: `good`, `empty` and `binary` are its keys.
     fn secrets(status: u16) -> Secrets {
@@ -348,5 +247,56 @@ mod tests {
         }
         let denied = secrets(403).text(key("good"), Age::Fresh).await.expect_err("denied");
         assert_eq!((denied.class(), denied.reason()), (Class::Denied, "Forbidden"));
+    }
+    /// An API server that answers after a second, and how often it was asked.
+    fn slow() -> (Secrets, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
+            let version = count.fetch_add(1, Ordering::Relaxed) + 1;
+            async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let body =
+                    json!({"metadata": {"name": "s", "resourceVersion": version.to_string()}, "data": {}});
+                let body = http_body_util::Full::new(bytes::Bytes::from(body.to_string()));
+                Ok::<_, tower::BoxError>(http::Response::new(body))
+            }
+        });
+        (Secrets::new(Client::new(service, "n")), asked)
+    }
+
+    fn version(read: Result<Option<Arc<SecretValues>>, Error>) -> String {
+        read.expect("an answer").expect("there").version().to_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_ask_at_once_share_one_call() {
+        let (secrets, asked) = slow();
+        let read = futures::future::join_all((0..64).map(|_| secrets.get("n", "s"))).await;
+        assert!(read.into_iter().all(|read| version(read) == "1"));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        // Whoever asks past the cache gets nothing that was asked for before.
+        let fresh = futures::future::join_all((0..64).map(|_| secrets.fresh("n", "s"))).await;
+        assert!(fresh.into_iter().all(|read| version(read) == "2"));
+        let half = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            version(secrets.fresh("n", "s").await)
+        };
+        let (first, later) = tokio::join!(secrets.fresh("n", "s"), half);
+        assert_eq!((version(first).as_str(), later.as_str()), ("3", "4"));
+        tokio::time::advance(TTL).await;
+        assert_eq!(version(secrets.get("n", "s").await), "5");
+        assert_eq!(asked.load(Ordering::Relaxed), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_reads_any_more_is_forgotten() {
+        let (secrets, _) = slow();
+        for name in ["a", "b"] {
+            secrets.get("n", name).await.expect("an answer");
+        }
+        tokio::time::advance(TTL).await;
+        secrets.get("n", "c").await.expect("an answer");
+        assert_eq!(secrets.cache.lock().expect("not poisoned").len(), 1);
     }
 }

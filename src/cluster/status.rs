@@ -3,11 +3,13 @@
 
 use super::Error;
 use crate::domain::patch::diff;
+use http::{HeaderValue, header::ACCEPT};
+use k8s_openapi::NamespaceResourceScope;
 use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams, Request},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::fmt::Debug;
 
@@ -41,6 +43,52 @@ where
     let Some(patch) = diff(&old, &serde_json::to_value(new)?) else { return Ok(Written::Unchanged) };
     let body = json!({ "metadata": { "resourceVersion": seen.resource_version() }, "status": patch });
     written(api.patch_status(&seen.name_any(), &params(manager), &Patch::Merge(body)).await, &seen.name_any())
+}
+
+/// Writes these `fields` of the status of the `K` of this namespace and name, if `version` is still its newest; gives the
+/// version it has then. For who has kept no more of an object than that: the answer brings its metadata alone
+/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches>).
+pub async fn write_fields<K>(
+    client: &Client,
+    (namespace, name): (&str, &str),
+    version: Option<&str>,
+    fields: &impl Serialize,
+    manager: &str,
+) -> Result<String, Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Version<'a> {
+        resource_version: Option<&'a str>,
+    }
+    #[derive(Serialize)]
+    struct Fields<'a, S> {
+        metadata: Version<'a>,
+        status: &'a S,
+    }
+    let body = Fields { metadata: Version { resource_version: version }, status: fields };
+    let request = Request::new(K::url_path(&(), Some(namespace)));
+    let request = request.patch_subresource("status", name, &params(manager), &Patch::Merge(body));
+    let mut request = request.map_err(kube::Error::BuildRequest)?;
+    request.headers_mut().insert(ACCEPT, METADATA);
+    Ok(client.request::<Answer>(request).await?.metadata.resource_version)
+}
+
+const METADATA: HeaderValue =
+    HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+
+/// The part of an answer that tells how an object stands now.
+#[derive(Deserialize)]
+struct Answer {
+    metadata: AnsweredMetadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnsweredMetadata {
+    resource_version: String,
 }
 
 /// Writes the difference between two specs of `seen` in the same way.

@@ -1,13 +1,13 @@
 //! Watches every kind in one way: consistent lists, dead connections noticed, undecodable objects set aside.
 //! Serves the controllers' stores and the receiver's projection.
 
-use super::{Events, events::EventType, patience::patient};
+use super::{Events, events::EventType, guard::Guarded, patience::patient};
 use crate::api::conditions::reason;
 use futures::{Stream, StreamExt};
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::ObjectReference};
 use kube::{
     Api, Client, Resource, ResourceExt,
-    core::{DeserializeGuard, error_boundary::InvalidObject},
+    core::error_boundary::InvalidObject,
     runtime::{
         WatchStreamExt,
         reflector::{ObjectRef, Store, store},
@@ -92,7 +92,7 @@ pub fn listed<K: 'static>(
 /// Watches a kind without keeping it: for those who keep their own extract. `forget` gives back the last decodable
 /// state of an object that has become undecodable, so that the stream can report it as deleted.
 pub fn decoded<K>(
-    api: Api<DeserializeGuard<K>>,
+    api: Api<Guarded<K>>,
     events: Events,
     forget: impl Fn(&InvalidObject) -> Option<K> + Send + 'static,
 ) -> impl Stream<Item = Watched<K>> + Send
@@ -108,7 +108,7 @@ where
 }
 
 fn decode<K>(
-    event: Event<DeserializeGuard<K>>,
+    event: Event<Guarded<K>>,
     events: &Events,
     forget: impl Fn(&InvalidObject) -> Option<K>,
 ) -> Option<Event<K>>

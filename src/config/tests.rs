@@ -57,6 +57,19 @@ fn a_trailing_slash_of_a_base_url_is_dropped_and_its_path_kept() {
 }
 
 #[test]
+fn the_web_pages_of_github_are_where_its_api_is_or_beside_it() {
+    for (api, host) in [
+        ("https://api.github.com", "github.com"),
+        ("https://api.octocorp.ghe.com/", "octocorp.ghe.com"),
+        ("https://ghe.example/api/v3/", "ghe.example"),
+        ("https://api.example:8443/api/v3", "api.example:8443"),
+    ] {
+        let webhook = webhook(&["--github-api-url", api], &none).expect("valid");
+        assert_eq!(webhook.github_host, host);
+    }
+}
+
+#[test]
 fn wrong_values_are_named_with_what_is_allowed() {
     let cases = [
         ("github-api-url", "ftp://x", "GITHUB_API_URL", "http or https URL"),

@@ -121,6 +121,17 @@ impl Raw<'_> {
         }
     }
 
+    /// The host of the web pages that belong to GitHub's API at a base URL. `api.github.com` and `api.NAME.ghe.com` are hosts
+    /// of their own; a GitHub Enterprise Server has both at one
+    /// (<https://docs.github.com/en/rest/using-the-rest-api/getting-started-with-the-rest-api>).
+    pub(super) fn web_host(self) -> Result<String, String> {
+        let url = self.base_url()?;
+        let authority = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        let own = authority.strip_prefix("api.");
+        let own = own.filter(|host| *host == "github.com" || host.ends_with(".ghe.com"));
+        Ok(own.unwrap_or(authority).to_owned())
+    }
+
     /// A namespace's name (RFC 1123 label).
     pub(super) fn dns_label(self) -> Result<String, String> {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

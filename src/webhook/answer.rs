@@ -30,6 +30,8 @@ pub(super) enum Refusal {
     /// Larger than this many bytes.
     TooLarge(usize),
     UnsupportedMediaType,
+    /// `Content-Length` and `Transfer-Encoding`.
+    TwoLengths,
     MissingHeader(&'static str),
     /// Signature missing, malformed or wrong, or no secret: never told apart.
     Unsigned,
@@ -86,6 +88,7 @@ impl Refusal {
             Self::Stalled => "stalled",
             Self::TooLarge(_) => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::TwoLengths => "two_lengths",
             Self::MissingHeader(_) => "missing_header",
             Self::Unsigned => "invalid_signature",
             Self::Malformed(_) => "malformed",
@@ -102,7 +105,7 @@ impl Refusal {
             Self::Stalled => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::MissingHeader(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::MissingHeader(_) | Self::Malformed(_) | Self::TwoLengths => StatusCode::BAD_REQUEST,
             Self::Unsigned => StatusCode::UNAUTHORIZED,
             Self::Ambiguous => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -120,6 +123,7 @@ impl Refusal {
             Self::UnsupportedMediaType => {
                 "Content-Type must be application/json: choose it in the webhook's settings at GitHub".to_owned()
             }
+            Self::TwoLengths => "Content-Length and Transfer-Encoding exclude each other".to_owned(),
             Self::MissingHeader(name) => format!("Header {name} is missing"),
             Self::Unsigned => "Invalid signature".to_owned(),
             Self::Malformed(why) => why.clone(),

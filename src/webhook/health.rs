@@ -6,7 +6,7 @@ use super::{
     repositories::{Repositories, SecretSource},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Time for which an answer is kept.
@@ -33,12 +33,10 @@ impl Inner {
 
     /// Returns whether there is a usable secret; `None` when that can't be told now.
     async fn has_secret(&self) -> Option<bool> {
-        let repositories = self.projection.repositories(Repositories::all).unwrap_or_default();
-        let own = repositories.iter().map(|repository| repository.secret.clone());
+        let mut sources = self.projection.repositories.ask(Repositories::secrets).unwrap_or_default();
         // Operator-wide first: it needs no call.
-        let mut sources: Vec<_> =
-            own.chain([SecretSource::OperatorWide]).collect::<BTreeSet<_>>().into_iter().collect();
-        sources.reverse();
+        sources.push(SecretSource::OperatorWide);
+        sources.sort_by(|a, b| b.cmp(a));
         let mut unknown = false;
         for source in sources {
             match self.keyring.is_usable(&source).await {

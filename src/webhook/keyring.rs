@@ -1,99 +1,48 @@
 //! Finds whose secret signed a delivery. What is not signed may choose which secrets are tried; the verdict hangs on the
-//! signature alone. Neighbours: `repositories` knows where the secrets are, `cluster::secrets` reads them.
+//! signature alone. Neighbours: `repositories` knows where the secrets are, `secret_store` what they are.
 
 use super::{
     admission::Signed,
     answer::Refusal,
-    repositories::{SecretSource, TrackedRepository},
-    weak_secrets::WeakSecrets,
+    bucket::Bucket,
+    repositories::{Repositories, SecretSource, TrackedRepository},
+    secret_store::{Known, Patience, SecretStore, Unread},
+    view::Kept,
 };
-use crate::{
-    cluster::{Error, SecretValues, Secrets},
-    domain::signature::SHORTEST_SECRET,
-};
-use futures::{StreamExt, stream};
+use crate::cluster::Secrets;
 use secrecy::{ExposeSecret, SecretString};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
-use tokio::time::Instant;
 
-/// Keys of a Secret that hold credentials of another kind, whatever Secret they are in.
-const NOT_WEBHOOK_SECRETS: [&str; 5] = ["token", "appID", "installationID", "privateKey", "apiKey"];
-/// Deliveries per second that may try every secret, because they name no hook that we know.
+/// Secrets that any request may have tried; more are tried only within the limits below.
+const FEW: usize = 4;
+/// Deliveries per second that may try many secrets, because they name no hook that we know or one of many.
 const TRIES_PER_SECOND: u32 = 20;
-/// A Secret is read past the cache because a signature failed, or asked for again after a refusal, at most this often.
-const REREAD: Duration = Duration::from_secs(10);
-/// Secrets that are read at a time for one delivery.
-const PARALLEL: usize = 8;
+/// Bytes that are hashed for them in a second: each secret takes a pass over the whole body. A few percent of a core.
+const HASHED_PER_SECOND: u32 = 64 << 20;
+/// Hooks whose secret is remembered.
+const HOOKS: usize = 4096;
 
 /// All webhook secrets.
 pub(super) struct Keyring {
-    secrets: Secrets,
+    pub(super) store: SecretStore,
     operator_wide: Option<SecretString>,
-    bucket: Bucket,
-    reread: Recent,
-    denied: Recent,
-    pub(super) weak_secrets: WeakSecrets,
-}
-
-/// Time at which something was done about a Secret, during the last [`REREAD`].
-#[derive(Default)]
-struct Recent(Mutex<HashMap<SecretSource, Instant>>);
-
-impl Recent {
-    fn contains(&self, source: &SecretSource) -> bool {
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.retain(|_, last| last.elapsed() < REREAD);
-        recent.contains_key(source)
-    }
-
-    /// Notes `source`; false when it was there.
-    fn insert(&self, source: &SecretSource) -> bool {
-        let new = !self.contains(source);
-        if new {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(source.clone(), Instant::now());
-        }
-        new
-    }
-}
-
-/// A token bucket: how many deliveries that name no known hook may try every secret. Refills `rate` tokens a second up
-/// to `rate`.
-struct Bucket {
-    rate: f64,
-    state: Mutex<(f64, Instant)>,
-}
-
-impl Bucket {
-    fn new(rate: u32) -> Self {
-        let rate = f64::from(rate);
-        Self { rate, state: Mutex::new((rate, Instant::now())) }
-    }
-
-    /// Takes one token; false when none is left.
-    fn try_acquire(&self) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tokens, since) = *state;
-        let now = Instant::now();
-        let tokens = (tokens + now.duration_since(since).as_secs_f64() * self.rate).min(self.rate);
-        let taken = tokens >= 1.0;
-        *state = (if taken { tokens - 1.0 } else { tokens }, now);
-        taken
-    }
+    tries: Bucket,
+    hashed: Bucket,
+    /// The secret that last verified a delivery of each hook.
+    hooks: Mutex<HashMap<u64, SecretSource>>,
 }
 
 impl Keyring {
     pub(super) fn new(secrets: Secrets, operator_wide: Option<SecretString>) -> Self {
         Self {
-            secrets,
+            store: SecretStore::new(secrets),
             operator_wide: operator_wide.filter(|secret| !secret.expose_secret().is_empty()),
-            bucket: Bucket::new(TRIES_PER_SECOND),
-            reread: Recent::default(),
-            denied: Recent::default(),
-            weak_secrets: WeakSecrets::default(),
+            tries: Bucket::new(TRIES_PER_SECOND),
+            hashed: Bucket::new(HASHED_PER_SECOND),
+            hooks: Mutex::default(),
         }
     }
 
@@ -103,75 +52,43 @@ impl Keyring {
     }
 
     /// Returns whether there is a usable secret.
-    pub(super) async fn is_usable(&self, source: &SecretSource) -> Result<bool, Error> {
-        match source {
-            SecretSource::OperatorWide => Ok(self.operator_wide.is_some()),
-            SecretSource::Own(namespace, name) => {
-                let values = self.secrets.get(namespace, name).await?;
-                self.note_short(source, values.as_deref());
-                Ok(values.is_some_and(|values| usable(&values).next().is_some()))
-            }
-        }
+    pub(super) async fn is_usable(&self, source: &SecretSource) -> Result<bool, Unread> {
+        let SecretSource::Own(namespace, name) = source else { return Ok(self.operator_wide.is_some()) };
+        let usable = |known: &Known| known.usable().next().is_some();
+        self.store.verify(source, (namespace, name), Patience::Goes, usable).await
     }
 
     /// Returns whether a secret of `source` signed the delivery.
-    async fn verify(&self, source: &SecretSource, signed: &Signed) -> Result<bool, Error> {
+    async fn verify(
+        &self,
+        source: &SecretSource,
+        signed: &Signed,
+        patience: Patience,
+    ) -> Result<bool, Unread> {
         let SecretSource::Own(namespace, name) = source else {
             let secret = self.operator_wide.as_ref().map(|secret| secret.expose_secret().as_bytes());
             return Ok(signed.signature.verifies_any(&signed.body, secret));
         };
-        if self.denied.contains(source) {
-            return Ok(false);
-        }
-        match self.verify_own(source, namespace, name, signed).await {
-            Err(error @ Error::Denied(_)) => {
-                // Nobody's deliveries but this Repository's suffer.
-                tracing::warn!(namespace, name, %error, "webhook secret can't be read");
-                self.denied.insert(source);
-                Ok(false)
-            }
-            other => other,
-        }
+        let signed = |known: &Known| signed.signature.verifies_any(&signed.body, known.usable());
+        self.store.verify(source, (namespace, name), patience, signed).await
     }
 
-    async fn verify_own(
-        &self,
-        source: &SecretSource,
-        namespace: &str,
-        name: &str,
-        signed: &Signed,
-    ) -> Result<bool, Error> {
-        let known = self.secrets.get(namespace, name).await?;
-        self.note_short(source, known.as_deref());
-        let verified = verifies(signed, known.as_deref());
-        if verified || !self.reread.insert(source) {
-            return Ok(verified);
+    fn secret_of_hook(&self, hook: Option<u64>) -> Option<SecretSource> {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner).get(&hook?).cloned()
+    }
+
+    /// Only signed deliveries get here, so nobody else can push a hook out.
+    fn remember(&self, hook: Option<u64>, source: &SecretSource) {
+        let Some(hook) = hook else { return };
+        let mut hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
+        if hooks.get(&hook) == Some(source) {
+            return;
         }
-        let fresh = self.secrets.fresh(namespace, name).await?;
-        self.note_short(source, fresh.as_deref());
-        Ok(verifies(signed, fresh.as_deref()))
+        if hooks.len() >= HOOKS {
+            hooks.clear();
+        }
+        hooks.insert(hook, source.clone());
     }
-
-    fn note_short(&self, source: &SecretSource, values: Option<&SecretValues>) {
-        let short = values.into_iter().flat_map(SecretValues::iter).filter(|(key, value)| {
-            !NOT_WEBHOOK_SECRETS.contains(key) && value.expose_secret().len() < SHORTEST_SECRET
-        });
-        self.weak_secrets.note(source, short.map(|(key, _)| key.to_owned()).collect());
-    }
-}
-
-/// The values of a Secret that count as webhook secrets.
-fn usable(values: &SecretValues) -> impl Iterator<Item = &[u8]> {
-    values
-        .iter()
-        .filter(|(key, value)| {
-            !NOT_WEBHOOK_SECRETS.contains(key) && value.expose_secret().len() >= SHORTEST_SECRET
-        })
-        .map(|(_, value)| value.expose_secret())
-}
-
-fn verifies(signed: &Signed, values: Option<&SecretValues>) -> bool {
-    values.is_some_and(|values| signed.signature.verifies_any(&signed.body, usable(values)))
 }
 
 /// The verdicts on one delivery, one per secret, each found once.
@@ -183,26 +100,37 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Returns whether any secret that may belong to the delivery signed it. Tries the secrets of the hook that the headers
-    /// name, and the operator-wide one; where they name none that we know, all.
-    pub(super) async fn is_authentic(
-        &mut self,
-        repositories: &[Arc<TrackedRepository>],
-    ) -> Result<bool, Refusal> {
-        let candidates: Vec<_> = match self.signed.target {
-            Some(target) => {
-                repositories.iter().filter(|repository| repository.is_candidate(target)).cloned().collect()
-            }
-            None => Vec::new(),
-        };
-        if self.verify(sources(&candidates)).await? {
+    /// Returns whether any secret that may belong to the delivery signed it. Tries the secret that last verified a delivery
+    /// of this hook, those of the place that the headers name, and the operator-wide one; where they name none that we
+    /// know, all.
+    pub(super) async fn is_authentic(&mut self, repositories: &Kept<Repositories>) -> Result<bool, Refusal> {
+        let (target, hook) = (self.signed.target, self.keyring.secret_of_hook(self.signed.hook));
+        let asked = repositories.ask(|known| {
+            let hook = hook.filter(|secret| !known.by_secret(secret).is_empty());
+            (hook, target.map_or(Vec::new(), |target| known.candidates(target, FEW + 1)))
+        });
+        let (hook, mut candidates) = asked.ok_or(NOT_SYNCED)?;
+        if let Some(hook) = hook
+            && self.any(vec![hook], Patience::Waits).await?
+        {
             return Ok(true);
         }
-        if !candidates.is_empty() {
+        let known_hook = !candidates.is_empty();
+        if candidates.len() > FEW {
+            let all = repositories.ask(|known| target.map_or(0, |target| known.candidate_count(target)));
+            self.spend(all.unwrap_or_default())?;
+            let all = repositories.ask(|known| target.map(|target| known.candidates(target, usize::MAX)));
+            candidates = all.flatten().unwrap_or_default();
+        }
+        candidates.push(SecretSource::OperatorWide);
+        if self.any(candidates, Patience::Waits).await? {
+            return Ok(true);
+        }
+        if known_hook {
             return Ok(false);
         }
-        self.spend()?;
-        self.verify(sources(repositories)).await
+        self.spend(repositories.ask(Repositories::secret_count).unwrap_or_default())?;
+        self.any(repositories.ask(Repositories::secrets).unwrap_or_default(), Patience::Goes).await
     }
 
     /// Those of `repositories` whose own secret signed the delivery.
@@ -210,74 +138,85 @@ impl Check<'_> {
         &mut self,
         repositories: Vec<Arc<TrackedRepository>>,
     ) -> Result<Vec<Arc<TrackedRepository>>, Refusal> {
-        self.verify(repositories.iter().map(|repository| repository.secret.clone()).collect()).await?;
-        let signed =
-            |repository: &Arc<TrackedRepository>| self.verdicts.get(&repository.secret) == Some(&true);
-        Ok(repositories.into_iter().filter(signed).collect())
-    }
-
-    /// Takes the delivery's share of the work of trying every secret, once.
-    pub(super) fn spend(&mut self) -> Result<(), Refusal> {
-        self.spent = self.spent || self.keyring.bucket.try_acquire();
-        if self.spent {
-            Ok(())
-        } else {
-            Err(Refusal::Unavailable("Too many deliveries of unknown hooks, try again later"))
+        let (mut signed, mut unknown) = (Vec::new(), None);
+        for repository in repositories {
+            match self.verdict(&repository.secret, Patience::Waits).await {
+                Ok(true) => signed.push(repository),
+                Ok(false) => {}
+                Err(refusal) => unknown = Some(refusal),
+            }
+        }
+        match unknown {
+            Some(refusal) if signed.is_empty() => Err(refusal),
+            _ => Ok(signed),
         }
     }
 
-    /// Finds the verdicts that are missing; whether any is good. Fails if a missing one can't be found and none is good.
-    async fn verify(&mut self, sources: BTreeSet<SecretSource>) -> Result<bool, Refusal> {
-        let (keyring, signed) = (self.keyring, self.signed);
-        let missing: Vec<_> =
-            sources.iter().filter(|source| !self.verdicts.contains_key(*source)).cloned().collect();
-        let many = missing.len() > 2;
-        let found = stream::iter(missing).map(|source| async move {
+    /// The one Repository of `repositories` whose secret signed the delivery, for a payload that names none.
+    pub(super) async fn only(
+        &mut self,
+        repositories: &Kept<Repositories>,
+    ) -> Result<Vec<Arc<TrackedRepository>>, Refusal> {
+        let sources = repositories.ask(Repositories::secrets).ok_or(NOT_SYNCED)?;
+        self.spend(sources.len())?;
+        let mut signed = Vec::new();
+        for source in sources {
+            if self.verdict(&source, Patience::Goes).await? {
+                signed
+                    .extend(repositories.ask(|known| known.by_secret(&source).to_vec()).unwrap_or_default());
+            }
+        }
+        if signed.len() > 1 { Err(Refusal::Ambiguous) } else { Ok(signed) }
+    }
+
+    /// Takes the delivery's share of the work of trying many secrets, once.
+    fn spend(&mut self, secrets: usize) -> Result<(), Refusal> {
+        if self.spent {
+            return Ok(());
+        }
+        #[allow(clippy::cast_precision_loss, reason = "an estimate of work")]
+        let bytes = secrets as f64 * self.signed.body.len() as f64;
+        self.spent = self.keyring.tries.try_acquire() && self.keyring.hashed.try_owe(bytes);
+        if self.spent { Ok(()) } else { Err(TOO_MANY) }
+    }
+
+    /// Returns whether any of `sources` signed it. Fails if none is known to have, and one can't be read.
+    async fn any(&mut self, sources: Vec<SecretSource>, patience: Patience) -> Result<bool, Refusal> {
+        let (many, mut unknown) = (sources.len() > FEW + 1, None);
+        for source in sources {
             if many {
                 // Each is tried over the whole body: other deliveries get their turn in between.
                 tokio::task::yield_now().await;
             }
-            let verdict = keyring.verify(&source, signed).await;
-            (source, verdict)
-        });
-        let found: Vec<_> = found.buffer_unordered(PARALLEL).collect().await;
-        let mut unknown = false;
-        for (source, verdict) in found {
-            match verdict {
-                Ok(verdict) => {
-                    self.verdicts.insert(source, verdict);
+            match self.verdict(&source, patience).await {
+                Ok(true) => {
+                    self.keyring.remember(self.signed.hook, &source);
+                    return Ok(true);
                 }
-                Err(error) => {
-                    tracing::warn!(?source, %error, "webhook secret can't be read");
-                    unknown = true;
-                }
+                Ok(false) => {}
+                Err(refusal) => unknown = Some(refusal),
             }
         }
-        let good = sources.iter().any(|source| self.verdicts.get(source) == Some(&true));
-        if unknown && !good {
-            Err(Refusal::Unavailable("A webhook secret can't be read now"))
-        } else {
-            Ok(good)
+        unknown.map_or(Ok(false), Err)
+    }
+
+    async fn verdict(&mut self, source: &SecretSource, patience: Patience) -> Result<bool, Refusal> {
+        if let Some(verdict) = self.verdicts.get(source) {
+            return Ok(*verdict);
+        }
+        match self.keyring.verify(source, self.signed, patience).await {
+            Ok(verdict) => {
+                self.verdicts.insert(source.clone(), verdict);
+                Ok(verdict)
+            }
+            Err(error) => {
+                tracing::debug!(?source, %error, "webhook secret can't be read");
+                Err(Refusal::Unavailable("A webhook secret can't be read now"))
+            }
         }
     }
 }
 
-/// The secrets of `repositories`, and the operator-wide one.
-fn sources(repositories: &[Arc<TrackedRepository>]) -> BTreeSet<SecretSource> {
-    let own = repositories.iter().map(|repository| repository.secret.clone());
-    own.chain([SecretSource::OperatorWide]).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_bucket_gives_its_rate_and_then_refuses() {
-        let bucket = Bucket::new(20);
-        let started = Instant::now();
-        let taken: u32 = (0..1_000).map(|_| u32::from(bucket.try_acquire())).sum();
-        let most = 20.0 + 20.0 * started.elapsed().as_secs_f64() + 1.0;
-        assert!(taken >= 20 && f64::from(taken) < most, "{taken}, {most}");
-    }
-}
+pub(super) const NOT_SYNCED: Refusal =
+    Refusal::Unavailable("The receiver has just started, try again in a moment");
+const TOO_MANY: Refusal = Refusal::Unavailable("Too many deliveries of unknown hooks, try again later");

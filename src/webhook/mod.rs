@@ -1,9 +1,13 @@
 //! The webhook receiver: GitHub's deliveries in, the board of the Tasks they are about moved by one patch each.
-//! `routes` → `admission` → `keyring` (who signed) → `delivery` (whose Task, transition, patch); `projection` is what it knows.
+//! `routes` → `admission` → `keyring` (who signed) → `delivery` (whose Task) → `turns` (one patch); `projection` is what it knows.
 
 mod admission;
 mod answer;
+mod body;
+mod bucket;
+mod connections;
 mod delivery;
+mod extract;
 mod health;
 mod keyring;
 mod payload;
@@ -11,11 +15,15 @@ mod projection;
 mod receiver;
 mod repositories;
 mod routes;
+mod sample;
+mod secret_store;
 mod server;
 mod tasks;
+mod turns;
 mod view;
 mod warnings;
 mod weak_secrets;
+mod wire;
 
 pub use receiver::{MANAGER, Receiver, Settings};
 

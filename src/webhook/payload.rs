@@ -7,7 +7,14 @@ use crate::{
     domain::pull_request::{ObservedPullRequest, marker_in},
 };
 use jiff::Timestamp;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor,
+        value::MapAccessDeserializer,
+    },
+};
+use std::{fmt, marker::PhantomData};
 
 /// The action of a delivery that is otherwise not what GitHub sends.
 #[derive(Debug, Deserialize)]
@@ -20,6 +27,83 @@ impl Head {
     /// Parses a signed body.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
         parse(body)
+    }
+}
+
+/// What tells whether a payload concerns any Task: the first few of its many kilobytes, where GitHub puts them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Glimpse<'a> {
+    pub(super) action: &'a str,
+    pub(super) number: i64,
+    /// The head branch.
+    pub(super) branch: &'a str,
+}
+
+impl<'a> Glimpse<'a> {
+    /// Looks into a signed body no further than it has to. `None`: it has to be read whole.
+    pub(super) fn of(body: &'a [u8]) -> Option<Self> {
+        let mut seen = Self::default();
+        let mut json = serde_json::Deserializer::from_slice(body);
+        // Ends with an error as soon as enough is known, which leaves the rest unread.
+        let _ = Within { place: Place::Payload, seen: &mut seen }.deserialize(&mut json);
+        seen.is_enough().then_some(seen)
+    }
+
+    fn is_enough(&self) -> bool {
+        !self.action.is_empty() && self.number > 0 && !self.branch.is_empty()
+    }
+}
+
+/// The objects that a [`Glimpse`] looks into.
+#[derive(Clone, Copy)]
+enum Place {
+    Payload,
+    PullRequest,
+    Head,
+}
+
+/// Reads one of them.
+struct Within<'s, 'a> {
+    place: Place,
+    seen: &'s mut Glimpse<'a>,
+}
+
+impl<'a> DeserializeSeed<'a> for Within<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Within<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<&str>()? {
+            match (self.place, key) {
+                (Place::Payload, "action") => self.seen.action = map.next_value()?,
+                (Place::Payload | Place::PullRequest, "number") => self.seen.number = map.next_value()?,
+                (Place::Payload, "pull_request") => {
+                    map.next_value_seed(Within { place: Place::PullRequest, seen: self.seen })?;
+                }
+                (Place::PullRequest, "head") => {
+                    map.next_value_seed(Within { place: Place::Head, seen: self.seen })?;
+                }
+                (Place::Head, "ref") => self.seen.branch = map.next_value()?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            if self.seen.is_enough() {
+                return Err(A::Error::custom("enough is known"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -71,9 +155,9 @@ pub(super) struct Payload {
     pub(super) action: Option<String>,
     #[serde(default)]
     number: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pull_request: Option<PullRequest>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     repository: Option<NamedRepository>,
 }
 
@@ -99,9 +183,9 @@ struct PullRequest {
     merge_commit_sha: Option<String>,
     #[serde(default)]
     updated_at: Option<Timestamp>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     head: Option<Branch>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     base: Option<Branch>,
 }
 
@@ -112,8 +196,29 @@ struct Branch {
     #[serde(default)]
     sha: Option<String>,
     /// `null` when a fork has been deleted.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     repo: Option<NamedRepository>,
+}
+
+/// An object or `null`. serde would take the fields of an array in their order.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    struct Object<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = Option<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object or null")
+        }
+
+        fn visit_unit<E>(self) -> Result<Option<T>, E> {
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map)).map(Some)
+        }
+    }
+    deserializer.deserialize_any(Object(PhantomData))
 }
 
 impl Payload {
@@ -237,6 +342,28 @@ mod tests {
         assert_eq!(of("null", r#""body":null,"base":{"repo":{"id":1}}}"#), (None, Some(1), None));
         let by_name = r#""body":" \n"},"repository":{"full_name":"o/r"}"#;
         assert_eq!(of(r#"{"full_name":"o/r"}"#, by_name), (None, None, None));
+    }
+
+    #[test]
+    fn a_glimpse_sees_what_github_puts_first_and_leaves_the_rest() {
+        let rest = "[not JSON at all";
+        let body = format!(
+            r#"{{"action":"closed","number":2,"pull_request":{{"number":2,"body":"x","head":{{"label":"o:b","ref":"b",{rest}"#
+        );
+        let seen = Glimpse { action: "closed", number: 2, branch: "b" };
+        assert_eq!(Glimpse::of(body.as_bytes()), Some(seen));
+        let inside = r#"{"action":"closed","number":1,"pull_request":{"number":2,"head":{"ref":"b"}}}"#;
+        assert_eq!(Glimpse::of(inside.as_bytes()), Some(seen), "as the whole payload has it");
+        for whole in [
+            r#"{"action":"closed","pull_request":{"merged":true,"number":42}}"#,
+            r#"{"action":"closed","number":2,"pull_request":{"head":null}}"#,
+            r#"{"action":"clos\u0065d","number":2,"pull_request":{"head":{"ref":"b"}}}"#,
+            r#"{"action":"closed","number":0,"pull_request":{"head":{"ref":"b"}}}"#,
+            r#"[{"action":"closed","number":2,"pull_request":{"head":{"ref":"b"}}}]"#,
+            "",
+        ] {
+            assert_eq!(Glimpse::of(whole.as_bytes()), None, "{whole}");
+        }
     }
 
     #[test]

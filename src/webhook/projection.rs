@@ -1,42 +1,33 @@
 //! The receiver's knowledge of the cluster: an extract of every Task and Repository, kept by a watch.
-//! Composes `tasks` and `repositories`, which say what is kept; a miss in either is final once both are synced.
+//! Composes `tasks` and `repositories`, which say what is kept; a miss in either is final while both are current.
 
-use super::{
-    repositories::Repositories,
-    tasks::Tasks,
-    view::{follow, watched},
-};
+use super::{repositories::Repositories, tasks::Tasks, view::Kept};
 use crate::cluster::Events;
 use kube::Client;
-use std::sync::{PoisonError, RwLock};
 
-/// Extract of the cluster; `None` until it has been listed once.
+/// Extract of the cluster.
 #[derive(Default)]
 pub(super) struct Projection {
-    tasks: RwLock<Option<Tasks>>,
-    repositories: RwLock<Option<Repositories>>,
+    pub(super) tasks: Kept<Tasks>,
+    pub(super) repositories: Kept<Repositories>,
 }
 
 impl Projection {
+    /// Returns whether both have been listed once.
     pub(super) fn is_synced(&self) -> bool {
-        self.tasks(|_| ()).is_some() && self.repositories(|_| ()).is_some()
+        self.tasks.ask(|_| ()).is_some() && self.repositories.ask(|_| ()).is_some()
     }
 
-    /// Asks the Tasks; `None` before they are synced.
-    pub(super) fn tasks<T>(&self, ask: impl FnOnce(&Tasks) -> T) -> Option<T> {
-        self.tasks.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(ask)
-    }
-
-    /// Asks the Repositories; `None` before they are synced.
-    pub(super) fn repositories<T>(&self, ask: impl FnOnce(&Repositories) -> T) -> Option<T> {
-        self.repositories.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(ask)
+    /// Returns whether a miss is final.
+    pub(super) fn is_current(&self) -> bool {
+        self.tasks.is_current() && self.repositories.is_current()
     }
 
     /// Keeps both up to date. Ends only if a watch ends, which none should.
     pub(super) async fn follow(&self, client: &Client, namespace: Option<&str>, events: &Events) {
         tokio::select! {
-            () = follow(watched::<Tasks>(client, namespace, events), &self.tasks) => {}
-            () = follow(watched::<Repositories>(client, namespace, events), &self.repositories) => {}
+            () = self.tasks.follow(client, namespace, events) => {}
+            () = self.repositories.follow(client, namespace, events) => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The parts of the receiver, shared by everything that answers a request.
 //! Below `delivery`, `health`, `warnings` and `routes`; `webhook` itself starts it.
 
-use super::{admission, keyring::Keyring, projection::Projection};
+use super::{body::Bounds, keyring::Keyring, projection::Projection, sample::Sample, turns::Turns};
 use crate::{
     cluster::{Events, Secrets},
     telemetry::Metrics,
@@ -20,6 +20,8 @@ pub struct Settings {
     pub namespace: Option<String>,
     /// The secret of Repositories without `webhookSecretRef`; `None` or empty: they have none.
     pub webhook_secret: Option<SecretString>,
+    /// Host of GitHub's web pages: the only one whose URLs of a delivery are stored.
+    pub github_host: String,
     /// Largest body that is read, in bytes.
     pub max_body_bytes: usize,
 }
@@ -36,11 +38,15 @@ pub(super) struct LastHealth(pub(super) Mutex<Option<(Instant, bool)>>);
 pub(super) struct Inner {
     pub(super) client: Client,
     pub(super) namespace: Option<String>,
-    pub(super) bounds: admission::Bounds,
+    /// How every URL of GitHub's web pages begins.
+    pub(super) github_url: String,
+    pub(super) bounds: Bounds,
     pub(super) events: Events,
     pub(super) keyring: Keyring,
     pub(super) projection: Projection,
+    pub(super) turns: Turns,
     pub(super) health: LastHealth,
+    pub(super) unsigned: Sample,
     pub(super) metrics: Metrics,
 }
 
@@ -51,11 +57,14 @@ impl Receiver {
         Self(Arc::new(Inner {
             client,
             namespace: settings.namespace,
-            bounds: admission::Bounds { body: settings.max_body_bytes, all: admission::Room::default() },
+            github_url: format!("https://{}/", settings.github_host),
+            bounds: Bounds::new(settings.max_body_bytes),
             events,
             keyring,
             projection: Projection::default(),
+            turns: Turns::default(),
             health: LastHealth::default(),
+            unsigned: Sample::default(),
             metrics,
         }))
     }
@@ -67,11 +76,13 @@ impl Receiver {
 
     /// The version of a Task that the receiver has seen; `None`: it knows no such Task. Tells how far its watch lags.
     pub fn task_version(&self, namespace: &str, name: &str) -> Option<String> {
-        self.0.projection.tasks(|tasks| tasks.version(namespace, name)).flatten()
+        let key = (namespace.into(), name.into());
+        self.0.projection.tasks.ask(|tasks| tasks.get(&key)?.version.clone()).flatten()
     }
 
     /// The same of a Repository.
     pub fn repository_version(&self, namespace: &str, name: &str) -> Option<String> {
-        self.0.projection.repositories(|repositories| repositories.version(namespace, name)).flatten()
+        let known = &self.0.projection.repositories;
+        known.ask(|known| known.get(namespace, name)?.version.clone()).flatten()
     }
 }

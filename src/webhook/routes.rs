@@ -1,92 +1,103 @@
-//! The routes, as warp filters, and what every delivery has around it: panic guard, one log line, one count.
-//! Neighbours: `admission` and `delivery` do the work, `server` serves these filters.
+//! The routes, as a warp filter, and what every delivery has around it: panic guard, one log line, one count.
+//! Neighbours: `admission` and `delivery` do the work, `server` serves this filter.
 
 use super::{
     admission::{Name, admit},
     answer::{Answer, Refusal},
+    connections::Place,
     delivery::Record,
-    receiver::Receiver,
+    receiver::{Inner, Receiver},
 };
 use bytes::Buf;
-use futures::{FutureExt, Stream, future::ready};
-use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, time::Instant};
+use futures::{FutureExt, Stream};
+use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use warp::{
-    Filter, Rejection, Reply,
+    Filter, Reply,
     filters::path::FullPath,
     http::{HeaderMap, Method},
     reply::Response,
 };
 
-/// Everything the receiver answers.
+/// Everything the receiver answers. Paths are compared whole: `warp::path!` would also take a slash at the end, and a filter
+/// for each would be asked in turn.
 pub(super) fn routes(
     receiver: Receiver,
 ) -> impl Filter<Extract = (Response,), Error = Infallible, Future: Send> + Clone + Send + Sync + 'static {
-    let with = move || {
-        let receiver = receiver.clone();
-        warp::any().map(move || receiver.clone())
-    };
-    let request = || warp::method().and(warp::header::headers_cloned()).and(warp::body::stream());
-    let deliveries = at("/api/webhooks/github").and(with()).and(request()).then(deliver);
-    let pings = at("/api/webhooks/github/ping").and(with()).and(request()).then(ping);
-    let health = at("/api/webhooks/health").and(with()).and(warp::method()).then(health);
     let nothing = warp::any().map(|| Answer::from(Refusal::NotFound).into_response());
-    deliveries.or(pings).unify().or(health).unify().or(nothing).unify()
+    warp::any()
+        .map(move || receiver.0.clone())
+        .and(warp::method())
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<Place>())
+        .and(warp::body::stream())
+        .then(answer)
+        .or(nothing)
+        .unify()
 }
 
-/// Exactly this path: `warp::path!` would also take a slash at the end.
-fn at(path: &'static str) -> impl Filter<Extract = (), Error = Rejection> + Copy {
-    let exact = move |full: FullPath| {
-        ready(if full.as_str() == path { Ok(()) } else { Err(warp::reject::not_found()) })
+async fn answer<B: Buf>(
+    inner: Arc<Inner>,
+    method: Method,
+    path: FullPath,
+    headers: HeaderMap,
+    place: Option<Place>,
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Response {
+    let allowed = match path.as_str() {
+        "/api/webhooks/github" | "/api/webhooks/github/ping" => Method::POST,
+        "/api/webhooks/health" | "/" => Method::GET,
+        _ => return Answer::from(Refusal::NotFound).into_response(),
     };
-    warp::path::full().and_then(exact).untuple_one()
+    if method != allowed {
+        let allowed = if allowed == Method::POST { "POST" } else { "GET" };
+        return Answer::from(Refusal::MethodNotAllowed(allowed)).into_response();
+    }
+    match path.as_str() {
+        "/" => Response::default(),
+        "/api/webhooks/health" => warp::reply::json(&inner.health().await).into_response(),
+        "/api/webhooks/github" => deliver(&inner, &headers, place, body).await.into_response(),
+        _ => ping(&inner, &headers, place, body).await.into_response(),
+    }
 }
 
 async fn deliver<B: Buf>(
-    receiver: Receiver,
-    method: Method,
-    headers: HeaderMap,
+    inner: &Arc<Inner>,
+    headers: &HeaderMap,
+    place: Option<Place>,
     body: impl Stream<Item = Result<B, warp::Error>>,
-) -> Response {
-    if method != Method::POST {
-        return Answer::from(Refusal::MethodNotAllowed("POST")).into_response();
-    }
-    let (started, name, mut record) = (Instant::now(), Name::of(&headers), Record::default());
-    let inner = &receiver.0;
+) -> Answer {
+    let (started, name, mut record) = (Instant::now(), Name::of(headers), Record::default());
     let answer = guarded(async {
-        match admit(&headers, body, &inner.bounds, Some(&name)).await {
-            Ok(signed) => inner.receive(&name, &signed, &mut record).await,
+        match admit(headers, body, &inner.bounds, Some(&name)).await {
+            Ok(signed) => {
+                place.inspect(Place::complete);
+                inner.receive(&name, &signed, &mut record).await
+            }
             Err(refusal) => refusal.into(),
         }
     })
     .await;
-    account(&receiver, &answer, &name, &record, started);
-    answer.into_response()
+    account(inner, &answer, &name, &record, started);
+    answer
 }
 
 async fn ping<B: Buf>(
-    receiver: Receiver,
-    method: Method,
-    headers: HeaderMap,
+    inner: &Inner,
+    headers: &HeaderMap,
+    place: Option<Place>,
     body: impl Stream<Item = Result<B, warp::Error>>,
-) -> Response {
-    if method != Method::POST {
-        return Answer::from(Refusal::MethodNotAllowed("POST")).into_response();
-    }
-    let inner = &receiver.0;
+) -> Answer {
     let answer = guarded(async {
-        match admit(&headers, body, &inner.bounds, None).await {
-            Ok(signed) => inner.pong(&signed).await,
+        match admit(headers, body, &inner.bounds, None).await {
+            Ok(signed) => {
+                place.inspect(Place::complete);
+                inner.pong(&signed).await
+            }
             Err(refusal) => refusal.into(),
         }
     });
-    answer.await.into_response()
-}
-
-async fn health(receiver: Receiver, method: Method) -> Response {
-    if method != Method::GET {
-        return Answer::from(Refusal::MethodNotAllowed("GET")).into_response();
-    }
-    warp::reply::json(&receiver.0.health().await).into_response()
+    answer.await
 }
 
 /// A panic over one delivery is an answer like another, and never the end of its connection or of the process.
@@ -97,15 +108,19 @@ async fn guarded(answer: impl Future<Output = Answer>) -> Answer {
     })
 }
 
-/// One log line and one count. Of what is not signed only header values in visible ASCII get into the log.
-fn account(receiver: &Receiver, answer: &Answer, name: &Name, record: &Record, started: Instant) {
+/// One count, and one log line: of what nobody signed only a sample, so that nobody can fill the disk. Of that, only header
+/// values in visible ASCII get into the log.
+fn account(inner: &Inner, answer: &Answer, name: &Name, record: &Record, started: Instant) {
     let event = match name.event.as_deref() {
         Some("pull_request") => "pull_request",
         Some("ping") => "ping",
         Some(_) => "other",
         None => "none",
     };
-    receiver.0.metrics.delivery(answer.outcome(), event);
+    inner.metrics.delivery(answer.outcome(), event);
+    if !record.authentic && !inner.unsigned.takes_line() {
+        return;
+    }
     tracing::info!(
         delivery = name.delivery.as_deref().map(short),
         event = name.event.as_deref().map(short),

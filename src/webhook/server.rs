@@ -1,24 +1,28 @@
 //! The HTTP/1.1 loop below the filters: what faces the internet needs deadlines and limits that warp's own server lacks.
-//! Neighbours: `routes` makes the filters, `admission` bounds the bodies.
+//! Neighbours: `routes` makes the filters, `connections` says who may stay, `wire` looks at the bytes, `body` bounds bodies.
 
-use hyper::server::conn::http1;
+use super::{
+    answer::{Answer, Refusal},
+    connections::{Connections, Place},
+    wire::Wire,
+};
+use http::{HeaderValue, Request, StatusCode, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
 };
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
-use warp::{Filter, Reply};
+use tower::Service as _;
+use warp::{Filter, Reply, reply::Response};
 
 /// From the opening of a connection, or the end of the last answer, to the end of a request's header.
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
-/// Connections at a time; more wait in the listener's queue.
-const CONNECTIONS: usize = 512;
 /// Headers of a request: GitHub and a proxy send about 25.
 const HEADERS: usize = 64;
 /// Bytes of a request's header.
@@ -31,27 +35,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Answers connections until `stop` is cancelled.
 pub(super) async fn serve<F>(listener: TcpListener, filter: F, stop: CancellationToken)
 where
-    F: Filter<Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
+    F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
     F::Extract: Reply + Send,
     F::Future: Send,
 {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = Arc::new(Connections::default());
     let graceful = GracefulShutdown::new();
-    let service = TowerToHyperService::new(warp::service(filter));
-    while let Some((stream, permit)) = accept(&listener, &connections, &stop).await {
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_DEADLINE)
-            .max_headers(HEADERS)
-            .max_buf_size(HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection);
+    while let Some((stream, place)) = accept(&listener, &connections, &stop).await {
+        let ended = place.clone();
+        let connection = graceful.watch(connection(stream, place, filter.clone()));
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            tokio::select! {
                 // Whoever can connect can cause these: never above debug.
-                tracing::debug!(%error, "connection ended");
+                end = connection => if let Err(error) = end {
+                    tracing::debug!(%error, "connection ended");
+                },
+                () = ended.ended() => tracing::debug!("connection gave way to another"),
             }
-            drop(permit);
         });
     }
     // Refuse at once instead of leaving new connections in a queue that nobody reads.
@@ -61,17 +61,59 @@ where
     }
 }
 
+/// One connection, to its end.
+fn connection<F>(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    place: Place,
+    filter: F,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send
+where
+    F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
+    F::Extract: Reply + Send,
+    F::Future: Send,
+{
+    let wire = Wire::new(stream, place.clone());
+    let filters = warp::service(filter);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let (place, mut filters) = (place.clone(), filters.clone());
+        async move {
+            if place.is_ambiguous() {
+                return Ok(closing(Answer::from(Refusal::TwoLengths).into_response()));
+            }
+            request.extensions_mut().insert(place.clone());
+            let answer = filters.call(request).await?;
+            place.answered();
+            let refused =
+                matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::SERVICE_UNAVAILABLE);
+            // Where places are scarce, who was refused makes room at once.
+            Ok::<_, Infallible>(if refused && place.is_crowded() { closing(answer) } else { answer })
+        }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_DEADLINE)
+        .max_headers(HEADERS)
+        .max_buf_size(HEADER_BYTES)
+        // Who has sent everything and does not wait for the answer has delivered all the same.
+        .half_close(true)
+        .serve_connection(TokioIo::new(wire), service)
+}
+
+fn closing(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
 /// The next connection; `None` once stopped.
 async fn accept(
     listener: &TcpListener,
-    connections: &Arc<Semaphore>,
+    connections: &Arc<Connections>,
     stop: &CancellationToken,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, Place)> {
     let next = async {
-        let permit = Arc::clone(connections).acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return Some((stream, permit)),
+                Ok((stream, _)) => return (stream, connections.take().await),
                 Err(error) => {
                     tracing::warn!(%error, "connection not accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -81,6 +123,6 @@ async fn accept(
     };
     tokio::select! {
         () = stop.cancelled() => None,
-        accepted = next => accepted,
+        accepted = next => Some(accepted),
     }
 }

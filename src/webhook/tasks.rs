@@ -2,15 +2,23 @@
 //! Fed by `projection`, asked and written by `delivery`.
 
 use super::{
+    extract::{Extract, is_newer, key_of},
     repositories::TrackedRepository,
-    view::{View, key_of},
+    view::View,
 };
 use crate::{
-    api::{Task, TaskSpec, TaskStatus},
-    domain::pull_request::{ObservedPullRequest, Stored},
+    api::{BuildStatus, Column, Phase, PullRequest, State, Task, common::LocalRef},
+    domain::{
+        board::Board,
+        pull_request::{ObservedPullRequest, Stored},
+    },
 };
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{Resource, ResourceExt};
+use k8s_openapi::{
+    api::core::v1::ObjectReference,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+};
+use kube::Resource;
+use serde::Deserialize;
 use std::{
     collections::{HashMap, hash_map::Entry},
     hash::{DefaultHasher, Hash, Hasher},
@@ -18,7 +26,58 @@ use std::{
 };
 
 /// Namespace and name, shared with the Task itself.
-type Key = (Arc<str>, Arc<str>);
+pub(super) type Key = (Arc<str>, Arc<str>);
+
+/// What the API server's text of a Task is read into.
+pub(super) type SeenTask = Extract<Task, Spec, Status>;
+
+/// What is read of a Task's spec.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Spec {
+    repository_ref: LocalRef,
+}
+
+/// What is read of a Task's status: what news of pull requests can change or must respect.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(clippy::struct_field_names, reason = "as the API spells it")]
+pub(super) struct Status {
+    state: State,
+    column: Column,
+    build_status: BuildStatus,
+    completed_at: Option<Time>,
+    phase: Option<Phase>,
+    round: Option<i64>,
+    #[serde(rename = "repositoryID")]
+    repository_id: Option<i64>,
+    branch: Option<String>,
+    #[serde(rename = "commitSHA")]
+    commit_sha: Option<String>,
+    pull_request: Option<PullRequest>,
+    pull_request_history: Vec<Past>,
+}
+
+/// A pull request of an earlier round.
+#[derive(Debug, Clone, Deserialize)]
+struct Past {
+    number: i64,
+}
+
+impl From<Status> for Stored {
+    fn from(status: Status) -> Self {
+        Self {
+            board: Board::new((status.state, status.column, status.build_status), status.completed_at),
+            phase: status.phase,
+            round: status.round.unwrap_or(1),
+            repository_id: status.repository_id,
+            branch: status.branch,
+            commit_sha: status.commit_sha,
+            pull_request: status.pull_request,
+            history: status.pull_request_history.iter().map(|past| past.number).collect(),
+        }
+    }
+}
 
 /// One Task: what a patch of its board needs, and nothing else.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,27 +85,31 @@ pub(super) struct TrackedTask {
     pub(super) namespace: Arc<str>,
     pub(super) name: Arc<str>,
     pub(super) uid: Option<String>,
-    version: Option<String>,
+    pub(super) version: Option<String>,
     /// Name of its Repository, in the same namespace.
     repository: String,
     deleting: bool,
     pub(super) stored: Stored,
 }
 
-impl TrackedTask {
-    pub(super) fn of(task: &Task) -> Self {
-        let (namespace, name) = key_of(task);
-        let status = task.status.as_ref();
-        let default = TaskStatus::default();
+impl From<SeenTask> for TrackedTask {
+    fn from(task: SeenTask) -> Self {
+        let (namespace, name) = key_of(&task.metadata);
         Self {
             namespace: namespace.into(),
             name: name.into(),
-            uid: task.uid(),
-            version: task.resource_version(),
-            repository: task.spec.repository_ref.name.clone(),
-            deleting: task.meta().deletion_timestamp.is_some(),
-            stored: Stored::of(status.unwrap_or(&default)),
+            uid: task.metadata.uid,
+            version: task.metadata.resource_version,
+            repository: task.spec.repository_ref.name,
+            deleting: task.metadata.deletion_timestamp.is_some(),
+            stored: task.status.unwrap_or_default().into(),
         }
+    }
+}
+
+impl TrackedTask {
+    pub(super) fn key(&self) -> Key {
+        (self.namespace.clone(), self.name.clone())
     }
 
     fn number(&self) -> Option<i64> {
@@ -71,7 +134,7 @@ impl TrackedTask {
     }
 
     fn belongs_to(&self, repository: &TrackedRepository) -> bool {
-        *self.namespace == *repository.namespace && self.repository == repository.name
+        *self.namespace == *repository.namespace && *self.repository == *repository.name
     }
 
     /// Every place where it is looked for.
@@ -83,20 +146,10 @@ impl TrackedTask {
         ways.map(|way| place(&self.namespace, &self.repository, &way))
     }
 
-    /// The Task as far as a status write needs it.
-    pub(super) fn object(&self) -> Task {
-        let mut task = Task::new(&self.name, TaskSpec::default());
-        task.metadata.namespace = Some(self.namespace.to_string());
-        task.metadata.resource_version.clone_from(&self.version);
-        task
-    }
-
-    /// The part of its status that is kept.
-    pub(super) fn status(&self) -> TaskStatus {
-        let mut status =
-            TaskStatus { pull_request: self.stored.pull_request.clone(), ..TaskStatus::default() };
-        self.stored.board.apply(&mut status);
-        status
+    /// What the pull requests that concern it show.
+    fn signs(&self) -> impl Iterator<Item = u64> {
+        let numbers = self.number().into_iter().chain(self.stored.history.iter().copied());
+        numbers.map(Sign::Number).chain(self.awaiting().map(Sign::Branch)).map(|sign| sign.hashed())
     }
 
     /// The Task as the subject of an event.
@@ -120,6 +173,21 @@ enum Way<'a> {
     History(i64),
 }
 
+/// What a pull request of some Task shows, whatever repository it is in.
+#[derive(Hash)]
+enum Sign<'a> {
+    Number(i64),
+    Branch(&'a str),
+}
+
+impl Sign<'_> {
+    fn hashed(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
 /// Returns where the Tasks of one way are kept: a hash, because the names themselves would double what is kept of a Task.
 /// Others may share the place, so whatever is found there is looked at again.
 fn place(namespace: &str, repository: &str, way: &Way) -> u64 {
@@ -133,6 +201,8 @@ fn place(namespace: &str, repository: &str, way: &Way) -> u64 {
 pub(super) struct Tasks {
     all: HashMap<Key, Arc<TrackedTask>>,
     places: HashMap<u64, Vec<Arc<TrackedTask>>>,
+    /// How many Tasks have each [`Sign`].
+    signs: HashMap<u64, u32>,
 }
 
 impl Tasks {
@@ -156,9 +226,36 @@ impl Tasks {
         found.filter(|task| task.had(repository, number)).cloned().collect()
     }
 
-    /// The version that is known of a Task.
-    pub(super) fn version(&self, namespace: &str, name: &str) -> Option<String> {
-        self.all.get(&(namespace.into(), name.into()))?.version.clone()
+    /// What is known of a Task.
+    pub(super) fn get(&self, key: &Key) -> Option<&Arc<TrackedTask>> {
+        self.all.get(key)
+    }
+
+    /// Returns whether any Task has or had a pull request of this number, or waits for one of this branch: that of no
+    /// other payload needs a closer look.
+    pub(super) fn may_concern(&self, number: i64, branch: &str) -> bool {
+        self.signs.contains_key(&Sign::Number(number).hashed())
+            || self.signs.contains_key(&Sign::Branch(branch).hashed())
+    }
+
+    /// Takes note of a state of a Task, unless a newer one is known: a watch lags behind the answers to our own writes.
+    pub(super) fn note(&mut self, task: TrackedTask) {
+        let key = task.key();
+        let newer = |known: &Arc<TrackedTask>| {
+            known.uid == task.uid && is_newer(known.version.as_deref(), task.version.as_deref())
+        };
+        if self.all.get(&key).is_some_and(newer) {
+            return;
+        }
+        self.forget(&key);
+        let task = Arc::new(task);
+        for place in task.places() {
+            self.places.entry(place).or_insert_with(|| Vec::with_capacity(1)).push(task.clone());
+        }
+        for sign in task.signs() {
+            *self.signs.entry(sign).or_default() += 1;
+        }
+        self.all.insert(key, task);
     }
 
     fn at(&self, repository: &TrackedRepository, way: &Way) -> &[Arc<TrackedTask>] {
@@ -176,23 +273,27 @@ impl Tasks {
                 }
             }
         }
+        for sign in task.signs() {
+            if let Entry::Occupied(mut count) = self.signs.entry(sign) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
     }
 }
 
 impl View for Tasks {
     type Kind = Task;
+    type Spec = Spec;
+    type Status = Status;
 
-    fn put(&mut self, task: &Task) {
-        let task = Arc::new(TrackedTask::of(task));
-        let key = (task.namespace.clone(), task.name.clone());
-        self.forget(&key);
-        for place in task.places() {
-            self.places.entry(place).or_insert_with(|| Vec::with_capacity(1)).push(task.clone());
-        }
-        self.all.insert(key, task);
+    fn put(&mut self, task: SeenTask) {
+        self.note(task.into());
     }
 
-    fn remove(&mut self, task: &Task) {
+    fn remove(&mut self, task: &ObjectMeta) {
         let (namespace, name) = key_of(task);
         self.forget(&(namespace.into(), name.into()));
     }
@@ -201,9 +302,10 @@ impl View for Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::webhook::repositories::SecretSource;
     use serde_json::{Value, json};
 
-    fn task(name: &str, status: &Value) -> Task {
+    fn task(name: &str, status: &Value) -> SeenTask {
         let task = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "Task",
             "metadata": {"namespace": "n", "name": name, "uid": name, "resourceVersion": "1"},
@@ -221,8 +323,8 @@ mod tests {
             "spec": {"owner": "o", "name": "r", "credentialsSecretRef": {"name": "c"}},
             "status": {"repositoryID": 7},
         });
-        view.put(&serde_json::from_value(repository).expect("a Repository"));
-        TrackedRepository::clone(&view.all()[0])
+        view.put(serde_json::from_value(repository).expect("a Repository"));
+        TrackedRepository::clone(&view.by_secret(&SecretSource::OperatorWide)[0])
     }
 
     fn names(found: &[Arc<TrackedTask>]) -> Vec<&str> {
@@ -246,17 +348,17 @@ mod tests {
     #[test]
     fn a_task_is_found_by_number_else_by_its_own_commit_on_its_branch() {
         let mut tasks = Tasks::default();
-        tasks.put(&task("numbered", &json!({"branch": "b", "pullRequest": {"number": 1, "state": "open"}})));
-        tasks.put(&task("planned", &json!({"branch": "b", "repositoryID": 7})));
-        tasks.put(&task("committed", &committed("b")));
+        tasks.put(task("numbered", &json!({"branch": "b", "pullRequest": {"number": 1, "state": "open"}})));
+        tasks.put(task("planned", &json!({"branch": "b", "repositoryID": 7})));
+        tasks.put(task("committed", &committed("b")));
         let repository = repository();
         assert_eq!(names(&tasks.moved_by(&repository, &news(1, None))), ["numbered"]);
-        tasks.put(&task("other", &json!({"branch": "c", "pullRequest": {"number": 3, "state": "open"}})));
+        tasks.put(task("other", &json!({"branch": "c", "pullRequest": {"number": 3, "state": "open"}})));
         assert_eq!(names(&tasks.moved_by(&repository, &news(3, Some("c")))), ["other"], "found once");
         assert_eq!(names(&tasks.moved_by(&repository, &news(2, Some("b")))), ["committed"]);
         assert!(tasks.moved_by(&repository, &news(2, None)).is_empty());
         let mut elsewhere = repository.clone();
-        elsewhere.namespace = "m".to_owned();
+        elsewhere.namespace = "m".into();
         assert!(tasks.moved_by(&elsewhere, &news(1, Some("b"))).is_empty());
     }
 
@@ -264,8 +366,8 @@ mod tests {
     fn a_change_leaves_no_old_way_to_a_task() {
         let mut tasks = Tasks::default();
         let open = json!({"number": 1, "state": "open"});
-        tasks.put(&task("t", &json!({"branch": "b", "pullRequest": open})));
-        tasks.put(&task(
+        tasks.put(task("t", &json!({"branch": "b", "pullRequest": open})));
+        tasks.put(task(
             "t",
             &json!({
                 "branch": "b-2", "repositoryID": 7, "commitSHA": "c0ffee", "pullRequestHistory": [open],
@@ -275,15 +377,15 @@ mod tests {
         assert!(tasks.moved_by(&repository, &news(1, Some("b"))).is_empty());
         assert_eq!(names(&tasks.once_of(&repository, 1)), ["t"]);
         assert_eq!(names(&tasks.moved_by(&repository, &news(2, Some("b-2")))), ["t"]);
-        tasks.remove(&task("t", &json!({})));
-        assert!(tasks.all.is_empty() && tasks.places.is_empty());
+        tasks.remove(&task("t", &json!({})).metadata);
+        assert!(tasks.all.is_empty() && tasks.places.is_empty() && tasks.signs.is_empty());
     }
 
     #[test]
     fn another_repository_under_the_same_name_moves_nothing() {
         let mut tasks = Tasks::default();
         let status = json!({"repositoryID": 7, "pullRequest": {"number": 1, "state": "open"}});
-        tasks.put(&task("t", &status));
+        tasks.put(task("t", &status));
         let repository = repository();
         let other = ObservedPullRequest { base_repository_id: Some(8), ..news(1, None) };
         assert!(tasks.moved_by(&repository, &other).is_empty());

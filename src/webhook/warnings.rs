@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 impl Inner {
     /// Tells what is news in a task of its own: a delivery does not wait for an event.
-    pub(super) fn warn_of_weak_secrets(&self, repositories: &[Arc<TrackedRepository>]) {
-        for (source, keys) in self.keyring.weak_secrets.drain() {
+    pub(super) fn warn_of_weak_secrets(&self) {
+        for (source, keys) in self.keyring.store.weak.drain() {
             let SecretSource::Own(_, secret) = &source else { continue };
             let note = format!(
                 "Secret {secret} has webhook secrets that are too short, so they are ignored: {}. Use at least {} bytes, \
@@ -26,8 +26,9 @@ impl Inner {
                 keys.join(", "),
                 SHORTEST_SECRET
             );
-            for repository in repositories.iter().filter(|repository| repository.secret == source) {
-                let (events, object, note) = (self.events.clone(), reference(repository), note.clone());
+            let there = self.projection.repositories.ask(|known| known.by_secret(&source).to_vec());
+            for repository in there.unwrap_or_default() {
+                let (events, object, note) = (self.events.clone(), reference(&repository), note.clone());
                 let short = reason::WEBHOOK_SECRET_TOO_SHORT;
                 tokio::spawn(async move {
                     events.publish(&object, EventType::Warning, short, "Receive", &note).await
@@ -53,8 +54,8 @@ fn reference(repository: &TrackedRepository) -> ObjectReference {
     ObjectReference {
         api_version: Some(Repository::api_version(&()).into_owned()),
         kind: Some(Repository::kind(&()).into_owned()),
-        namespace: Some(repository.namespace.clone()),
-        name: Some(repository.name.clone()),
+        namespace: Some(repository.namespace.to_string()),
+        name: Some(repository.name.to_string()),
         uid: repository.uid.clone(),
         ..ObjectReference::default()
     }

@@ -7,6 +7,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::StatusCode;
 use serde_json::Value;
 use sha2::Sha256;
+use std::net::SocketAddr;
 
 /// A request to the delivery route. Everything GitHub sends is there unless it is taken away.
 #[derive(Clone)]
@@ -62,6 +63,18 @@ impl Request {
         self
     }
 
+    /// As it goes over the wire.
+    pub fn raw(&self) -> Vec<u8> {
+        let headers: Vec<_> =
+            self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let (method, path, length) = (&self.method, &self.path, self.body.len());
+        let raw = format!(
+            "{method} {path} HTTP/1.1\r\nHost: a\r\n{}Content-Length: {length}\r\n\r\n",
+            headers.concat()
+        );
+        [raw.as_bytes(), &self.body].concat()
+    }
+
     /// From the hook of a repository or organization.
     pub fn from(self, target: &str, id: i64) -> Self {
         let named = self.with("X-GitHub-Hook-Installation-Target-Type", target);
@@ -71,7 +84,12 @@ impl Request {
 
 impl World<'_> {
     pub async fn send(&self, request: &Request) -> Result<Reply> {
-        let url = format!("http://{}{}", self.address, request.path);
+        self.send_to(self.address, request).await
+    }
+
+    /// Sends to one of several replicas.
+    pub async fn send_to(&self, address: SocketAddr, request: &Request) -> Result<Reply> {
+        let url = format!("http://{address}{}", request.path);
         let mut sent = self.http.request(request.method.clone(), url).body(request.body.clone());
         for (name, value) in &request.headers {
             sent = sent.header(name, value);

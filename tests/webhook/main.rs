@@ -5,17 +5,21 @@
 mod controlplane;
 
 mod board;
+mod bursts;
 mod cluster;
 mod connections;
 mod delivery;
+mod floods;
 mod handbook;
 mod log;
 mod matching;
+mod nonsense;
 mod order;
 mod ownership;
 mod payload;
 mod ping;
 mod secrets;
+mod slow;
 mod tenancy;
 mod trouble;
 mod world;

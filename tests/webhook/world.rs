@@ -87,18 +87,10 @@ impl<'a> World<'a> {
             })
             .await?;
         }
-        let settings = Settings {
-            namespace: (!setup.all_namespaces).then(|| namespace.clone()),
-            webhook_secret: setup.operator_wide.map(SecretString::from),
-            max_body_bytes: 1024 * 1024,
-        };
         let metrics = Metrics::new();
-        let events = Events::new(own.clone(), MANAGER, "test");
-        let receiver = Receiver::new(own, settings, events, metrics.clone());
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let stop = CancellationToken::new();
-        let serving = tokio::spawn(receiver.clone().serve(listener, stop.clone()));
+        let scope = (!setup.all_namespaces).then(|| namespace.clone());
+        let Replica { receiver, address, stop, serving } =
+            Replica::start(own, scope, setup.operator_wide, metrics.clone()).await?;
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build()?;
         let world =
             World { server, client, user, namespace, receiver, address, http, stop, serving, metrics };
@@ -106,6 +98,14 @@ impl<'a> World<'a> {
             eventually("the receiver's lists", || async { world.receiver.is_synced().then_some(()) }).await?;
         }
         Ok(world)
+    }
+
+    /// A further replica of the receiver, for the same objects and in the same rights; returns when it has its lists.
+    pub async fn replica(&self) -> Result<Replica> {
+        let own = self.server.client(&self.user).await?;
+        let replica = Replica::start(own, Some(self.namespace.clone()), None, Metrics::new()).await?;
+        eventually("its lists", || async { replica.receiver.is_synced().then_some(()) }).await?;
+        Ok(replica)
     }
 
     /// Deliveries so far by outcome and event, as the metric counts them.
@@ -244,6 +244,37 @@ impl<'a> World<'a> {
         self.stop.cancel();
         tokio::time::timeout(DEADLINE, self.serving).await???;
         Ok(())
+    }
+}
+
+/// One running receiver.
+pub struct Replica {
+    pub receiver: Receiver,
+    pub address: SocketAddr,
+    pub stop: CancellationToken,
+    pub serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Replica {
+    async fn start(
+        client: Client,
+        namespace: Option<String>,
+        operator_wide: Option<&'static str>,
+        metrics: Metrics,
+    ) -> Result<Self> {
+        let settings = Settings {
+            namespace,
+            webhook_secret: operator_wide.map(SecretString::from),
+            github_host: "github.test".to_owned(),
+            max_body_bytes: 1024 * 1024,
+        };
+        let events = Events::new(client.clone(), MANAGER, "test");
+        let receiver = Receiver::new(client, settings, events, metrics);
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(receiver.clone().serve(listener, stop.clone()));
+        Ok(Self { receiver, address, stop, serving })
     }
 }
 
