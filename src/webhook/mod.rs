@@ -1,5 +1,5 @@
 //! The webhook receiver: GitHub's deliveries in, the board of the Tasks they are about moved by one patch each.
-//! `routes` → `admission` → `keyring` (who signed) → `delivery` (whose Task) → `turns` (one patch); `projection` is what it knows.
+//! `routes` → `admission` → `keyring` (who signed) → `delivery` (whose Task) → `moves` (one patch); `projection` is what it knows.
 
 mod admission;
 mod answer;
@@ -10,6 +10,7 @@ mod delivery;
 mod extract;
 mod health;
 mod keyring;
+mod moves;
 mod payload;
 mod projection;
 mod receiver;

@@ -251,11 +251,16 @@ impl<K: Eq + Hash> Index<K> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn repository(name: &str, full_name: &str, secret: Option<&str>, status: &Value) -> SeenRepository {
+    /// A Repository that nothing is known of.
+    pub(in crate::webhook) fn repository(name: &str) -> TrackedRepository {
+        seen(name, "o/n", None, &json!({})).into()
+    }
+
+    fn seen(name: &str, full_name: &str, secret: Option<&str>, status: &Value) -> SeenRepository {
         let (owner, short) = full_name.split_once('/').expect("owner/name");
         let mut repository = json!({
             "metadata": {"namespace": "n", "name": name, "resourceVersion": "1"},
@@ -277,8 +282,8 @@ mod tests {
         let mut repositories = Repositories::default();
         let own = SecretSource::Own("n".into(), "s".into());
         let status = json!({"repositoryID": 7, "ownerID": 1, "fullName": "New/Name"});
-        repositories.put(repository("a", "Old/Name", Some("s"), &status));
-        repositories.put(repository("b", "old/name", None, &json!({})));
+        repositories.put(seen("a", "Old/Name", Some("s"), &status));
+        repositories.put(seen("b", "old/name", None, &json!({})));
         let named =
             |id: Option<i64>, name: Option<&str>| NamedRepository { id, full_name: name.map(Into::into) };
         for (asked, expected) in [
@@ -296,11 +301,11 @@ mod tests {
         assert_eq!(names(repositories.by_secret(&own)), ["a"]);
         assert_eq!(names(repositories.by_secret(&SecretSource::OperatorWide)), ["b"]);
         // Another state of the same one leaves nothing of the last behind.
-        repositories.put(repository("a", "old/name", None, &json!({})));
+        repositories.put(seen("a", "old/name", None, &json!({})));
         assert_eq!(repositories.candidate_count(Target::Repository(7)), 0);
         assert_eq!(repositories.secrets(), [SecretSource::OperatorWide]);
         for name in ["a", "b"] {
-            repositories.remove(&repository(name, "o/n", None, &json!({})).metadata);
+            repositories.remove(&seen(name, "o/n", None, &json!({})).metadata);
         }
         assert!(repositories.all.is_empty() && repositories.by_id.0.is_empty());
         assert!(repositories.by_name.0.is_empty() && repositories.by_secret.0.is_empty());

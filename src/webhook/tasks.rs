@@ -300,12 +300,12 @@ impl View for Tasks {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::webhook::repositories::SecretSource;
     use serde_json::{Value, json};
 
-    fn task(name: &str, status: &Value) -> SeenTask {
+    fn seen(name: &str, status: &Value) -> SeenTask {
         let task = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "Task",
             "metadata": {"namespace": "n", "name": name, "uid": name, "resourceVersion": "1"},
@@ -325,6 +325,11 @@ mod tests {
         });
         view.put(serde_json::from_value(repository).expect("a Repository"));
         TrackedRepository::clone(&view.by_secret(&SecretSource::OperatorWide)[0])
+    }
+
+    /// A Task of the Repository `r` that nothing is known of.
+    pub(in crate::webhook) fn task(name: &str) -> TrackedTask {
+        seen(name, &json!({})).into()
     }
 
     fn names(found: &[Arc<TrackedTask>]) -> Vec<&str> {
@@ -348,12 +353,12 @@ mod tests {
     #[test]
     fn a_task_is_found_by_number_else_by_its_own_commit_on_its_branch() {
         let mut tasks = Tasks::default();
-        tasks.put(task("numbered", &json!({"branch": "b", "pullRequest": {"number": 1, "state": "open"}})));
-        tasks.put(task("planned", &json!({"branch": "b", "repositoryID": 7})));
-        tasks.put(task("committed", &committed("b")));
+        tasks.put(seen("numbered", &json!({"branch": "b", "pullRequest": {"number": 1, "state": "open"}})));
+        tasks.put(seen("planned", &json!({"branch": "b", "repositoryID": 7})));
+        tasks.put(seen("committed", &committed("b")));
         let repository = repository();
         assert_eq!(names(&tasks.moved_by(&repository, &news(1, None))), ["numbered"]);
-        tasks.put(task("other", &json!({"branch": "c", "pullRequest": {"number": 3, "state": "open"}})));
+        tasks.put(seen("other", &json!({"branch": "c", "pullRequest": {"number": 3, "state": "open"}})));
         assert_eq!(names(&tasks.moved_by(&repository, &news(3, Some("c")))), ["other"], "found once");
         assert_eq!(names(&tasks.moved_by(&repository, &news(2, Some("b")))), ["committed"]);
         assert!(tasks.moved_by(&repository, &news(2, None)).is_empty());
@@ -366,8 +371,8 @@ mod tests {
     fn a_change_leaves_no_old_way_to_a_task() {
         let mut tasks = Tasks::default();
         let open = json!({"number": 1, "state": "open"});
-        tasks.put(task("t", &json!({"branch": "b", "pullRequest": open})));
-        tasks.put(task(
+        tasks.put(seen("t", &json!({"branch": "b", "pullRequest": open})));
+        tasks.put(seen(
             "t",
             &json!({
                 "branch": "b-2", "repositoryID": 7, "commitSHA": "c0ffee", "pullRequestHistory": [open],
@@ -377,7 +382,7 @@ mod tests {
         assert!(tasks.moved_by(&repository, &news(1, Some("b"))).is_empty());
         assert_eq!(names(&tasks.once_of(&repository, 1)), ["t"]);
         assert_eq!(names(&tasks.moved_by(&repository, &news(2, Some("b-2")))), ["t"]);
-        tasks.remove(&task("t", &json!({})).metadata);
+        tasks.remove(&seen("t", &json!({})).metadata);
         assert!(tasks.all.is_empty() && tasks.places.is_empty() && tasks.signs.is_empty());
     }
 
@@ -385,7 +390,7 @@ mod tests {
     fn another_repository_under_the_same_name_moves_nothing() {
         let mut tasks = Tasks::default();
         let status = json!({"repositoryID": 7, "pullRequest": {"number": 1, "state": "open"}});
-        tasks.put(task("t", &status));
+        tasks.put(seen("t", &status));
         let repository = repository();
         let other = ObservedPullRequest { base_repository_id: Some(8), ..news(1, None) };
         assert!(tasks.moved_by(&repository, &other).is_empty());
