@@ -2,6 +2,7 @@
 //! Included by path; builds on `tests/world` and `tests/controlplane`.
 #![allow(dead_code, unused_imports, reason = "each benchmark uses its own part of it")]
 
+mod builds;
 #[path = "../../tests/controlplane/mod.rs"]
 pub mod controlplane;
 mod settled;
@@ -9,6 +10,7 @@ mod usage;
 #[path = "../../tests/world/mod.rs"]
 pub mod world;
 
+pub use builds::{released, released_at};
 pub use settled::settled_tasks;
 pub use usage::{Usage, peak_rss, reset_peak};
 

@@ -1,7 +1,8 @@
 //! Every answer the receiver gives: status, body, and the outcome under which it is counted.
 //! Made by `admission`, `keyring` and `delivery`, sent by `routes`.
 
-use serde_json::{Value, json};
+use bytes::Bytes;
+use serde_json::json;
 use warp::{
     Reply,
     http::{HeaderValue, StatusCode, header},
@@ -70,13 +71,18 @@ impl Answer {
         }
     }
 
-    fn body(&self) -> Value {
-        match self {
-            Self::Moved(tasks) => json!({ "status": "moved", "tasks": tasks }),
-            Self::Ignored(why) => json!({ "status": "ignored", "reason": why }),
-            Self::Pong => json!({ "pong": true }),
-            Self::Refused(refusal) => json!({ "error": refusal.text() }),
-        }
+    fn body(&self) -> Bytes {
+        let body = match self {
+            Self::Moved(tasks) => format!(r#"{{"status":"moved","tasks":{tasks}}}"#),
+            // Reasons are words of ours, without a quote.
+            Self::Ignored(why) => format!(r#"{{"status":"ignored","reason":"{why}"}}"#),
+            Self::Pong => return Bytes::from_static(br#"{"pong":true}"#),
+            Self::Refused(Refusal::Unsigned) => {
+                return Bytes::from_static(br#"{"error":"Invalid signature"}"#);
+            }
+            Self::Refused(refusal) => json!({ "error": refusal.text() }).to_string(),
+        };
+        body.into()
     }
 }
 
@@ -140,8 +146,9 @@ impl Refusal {
 
 impl Reply for Answer {
     fn into_response(self) -> Response {
-        let mut response =
-            warp::reply::with_status(warp::reply::json(&self.body()), self.status()).into_response();
+        let mut response = Response::new(self.body().into());
+        *response.status_mut() = self.status();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Self::Refused(Refusal::MethodNotAllowed(allowed)) = self {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
         }

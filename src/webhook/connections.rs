@@ -1,6 +1,7 @@
 //! Who is connected: a place for each, and who has to go when all are taken.
 //! Used by `server` and `wire`, and by `routes`, which tells when a request is complete.
 
+use http::HeaderMap;
 use std::{
     collections::HashMap,
     sync::{
@@ -150,6 +151,13 @@ impl Place {
     pub(super) fn is_crowded(&self) -> bool {
         self.0.connections.is_crowded()
     }
+}
+
+/// What `server` hands over with a request: its headers, which nobody copies, and its connection's place.
+#[derive(Clone)]
+pub(super) struct Arrival {
+    pub(super) headers: Arc<HeaderMap>,
+    pub(super) place: Place,
 }
 
 #[cfg(test)]

@@ -105,16 +105,14 @@ impl Check<'_> {
     /// know, all.
     pub(super) async fn is_authentic(&mut self, repositories: &Kept<Repositories>) -> Result<bool, Refusal> {
         let (target, hook) = (self.signed.target, self.keyring.secret_of_hook(self.signed.hook));
-        let asked = repositories.ask(|known| {
-            let hook = hook.filter(|secret| !known.by_secret(secret).is_empty());
-            (hook, target.map_or(Vec::new(), |target| known.candidates(target, FEW + 1)))
-        });
-        let (hook, mut candidates) = asked.ok_or(NOT_SYNCED)?;
-        if let Some(hook) = hook
+        let is_known = |secret: &SecretSource| repositories.ask(|known| !known.by_secret(secret).is_empty());
+        if let Some(hook) = hook.filter(|secret| is_known(secret) == Some(true))
             && self.any(vec![hook], Patience::Waits).await?
         {
             return Ok(true);
         }
+        let few = repositories.ask(|known| target.map(|target| known.candidates(target, FEW + 1)));
+        let mut candidates = few.ok_or(NOT_SYNCED)?.unwrap_or_default();
         let known_hook = !candidates.is_empty();
         if candidates.len() > FEW {
             let all = repositories.ask(|known| target.map_or(0, |target| known.candidate_count(target)));

@@ -8,6 +8,8 @@ mod bucket;
 mod connections;
 mod delivery;
 mod extract;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod health;
 mod keyring;
 mod moves;

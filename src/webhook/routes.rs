@@ -4,19 +4,14 @@
 use super::{
     admission::{Name, admit},
     answer::{Answer, Refusal},
-    connections::Place,
+    connections::Arrival,
     delivery::Record,
     receiver::{Inner, Receiver},
 };
 use bytes::Buf;
 use futures::{FutureExt, Stream};
 use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Instant};
-use warp::{
-    Filter, Reply,
-    filters::path::FullPath,
-    http::{HeaderMap, Method},
-    reply::Response,
-};
+use warp::{Filter, Reply, filters::path::FullPath, http::Method, reply::Response};
 
 /// Everything the receiver answers. Paths are compared whole: `warp::path!` would also take a slash at the end, and a filter
 /// for each would be asked in turn.
@@ -28,8 +23,7 @@ pub(super) fn routes(
         .map(move || receiver.0.clone())
         .and(warp::method())
         .and(warp::path::full())
-        .and(warp::header::headers_cloned())
-        .and(warp::ext::optional::<Place>())
+        .and(warp::ext::get::<Arrival>())
         .and(warp::body::stream())
         .then(answer)
         .or(nothing)
@@ -40,8 +34,7 @@ async fn answer<B: Buf>(
     inner: Arc<Inner>,
     method: Method,
     path: FullPath,
-    headers: HeaderMap,
-    place: Option<Place>,
+    arrival: Arrival,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Response {
     let allowed = match path.as_str() {
@@ -56,22 +49,21 @@ async fn answer<B: Buf>(
     match path.as_str() {
         "/" => Response::default(),
         "/api/webhooks/health" => warp::reply::json(&inner.health().await).into_response(),
-        "/api/webhooks/github" => deliver(&inner, &headers, place, body).await.into_response(),
-        _ => ping(&inner, &headers, place, body).await.into_response(),
+        "/api/webhooks/github" => deliver(&inner, &arrival, body).await.into_response(),
+        _ => ping(&inner, &arrival, body).await.into_response(),
     }
 }
 
 async fn deliver<B: Buf>(
     inner: &Arc<Inner>,
-    headers: &HeaderMap,
-    place: Option<Place>,
+    Arrival { headers, place }: &Arrival,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Answer {
     let (started, name, mut record) = (Instant::now(), Name::of(headers), Record::default());
     let answer = guarded(async {
         match admit(headers, body, &inner.bounds, Some(&name)).await {
             Ok(signed) => {
-                place.inspect(Place::complete);
+                place.complete();
                 inner.receive(&name, &signed, &mut record).await
             }
             Err(refusal) => refusal.into(),
@@ -84,14 +76,13 @@ async fn deliver<B: Buf>(
 
 async fn ping<B: Buf>(
     inner: &Inner,
-    headers: &HeaderMap,
-    place: Option<Place>,
+    Arrival { headers, place }: &Arrival,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Answer {
     let answer = guarded(async {
         match admit(headers, body, &inner.bounds, None).await {
             Ok(signed) => {
-                place.inspect(Place::complete);
+                place.complete();
                 inner.pong(&signed).await
             }
             Err(refusal) => refusal.into(),

@@ -214,11 +214,13 @@ impl SecretStore {
     /// Where a Secret is kept. Those that nobody has asked for are forgotten on the way to a new one.
     fn slot(&self, source: &SecretSource) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if !slots.contains_key(source) {
+        let slot = if let Some(slot) = slots.get(source) {
+            slot.clone()
+        } else {
             let used = |slot: &Slot| slot.state().used.is_some_and(|used| used.elapsed() < UNUSED);
             slots.retain(|_, slot| Arc::strong_count(slot) > 1 || used(slot));
-        }
-        let slot = slots.entry(source.clone()).or_default().clone();
+            slots.entry(source.clone()).or_default().clone()
+        };
         slot.change(|state| state.used = Some(Instant::now()));
         slot
     }

@@ -3,7 +3,7 @@
 
 use super::{
     answer::{Answer, Refusal},
-    connections::{Connections, Place},
+    connections::{Arrival, Connections, Place},
     wire::Wire,
 };
 use http::{HeaderValue, Request, StatusCode, header};
@@ -62,7 +62,7 @@ where
 }
 
 /// One connection, to its end.
-fn connection<F>(
+pub(super) fn connection<F>(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     place: Place,
     filter: F,
@@ -80,7 +80,8 @@ where
             if place.is_ambiguous() {
                 return Ok(closing(Answer::from(Refusal::TwoLengths).into_response()));
             }
-            request.extensions_mut().insert(place.clone());
+            let headers = Arc::new(std::mem::take(request.headers_mut()));
+            request.extensions_mut().insert(Arrival { headers, place: place.clone() });
             let answer = filters.call(request).await?;
             place.answered();
             let refused =

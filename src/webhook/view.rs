@@ -78,7 +78,8 @@ impl<V: View> Kept<V> {
         self.read(watched::<V>(&self.noticing(client), namespace, events)).await;
     }
 
-    async fn read(&self, stream: impl Stream<Item = Watched<Seen<V>>>) {
+    /// Keeps the view up to date from these events, until they end.
+    pub(super) async fn read(&self, stream: impl Stream<Item = Watched<Seen<V>>>) {
         let mut stream = pin!(stream);
         let mut listing = V::default();
         while let Some(watched) = stream.next().await {

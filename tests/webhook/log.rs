@@ -3,7 +3,7 @@
 use crate::{
     delivery::delivery,
     payload::payload,
-    world::{REPOSITORY_ID, SECRET, in_review, world},
+    world::{DEADLINE, REPOSITORY_ID, SECRET, in_review, world},
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -82,5 +82,54 @@ async fn every_delivery_leaves_one_line_and_no_secret() -> Result<()> {
     ensure!(lines[2].get("action").is_none(), "what is not signed is not repeated: {}", lines[2]);
     ensure!(lines[5]["event"].as_str().is_some_and(|event| event.len() == 128), "{}", lines[5]);
     ensure!(!text.contains(SECRET), "a secret in the log");
+    world.end().await
+}
+
+/// Whoever floods the receiver fills no disk: a few lines a second, and the number of the rest.
+#[tokio::test]
+async fn of_what_nobody_signed_a_sample_is_told_and_all_is_counted() -> Result<()> {
+    let world = world("sample").await?;
+    world.octo_app().await?;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let started = std::time::Instant::now();
+    let wrong = delivery("push", "{}", "a secret that nobody has").from("repository", REPOSITORY_ID);
+    for _ in 0..300 {
+        ensure!(world.send(&wrong).await?.status.as_u16() == 401);
+    }
+    let right = delivery("push", "{}", SECRET).from("repository", REPOSITORY_ID);
+    for _ in 0..50 {
+        ensure!(world.send(&right).await?.status.as_u16() == 202);
+    }
+    // The first line that is told after the flood brings the number of those that were not.
+    let told = |text: &str| {
+        let untold = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let untold: Option<usize> = untold
+            .map(|line| line["fields"]["refused"].as_u64().map_or(Some(0), |count| count.try_into().ok()))
+            .sum();
+        text.lines().filter(|line| line.contains("invalid_signature")).count() + untold.unwrap_or_default()
+    };
+    let mut sent = 300;
+    while told(&log.text()) < sent {
+        ensure!(started.elapsed() < DEADLINE, "{} of {sent} told", told(&log.text()));
+        ensure!(world.send(&wrong).await?.status.as_u16() == 401);
+        sent += 1;
+    }
+    drop(guard);
+    let (text, seconds) = (log.text(), usize::try_from(started.elapsed().as_secs())? + 1);
+    let lines = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+    let refused = lines("invalid_signature");
+    ensure!((10..=10 + 10 * seconds).contains(&refused), "{refused} lines in {seconds} s");
+    ensure!(lines("\"ignored\"") == 50, "what is signed is told each time");
+    ensure!(told(&text) == sent, "{} of {sent}", told(&text));
+    let counted = world.counted();
+    let all = counted.get(&("invalid_signature".to_owned(), "other".to_owned()));
+    ensure!(all == Some(&u64::try_from(sent)?), "{counted:?}");
     world.end().await
 }
