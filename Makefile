@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 CARGO ?= cargo
 
-.PHONY: help demo test tools runner controlplane build fmt-check clippy unit walks integration sdk e2e docs crds chart tables fmt bench
+.PHONY: help demo test tools runner controlplane build fmt-check clippy unit walks integration sdk e2e docs crds chart tables fmt bench fuzz
 
 help: ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ bench: ## Throughput, deliveries, files, rest and outages, measured (docs/benchm
 	$(CARGO) bench --bench files
 	$(CARGO) bench --bench rest
 	$(CARGO) bench --bench outage
+
+fuzz: ## Fuzz the receiver with cargo-fuzz (TARGET=payload, headers or request; RUNS)
+	cargo fuzz run --sanitizer none $${TARGET:-payload} -- -runs=$${RUNS:-1000000} -max_len=30000
 
 crds: ## Regenerate crds/ from the Rust types
 	$(CARGO) run --quiet --bin slipway -- crds > crds/slipway.dev.yaml

@@ -205,6 +205,8 @@ async fn moving(world: &World, first: usize, size: usize) -> Result<Moves> {
         let other = at + count;
         let name = format!("settled-{other}");
         let status = raw_patch(&name, tasks.get(&name).await?.metadata.resource_version.as_deref(), other);
+        // Nothing is warmer for it than for a delivery.
+        tokio::time::sleep(SETTLE).await;
         let started = Instant::now();
         tasks.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await?;
         patches.push(started.elapsed());

@@ -138,7 +138,7 @@ async fn receiver() -> Receiver {
     let service = tower::service_fn(|request: Request<Body>| async move {
         let (status, body) = match *request.method() {
             Method::PATCH | Method::POST => (200, json!({"metadata": {"name": "t", "resourceVersion": "2"}})),
-            _ => (404, json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": "m"})),
+            _ => (404, json!({"kind": "Status", "code": 404, "message": "m"})),
         };
         let answer = Response::builder().status(status).body(Full::new(bytes::Bytes::from(body.to_string())));
         Ok::<_, tower::BoxError>(answer.expect("a status and a body"))
