@@ -52,6 +52,12 @@ impl From<Refusal> for Answer {
     }
 }
 
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        Answer::from(refusal).into_response()
+    }
+}
+
 impl Answer {
     /// A stable name for log lines and metrics.
     pub(super) fn outcome(&self) -> &'static str {

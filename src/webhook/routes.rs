@@ -91,10 +91,10 @@ async fn ping<B: Buf>(
     answer.await
 }
 
-/// A panic over one delivery is an answer like another, and never the end of its connection or of the process.
-async fn guarded(answer: impl Future<Output = Answer>) -> Answer {
+/// A panic over one request is an answer like another, and never the end of its connection or of the process.
+pub(super) async fn guarded<T: From<Refusal>>(answer: impl Future<Output = T>) -> T {
     AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!("panic while answering a delivery");
+        tracing::error!("panic while answering a request");
         Refusal::Failed.into()
     })
 }
@@ -134,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_answer() {
-        assert_eq!(guarded(async { panic!("over one delivery") }).await, Answer::from(Refusal::Failed));
+        assert_eq!(guarded::<Answer>(async { panic!("over one delivery") }).await, Refusal::Failed.into());
         assert_eq!(guarded(async { Answer::Pong }).await, Answer::Pong);
     }
 }

@@ -2,10 +2,12 @@
 //! Neighbours: `routes` makes the filters, `connections` says who may stay, `wire` looks at the bytes, `body` bounds bodies.
 
 use super::{
-    answer::{Answer, Refusal},
+    answer::Refusal,
     connections::{Arrival, Connections, Place},
+    routes::guarded,
     wire::Wire,
 };
+use futures::FutureExt as _;
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -78,11 +80,15 @@ where
         let (place, mut filters) = (place.clone(), filters.clone());
         async move {
             if place.is_ambiguous() {
-                return Ok(closing(Answer::from(Refusal::TwoLengths).into_response()));
+                return Ok(closing(Refusal::TwoLengths.into()));
+            }
+            // The target is an authority, as for a proxy: warp panics for want of a path.
+            if request.uri().path_and_query().is_none() {
+                return Ok(closing(Refusal::NotFound.into()));
             }
             let headers = Arc::new(std::mem::take(request.headers_mut()));
             request.extensions_mut().insert(Arrival { headers, place: place.clone() });
-            let answer = filters.call(request).await?;
+            let answer = guarded(filters.call(request).map(|Ok(answer)| answer)).await;
             place.answered();
             let refused =
                 matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::SERVICE_UNAVAILABLE);

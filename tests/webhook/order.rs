@@ -104,6 +104,28 @@ async fn only_the_routes_of_the_contract_answer() -> Result<()> {
     world.end().await
 }
 
+/// A target need not be a path: the answer is one all the same.
+#[tokio::test]
+async fn every_form_of_a_target_has_an_answer() -> Result<()> {
+    let world = world("targets-odd").await?;
+    for (line, status) in [
+        ("GET hub", "404 Not Found"),
+        ("GET a:80", "404 Not Found"),
+        ("OPTIONS *", "404 Not Found"),
+        ("GET http://a/api/webhooks/health", "200 OK"),
+        ("GET http://a", "200 OK"),
+        ("GET /?a=b", "200 OK"),
+        ("GET /api/webhooks/health?a", "200 OK"),
+        ("POST hub", "404 Not Found"),
+        ("CONNECT a:80", "404 Not Found"),
+    ] {
+        let request = format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer = crate::connections::exchange(world.address, &request).await?;
+        ensure!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{line}: {answer}");
+    }
+    world.end().await
+}
+
 /// Load balancers ask there whether anybody is at home.
 #[tokio::test]
 async fn the_root_answers_and_says_nothing() -> Result<()> {
