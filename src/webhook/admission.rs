@@ -11,16 +11,17 @@ use bytes::{Buf, Bytes};
 use futures::Stream;
 use std::pin::pin;
 use warp::http::{
-    HeaderMap,
+    HeaderMap, HeaderName,
     header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT},
 };
 
-const EVENT: &str = "X-GitHub-Event";
-const DELIVERY: &str = "X-GitHub-Delivery";
-const SIGNATURE: &str = "X-Hub-Signature-256";
-const TARGET_TYPE: &str = "X-GitHub-Hook-Installation-Target-Type";
-const TARGET_ID: &str = "X-GitHub-Hook-Installation-Target-ID";
-const HOOK_ID: &str = "X-GitHub-Hook-ID";
+// Known to the map of headers as they are: a name in another case is read and hashed anew at each look.
+static EVENT: HeaderName = HeaderName::from_static("x-github-event");
+static DELIVERY: HeaderName = HeaderName::from_static("x-github-delivery");
+static SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
+static TARGET_TYPE: HeaderName = HeaderName::from_static("x-github-hook-installation-target-type");
+static TARGET_ID: HeaderName = HeaderName::from_static("x-github-hook-installation-target-id");
+static HOOK_ID: HeaderName = HeaderName::from_static("x-github-hook-id");
 
 /// A request that may be a delivery: whole, and with a well-formed signature that nobody has checked yet.
 pub(super) struct Signed {
@@ -36,8 +37,8 @@ pub(super) struct Signed {
 
 /// `integration` (a GitHub App) joins these when Repositories know their `appID`.
 fn target_of(headers: &HeaderMap) -> Option<Target> {
-    let id = text(headers, TARGET_ID)?.parse().ok()?;
-    match text(headers, TARGET_TYPE)? {
+    let id = text(headers, &TARGET_ID)?.parse().ok()?;
+    match text(headers, &TARGET_TYPE)? {
         "repository" => Some(Target::Repository(id)),
         "organization" => Some(Target::Organization(id)),
         _ => None,
@@ -45,22 +46,22 @@ fn target_of(headers: &HeaderMap) -> Option<Target> {
 }
 
 /// The headers that name a delivery. They are not signed: good for logs and for sorting out events, not for more.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Name {
-    pub(super) event: Option<String>,
-    pub(super) delivery: Option<String>,
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Name<'a> {
+    pub(super) event: Option<&'a str>,
+    pub(super) delivery: Option<&'a str>,
 }
 
-impl Name {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let short = |name| text(headers, name).filter(|value| !value.is_empty()).map(str::to_owned);
-        Self { event: short(EVENT), delivery: short(DELIVERY) }
+impl<'a> Name<'a> {
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        let present = |name| text(headers, name).filter(|value| !value.is_empty());
+        Self { event: present(&EVENT), delivery: present(&DELIVERY) }
     }
 
     fn missing(&self) -> Option<&'static str> {
         match self {
-            Self { event: None, .. } => Some(EVENT),
-            Self { delivery: None, .. } => Some(DELIVERY),
+            Self { event: None, .. } => Some("X-GitHub-Event"),
+            Self { delivery: None, .. } => Some("X-GitHub-Delivery"),
             _ => None,
         }
     }
@@ -71,7 +72,7 @@ pub(super) async fn admit<B: Buf>(
     headers: &HeaderMap,
     body: impl Stream<Item = Result<B, warp::Error>>,
     bounds: &Bounds,
-    name: Option<&Name>,
+    name: Option<&Name<'_>>,
 ) -> Result<Signed, Refusal> {
     let mut body = pin!(body);
     let admitted = check(headers, body.as_mut(), bounds, name).await;
@@ -85,7 +86,7 @@ async fn check<B: Buf>(
     headers: &HeaderMap,
     mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin,
     bounds: &Bounds,
-    name: Option<&Name>,
+    name: Option<&Name<'_>>,
 ) -> Result<Signed, Refusal> {
     let length = preflight(headers, bounds.most())?;
     // Only a body of unknown length has to be read to know that it is too large.
@@ -96,23 +97,23 @@ async fn check<B: Buf>(
     if let Some(header) = name.and_then(Name::missing) {
         return Err(Refusal::MissingHeader(header));
     }
-    let signature = only(headers, SIGNATURE).and_then(Signature::parse).ok_or(Refusal::Unsigned)?;
+    let signature = only(headers, &SIGNATURE).and_then(Signature::parse).ok_or(Refusal::Unsigned)?;
     let body = match early {
         Some(read) => read,
         None => read(&mut body, length, bounds).await?,
     };
-    let hook = text(headers, HOOK_ID).and_then(|id| id.parse().ok());
+    let hook = text(headers, &HOOK_ID).and_then(|id| id.parse().ok());
     Ok(Signed { signature, body: body.bytes.clone(), target: target_of(headers), hook, _held: body })
 }
 
 /// The checks that need no body; gives its length, if it is told.
 fn preflight(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Refusal> {
-    let media_type = only(headers, CONTENT_TYPE.as_str()).and_then(|value| std::str::from_utf8(value).ok());
+    let media_type = only(headers, &CONTENT_TYPE).and_then(|value| std::str::from_utf8(value).ok());
     let essence = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
     if !essence.trim().eq_ignore_ascii_case("application/json") {
         return Err(Refusal::UnsupportedMediaType);
     }
-    let length = text(headers, CONTENT_LENGTH.as_str()).and_then(|value| value.parse().ok());
+    let length = text(headers, &CONTENT_LENGTH).and_then(|value| value.parse().ok());
     match length {
         Some(length) if length > limit => Err(Refusal::TooLarge(limit)),
         length => Ok(length),
@@ -120,14 +121,14 @@ fn preflight(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Refusal
 }
 
 /// The value of a header that is there exactly once.
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     values.next().is_none().then(|| value.as_bytes())
 }
 
 /// The same, where it is visible ASCII.
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     std::str::from_utf8(only(headers, name)?)
         .ok()
         .filter(|value| value.bytes().all(|byte| matches!(byte, b' '..=b'~')))

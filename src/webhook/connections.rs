@@ -15,6 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections at a time.
 const MOST: usize = 512;
+/// A client that keeps the receiver waiting for less is not slow: many may come at once.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Interval at which a new connection looks again for a place.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// All places.
 pub(super) struct Connections {
@@ -35,6 +39,8 @@ struct Taken {
 struct State {
     /// Milliseconds from the start to the opening of the connection or the end of its last answer.
     since: AtomicU64,
+    /// All that the client has sent has been read, and it is not a whole request.
+    waited_for: AtomicBool,
     /// A whole request has come and is not answered yet.
     complete: AtomicBool,
     /// Answers so far.
@@ -42,6 +48,15 @@ struct State {
     /// The request has a length of two kinds.
     ambiguous: AtomicBool,
     end: CancellationToken,
+}
+
+impl State {
+    fn is_slow(&self, now: u64) -> bool {
+        let waited = now.saturating_sub(self.since.load(Ordering::Relaxed));
+        self.waited_for.load(Ordering::Relaxed)
+            && !self.complete.load(Ordering::Relaxed)
+            && u128::from(waited) >= PATIENCE.as_millis()
+    }
 }
 
 impl Default for Connections {
@@ -55,23 +70,23 @@ impl Connections {
         Self { most, started: Instant::now(), taken: Mutex::default(), freed: Notify::new() }
     }
 
-    /// A place for a connection that has just been opened. When all are taken, that one ends which has been without a
-    /// complete request for longest: who is slow gives way, who waits for an answer never. Waits while nobody is slow.
+    /// A place for a connection that has just been opened. When all are taken, that one ends whose client has kept us waiting
+    /// for a whole request for longest: who is slow gives way, who waits for an answer never. Waits while nobody is slow.
     pub(super) async fn take(self: &Arc<Self>) -> Place {
         loop {
             let freed = self.freed.notified();
             if let Some(place) = self.try_take() {
                 return place;
             }
-            // A place may become free by a request that ends as well as by a connection that does.
-            let _ = tokio::time::timeout(Duration::from_millis(10), freed).await;
+            // A place may become free by patience that ends as well as by a connection that does.
+            let _ = tokio::time::timeout(LOOK, freed).await;
         }
     }
 
     fn try_take(self: &Arc<Self>) -> Option<Place> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.places.len() >= self.most {
-            let slow = taken.places.iter().filter(|(_, place)| !place.complete.load(Ordering::Relaxed));
+            let slow = taken.places.iter().filter(|(_, place)| place.is_slow(self.now()));
             let oldest = slow.min_by_key(|(number, place)| (place.since.load(Ordering::Relaxed), **number));
             let number = *oldest?.0;
             if let Some(place) = taken.places.remove(&number) {
@@ -115,6 +130,11 @@ impl Drop for Held {
 }
 
 impl Place {
+    /// Whether the client has to send more before anything can go on.
+    pub(super) fn waits(&self, waits: bool) {
+        self.0.state.waited_for.store(waits, Ordering::Relaxed);
+    }
+
     /// The whole request is there.
     pub(super) fn complete(&self) {
         self.0.state.complete.store(true, Ordering::Relaxed);
@@ -169,29 +189,47 @@ mod tests {
         place.ended().now_or_never().is_some()
     }
 
+    /// A new connection of a client that sends nothing.
+    async fn silent(connections: &Arc<Connections>) -> Place {
+        let place = connections.take().await;
+        place.waits(true);
+        tokio::time::advance(PATIENCE).await;
+        place
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_is_slow_for_longest_gives_way_and_who_waits_for_an_answer_does_not() {
         let connections = Arc::new(Connections::new(3));
-        let mut places = Vec::new();
-        for _ in 0..3 {
-            places.push(connections.take().await);
-            tokio::time::advance(Duration::from_millis(5)).await;
-        }
+        let places = [silent(&connections).await, silent(&connections).await, silent(&connections).await];
         places[0].complete();
         places[1].answered();
-        let fourth = connections.take().await;
-        assert_eq!(places.iter().map(is_ended).collect::<Vec<_>>(), [false, false, true]);
-        tokio::time::advance(Duration::from_millis(5)).await;
-        let fifth = connections.take().await;
+        let fourth = silent(&connections).await;
+        assert_eq!(places.each_ref().map(is_ended), [false, false, true]);
+        let fifth = silent(&connections).await;
         assert!(is_ended(&places[1]) && !is_ended(&places[0]) && !is_ended(&fourth));
-        // All busy: one more waits until one has been answered.
+        // All busy: one more waits until one has been answered, and has then been silent.
         fourth.complete();
         fifth.complete();
         let mut waiting = Box::pin(connections.take());
         assert!((&mut waiting).now_or_never().is_none());
         fifth.answered();
+        let started = Instant::now();
         let _sixth = waiting.await;
-        assert!(is_ended(&fifth));
+        assert!(is_ended(&fifth) && started.elapsed() >= PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_come_at_once_are_not_slow() {
+        let connections = Arc::new(Connections::new(2));
+        let first = connections.take().await;
+        let second = connections.take().await;
+        // What it has sent has not been read yet, so nobody waits for it.
+        tokio::time::advance(PATIENCE * 4).await;
+        second.waits(true);
+        second.answered();
+        let started = Instant::now();
+        let _third = connections.take().await;
+        assert!(is_ended(&second) && !is_ended(&first) && started.elapsed() >= PATIENCE);
     }
 
     #[tokio::test(start_paused = true)]

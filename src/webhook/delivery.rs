@@ -35,7 +35,7 @@ impl Inner {
     /// Answers within 8 s.
     pub(super) async fn receive(
         self: &Arc<Self>,
-        name: &Name,
+        name: &Name<'_>,
         signed: &Signed,
         record: &mut Record,
     ) -> Answer {
@@ -66,7 +66,7 @@ impl Inner {
 
     async fn handle(
         self: &Arc<Self>,
-        name: &Name,
+        name: &Name<'_>,
         signed: &Signed,
         until: Instant,
         record: &mut Record,
@@ -74,7 +74,7 @@ impl Inner {
         let mut check = self.keyring.check(signed);
         self.authenticate(&mut check).await?;
         record.authentic = true;
-        let event = name.event.as_deref().unwrap_or_default();
+        let event = name.event.unwrap_or_default();
         match event {
             "pull_request" => {}
             "ping" => return Ok(Answer::Pong),
@@ -100,7 +100,7 @@ impl Inner {
         };
         let label = format!("{event}.{}", record.action.as_deref().unwrap_or_default());
         let delivery = Delivery {
-            id: bounds::cut(name.delivery.as_deref().unwrap_or_default(), bounds::ID),
+            id: bounds::cut(name.delivery.unwrap_or_default(), bounds::ID),
             event: bounds::cut(&label, bounds::ID),
             received_at: Time(whole_seconds(Timestamp::now())),
         };

@@ -101,8 +101,8 @@ pub(super) async fn guarded<T: From<Refusal>>(answer: impl Future<Output = T>) -
 
 /// One count, and one log line: of what nobody signed only a sample, so that nobody can fill the disk. Of that, only header
 /// values in visible ASCII get into the log.
-fn account(inner: &Inner, answer: &Answer, name: &Name, record: &Record, started: Instant) {
-    let event = match name.event.as_deref() {
+fn account(inner: &Inner, answer: &Answer, name: &Name<'_>, record: &Record, started: Instant) {
+    let event = match name.event {
         Some("pull_request") => "pull_request",
         Some("ping") => "ping",
         Some(_) => "other",
@@ -113,8 +113,8 @@ fn account(inner: &Inner, answer: &Answer, name: &Name, record: &Record, started
         return;
     }
     tracing::info!(
-        delivery = name.delivery.as_deref().map(short),
-        event = name.event.as_deref().map(short),
+        delivery = name.delivery.map(short),
+        event = name.event.map(short),
         action = record.action.as_deref(),
         outcome = answer.outcome(),
         status = answer.status().as_u16(),

@@ -93,7 +93,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.place.waits(read.is_pending());
+        ready!(read)?;
         self.look_at(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }
