@@ -8,6 +8,7 @@ use super::{
     payload::{Action, Glimpse, Head, Payload},
     receiver::Inner,
     repositories::TrackedRepository,
+    secret_store::Patience,
     turns::News,
 };
 use crate::api::{Delivery, bounds, common::whole_seconds};
@@ -94,7 +95,7 @@ impl Inner {
         let repositories = match payload.repository() {
             Some(named) => {
                 let named = self.projection.repositories.ask(|known| known.named(named)).ok_or(NOT_SYNCED)?;
-                check.verified(named).await?
+                check.verified(named, Patience::Waits).await?
             }
             None => check.only(&self.projection.repositories).await?,
         };

@@ -135,10 +135,11 @@ impl Check<'_> {
     pub(super) async fn verified(
         &mut self,
         repositories: Vec<Arc<TrackedRepository>>,
+        patience: Patience,
     ) -> Result<Vec<Arc<TrackedRepository>>, Refusal> {
         let (mut signed, mut unknown) = (Vec::new(), None);
         for repository in repositories {
-            match self.verdict(&repository.secret, Patience::Waits).await {
+            match self.verdict(&repository.secret, patience).await {
                 Ok(true) => signed.push(repository),
                 Ok(false) => {}
                 Err(refusal) => unknown = Some(refusal),
@@ -155,15 +156,10 @@ impl Check<'_> {
         &mut self,
         repositories: &Kept<Repositories>,
     ) -> Result<Vec<Arc<TrackedRepository>>, Refusal> {
-        let sources = repositories.ask(Repositories::secrets).ok_or(NOT_SYNCED)?;
-        self.spend(sources.len())?;
-        let mut signed = Vec::new();
-        for source in sources {
-            if self.verdict(&source, Patience::Goes).await? {
-                signed
-                    .extend(repositories.ask(|known| known.by_secret(&source).to_vec()).unwrap_or_default());
-            }
-        }
+        let (all, secrets) =
+            repositories.ask(|known| (known.all(), known.secret_count())).ok_or(NOT_SYNCED)?;
+        self.spend(secrets)?;
+        let signed = self.verified(all, Patience::Goes).await?;
         if signed.len() > 1 { Err(Refusal::Ambiguous) } else { Ok(signed) }
     }
 
@@ -180,12 +176,8 @@ impl Check<'_> {
 
     /// Returns whether any of `sources` signed it. Fails if none is known to have, and one can't be read.
     async fn any(&mut self, sources: Vec<SecretSource>, patience: Patience) -> Result<bool, Refusal> {
-        let (many, mut unknown) = (sources.len() > FEW + 1, None);
+        let mut unknown = None;
         for source in sources {
-            if many {
-                // Each is tried over the whole body: other deliveries get their turn in between.
-                tokio::task::yield_now().await;
-            }
             match self.verdict(&source, patience).await {
                 Ok(true) => {
                     self.keyring.remember(self.signed.hook, &source);
@@ -201,6 +193,10 @@ impl Check<'_> {
     async fn verdict(&mut self, source: &SecretSource, patience: Patience) -> Result<bool, Refusal> {
         if let Some(verdict) = self.verdicts.get(source) {
             return Ok(*verdict);
+        }
+        if self.spent {
+            // One of many, each tried over the whole body: other deliveries get their turn in between.
+            tokio::task::yield_now().await;
         }
         match self.keyring.verify(source, self.signed, patience).await {
             Ok(verdict) => {

@@ -168,6 +168,11 @@ impl Repositories {
         self.by_secret.at(source)
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Arc<TrackedRepository>> {
+        self.all.values().cloned().collect()
+    }
+
     /// How many places of secrets there are.
     pub(super) fn secret_count(&self) -> usize {
         self.by_secret.0.len()

@@ -165,9 +165,10 @@ impl SecretStore {
         };
         let _turn = slot.turn.lock().await;
         let now = slot.state();
+        let may_reread = now.may_reread();
         match now.last {
-            // Somebody else has read it meanwhile, or was not allowed to.
-            Some((_, known)) if !slot.state().may_reread() => Ok(check(&known)),
+            // Somebody else has read it meanwhile, or has just tried to.
+            Some((_, known)) if !may_reread => Ok(check(&known)),
             Some((_, known)) => {
                 if !self.reads.try_acquire_above(KEPT_FOR_FIRST_READS) {
                     return Ok(false);

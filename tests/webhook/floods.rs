@@ -143,3 +143,21 @@ async fn a_secret_that_is_not_known_yet_is_read_once() -> Result<()> {
     ensure!(reads == BTreeMap::from([("hook".to_owned(), 1)]), "{reads:?}");
     world.end().await
 }
+
+/// A payload that names no repository is tried with every secret; those that can't be read so soon hold it up no more than
+/// those that are wrong.
+#[tokio::test]
+async fn a_payload_without_a_repository_waits_for_no_secret_but_its_own() -> Result<()> {
+    let server = own_server().await?;
+    let world = World::start(&server, "unnamed", Setup::default()).await?;
+    repositories(&world, 40).await?;
+    world.task("task", in_review(42)).await?;
+    ensure!(world.deliver(&payload("labeled", 42, 1), SECRET).await?.status.as_u16() == 202);
+    let body = r#"{"action":"closed","pull_request":{"merged":true,"number":42}}"#;
+    let by_hand = delivery("pull_request", body, SECRET);
+    let reply = world.send(&by_hand).await?;
+    ensure!(reply.status.as_u16() == 200, "{reply:?}");
+    let reads = reads(&world).await?;
+    ensure!(reads.len() < 40, "all were read, so nothing was held up: {}", reads.len());
+    world.end().await
+}

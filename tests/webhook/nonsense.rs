@@ -18,6 +18,35 @@ fn odd(pointer: &str, value: Value) -> String {
     body.to_string()
 }
 
+/// Payloads and their answers.
+const PAYLOADS: &[(u16, &str)] = &[
+    (400, r#"{"action":42}"#),
+    (400, r#"{"action":{}}"#),
+    (202, r#"{"action":null}"#),
+    (202, r#"{"action":""}"#),
+    (202, r#"{"action":"Closed"}"#),
+    (400, r#"{"action":"closed"}"#),
+    (400, r#"["closed",42,{"number":42}]"#),
+    (400, r#"{"action":"closed","pull_request":null}"#),
+    (400, r#"{"action":"closed","pull_request":[]}"#),
+    (400, r#"{"action":"closed","pull_request":[42,"n","u","b","closed"]}"#),
+    (400, r#"{"action":"closed","pull_request":{}}"#),
+    (400, r#"{"action":"closed","pull_request":{"number":"42"}}"#),
+    (400, r#"{"action":"closed","pull_request":{"number":42.5}}"#),
+    (400, r#"{"action":"closed","pull_request":{"number":-42}}"#),
+    (400, r#"{"action":"closed","pull_request":{"number":0}}"#),
+    (400, r#"{"action":"closed","pull_request":{"number":99999999999999999999}}"#),
+    (400, r#"{"action":"closed","pull_request":{"number":1e400}}"#),
+    (400, r#"{"action":"closed","pull_request":{"number":42,"merged":"yes"}}"#),
+    (400, r#"{"action":"closed","pull_request":{"number":42,"updated_at":"yesterday"}}"#),
+    (400, r#"{"action":"closed","pull_request":{"number":42,"number":42}}"#),
+    (400, r#"{"action":"closed","action":"closed"}"#),
+    // About a pull request that nobody has, so that nobody looks further than its first few fields.
+    (202, r#"{"action":"closed","number":7,"pull_request":{"head":{"ref":"b"}},"repository":[]}"#),
+    (202, r#"{"action":"closed","number":7,"pull_request":{"head":{"ref":"b"}}"#),
+    (202, r#"{"action":"labeled","number":42,"pull_request":{"head":{"ref":"b"}},"#),
+];
+
 /// Bodies and their answers. 202: nothing of it moves a Task; 400: it can't be told what it says; 422: nor whose it is.
 fn bodies() -> Vec<(u16, String)> {
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
@@ -41,33 +70,9 @@ fn bodies() -> Vec<(u16, String)> {
         (200, &*deep_inside),
         (400, &*good),
         (400, &whole[..whole.len() - 1]),
-        (400, r#"{"action":42}"#),
-        (400, r#"{"action":{}}"#),
-        (202, r#"{"action":null}"#),
-        (202, r#"{"action":""}"#),
-        (202, r#"{"action":"Closed"}"#),
-        (400, r#"{"action":"closed"}"#),
-        (400, r#"["closed",42,{"number":42}]"#),
-        (400, r#"{"action":"closed","pull_request":null}"#),
-        (400, r#"{"action":"closed","pull_request":[]}"#),
-        (400, r#"{"action":"closed","pull_request":[42,"n","u","b","closed"]}"#),
-        (400, r#"{"action":"closed","pull_request":{}}"#),
-        (400, r#"{"action":"closed","pull_request":{"number":"42"}}"#),
-        (400, r#"{"action":"closed","pull_request":{"number":42.5}}"#),
-        (400, r#"{"action":"closed","pull_request":{"number":-42}}"#),
-        (400, r#"{"action":"closed","pull_request":{"number":0}}"#),
-        (400, r#"{"action":"closed","pull_request":{"number":99999999999999999999}}"#),
-        (400, r#"{"action":"closed","pull_request":{"number":1e400}}"#),
-        (400, r#"{"action":"closed","pull_request":{"number":42,"merged":"yes"}}"#),
-        (400, r#"{"action":"closed","pull_request":{"number":42,"updated_at":"yesterday"}}"#),
-        (400, r#"{"action":"closed","pull_request":{"number":42,"number":42}}"#),
-        (400, r#"{"action":"closed","action":"closed"}"#),
-        // About a pull request that nobody has, so that nobody looks further than its first few fields.
-        (202, r#"{"action":"closed","number":7,"pull_request":{"head":{"ref":"b"}},"repository":[]}"#),
-        (202, r#"{"action":"closed","number":7,"pull_request":{"head":{"ref":"b"}}"#),
-        (202, r#"{"action":"labeled","number":42,"pull_request":{"head":{"ref":"b"}},"#),
     ];
-    let mut all: Vec<(u16, String)> = table.map(|(status, body)| (status, body.to_owned())).into();
+    let mut all: Vec<_> =
+        table.iter().chain(PAYLOADS).map(|(status, body)| (*status, (*body).to_owned())).collect();
     for pointer in ["/pull_request/head", "/pull_request/base", "/pull_request/head/repo", "/repository"] {
         all.extend(
             [json!([]), json!("text"), json!(42), json!(true)].map(|value| (400, odd(pointer, value))),
