@@ -48,7 +48,8 @@ walks: ## Random walks of the decisions, many more than in `unit` (WALK_SEEDS, W
 		CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_STRIP=none $(CARGO) test --release --lib walk
 
 integration: ## Flows on the real API server
-	@tests/controlplane/build.sh helm
+	@tests/controlplane/build.sh helm lint
+	@tests/chart/checkov/install.sh >/dev/null
 	CARGO=$(CARGO) tests/integration.sh
 
 sdk: ## The stand-ins, checked by the official SDKs

@@ -3,6 +3,7 @@
 
 mod clients;
 mod controllers;
+mod listen;
 mod ops;
 mod ping;
 mod shutdown;
@@ -11,7 +12,10 @@ use crate::{
     api::crds,
     cluster::Events,
     config::{Arguments, Command, Controller, Webhook},
-    telemetry::{Metrics, logs},
+    telemetry::{
+        Metrics,
+        logs::{self, Writing},
+    },
     webhook as receiver,
 };
 use anyhow::Context;
@@ -35,28 +39,29 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         Command::Controller(arguments) => {
             let config = arguments.validate(&environment)?;
-            logs::init(&settings.filter, settings.format)?;
-            block_on(Builder::new_multi_thread(), controller(config))
+            logs::init(&settings.filter, settings.format, Writing::Line)?;
+            block_on(&mut Builder::new_multi_thread(), controller(config))
         }
         Command::Webhook(arguments) => {
             let config = arguments.validate(&environment)?;
-            logs::init(&settings.filter, settings.format)?;
+            logs::init(&settings.filter, settings.format, Writing::Flushed)?;
             // What one delivery wakes is done on one thread: waking others costs more than the work. A core of it answers some
             // tens of thousands of deliveries a second.
-            block_on(Builder::new_current_thread(), webhook(config))
+            block_on(Builder::new_current_thread().on_thread_park(logs::flush), webhook(config))
         }
         Command::Ping(arguments) => {
             let config = arguments.validate(&environment)?;
-            block_on(Builder::new_current_thread(), async move { ping::ping(&config).await })
+            block_on(&mut Builder::new_current_thread(), async move { ping::ping(&config).await })
         }
     }
 }
 
-fn block_on(mut runtime: Builder, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on(runtime: &mut Builder, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = runtime.enable_all().build().context("starting the runtime")?;
     let result = runtime.block_on(command);
     // What did not end in time (a stalled connection, a call in flight) ends with the process.
     runtime.shutdown_background();
+    logs::flush();
     result
 }
 
@@ -65,7 +70,7 @@ async fn controller(config: Controller) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     let metrics = Metrics::new();
     let ready = Readiness::default();
-    let ops = ops::bind(config.ops_listen).await?;
+    let ops = listen::listen("SLIPWAY_OPS_LISTEN", config.ops_listen)?;
     let mut tasks = Tasks::new(stop.clone());
     tasks.spawn("health and metrics", ops::serve(ops, ready.clone(), metrics.clone(), stop.clone()));
     let starting = async {
@@ -89,13 +94,11 @@ async fn webhook(config: Webhook) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     let metrics = Metrics::new();
     let ready = Readiness::default();
-    let ops = ops::bind(config.ops_listen).await?;
+    let ops = listen::listen("SLIPWAY_OPS_LISTEN", config.ops_listen)?;
     let mut tasks = Tasks::new(stop.clone());
     tasks.spawn("health and metrics", ops::serve(ops, ready.clone(), metrics.clone(), stop.clone()));
     let kubernetes = clients::kubernetes(&config.cluster, &metrics).await?;
-    let listener = tokio::net::TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("SLIPWAY_WEBHOOK_LISTEN: {} can't be listened on", config.listen))?;
+    let listener = listen::listen("SLIPWAY_WEBHOOK_LISTEN", config.listen)?;
     let settings = receiver::Settings {
         namespace: config.cluster.namespace.clone(),
         webhook_secret: config.secret,

@@ -76,9 +76,14 @@ pub struct ControllerArguments {
     /// Marks the sandboxes of this installation at E2B. Default: the UID of the namespace this runs in; required outside a cluster.
     #[arg(long, env = "SLIPWAY_INSTALLATION", default_value = "", hide_default_value = true)]
     installation: String,
-    /// Address that health and metrics are served at.
-    #[arg(long, env = "SLIPWAY_OPS_LISTEN", default_value = "0.0.0.0:8080")]
+    /// Address that health and metrics are served at. Default: `[::]:8080`, all of both IP families, or of IPv4 where there
+    /// is no IPv6.
+    #[arg(long, env = "SLIPWAY_OPS_LISTEN", default_value = "", hide_default_value = true)]
     ops_listen: String,
+    /// File with certificates (PEM) of authorities that GitHub, E2B and proxies are trusted by, beside the system's. Read at the
+    /// start.
+    #[arg(long, env = "SLIPWAY_CA_BUNDLE", default_value = "", hide_default_value = true)]
+    ca_bundle: String,
     /// Least time between two writes to GitHub with one token.
     #[arg(long, env = "SLIPWAY_GITHUB_WRITE_INTERVAL", default_value = "1s")]
     github_write_interval: String,
@@ -107,11 +112,13 @@ pub struct WebhookArguments {
     /// Base URL of GitHub's REST API: tells whose web pages deliveries may name.
     #[arg(long, env = "GITHUB_API_URL", default_value = "https://api.github.com")]
     github_api_url: String,
-    /// Address that GitHub's deliveries arrive at.
-    #[arg(long, env = "SLIPWAY_WEBHOOK_LISTEN", default_value = "0.0.0.0:3000")]
+    /// Address that GitHub's deliveries arrive at. Default: `[::]:3000`, all of both IP families, or of IPv4 where there is no
+    /// IPv6.
+    #[arg(long, env = "SLIPWAY_WEBHOOK_LISTEN", default_value = "", hide_default_value = true)]
     webhook_listen: String,
-    /// Address that health and metrics are served at.
-    #[arg(long, env = "SLIPWAY_OPS_LISTEN", default_value = "0.0.0.0:8081")]
+    /// Address that health and metrics are served at. Default: `[::]:8081`, all of both IP families, or of IPv4 where there
+    /// is no IPv6.
+    #[arg(long, env = "SLIPWAY_OPS_LISTEN", default_value = "", hide_default_value = true)]
     ops_listen: String,
     /// Largest body of a delivery, at most 25 MiB.
     #[arg(long, env = "SLIPWAY_WEBHOOK_MAX_BODY_BYTES", default_value = "5MiB")]
@@ -135,6 +142,14 @@ pub struct Cluster {
     pub namespace: Option<String>,
 }
 
+/// Where a server listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// At this port of every address, whatever IP families there are.
+    Anywhere(u16),
+    At(SocketAddr),
+}
+
 /// Settings of the logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logs {
@@ -153,7 +168,9 @@ pub struct Controller {
     pub e2b_api_key: Option<SecretString>,
     /// Absent: the UID of the namespace this runs in.
     pub installation: Option<String>,
-    pub ops_listen: SocketAddr,
+    pub ops_listen: Listen,
+    /// Authorities to trust beside the system's.
+    pub ca_bundle: Option<PathBuf>,
     pub github_write_interval: Duration,
     pub spool_dir: PathBuf,
     pub spool_bytes: u64,
@@ -164,8 +181,8 @@ pub struct Controller {
 #[derive(Debug)]
 pub struct Webhook {
     pub cluster: Cluster,
-    pub listen: SocketAddr,
-    pub ops_listen: SocketAddr,
+    pub listen: Listen,
+    pub ops_listen: Listen,
     pub max_body_bytes: u64,
     /// Host of GitHub's web pages, with the port if it has one.
     pub github_host: String,
@@ -208,6 +225,11 @@ impl ClusterArguments {
     }
 }
 
+fn listen(variable: &'static str, value: &str, port: u16) -> Result<Listen, Error> {
+    let given = Setting::new(variable, value).optional(Raw::address)?;
+    Ok(given.map_or(Listen::Anywhere(port), Listen::At))
+}
+
 impl ControllerArguments {
     /// # Errors
     /// The first setting that is not what it must be.
@@ -231,7 +253,8 @@ impl ControllerArguments {
             )?,
             e2b_api_key: value::secret("E2B_API_KEY", environment)?,
             installation: Setting::new("SLIPWAY_INSTALLATION", &self.installation).optional(Raw::id)?,
-            ops_listen: Setting::new("SLIPWAY_OPS_LISTEN", &self.ops_listen).read(Raw::address)?,
+            ops_listen: listen("SLIPWAY_OPS_LISTEN", &self.ops_listen, 8080)?,
+            ca_bundle: Setting::new("SLIPWAY_CA_BUNDLE", &self.ca_bundle).optional(Raw::absolute_path)?,
             github_write_interval: Setting::new("SLIPWAY_GITHUB_WRITE_INTERVAL", &self.github_write_interval)
                 .read(|raw| raw.duration(Duration::ZERO, Duration::from_mins(1)))?,
             spool_dir: Setting::new("SLIPWAY_SPOOL_DIR", &self.spool_dir).read(Raw::absolute_path)?,
@@ -252,8 +275,8 @@ impl WebhookArguments {
     pub fn validate(&self, environment: Environment<'_>) -> Result<Webhook, Error> {
         Ok(Webhook {
             cluster: self.cluster.validate()?,
-            listen: Setting::new("SLIPWAY_WEBHOOK_LISTEN", &self.webhook_listen).read(Raw::address)?,
-            ops_listen: Setting::new("SLIPWAY_OPS_LISTEN", &self.ops_listen).read(Raw::address)?,
+            listen: listen("SLIPWAY_WEBHOOK_LISTEN", &self.webhook_listen, 3000)?,
+            ops_listen: listen("SLIPWAY_OPS_LISTEN", &self.ops_listen, 8081)?,
             max_body_bytes: Setting::new("SLIPWAY_WEBHOOK_MAX_BODY_BYTES", &self.webhook_max_body_bytes)
                 .read(|raw| raw.bytes(KIB, 25 * MIB))?,
             github_host: Setting::new("GITHUB_API_URL", &self.github_api_url).read(Raw::web_host)?,

@@ -197,6 +197,11 @@ pub mod reason {
     /// Warning: the webhook secret is too short to be used.
     pub const WEBHOOK_SECRET_TOO_SHORT: &str = "WebhookSecretTooShort";
 
+    // Said by both adapters.
+
+    /// The certificate of GitHub, of E2B or of a proxy before them was not accepted; the message says why.
+    pub const CERTIFICATE_NOT_TRUSTED: &str = "CertificateNotTrusted";
+
     // Said by GitHub's adapter.
 
     /// 401: the token is wrong, expired or revoked.

@@ -9,7 +9,7 @@ use crate::{
     github::GitHub,
     telemetry::{self, Api, CallLayer, HttpService, Metrics, calls::Leading},
 };
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use kube::{
     Config,
@@ -70,7 +70,7 @@ impl Clients {
         metrics: &Metrics,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let http = http_client()?;
+        let http = http_client(config.ca_bundle.as_deref())?;
         let serves = config.cluster.namespace.as_deref();
         let (elector, leadership) = Elector::new(kubernetes.clone(), serves, instance(), metrics.clone());
         let lease = elector.lease();
@@ -103,8 +103,10 @@ fn service(http: &reqwest::Client, api: Api, metrics: &Metrics, leading: &Leadin
 }
 
 /// One pool for GitHub and E2B. Redirects are the adapters' to follow, so that no credential travels to another host.
-pub(super) fn http_client() -> anyhow::Result<reqwest::Client> {
+/// `ca_bundle` is trusted beside the system's authorities.
+pub(super) fn http_client(ca_bundle: Option<&Path>) -> anyhow::Result<reqwest::Client> {
     reqwest::Client::builder()
+        .tls_certs_merge(ca_bundle.map(certificates).transpose()?.unwrap_or_default())
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
@@ -113,6 +115,15 @@ pub(super) fn http_client() -> anyhow::Result<reqwest::Client> {
         .pool_idle_timeout(Duration::from_secs(15))
         .build()
         .context("building the HTTP client")
+}
+
+/// The certificates of a PEM file.
+fn certificates(path: &Path) -> anyhow::Result<Vec<reqwest::Certificate>> {
+    let name = || format!("SLIPWAY_CA_BUNDLE: {}", path.display());
+    let pem = std::fs::read(path).with_context(name)?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&pem).with_context(name)?;
+    ensure!(!certificates.is_empty(), "{}: there is no certificate (PEM) in it", name());
+    Ok(certificates)
 }
 
 /// The Kubernetes client. Retries are the controllers' business: kube's own would repeat writes too.

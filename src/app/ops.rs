@@ -2,7 +2,6 @@
 //! Never red because GitHub or E2B is down: no restart would help.
 
 use crate::telemetry::{Metrics, metrics::CONTENT_TYPE};
-use anyhow::Context;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -10,7 +9,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
     convert::Infallible,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -35,11 +33,6 @@ impl Readiness {
     fn get(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
-}
-
-/// Takes the address before anything else starts: a port that is taken is told at once.
-pub(super) async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(listen).await.with_context(|| format!("SLIPWAY_OPS_LISTEN: can't listen on {listen}"))
 }
 
 /// Answers until `stop`.

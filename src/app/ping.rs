@@ -25,7 +25,7 @@ const SHOWN: usize = 200;
 /// # Errors
 /// The first check that fails, with what was sent and what was answered.
 pub(super) async fn ping(config: &Ping) -> anyhow::Result<()> {
-    let receiver = Receiver { http: clients::http_client()?, url: &config.url };
+    let receiver = Receiver { http: clients::http_client(None)?, url: &config.url };
     let health = receiver.get(HEALTH).await?;
     health.must_be(StatusCode::OK, "is there a receiver?")?;
     println!("GET {HEALTH}: {}", health.body);

@@ -29,15 +29,16 @@ fn defaults_are_the_documented_ones() {
     let config = controller(&[]).expect("valid");
     assert_eq!(config.github_api_url, "https://api.github.com");
     assert_eq!(config.e2b_endpoints.api_url.as_str(), "https://api.e2b.app/");
-    assert_eq!(config.ops_listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(config.ops_listen, Listen::Anywhere(8080));
+    assert!(config.ca_bundle.is_none());
     assert_eq!(config.github_write_interval, Duration::from_secs(1));
     assert_eq!((config.spool_dir.to_str(), config.spool_bytes), (Some("/tmp/slipway"), 1 << 30));
     let caps = Caps { max_files: 5000, max_file_bytes: 50 << 20, max_total_bytes: 256 << 20 };
     assert_eq!(config.caps, caps);
     assert!(config.installation.is_none() && config.cluster.namespace.is_none());
     let webhook = webhook(&[], &none).expect("valid");
-    assert_eq!(webhook.listen.to_string(), "0.0.0.0:3000");
-    assert_eq!(webhook.ops_listen.to_string(), "0.0.0.0:8081");
+    assert_eq!(webhook.listen, Listen::Anywhere(3000));
+    assert_eq!(webhook.ops_listen, Listen::Anywhere(8081));
     assert_eq!(webhook.max_body_bytes, 5 << 20);
 }
 
@@ -78,6 +79,7 @@ fn wrong_values_are_named_with_what_is_allowed() {
         ("e2b-sandbox-url", "unix:/x", "E2B_SANDBOX_URL", "http or https URL"),
         ("installation", "a b", "SLIPWAY_INSTALLATION", "letters, digits"),
         ("namespace", "A,B", "SLIPWAY_NAMESPACE", "one namespace"),
+        ("ca-bundle", "ca.crt", "SLIPWAY_CA_BUNDLE", "absolute path"),
         ("ops-listen", "8080", "SLIPWAY_OPS_LISTEN", "0.0.0.0:8080"),
         ("github-write-interval", "1", "SLIPWAY_GITHUB_WRITE_INTERVAL", "1s or 500ms"),
         ("github-write-interval", "2m", "SLIPWAY_GITHUB_WRITE_INTERVAL", "0 s to 60 s"),

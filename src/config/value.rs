@@ -63,7 +63,7 @@ impl<'a> Setting<'a> {
 
 impl Raw<'_> {
     pub(super) fn address(self) -> Result<SocketAddr, String> {
-        self.0.parse().map_err(|_| "an IP address and port, like 0.0.0.0:8080 or [::]:8080".to_owned())
+        self.0.parse().map_err(|_| "an IP address and port, like [::]:8080 or 0.0.0.0:8080".to_owned())
     }
 
     /// `1s`, `500ms`, `1m 30s`.

@@ -5,7 +5,7 @@ use super::answers::{self, Answer, Row};
 use super::error::{self, Error};
 use crate::api::conditions::reason;
 use crate::domain::failure::Class;
-use crate::telemetry::{BoxError, CallError};
+use crate::telemetry::{BoxError, CallError, certificate};
 use jiff::Timestamp;
 
 /// The part of the table that an answer is read by.
@@ -30,7 +30,19 @@ impl Call {
             let message = "not sent: another replica leads".to_owned();
             return self.error(Class::Transient, reason::NOT_LEADING, message);
         }
+        if let Some(complaint) = certificate::complaint(cause.as_ref()) {
+            let message = format!("the certificate of {} {complaint}", self.who());
+            return self.error(Class::Transient, reason::CERTIFICATE_NOT_TRUSTED, message);
+        }
         self.lost(&root_cause(cause))
+    }
+
+    /// The other side, in words.
+    fn who(self) -> &'static str {
+        match self.api {
+            Api::Lifecycle => "E2B",
+            Api::Envd => "the sandbox",
+        }
     }
 
     /// Not sent, because E2B has named a limit that is not over.
@@ -44,11 +56,11 @@ impl Call {
 
     /// No whole answer came: what became of the call is unknown.
     pub(super) fn lost(self, cause: &str) -> Error {
-        let (reason, who) = match self.api {
-            Api::Lifecycle => (reason::E2B_UNREACHABLE, "E2B"),
-            Api::Envd => (reason::SANDBOX_UNREACHABLE, "the sandbox"),
+        let reason = match self.api {
+            Api::Lifecycle => reason::E2B_UNREACHABLE,
+            Api::Envd => reason::SANDBOX_UNREACHABLE,
         };
-        let message = format!("no whole answer from {who}: {}", error::stable_text(cause));
+        let message = format!("no whole answer from {}: {}", self.who(), error::stable_text(cause));
         self.error(Class::Transient, reason, message)
     }
 
@@ -85,10 +97,7 @@ impl Call {
     pub(super) fn said_no(self, answer: &Answer<'_>) -> Error {
         let row = self.row(answer);
         let (class, reason) = (row.class(answer, Timestamp::now()), row.reason);
-        let who = match self.api {
-            Api::Lifecycle => "E2B",
-            Api::Envd => "the sandbox",
-        };
+        let who = self.who();
         let code = answer.error_code.map_or_else(|| answer.status.to_string(), str::to_owned);
         // What is wrong with the user's input stays word for word.
         let text = if class == Class::Invalid {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::conditions::reason,
     domain::failure::Class,
-    telemetry::{BoxError, CallError, CallMeta, HttpService, retries},
+    telemetry::{BoxError, CallError, CallMeta, HttpService, certificate, retries},
 };
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
@@ -334,16 +334,23 @@ fn lost(operation: Operation, error: &(dyn std::error::Error + 'static)) -> Erro
         Some(CallError::Deadline(after)) => {
             (reason::GITHUB_UNAVAILABLE, format!("GitHub did not answer {name} within {} s", after.as_secs()))
         }
-        _ => match cause::<reqwest::Error>(error) {
-            Some(e) if e.is_connect() => (
-                reason::GITHUB_UNREACHABLE,
-                format!("{name} could not connect to GitHub: check GITHUB_API_URL, network and proxy"),
-            ),
-            _ => (reason::GITHUB_UNAVAILABLE, format!("the connection to GitHub was lost during {name}")),
-        },
+        None => no_connection(name, error),
     };
     tracing::debug!(operation = name, error = ?BoxError::from(chain(error)), "no answer from GitHub");
     Error { operation: name, class: Class::Transient, reason, message, status: None }
+}
+
+fn no_connection(name: &str, error: &(dyn std::error::Error + 'static)) -> (&'static str, String) {
+    if let Some(complaint) = certificate::complaint(error) {
+        return (reason::CERTIFICATE_NOT_TRUSTED, format!("GitHub's certificate {complaint}"));
+    }
+    match cause::<reqwest::Error>(error) {
+        Some(e) if e.is_connect() => (
+            reason::GITHUB_UNREACHABLE,
+            format!("{name} could not connect to GitHub: check GITHUB_API_URL, network and proxy"),
+        ),
+        _ => (reason::GITHUB_UNAVAILABLE, format!("the connection to GitHub was lost during {name}")),
+    }
 }
 
 fn cause<'a, T: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a T> {

@@ -1,7 +1,13 @@
 //! Log output: one subscriber per process, text for people or JSON for collectors.
 //! Called by `app` once, before anything logs.
 
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use std::{
+    io::{self, BufWriter, Stderr, Write},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+};
+use tracing_subscriber::{
+    EnvFilter, fmt::writer::BoxMakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 /// Format of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,17 +31,58 @@ pub enum Error {
 const QUIET: &str =
     "warp::server=warn,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,tower=warn,kube_client=error";
 
+/// Bytes of lines that wait for [`flush`]: when there are more, they are written.
+const WAITING: usize = 16 << 10;
+
+/// The lines of a process that calls [`flush`]: one call of the system writes all that a burst of requests has left.
+static LINES: LazyLock<Mutex<BufWriter<Stderr>>> =
+    LazyLock::new(|| Mutex::new(BufWriter::with_capacity(WAITING, io::stderr())));
+
+/// When a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writing {
+    /// At once.
+    Line,
+    /// When [`flush`] is called: by a runtime of one thread before it sleeps, and at the end of the process.
+    Flushed,
+}
+
+/// Writes the lines that wait.
+pub fn flush() {
+    // Nobody could be told of a failure.
+    let _ = LINES.lock().unwrap_or_else(PoisonError::into_inner).flush();
+}
+
+/// A line on its way to [`LINES`].
+struct Waiting(MutexGuard<'static, BufWriter<Stderr>>);
+
+impl Write for Waiting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn writer(writing: Writing) -> BoxMakeWriter {
+    match writing {
+        Writing::Line => BoxMakeWriter::new(io::stderr),
+        Writing::Flushed => {
+            BoxMakeWriter::new(|| Waiting(LINES.lock().unwrap_or_else(PoisonError::into_inner)))
+        }
+    }
+}
+
 /// Installs the subscriber. `filter` is what `RUST_LOG` holds (`info`, `info,slipway::github=debug`).
-pub fn init(filter: &str, format: Format) -> Result<(), Error> {
+pub fn init(filter: &str, format: Format, writing: Writing) -> Result<(), Error> {
     let parsed = parse(filter)?;
     let registry = tracing_subscriber::registry().with(parsed);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer(writing));
     match format {
-        Format::Text => registry
-            .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(use_colour()))
-            .try_init(),
-        Format::Json => registry
-            .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
-            .try_init(),
+        Format::Text => registry.with(layer.with_ansi(use_colour())).try_init(),
+        Format::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     }
     .map_err(Error::Installed)
 }

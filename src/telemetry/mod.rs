@@ -2,6 +2,7 @@
 //! Imports no other folder: GitHub's and E2B's adapters describe their calls to it, Kubernetes' it knows by path and verb.
 
 pub mod calls;
+pub mod certificate;
 pub mod context;
 pub mod http;
 pub mod logs;

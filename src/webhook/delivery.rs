@@ -5,7 +5,7 @@ use super::{
     admission::{Name, Signed},
     answer::{Answer, Refusal},
     keyring::{Check, NOT_SYNCED},
-    payload::{Action, Glimpse, Head, Payload},
+    payload::{Action, Head, Payload},
     receiver::Inner,
     repositories::TrackedRepository,
     secret_store::Patience,
@@ -81,9 +81,7 @@ impl Inner {
             "ping" => return Ok(Answer::Pong),
             _ => return Ok(Answer::Ignored("This event moves no Task")),
         }
-        if let Some(glimpse) = Glimpse::of(&signed.body)
-            && let Some(answer) = self.foresee(&glimpse, record)
-        {
+        if let Some(answer) = self.foresee(&signed.body, record) {
             return answer;
         }
         let Some((action, payload)) = told(signed, record)? else { return Ok(Answer::Ignored(NO_MOVE)) };
@@ -111,15 +109,13 @@ impl Inner {
     }
 
     /// Answers what can be told from the beginning of the payload: most deliveries are about pull requests of others.
-    fn foresee(&self, glimpse: &Glimpse<'_>, record: &mut Record) -> Option<Result<Answer, Refusal>> {
-        let moves = Action::parse(glimpse.action).is_some();
-        if moves {
-            let tasks = &self.projection.tasks;
-            if tasks.ask(|tasks| tasks.may_concern(glimpse.number, glimpse.branch))? {
-                return None;
-            }
+    fn foresee(&self, body: &[u8], record: &mut Record) -> Option<Result<Answer, Refusal>> {
+        let (seen, concerns) = self.projection.tasks.ask(|tasks| tasks.glance(body))??;
+        let moves = Action::parse(seen.action).is_some();
+        if moves && concerns {
+            return None;
         }
-        record.action = Some(bounds::cut(glimpse.action, bounds::ID));
+        record.action = Some(bounds::cut(seen.action, bounds::ID));
         Some(if moves { self.miss("No Task has this pull request") } else { Ok(Answer::Ignored(NO_MOVE)) })
     }
 

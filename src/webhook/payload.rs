@@ -35,22 +35,23 @@ impl Head {
 pub(super) struct Glimpse<'a> {
     pub(super) action: &'a str,
     pub(super) number: i64,
-    /// The head branch.
+    /// The head branch; empty where it was not looked for.
     pub(super) branch: &'a str,
 }
 
 impl<'a> Glimpse<'a> {
-    /// Looks into a signed body no further than it has to. `None`: it has to be read whole.
-    pub(super) fn of(body: &'a [u8]) -> Option<Self> {
+    /// Looks into a signed body no further than it has to: to the number, or to the branch where that matters. `None`: it has
+    /// to be read whole.
+    pub(super) fn of(body: &'a [u8], with_branch: bool) -> Option<Self> {
         let mut seen = Self::default();
         let mut json = serde_json::Deserializer::from_slice(body);
         // Ends with an error as soon as enough is known, which leaves the rest unread.
-        let _ = Within { place: Place::Payload, seen: &mut seen }.deserialize(&mut json);
-        seen.is_enough().then_some(seen)
+        let _ = Within { place: Place::Payload, seen: &mut seen, with_branch }.deserialize(&mut json);
+        seen.is_enough(with_branch).then_some(seen)
     }
 
-    fn is_enough(&self) -> bool {
-        !self.action.is_empty() && self.number > 0 && !self.branch.is_empty()
+    fn is_enough(&self, with_branch: bool) -> bool {
+        !self.action.is_empty() && self.number > 0 && !(with_branch && self.branch.is_empty())
     }
 }
 
@@ -66,6 +67,7 @@ enum Place {
 struct Within<'s, 'a> {
     place: Place,
     seen: &'s mut Glimpse<'a>,
+    with_branch: bool,
 }
 
 impl<'a> DeserializeSeed<'a> for Within<'_, 'a> {
@@ -84,22 +86,23 @@ impl<'a> Visitor<'a> for Within<'_, 'a> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { place, seen, with_branch } = self;
         while let Some(key) = map.next_key::<&str>()? {
-            match (self.place, key) {
-                (Place::Payload, "action") => self.seen.action = map.next_value()?,
-                (Place::Payload | Place::PullRequest, "number") => self.seen.number = map.next_value()?,
+            match (place, key) {
+                (Place::Payload, "action") => seen.action = map.next_value()?,
+                (Place::Payload | Place::PullRequest, "number") => seen.number = map.next_value()?,
                 (Place::Payload, "pull_request") => {
-                    map.next_value_seed(Within { place: Place::PullRequest, seen: self.seen })?;
+                    map.next_value_seed(Within { place: Place::PullRequest, seen, with_branch })?;
                 }
                 (Place::PullRequest, "head") => {
-                    map.next_value_seed(Within { place: Place::Head, seen: self.seen })?;
+                    map.next_value_seed(Within { place: Place::Head, seen, with_branch })?;
                 }
-                (Place::Head, "ref") => self.seen.branch = map.next_value()?,
+                (Place::Head, "ref") => seen.branch = map.next_value()?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
-            if self.seen.is_enough() {
+            if seen.is_enough(with_branch) {
                 return Err(A::Error::custom("enough is known"));
             }
         }
@@ -351,9 +354,12 @@ mod tests {
             r#"{{"action":"closed","number":2,"pull_request":{{"number":2,"body":"x","head":{{"label":"o:b","ref":"b",{rest}"#
         );
         let seen = Glimpse { action: "closed", number: 2, branch: "b" };
-        assert_eq!(Glimpse::of(body.as_bytes()), Some(seen));
+        assert_eq!(Glimpse::of(body.as_bytes(), true), Some(seen));
         let inside = r#"{"action":"closed","number":1,"pull_request":{"number":2,"head":{"ref":"b"}}}"#;
-        assert_eq!(Glimpse::of(inside.as_bytes()), Some(seen), "as the whole payload has it");
+        assert_eq!(Glimpse::of(inside.as_bytes(), true), Some(seen), "as the whole payload has it");
+        let short = format!(r#"{{"action":"closed","number":2,{rest}"#);
+        assert_eq!(Glimpse::of(short.as_bytes(), true), None);
+        assert_eq!(Glimpse::of(short.as_bytes(), false), Some(Glimpse { branch: "", ..seen }));
         for whole in [
             r#"{"action":"closed","pull_request":{"merged":true,"number":42}}"#,
             r#"{"action":"closed","number":2,"pull_request":{"head":null}}"#,
@@ -362,7 +368,7 @@ mod tests {
             r#"[{"action":"closed","number":2,"pull_request":{"head":{"ref":"b"}}}]"#,
             "",
         ] {
-            assert_eq!(Glimpse::of(whole.as_bytes()), None, "{whole}");
+            assert_eq!(Glimpse::of(whole.as_bytes(), true), None, "{whole}");
         }
     }
 

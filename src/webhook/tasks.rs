@@ -3,6 +3,7 @@
 
 use super::{
     extract::{Extract, is_newer, key_of},
+    payload::Glimpse,
     repositories::TrackedRepository,
     view::View,
 };
@@ -203,6 +204,8 @@ pub(super) struct Tasks {
     places: HashMap<u64, Vec<Arc<TrackedTask>>>,
     /// How many Tasks have each [`Sign`].
     signs: HashMap<u64, u32>,
+    /// How many wait for a pull request of their branch.
+    awaiting: usize,
 }
 
 impl Tasks {
@@ -231,11 +234,13 @@ impl Tasks {
         self.all.get(key)
     }
 
-    /// Returns whether any Task has or had a pull request of this number, or waits for one of this branch: that of no
-    /// other payload needs a closer look.
-    pub(super) fn may_concern(&self, number: i64, branch: &str) -> bool {
-        self.signs.contains_key(&Sign::Number(number).hashed())
-            || self.signs.contains_key(&Sign::Branch(branch).hashed())
+    /// Returns what the beginning of a payload tells and whether it may concern any Task: one that has or had a pull request
+    /// of this number, or waits for one of this branch. No other payload needs a closer look.
+    pub(super) fn glance<'a>(&self, body: &'a [u8]) -> Option<(Glimpse<'a>, bool)> {
+        let seen = Glimpse::of(body, self.awaiting > 0)?;
+        let concerns = self.signs.contains_key(&Sign::Number(seen.number).hashed())
+            || (self.awaiting > 0 && self.signs.contains_key(&Sign::Branch(seen.branch).hashed()));
+        Some((seen, concerns))
     }
 
     /// Takes note of a state of a Task, unless a newer one is known: a watch lags behind the answers to our own writes.
@@ -255,6 +260,7 @@ impl Tasks {
         for sign in task.signs() {
             *self.signs.entry(sign).or_default() += 1;
         }
+        self.awaiting += usize::from(task.awaiting().is_some());
         self.all.insert(key, task);
     }
 
@@ -265,6 +271,7 @@ impl Tasks {
 
     fn forget(&mut self, key: &Key) {
         let Some(task) = self.all.remove(key) else { return };
+        self.awaiting -= usize::from(task.awaiting().is_some());
         for place in task.places() {
             if let Entry::Occupied(mut there) = self.places.entry(place) {
                 there.get_mut().retain(|other| !Arc::ptr_eq(other, &task));
@@ -383,7 +390,9 @@ pub(super) mod tests {
         assert_eq!(names(&tasks.once_of(&repository, 1)), ["t"]);
         assert_eq!(names(&tasks.moved_by(&repository, &news(2, Some("b-2")))), ["t"]);
         tasks.remove(&seen("t", &json!({})).metadata);
-        assert!(tasks.all.is_empty() && tasks.places.is_empty() && tasks.signs.is_empty());
+        assert!(
+            tasks.all.is_empty() && tasks.places.is_empty() && tasks.signs.is_empty() && tasks.awaiting == 0
+        );
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn the_image_is_of_the_user_that_the_pods_have() -> Result<()> {
     let text = |path: &str| fs::read_to_string(root().join(path));
     let dockerfile = text("deploy/Dockerfile")?;
     ensure!(dockerfile.contains("\nUSER 65532:65532\n"), "{dockerfile}");
-    ensure!(text("charts/slipway/templates/_helpers.tpl")?.contains("runAsUser: 65532"));
+    ensure!(text("charts/slipway/values.yaml")?.contains("runAsUser: 65532"));
     let toolchain = text("rust-toolchain.toml")?;
     let version = toolchain.split('"').nth(1).context("a channel")?;
     ensure!(

@@ -42,8 +42,9 @@ impl Helm {
         Ok(Self { program, kubeconfig: None, dir: tempfile::tempdir()? })
     }
 
-    pub fn on(kubeconfig: PathBuf) -> Result<Self> {
-        Ok(Self { kubeconfig: Some(kubeconfig), ..Self::alone()? })
+    /// On the cluster of a kubeconfig.
+    pub fn on(self, kubeconfig: PathBuf) -> Self {
+        Self { kubeconfig: Some(kubeconfig), ..self }
     }
 
     pub fn program(&self) -> &Path {
@@ -56,7 +57,7 @@ impl Helm {
         std::fs::write(&file, values.to_string())?;
         let mut command = Command::new(&self.program);
         command.current_dir(root()).args(arguments).kill_on_drop(true);
-        if ["template", "install", "upgrade"].contains(&arguments[0]) {
+        if ["template", "install", "upgrade", "lint"].contains(&arguments[0]) {
             command.arg("--values").arg(&file);
         }
         for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "HOME"] {

@@ -49,7 +49,7 @@ impl Installed {
         values["github"] = json!({"apiURL": world.simulator.github_url(), "writeInterval": "50ms"});
         values["e2b"]["apiURL"] = json!(world.simulator.e2b_api_url());
         values["e2b"]["sandboxURL"] = json!(world.simulator.e2b_sandbox_url());
-        let helm = Helm::on(plane.kubeconfig(&User::Admin)?)?;
+        let helm = Helm::alone()?.on(plane.kubeconfig(&User::Admin)?);
         let objects = helm.template(RELEASE, &namespace, &values).await?;
         let dir = tempfile::tempdir()?;
         let mut installed = Self { world, helm, namespace, values, objects, dir };

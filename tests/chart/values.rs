@@ -1,66 +1,13 @@
 //! Values: sets that must render, values that must be refused with words that help, and no value without an effect.
 //! Neighbours: `objects` shows the same sets to an API server.
 
-use crate::helm::{Helm, RELEASE, of_kind, only, parse, root};
+use crate::{
+    helm::{Helm, RELEASE, of_kind, only, parse, root},
+    sets::{set, sets},
+};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-
-/// Sets of values that users combine, by name.
-pub fn sets() -> Vec<(&'static str, Value)> {
-    let gateway = json!([{"name": "public", "namespace": "gateways", "sectionName": "https"}]);
-    vec![
-        ("defaults", json!({})),
-        ("namespace", json!({"scope": "Namespace"})),
-        ("tenant", json!({"scope": "Namespace", "crds": {"enabled": false}})),
-        ("single", json!({"replicas": 1})),
-        ("stopped", json!({"replicas": 0})),
-        (
-            "image",
-            json!({"image": {"repository": "example.com/team/slipway", "tag": "1.2.3", "pullPolicy": "Always"},
-            "imagePullSecrets": [{"name": "pull"}]}),
-        ),
-        ("digest", json!({"image": {"tag": format!("1.2.3@sha256:{}", "a".repeat(64))}})),
-        (
-            "credentials",
-            json!({"e2b": {"apiKeySecretRef": {"name": "e2b", "key": "key"}},
-            "webhook": {"secretRef": {"name": "hook", "key": "current"}}}),
-        ),
-        ("test secret", json!({"test": {"webhookSecretRef": {"name": "hook", "key": "current"}}})),
-        (
-            "elsewhere",
-            json!({"github": {"apiURL": "https://github.example.com/api/v3", "writeInterval": "250ms"},
-            "e2b": {"domain": "e2b.example.com", "apiURL": "http://e2b:3000", "sandboxURL": "http://e2b:3001"}}),
-        ),
-        ("installation", json!({"installation": "blue"})),
-        (
-            "ingress",
-            json!({"webhook": {"publicURL": "https://hooks.example.com",
-            "ingress": {"enabled": true, "className": "traefik", "annotations": {"a/b": "c"}, "tlsSecretName": "tls"}}}),
-        ),
-        (
-            "plain ingress",
-            json!({"webhook": {"publicURL": "http://hooks.example.com:8080", "ingress": {"enabled": true}}}),
-        ),
-        (
-            "route",
-            json!({"webhook": {"publicURL": "https://hooks.example.com",
-            "httpRoute": {"enabled": true, "parentRefs": gateway}}}),
-        ),
-        (
-            "sizes",
-            json!({"files": {"maxFiles": 100, "maxFileSize": "1Mi", "maxTotalSize": "10Mi", "spoolSize": "20Mi"},
-            "webhook": {"maxBodySize": "25Mi"}, "log": {"filter": "debug,kube=warn", "format": "text"},
-            "resources": {"controller": {"requests": {"cpu": 1, "memory": "1Gi"}}, "webhook": {"limits": {"memory": "1Gi"}}}}),
-        ),
-        (
-            "placed",
-            json!({"nodeSelector": {"kubernetes.io/os": "linux"}, "priorityClassName": "system-cluster-critical",
-            "tolerations": [{"key": "team", "operator": "Equal", "value": "a", "effect": "NoSchedule"}],
-            "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}]}),
-        ),
-    ]
-}
 
 #[tokio::test]
 async fn helm_3_renders_the_same() -> Result<()> {
@@ -108,7 +55,30 @@ async fn wrong_values_are_refused_with_their_place() -> Result<()> {
             json!({"resources": {"webhook": {"limits": {"memory": "much"}}}}),
             "/resources/webhook/limits/memory",
         ),
-        (json!({"extraEnv": [{"name": "A", "value": 1}]}), "/extraEnv/0/value"),
+        (json!({"extraEnv": [{"name": "A", "value": 1}]}), "/extraEnv/0"),
+        (json!({"extraEnv": [{"name": "A"}]}), "/extraEnv/0"),
+        (json!({"extraEnv": [{"name": "A", "value": "b", "valueFrom": {}}]}), "/extraEnv/0"),
+        (json!({"extraEnv": [{"name": "A", "valueFrom": {"secretRef": {}}}]}), "secretRef"),
+        (json!({"image": {"digest": "sha256:abc"}}), "/image/digest"),
+        (json!({"listenAddress": "[::]"}), "/listenAddress"),
+        (json!({"listenAddress": "0.0.0.0:80"}), "/listenAddress"),
+        (json!({"webhook": {"service": {"type": "ExternalName"}}}), "/webhook/service/type"),
+        (json!({"webhook": {"service": {"ipFamilies": ["IPv5"]}}}), "/webhook/service/ipFamilies/0"),
+        (json!({"podSecurityContext": {"runAsUser": "65532"}}), "/podSecurityContext/runAsUser"),
+        (json!({"securityContext": {"privileged": true}}), "'privileged'"),
+        (json!({"podLabels": {"app.kubernetes.io/name": "x"}}), "must not set app.kubernetes.io/name"),
+        (json!({"extraVolumes": [{"emptyDir": {}}]}), "/extraVolumes/0"),
+        (json!({"extraVolumes": [{"name": "spool", "emptyDir": {}}]}), "/extraVolumes/0/name"),
+        (json!({"affinity": {"podAffinities": {}}}), "'podAffinities'"),
+        (json!({"topologySpreadConstraints": [{"maxSkew": 1}]}), "/topologySpreadConstraints/0"),
+        (json!({"networkPolicy": {"webhookFrom": [{"pods": {}}]}}), "'pods'"),
+        (json!({"podMonitor": {"interval": "30"}}), "/podMonitor/interval"),
+        (json!({"extraObjects": [{"kind": "ConfigMap"}]}), "/extraObjects/0"),
+        (json!({"podMonitor": null}), "--reset-then-reuse-values"),
+        (
+            json!({"caBundle": {"configMapRef": {"name": "a"}, "secretRef": {"name": "b"}}}),
+            "caBundle must name a ConfigMap or a Secret, not both",
+        ),
         (json!({"tolerations": [{"effect": "NoWay"}]}), "/tolerations/0/effect"),
         (json!({"webhook": {"ingress": {"enabled": true}}}), "webhook.publicURL must be set"),
         (
@@ -201,6 +171,8 @@ async fn every_set_renders_what_it_asks_for() -> Result<()> {
         ensure!(count("ClusterRoleBinding") == own && count("Role") == 2 - own, "{name}");
         ensure!(count("Ingress") == usize::from(name.ends_with("ingress")), "{name}");
         ensure!(count("HTTPRoute") == usize::from(name == "route"), "{name}");
+        ensure!(count("NetworkPolicy") == usize::from(name == "guarded"), "{name}");
+        ensure!(count("PodMonitor") == usize::from(name == "watched"), "{name}");
         for object in &objects {
             let cluster_wide = object["metadata"]["namespace"].is_null();
             let kind = object["kind"].as_str().unwrap_or_default();
@@ -221,7 +193,7 @@ async fn every_set_renders_what_it_asks_for() -> Result<()> {
 async fn names_fit_for_the_longest_release() -> Result<()> {
     let helm = Helm::alone()?;
     for release in ["a".repeat(53), format!("slipway-{}", "b".repeat(45)), "x".to_owned()] {
-        for object in helm.template(&release, "test", &sets()[11].1).await? {
+        for object in helm.template(&release, "test", &set("ingress")).await? {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             ensure!(
                 name.len() <= 63 && !name.ends_with('-') && name.contains(|c: char| c.is_ascii_lowercase()),
@@ -236,8 +208,6 @@ async fn names_fit_for_the_longest_release() -> Result<()> {
 async fn the_route_leads_to_the_service() -> Result<()> {
     let helm = Helm::alone()?;
     let route = |objects: &[Value], kind: &str| only(objects, kind).cloned();
-    let sets = sets();
-    let set = |name: &str| sets.iter().find(|set| set.0 == name).map(|set| set.1.clone()).unwrap_or_default();
     let objects = helm.template(RELEASE, "test", &set("route")).await?;
     let http_route = route(&objects, "HTTPRoute")?;
     let service = route(&objects, "Service")?;
@@ -261,12 +231,8 @@ async fn the_route_leads_to_the_service() -> Result<()> {
 }
 
 /// Settings that are not values, and why.
-const NO_VALUE: [(&str, &str); 4] = [
-    ("KUBECONFIG", "a Pod is in its cluster"),
-    ("SLIPWAY_OPS_LISTEN", "probes know the port"),
-    ("SLIPWAY_WEBHOOK_LISTEN", "the Service knows the port"),
-    ("SLIPWAY_SPOOL_DIR", "where the volume is"),
-];
+const NO_VALUE: [(&str, &str); 2] =
+    [("KUBECONFIG", "a Pod is in its cluster"), ("SLIPWAY_SPOOL_DIR", "where the volume is")];
 
 /// The variables that a command of the operator reads, by its own words.
 fn settings(command: &str) -> Result<BTreeSet<String>> {
@@ -291,5 +257,78 @@ async fn every_setting_of_the_operator_is_a_value() -> Result<()> {
         let missing: Vec<_> = settings.difference(&known).collect();
         ensure!(missing.is_empty(), "{command} reads {missing:?}, and no value sets them");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_pods_are_as_the_values_say() -> Result<()> {
+    let helm = Helm::alone()?;
+    let pods = async |name: &str| -> Result<Value> {
+        let objects = helm.template(RELEASE, "test", &set(name)).await?;
+        Ok(only(&objects, "Deployment")?["spec"]["template"].clone())
+    };
+    let digest = format!("@sha256:{}", "a".repeat(64));
+    for (name, image) in [("exact", "slipway"), ("exact tag", "slipway:1.2.3")] {
+        let image = format!("{image}{digest}");
+        ensure!(pods(name).await?["spec"]["containers"][1]["image"] == image.as_str(), "{name}");
+    }
+    let addresses = [("ipv4", ["0.0.0.0:8080", "0.0.0.0:3000"]), ("ipv6", ["[::]:8080", "[::]:3000"])];
+    for (name, [ops, webhook]) in addresses {
+        let pods = pods(name).await?;
+        let of = |at: usize, variable: &str| {
+            let all = pods["spec"]["containers"][at]["env"].as_array().into_iter().flatten();
+            all.filter(|one| one["name"] == variable).find_map(|one| one["value"].as_str())
+        };
+        ensure!(of(0, "SLIPWAY_OPS_LISTEN") == Some(ops), "{pods:#}");
+        ensure!(of(1, "SLIPWAY_WEBHOOK_LISTEN") == Some(webhook), "{pods:#}");
+    }
+    let spread = &pods("placed").await?["spec"]["topologySpreadConstraints"];
+    ensure!(
+        spread[0]["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == "operator",
+        "{spread}"
+    );
+    ensure!(
+        spread[1]["labelSelector"] == json!({"matchLabels": {"a": "b"}})
+            && spread[1]["matchLabelKeys"].is_null()
+    );
+    ensure!(pods("not spread").await?["spec"]["topologySpreadConstraints"].is_null());
+    let annotated = &pods("annotated").await?["metadata"];
+    ensure!(annotated["annotations"]["kubectl.kubernetes.io/default-container"] == "webhook", "{annotated}");
+    ensure!(annotated["labels"]["team"] == "a" && annotated["labels"]["app.kubernetes.io/name"] == "slipway");
+    Ok(())
+}
+
+/// `OpenShift` gives ids by namespace and refuses others, so there the chart names none, unless somebody has chosen one.
+#[tokio::test]
+async fn no_ids_are_asked_for_where_the_cluster_gives_them() -> Result<()> {
+    let helm = Helm::alone()?;
+    let ids = async |more: &[&str], values: Value| -> Result<Vec<Value>> {
+        let arguments = [&["template", RELEASE, "charts/slipway", "--namespace", "test"], more].concat();
+        let objects = parse(&helm.run(&arguments, &values).await?)?;
+        let specs =
+            [&only(&objects, "Deployment")?["spec"]["template"]["spec"], &only(&objects, "Pod")?["spec"]];
+        ensure!(specs[0]["securityContext"] == specs[1]["securityContext"]);
+        ensure!(specs[0]["securityContext"]["runAsNonRoot"] == true);
+        Ok(["runAsUser", "runAsGroup"].map(|id| specs[0]["securityContext"][id].clone()).to_vec())
+    };
+    let openshift = ["--api-versions", "security.openshift.io/v1"];
+    let none = [Value::Null, Value::Null];
+    ensure!(ids(&[], json!({})).await? == [json!(65532), json!(65532)]);
+    ensure!(ids(&openshift, json!({})).await? == none);
+    ensure!(
+        ids(&openshift, json!({"podSecurityContext": {"runAsUser": 1000}})).await?
+            == [json!(1000), Value::Null]
+    );
+    let left_out = json!({"podSecurityContext": {"runAsUser": null, "runAsGroup": null}});
+    ensure!(ids(&[], left_out).await? == none);
+    Ok(())
+}
+
+#[tokio::test]
+async fn further_objects_are_filled_in() -> Result<()> {
+    let objects = Helm::alone()?.template(RELEASE, "test", &set("more")).await?;
+    let found = of_kind(&objects, "ConfigMap");
+    let names: Vec<_> = found.iter().filter_map(|object| object["metadata"]["name"].as_str()).collect();
+    ensure!(names == ["slipway-as-object", "slipway-as-text"], "{names:?}");
     Ok(())
 }

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Builds the pinned control plane (etcd, kube-apiserver, kube-controller-manager, kubectl) from Go modules into a cache
-# by version. kubernetes/go.mod is the one place that holds the versions; helm/go.mod and helm3/go.mod hold helm's. After
-# a change of etcd's or helm's alone, remove the cached one. The Rust harness beside this file runs the results.
+# by version. kubernetes/go.mod is the one place that holds the versions; helm/go.mod, helm3/go.mod and kubeconform/go.mod hold theirs. After
+# a change of one of these or of etcd alone, remove the cached one. The Rust harness beside this file runs the results.
 #
 #   tests/controlplane/build.sh          build what is missing; a no-op when all is there
 #   tests/controlplane/build.sh node     the same, with what else a whole node runs
 #   tests/controlplane/build.sh helm     the same, with helm 4 and 3
+#   tests/controlplane/build.sh lint     the same, with kubeconform
 #   KUBEBUILDER_ASSETS=<dir>             take etcd, kube-apiserver and kubectl from there (as setup-envtest fills it);
 #                                        kube-controller-manager is not part of those and is still built
 set -euo pipefail
@@ -28,12 +29,13 @@ package_of() {
     etcd) echo slipway.dev/tests/controlplane/kubernetes/etcd ;;
     helm) echo helm.sh/helm/v4/cmd/helm ;;
     helm3) echo helm.sh/helm/v3/cmd/helm ;;
+    kubeconform) echo github.com/yannh/kubeconform/cmd/kubeconform ;;
     *) echo "k8s.io/kubernetes/cmd/$1" ;;
   esac
 }
 
-# helm is tested with older Kubernetes modules: each of its versions has a module of its own.
-module_of() { if [[ "$1" == helm* ]]; then echo "$here/$1"; else echo "$module"; fi; }
+# These are tested with older Kubernetes modules than ours: each has a module of its own.
+module_of() { if [[ -d "$here/$1" ]]; then echo "$here/$1"; else echo "$module"; fi; }
 
 is_there() { [[ -f "$1" && -x "$1" ]]; }
 
@@ -45,6 +47,7 @@ choose_tools() {
     case "$group" in
       node) wanted+=(kube-scheduler kube-proxy kubelet) ;;
       helm) wanted+=(helm helm3) ;;
+      lint) wanted+=(kubeconform) ;;
       *) say "no group of tools is called $group"; exit 2 ;;
     esac
   done

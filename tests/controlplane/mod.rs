@@ -14,7 +14,7 @@
 #![allow(dead_code, unused_imports, reason = "each binary that includes the harness uses its own part of it")]
 
 mod audit;
-mod authority;
+pub mod authority;
 mod binaries;
 mod directory;
 mod objects;

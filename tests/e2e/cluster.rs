@@ -11,7 +11,8 @@ use kube::{
     Client,
     config::{Config, KubeConfigOptions, Kubeconfig},
 };
-use std::{ffi::OsString, path::PathBuf, time::Instant};
+use serde_json::Value;
+use std::{ffi::OsString, fmt::Write as _, path::PathBuf, time::Instant};
 use tokio::process::Command;
 
 pub struct Cluster {
@@ -31,11 +32,11 @@ impl Cluster {
         let (kubeconfig, node) = if Node::is_wanted() {
             say(started, "node          starts: control plane, scheduler, containerd, kubelet, kube-proxy");
             let images = PathBuf::from(variable("SLIPWAY_E2E_IMAGES")?);
-            let node = Node::start(&images.join("pause.tar")).await?;
+            let node = Node::start(&images.join("pause-e2e.tar")).await?;
             say(started, "node          is ready");
-            for image in ["slipway", "slipway-simulator"] {
-                node.load(&images.join(format!("{image}.tar"))).await?;
-                say(started, &format!("node          has the image {image}:e2e"));
+            for (image, tag) in [("slipway", "base"), ("slipway", "e2e"), ("slipway-simulator", "e2e")] {
+                node.load(&images.join(format!("{image}-{tag}.tar"))).await?;
+                say(started, &format!("node          has the image {image}:{tag}"));
             }
             (node.plane.kubeconfig(&User::Admin)?, Some(node))
         } else {
@@ -115,9 +116,38 @@ impl Cluster {
             let shown = self.output(line).await.unwrap_or_else(|error| format!("{error:#}"));
             all.push(format!("\n$ {line}\n{shown}"));
         }
+        all.push(self.ended_containers().await.unwrap_or_else(|error| format!("\n{error:#}")));
         all.extend(self.node.as_ref().map(Node::log_tails));
         all.concat()
     }
+
+    /// The last words of every container that was started again: why, only they say.
+    async fn ended_containers(&self) -> Result<String> {
+        let pods: Value =
+            serde_json::from_str(&self.output("kubectl get pods --all-namespaces --output json").await?)?;
+        let mut all = String::new();
+        for pod in pods["items"].as_array().into_iter().flatten() {
+            let text = |field: &str| pod["metadata"][field].as_str().unwrap_or_default();
+            for container in pod["status"]["containerStatuses"].as_array().into_iter().flatten() {
+                if container["restartCount"].as_u64().unwrap_or_default() > 0 {
+                    let name = container["name"].as_str().unwrap_or_default();
+                    let line = format!(
+                        "kubectl logs {} --namespace {} --container {name} --previous --tail 40",
+                        text("name"),
+                        text("namespace")
+                    );
+                    let shown = self.output(&line).await.unwrap_or_else(|error| format!("{error:#}"));
+                    write!(all, "\n$ {line}\n{shown}")?;
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Sources of the release that is upgraded from.
+pub fn base() -> Result<String> {
+    variable("SLIPWAY_E2E_BASE")
 }
 
 fn variable(name: &str) -> Result<String> {

@@ -1,8 +1,8 @@
-//! What interrupts the operator while a Task's command runs: its leader's Pod is deleted, the chart is upgraded. The story
+//! What interrupts the operator while a Task's command runs: the release is upgraded, the leader's Pod is deleted. The story
 //! goes on where it was.
 
 use crate::{
-    NAMESPACE, REPOSITORY,
+    NAMESPACE,
     cluster::Cluster,
     release::{self, Release},
     stand_ins::StandIns,
@@ -65,9 +65,7 @@ impl<'c> Running<'c> {
             );
         }
         self.cluster.say(&format!("Task          {}: one sandbox, one run, one pull request", self.name));
-        self.stand_ins.merge(REPOSITORY, number).await?;
-        self.story.done(self.name).await?;
-        self.story.delivered(self.name, number).await
+        crate::merge(self.cluster, self.stand_ins, self.story, self.name, number).await
     }
 }
 
@@ -89,14 +87,19 @@ pub async fn delete_leader(cluster: &Cluster, stand_ins: &StandIns<'_>, story: &
     running.finish().await
 }
 
-/// Every Pod is replaced.
+/// Every Pod and every CRD is replaced by those of the next release, while one Task's command runs and another waits for
+/// review.
 pub async fn upgrade(
     cluster: &Cluster,
     stand_ins: &StandIns<'_>,
     story: &Story,
     release: &Release<'_>,
 ) -> Result<()> {
+    let reviewed = world::task("reviewed", "greeting", "echo please look > reviewed");
+    reviewed.create(cluster.client.clone(), NAMESPACE).await?;
+    let number = story.review("reviewed").await?;
     let running = Running::start(cluster, stand_ins, story, "upgrade").await?;
     release.upgrade().await?;
-    running.finish().await
+    running.finish().await?;
+    crate::merge(cluster, stand_ins, story, "reviewed", number).await
 }

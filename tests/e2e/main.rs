@@ -1,4 +1,4 @@
-//! `make e2e`: the chart on a whole cluster, from `helm install` to `helm uninstall`, told as it happens.
+//! `make e2e`: the chart on a whole cluster, from `helm install` of the release before to `helm uninstall`, told as it happens.
 //! `run.sh` brings the cluster (kind, or a node of `tests/node`); this is the same for both. Ends with 0 only if all of it was seen.
 
 mod cluster;
@@ -32,7 +32,7 @@ async fn main() -> Result<()> {
         return Err(error);
     }
     println!(
-        "\nThe chart was installed, used, upgraded and uninstalled, in {:.0} s.",
+        "\nThe release before was installed, used and upgraded to this one, which was used and uninstalled, in {:.0} s.",
         started.elapsed().as_secs_f32()
     );
     Ok(())
@@ -40,10 +40,12 @@ async fn main() -> Result<()> {
 
 async fn tell(cluster: &Cluster) -> Result<()> {
     let stand_ins = StandIns::start(cluster).await?;
-    let release = Release::install(cluster).await?;
+    let release = Release::install_base(cluster).await?;
     cluster.output(&format!("kubectl create namespace {NAMESPACE}")).await?;
     let story = Story::watch(&cluster.client, NAMESPACE, cluster.started);
     greet(cluster, &stand_ins, &story).await?;
+    println!();
+    interruption::upgrade(cluster, &stand_ins, &story, &release).await?;
     farewell(cluster, &stand_ins, &story).await?;
     println!("\n$ kubectl get swtask,swbox,swrepo");
     print!("{}", cluster.output(&format!("kubectl get swtask,swbox,swrepo --namespace {NAMESPACE}")).await?);
@@ -55,12 +57,10 @@ async fn tell(cluster: &Cluster) -> Result<()> {
     println!();
     interruption::delete_leader(cluster, &stand_ins, &story).await?;
     println!();
-    interruption::upgrade(cluster, &stand_ins, &story, &release).await?;
-    println!();
     end(cluster, &stand_ins, &release).await
 }
 
-/// A Task in a sandbox of its own; the merge is told by a webhook delivery through the Service.
+/// Under the release before: a Task in a sandbox of its own; the merge is told by a webhook delivery through the Service.
 async fn greet(cluster: &Cluster, stand_ins: &StandIns<'_>, story: &Story) -> Result<()> {
     for sample in ["secrets", "repository", "task"] {
         apply(cluster, sample).await?;
@@ -68,7 +68,8 @@ async fn greet(cluster: &Cluster, stand_ins: &StandIns<'_>, story: &Story) -> Re
     story.repository("greeting").await?;
     stand_ins.hook(REPOSITORY, WEBHOOK_URL, WEBHOOK_SECRET).await?;
     cluster.say(&format!("GitHub        webhook of {REPOSITORY} points at the Service: {WEBHOOK_URL}"));
-    merge(cluster, stand_ins, story, "greet").await
+    let number = story.review("greet").await?;
+    merge(cluster, stand_ins, story, "greet", number).await
 }
 
 /// A Task whose sandbox is lost half-way.
@@ -79,12 +80,18 @@ async fn farewell(cluster: &Cluster, stand_ins: &StandIns<'_>, story: &Story) ->
     cluster.say(&format!("E2B           loses sandbox {lost} with all its files"));
     stand_ins.lose(&lost).await?;
     story.replaced("farewell", &lost).await?;
-    merge(cluster, stand_ins, story, "farewell").await
+    let number = story.review("farewell").await?;
+    merge(cluster, stand_ins, story, "farewell", number).await
 }
 
 /// From review to done.
-async fn merge(cluster: &Cluster, stand_ins: &StandIns<'_>, story: &Story, task: &str) -> Result<()> {
-    let number = story.review(task).await?;
+async fn merge(
+    cluster: &Cluster,
+    stand_ins: &StandIns<'_>,
+    story: &Story,
+    task: &str,
+    number: u64,
+) -> Result<()> {
     cluster.say(&format!("a person      merges pull request #{number} at GitHub"));
     stand_ins.merge(REPOSITORY, number).await?;
     story.done(task).await?;

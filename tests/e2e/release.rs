@@ -2,7 +2,7 @@
 //! The names are the chart's; what the test sets are the image it has loaded and where the stand-ins are.
 
 use crate::{
-    cluster::Cluster,
+    cluster::{self, Cluster},
     stand_ins,
     world::{PATIENCE, WEBHOOK_SECRET, wait::within},
 };
@@ -20,10 +20,10 @@ pub struct Release<'c> {
 }
 
 impl<'c> Release<'c> {
-    /// `--wait`: until every Pod is ready.
-    pub async fn install(cluster: &'c Cluster) -> Result<Self> {
+    /// The chart and the image of the release before, until every Pod is ready.
+    pub async fn install_base(cluster: &'c Cluster) -> Result<Self> {
         let settings = [
-            ("image.tag", "e2e"),
+            ("image.tag", "base"),
             ("github.apiURL", stand_ins::GITHUB_URL),
             ("github.writeInterval", "500ms"),
             ("e2b.apiURL", stand_ins::E2B_API_URL),
@@ -38,7 +38,8 @@ impl<'c> Release<'c> {
             .output(&format!("kubectl create secret generic webhook {secret} --namespace {NAMESPACE}"))
             .await?;
         let release = Self { cluster };
-        release.helm("install", &format!("charts/slipway --wait --timeout 2m{settings}")).await?;
+        let chart = format!("{}/charts/slipway", cluster::base()?);
+        release.helm("install", &format!("{chart} --wait --timeout 2m{settings}")).await?;
         release.report().await?;
         Ok(release)
     }
@@ -49,9 +50,9 @@ impl<'c> Release<'c> {
         Ok(())
     }
 
-    /// Other settings: other Pods, one after the other.
+    /// To this chart and this image, with the settings that were made before.
     pub async fn upgrade(&self) -> Result<()> {
-        let settings = "--reuse-values --set log.filter=slipway=debug --hide-notes --wait --timeout 2m";
+        let settings = "--reset-then-reuse-values --set image.tag=e2e --hide-notes --wait --timeout 2m";
         self.helm("upgrade", &format!("charts/slipway {settings}")).await?;
         self.report().await
     }

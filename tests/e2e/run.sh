@@ -3,6 +3,7 @@
 #
 #   E2E_CLUSTER=kind     a cluster in docker, removed at the end; the operator's image is that of deploy/Dockerfile
 #   E2E_CLUSTER=node     a single node in namespaces of this machine (tests/node); needs root on Linux, and no docker
+#   E2E_FROM=<commit>    the release that is upgraded from; default: the last one
 #
 # Unset: kind where docker answers and kind is installed, else a node. Either way the same program tells the story.
 set -euo pipefail
@@ -15,37 +16,104 @@ if [[ -z "$cluster" ]]; then
   if command -v kind >/dev/null && docker info >/dev/null 2>&1; then cluster=kind; else cluster=node; fi
 fi
 
+# Each step is a job with a process group of its own: the shell acts on a signal at once while it waits for a job, and ends
+# the whole job. In the foreground it would act when the step has ended.
+set -m
+job=
+step() {
+  local status=0
+  "$@" </dev/null &
+  job=$!
+  wait "$job" || status=$?
+  job=
+  return "$status"
+}
+
 images="$(mktemp -d)"
-trap 'rm -rf "$images"' EXIT
+kind_name=
+clean_up() {
+  local status=$?
+  trap '' INT TERM
+  if [[ -n "$job" ]]; then
+    kill -TERM -- "-$job" 2>/dev/null || true
+    wait "$job" 2>/dev/null || true
+  fi
+  [[ -z "$kind_name" ]] || delete_cluster "$status"
+  rm -rf "$images"
+  exit "$status"
+}
+trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+
+# kind deletes what is there at that moment. After an interruption docker may still be making a node that it was asked for.
+delete_cluster() {
+  local left try tries=1
+  kind delete cluster --name "$kind_name" --kubeconfig "$images/kubeconfig" || true
+  (($1 < 128)) || tries=5
+  for ((try = 0; try < tries; try++)); do
+    left="$(docker ps --all --quiet --filter "label=io.x-k8s.kind.cluster=$kind_name")"
+    # shellcheck disable=SC2086 # a list of ids
+    [[ -z "$left" ]] || docker rm --force --volumes $left >/dev/null || true
+    ((try + 1 == tries)) || sleep 1
+  done
+}
+
+target="$(realpath -m "${CARGO_TARGET_DIR:-target}")"
+
+# The last release before this commit: its name, and its sources from the history of this repository.
+unpack_base() {
+  base="${E2E_FROM:-$(git describe --tags --match 'v[0-9]*' --abbrev=0 HEAD^ 2>/dev/null || echo 4299a6c)}"
+  sources="$target/baseline/$base"
+  [[ ! -d "$sources" ]] || return 0
+  git cat-file -e "$base^{commit}" 2>/dev/null || {
+    say "$base, the release to upgrade from, is not in this clone: git fetch --tags --unshallow"
+    exit 1
+  }
+  mkdir -p "$images/base" "$target/baseline"
+  git archive "$base" | tar -x -C "$images/base"
+  mv "$images/base" "$sources"
+}
 
 on_node() {
   # Before minutes of building: says what this machine lacks.
   tests/node/run.sh
-  tests/controlplane/build.sh node helm
-  say "building the operator, the stand-ins and their images"
-  "$cargo" build --quiet --package slipway --bin slipway --example e2e
-  "$cargo" build --quiet --package slipway-simulator
-  tests/e2e/images.sh "$images" slipway slipway-simulator pause
-  SLIPWAY_E2E_IMAGES="$images" tests/node/run.sh target/debug/examples/e2e
+  step tests/controlplane/build.sh node helm
+  unpack_base
+  say "building the operator, the stand-ins, $base and their images"
+  step "$cargo" build --quiet --package slipway --bin slipway --example e2e
+  step "$cargo" build --quiet --package slipway-simulator
+  step "$cargo" build --quiet --bin slipway --manifest-path "$sources/Cargo.toml" --target-dir "$target/baseline/target"
+  tests/e2e/images.sh "$images" "$target/debug" e2e slipway slipway-simulator pause
+  tests/e2e/images.sh "$images" "$target/baseline/target/debug" base slipway
+  export SLIPWAY_E2E_IMAGES="$images" SLIPWAY_E2E_BASE="$sources"
+  step tests/node/run.sh "$target/debug/examples/e2e"
 }
 
 on_kind() {
-  local program
+  local program kubectl
   for program in docker kind kubectl helm; do
     command -v "$program" >/dev/null || { say "missing: $program"; exit 1; }
   done
-  docker build --tag slipway:e2e --file deploy/Dockerfile .
-  "$cargo" build --quiet --package slipway --example e2e
-  "$cargo" build --quiet --package slipway-simulator
-  tests/e2e/images.sh "$images" slipway-simulator
+  unpack_base
+  say "building the images of the operator and of $base"
+  # Docker before 23 has BuildKit only when it is asked for.
+  export DOCKER_BUILDKIT=1
+  step docker build --tag slipway:e2e --file deploy/Dockerfile .
+  step docker build --tag slipway:base --file "$sources/deploy/Dockerfile" "$sources"
+  step "$cargo" build --quiet --package slipway --example e2e
+  step "$cargo" build --quiet --package slipway-simulator
+  tests/e2e/images.sh "$images" "$target/debug" e2e slipway-simulator
   kind_name="slipway-e2e-$$"
-  trap 'kind delete cluster --name "$kind_name" --kubeconfig "$images/kubeconfig"; rm -rf "$images"' EXIT
-  kind create cluster --name "$kind_name" --kubeconfig "$images/kubeconfig" --wait 2m
-  kind load docker-image slipway:e2e --name "$kind_name"
-  kind load image-archive "$images/slipway-simulator.tar" --name "$kind_name"
-  SLIPWAY_E2E_KUBECONFIG="$images/kubeconfig" target/debug/examples/e2e
+  step kind create cluster --name "$kind_name" --kubeconfig "$images/kubeconfig" --wait 2m
+  # `--wait` is for the node. Until these run, no Service has an address that works.
+  kubectl=(kubectl --kubeconfig "$images/kubeconfig" --namespace kube-system rollout status --timeout 2m)
+  step "${kubectl[@]}" daemonset/kube-proxy
+  step "${kubectl[@]}" deployment/coredns
+  step kind load docker-image slipway:e2e slipway:base --name "$kind_name"
+  step kind load image-archive "$images/slipway-simulator-e2e.tar" --name "$kind_name"
+  export SLIPWAY_E2E_KUBECONFIG="$images/kubeconfig" SLIPWAY_E2E_BASE="$sources"
+  step "$target/debug/examples/e2e"
 }
 
 case "$cluster" in

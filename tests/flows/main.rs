@@ -13,6 +13,7 @@ mod handbook;
 mod kill;
 mod lies;
 mod manners;
+mod network;
 mod restart;
 mod retries;
 mod rounds;

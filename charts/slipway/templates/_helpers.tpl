@@ -1,3 +1,10 @@
+{{/* What every render needs: refuses values that a chart of before has left behind. */}}
+{{- define "slipway.complete" -}}
+{{- if not (and .Values.caBundle .Values.networkPolicy .Values.podMonitor .Values.webhook.service) -}}
+{{- fail "values of this chart are missing: helm upgrade --reuse-values leaves out the defaults of what is new; use --reset-then-reuse-values" -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The name of everything in the namespace: the release's, with the chart's unless it is part of it. */}}
 {{- define "slipway.fullname" -}}
 {{- if contains .Chart.Name .Release.Name -}}
@@ -20,7 +27,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "slipway.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}{{ with .tag }}:{{ . }}{{ end }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The host of webhook.publicURL, for what routes to it. */}}
@@ -31,19 +44,51 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- (urlParse .Values.webhook.publicURL).host | splitList ":" | first -}}
 {{- end -}}
 
+{{/* OpenShift's admission gives ids from the namespace's range, and refuses others. */}}
 {{- define "slipway.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-seccompProfile:
-  type: RuntimeDefault
+{{- $context := .Values.podSecurityContext -}}
+{{- if .Capabilities.APIVersions.Has "security.openshift.io/v1" -}}
+{{- range list "runAsUser" "runAsGroup" -}}
+{{- if eq (get $context . | toString) "65532" -}}{{- $context = omit $context . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $context -}}
 {{- end -}}
 
-{{- define "slipway.securityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
+{{/* Labels of the Pods. */}}
+{{- define "slipway.podLabels" -}}
+{{- $own := include "slipway.selectorLabels" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/component" "operator" -}}
+{{- range $name, $_ := .Values.podLabels -}}
+{{- if hasKey $own $name -}}
+{{- fail (printf "podLabels must not set %s: the Deployment finds its Pods by it" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (merge $own .Values.podLabels) -}}
+{{- end -}}
+
+{{/* What a container listens at; the argument is the context and the port. */}}
+{{- define "slipway.listen" -}}
+{{- $address := (index . 0).Values.listenAddress -}}
+{{- printf "%s:%d" (contains ":" $address | ternary (printf "[%s]" $address) $address) (index . 1) -}}
+{{- end -}}
+
+{{/* The volume with caBundle, or nothing. */}}
+{{- define "slipway.caBundle" -}}
+{{- with .Values.caBundle -}}
+{{- if and .configMapRef.name .secretRef.name -}}
+{{- fail "caBundle must name a ConfigMap or a Secret, not both" -}}
+{{- end -}}
+{{- if .configMapRef.name -}}
+configMap:
+  name: {{ .configMapRef.name }}
+  items: [{key: {{ .configMapRef.key | quote }}, path: ca.crt}]
+{{- else if .secretRef.name -}}
+secret:
+  secretName: {{ .secretRef.name }}
+  items: [{key: {{ .secretRef.key | quote }}, path: ca.crt}]
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Variables of both containers. */}}
