@@ -21,6 +21,7 @@ mod routes;
 mod sample;
 mod secret_store;
 mod server;
+mod signs;
 mod tasks;
 mod turns;
 mod view;

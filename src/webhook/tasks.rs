@@ -5,6 +5,7 @@ use super::{
     extract::{Extract, is_newer, key_of},
     payload::Glimpse,
     repositories::TrackedRepository,
+    signs::Signs,
     view::View,
 };
 use crate::{
@@ -147,10 +148,9 @@ impl TrackedTask {
         ways.map(|way| place(&self.namespace, &self.repository, &way))
     }
 
-    /// What the pull requests that concern it show.
-    fn signs(&self) -> impl Iterator<Item = u64> {
-        let numbers = self.number().into_iter().chain(self.stored.history.iter().copied());
-        numbers.map(Sign::Number).chain(self.awaiting().map(Sign::Branch)).map(|sign| sign.hashed())
+    /// The numbers of its pull requests: of this round, and of earlier ones.
+    fn numbers(&self) -> impl Iterator<Item = i64> {
+        self.number().into_iter().chain(self.stored.history.iter().copied())
     }
 
     /// The Task as the subject of an event.
@@ -174,21 +174,6 @@ enum Way<'a> {
     History(i64),
 }
 
-/// What a pull request of some Task shows, whatever repository it is in.
-#[derive(Hash)]
-enum Sign<'a> {
-    Number(i64),
-    Branch(&'a str),
-}
-
-impl Sign<'_> {
-    fn hashed(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
-        hasher.finish()
-    }
-}
-
 /// Returns where the Tasks of one way are kept: a hash, because the names themselves would double what is kept of a Task.
 /// Others may share the place, so whatever is found there is looked at again.
 fn place(namespace: &str, repository: &str, way: &Way) -> u64 {
@@ -202,10 +187,7 @@ fn place(namespace: &str, repository: &str, way: &Way) -> u64 {
 pub(super) struct Tasks {
     all: HashMap<Key, Arc<TrackedTask>>,
     places: HashMap<u64, Vec<Arc<TrackedTask>>>,
-    /// How many Tasks have each [`Sign`].
-    signs: HashMap<u64, u32>,
-    /// How many wait for a pull request of their branch.
-    awaiting: usize,
+    signs: Signs,
 }
 
 impl Tasks {
@@ -234,13 +216,9 @@ impl Tasks {
         self.all.get(key)
     }
 
-    /// Returns what the beginning of a payload tells and whether it may concern any Task: one that has or had a pull request
-    /// of this number, or waits for one of this branch. No other payload needs a closer look.
+    /// Returns what the beginning of a payload tells, and whether it may concern any Task. No other payload needs a closer look.
     pub(super) fn glance<'a>(&self, body: &'a [u8]) -> Option<(Glimpse<'a>, bool)> {
-        let seen = Glimpse::of(body, self.awaiting > 0)?;
-        let concerns = self.signs.contains_key(&Sign::Number(seen.number).hashed())
-            || (self.awaiting > 0 && self.signs.contains_key(&Sign::Branch(seen.branch).hashed()));
-        Some((seen, concerns))
+        self.signs.glance(body)
     }
 
     /// Takes note of a state of a Task, unless a newer one is known: a watch lags behind the answers to our own writes.
@@ -257,10 +235,7 @@ impl Tasks {
         for place in task.places() {
             self.places.entry(place).or_insert_with(|| Vec::with_capacity(1)).push(task.clone());
         }
-        for sign in task.signs() {
-            *self.signs.entry(sign).or_default() += 1;
-        }
-        self.awaiting += usize::from(task.awaiting().is_some());
+        self.signs.add(task.numbers(), task.awaiting());
         self.all.insert(key, task);
     }
 
@@ -271,7 +246,6 @@ impl Tasks {
 
     fn forget(&mut self, key: &Key) {
         let Some(task) = self.all.remove(key) else { return };
-        self.awaiting -= usize::from(task.awaiting().is_some());
         for place in task.places() {
             if let Entry::Occupied(mut there) = self.places.entry(place) {
                 there.get_mut().retain(|other| !Arc::ptr_eq(other, &task));
@@ -280,14 +254,7 @@ impl Tasks {
                 }
             }
         }
-        for sign in task.signs() {
-            if let Entry::Occupied(mut count) = self.signs.entry(sign) {
-                *count.get_mut() -= 1;
-                if *count.get() == 0 {
-                    count.remove();
-                }
-            }
-        }
+        self.signs.remove(task.numbers(), task.awaiting());
     }
 }
 
@@ -390,9 +357,7 @@ pub(super) mod tests {
         assert_eq!(names(&tasks.once_of(&repository, 1)), ["t"]);
         assert_eq!(names(&tasks.moved_by(&repository, &news(2, Some("b-2")))), ["t"]);
         tasks.remove(&seen("t", &json!({})).metadata);
-        assert!(
-            tasks.all.is_empty() && tasks.places.is_empty() && tasks.signs.is_empty() && tasks.awaiting == 0
-        );
+        assert!(tasks.all.is_empty() && tasks.places.is_empty() && tasks.signs.is_empty());
     }
 
     #[test]

@@ -33,7 +33,7 @@ async fn dry_run(server: &ControlPlane, namespace: &str, object: &Value) -> Resu
     Ok(said)
 }
 
-fn list(objects: Vec<Value>) -> Value {
+fn list(objects: &[Value]) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": objects})
 }
 
@@ -69,15 +69,16 @@ async fn the_api_server_takes_every_object() -> Result<()> {
         // An API server alone has no such kinds: `values` looks at them.
         objects.retain(|object| !["HTTPRoute", "PodMonitor"].iter().any(|kind| object["kind"] == *kind));
         if name == "loose" {
-            let (pods, others) = objects.into_iter().partition(|object| object["kind"] == "Pod");
+            let (pods, others): (Vec<_>, Vec<_>) =
+                objects.into_iter().partition(|object| object["kind"] == "Pod");
             let refused =
-                dry_run(server, &namespace, &list(pods)).await.err().context("they are admitted")?;
+                dry_run(server, &namespace, &list(&pods)).await.err().context("they are admitted")?;
             ensure!(refused.to_string().contains("violates PodSecurity"), "{refused}");
             // The Deployment is taken, with a warning.
-            dry_run(server, &namespace, &list(others)).await?;
+            dry_run(server, &namespace, &list(&others)).await?;
             continue;
         }
-        let said = dry_run(server, &namespace, &list(objects)).await.with_context(|| name)?;
+        let said = dry_run(server, &namespace, &list(&objects)).await.with_context(|| name)?;
         ensure!(!said.contains("Warning"), "{name}: {said}");
     }
     Ok(())
