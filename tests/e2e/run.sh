@@ -3,7 +3,7 @@
 #
 #   E2E_CLUSTER=kind     a cluster in docker, removed at the end; the operator's image is that of deploy/Dockerfile
 #   E2E_CLUSTER=node     a single node in namespaces of this machine (tests/node); needs root on Linux, and no docker
-#   E2E_FROM=<commit>    the release that is upgraded from; default: the last one
+#   E2E_FROM=<commit>    the release that is upgraded from; default: the last one (base.sh)
 #
 # Unset: kind where docker answers and kind is installed, else a node. Either way the same program tells the story.
 set -euo pipefail
@@ -61,15 +61,11 @@ delete_cluster() {
 
 target="$(realpath -m "${CARGO_TARGET_DIR:-target}")"
 
-# The last release before this commit: its name, and its sources from the history of this repository.
+# The release to upgrade from: its name, and its sources from the history of this repository.
 unpack_base() {
-  base="${E2E_FROM:-$(git describe --tags --match 'v[0-9]*' --abbrev=0 HEAD^ 2>/dev/null || echo 4299a6c)}"
+  base="$(tests/e2e/base.sh)"
   sources="$target/baseline/$base"
   [[ ! -d "$sources" ]] || return 0
-  git cat-file -e "$base^{commit}" 2>/dev/null || {
-    say "$base, the release to upgrade from, is not in this clone: git fetch --tags --unshallow"
-    exit 1
-  }
   mkdir -p "$images/base" "$target/baseline"
   git archive "$base" | tar -x -C "$images/base"
   mv "$images/base" "$sources"
