@@ -25,7 +25,11 @@ pub(super) fn listen(variable: &str, listen: Listen) -> anyhow::Result<TcpListen
 /// At both families, or at IPv4 alone where there is no IPv6.
 fn anywhere<T>(port: u16, at: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
     at((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| {
-        // What went wrong first says more, such as that the port is taken.
+        // Whoever has the port may have it at one family alone: half a server would hide that.
+        if error.kind() == io::ErrorKind::AddrInUse {
+            return Err(error);
+        }
+        // What went wrong first says more.
         let Ok(listener) = at((Ipv4Addr::UNSPECIFIED, port).into()) else { return Err(error) };
         tracing::info!(%error, "no IPv6 here: listening at IPv4 alone");
         Ok(listener)
@@ -72,6 +76,10 @@ mod tests {
         assert_eq!(anywhere(1, without).expect("IPv4").to_string(), "0.0.0.0:1");
         let neither = |address: SocketAddr| Err::<(), _>(io::Error::other(address.to_string()));
         assert_eq!(anywhere(1, neither).expect_err("neither").to_string(), "[::]:1");
+        let taken = |address: SocketAddr| {
+            if address.is_ipv4() { Ok(address) } else { Err(io::ErrorKind::AddrInUse.into()) }
+        };
+        assert_eq!(anywhere(1, taken).expect_err("taken").kind(), io::ErrorKind::AddrInUse);
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Ends the process: one token that everything listens to, and the tasks that must not end before it.
 //! Used by `app` for both commands.
 
+use crate::telemetry::logs;
 use anyhow::Context;
 use std::time::Duration;
 use tokio::{
@@ -31,6 +32,7 @@ pub(super) fn on_signal() -> anyhow::Result<CancellationToken> {
             _ = interrupt.recv() => {}
         }
         tracing::warn!("second signal: ending at once");
+        logs::flush();
         std::process::exit(130);
     });
     Ok(token)
