@@ -8,28 +8,21 @@ use crate::{
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-/// What a person types, from the words of docs/install.md.
-const INSTALL: [&str; 3] = ["install", "charts/slipway", "--create-namespace"];
-
 struct Cluster {
     plane: ControlPlane,
     helm: Helm,
-    /// helm 4 applies on the server, where fields have owners.
-    applies: bool,
 }
 
 impl Cluster {
-    async fn start(version_3: bool) -> Result<Self> {
+    async fn start(helm: Helm) -> Result<Self> {
         let plane = ControlPlane::start(crate::controlplane::Options::default()).await?;
-        let kubeconfig = plane.kubeconfig(&User::Admin)?;
-        let helm = if version_3 { Helm::version_3()? } else { Helm::alone()? };
-        Ok(Self { helm: helm.on(kubeconfig), plane, applies: !version_3 })
+        let helm = helm.on(plane.kubeconfig(&User::Admin)?);
+        Ok(Self { plane, helm })
     }
 
     async fn install(&self, name: &str, more: &[&str]) -> Result<String> {
-        let [verb, chart, create] = INSTALL;
-        let arguments = [&[verb, name, chart, create, "--namespace", name], more].concat();
-        self.helm.run(&arguments, &json!({})).await
+        let install = ["install", name, "charts/slipway", "--namespace", name, "--create-namespace"];
+        self.helm.run(&[&install, more].concat(), &json!({})).await
     }
 
     async fn uninstall(&self, name: &str) -> Result<()> {
@@ -47,28 +40,26 @@ impl Cluster {
         ensure!(said.contains("STATUS: deployed") && said.contains("--take-ownership"), "{said}");
         let owner = "--output=jsonpath={.items[*].metadata.annotations.meta\\.helm\\.sh/release-name}";
         let owners = self.plane.kubectl_output(&["get", "crds", owner]).await?;
-        ensure!(owners.split_whitespace().all(|owner| owner == name), "{owners}");
+        ensure!(owners.split_whitespace().collect::<Vec<_>>() == [name; 3], "{owners}");
         self.uninstall(name).await
     }
 }
 
-async fn again(version_3: bool) -> Result<()> {
-    let cluster = Cluster::start(version_3).await?;
+/// `force`: what helm has to be told where kubectl has applied the CRDs.
+async fn again(helm: Helm, force: &[&str]) -> Result<()> {
+    let cluster = Cluster::start(helm).await?;
     cluster.install("first", &[]).await?;
     cluster.uninstall("first").await?;
     cluster.takes_over("second", &[]).await?;
     // By somebody who keeps the CRDs apart, which are then nothing of the release.
     cluster.install("third", &["--set", "crds.enabled=false"]).await?;
     cluster.uninstall("third").await?;
-    let crds = ["crds/slipway.dev.yaml"].map(|file| format!("--filename={file}"));
-    let force = if cluster.applies { &["--force-conflicts"][..] } else { &[] };
+    let kinds = ["repositories.slipway.dev", "sandboxes.slipway.dev", "tasks.slipway.dev"];
     for (name, apply) in
         [("fourth", &["apply"][..]), ("fifth", &["apply", "--server-side", "--force-conflicts"])]
     {
-        let kinds = "repositories.slipway.dev,sandboxes.slipway.dev,tasks.slipway.dev";
-        let names: Vec<_> = kinds.split(',').collect();
-        cluster.plane.kubectl_output(&[&["delete", "crd"], &names[..]].concat()).await?;
-        cluster.plane.kubectl_output(&[apply, &[crds[0].as_str()]].concat()).await?;
+        cluster.plane.kubectl_output(&[&["delete", "crd"], &kinds[..]].concat()).await?;
+        cluster.plane.kubectl_output(&[apply, &["--filename=crds/slipway.dev.yaml"]].concat()).await?;
         cluster.takes_over(name, force).await?;
     }
     Ok(())
@@ -76,10 +67,11 @@ async fn again(version_3: bool) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_release_takes_over_crds_with_helm_4() -> Result<()> {
-    again(false).await
+    // It applies on the server, where fields have owners.
+    again(Helm::alone()?, &["--force-conflicts"]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_release_takes_over_crds_with_helm_3() -> Result<()> {
-    again(true).await
+    again(Helm::version_3()?, &[]).await
 }

@@ -64,7 +64,8 @@ target="$(realpath -m "${CARGO_TARGET_DIR:-target}")"
 # The release to upgrade from: its name, and its sources from the history of this repository.
 unpack_base() {
   base="$(tests/e2e/base.sh)"
-  sources="$target/baseline/$base"
+  # By commit: a name may come to mean another one.
+  sources="$target/baseline/$(git rev-parse --short=7 "$base^{commit}")"
   [[ ! -d "$sources" ]] || return 0
   mkdir -p "$images/base" "$target/baseline"
   git archive "$base" | tar -x -C "$images/base"

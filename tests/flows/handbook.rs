@@ -4,7 +4,7 @@
 use crate::{
     story::{known_repository, reviewed},
     world,
-    world::{World, repository, task, wait::reason_of},
+    world::{PATIENCE, World, repository, task, wait::reason_of, within},
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
@@ -34,6 +34,9 @@ async fn a_merge_that_github_does_not_know_is_undone_and_a_real_one_stays() -> R
     let number = reviewed(&world, "told").await?;
 
     type_it(&world, number).await?;
+    // Written while the receiver runs, not only when it ends.
+    let line = || async { world.receiver.as_ref()?.log().contains("test-123").then_some(()) };
+    within(PATIENCE, "the delivery's line in the log", line).await?;
     let back = world.task("told", "taken and then put right by GitHub", |task| {
         let told = task.status.as_ref().and_then(|status| status.last_delivery.as_ref());
         told.is_some_and(|delivery| delivery.id == "test-123")

@@ -1,4 +1,5 @@
-{{/* What every render needs: refuses values that a chart of before has left behind. */}}
+{{/* Refuses values that a chart of before has left behind. Included by each template that would fail without a word on the cure:
+which is rendered first, nobody knows. */}}
 {{- define "slipway.complete" -}}
 {{- if not (and .Values.caBundle .Values.networkPolicy .Values.podMonitor .Values.webhook.service) -}}
 {{- fail "values of this chart are missing: helm upgrade --reuse-values leaves out the defaults of what is new; use --reset-then-reuse-values" -}}
@@ -17,6 +18,12 @@
 {{- define "slipway.selectorLabels" -}}
 app.kubernetes.io/name: slipway
 app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* What the operator's Pods are found by. */}}
+{{- define "slipway.operatorLabels" -}}
+{{ include "slipway.selectorLabels" . }}
+app.kubernetes.io/component: operator
 {{- end -}}
 
 {{- define "slipway.labels" -}}
@@ -57,8 +64,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* Labels of the Pods. */}}
 {{- define "slipway.podLabels" -}}
-{{- $own := include "slipway.selectorLabels" . | fromYaml -}}
-{{- $_ := set $own "app.kubernetes.io/component" "operator" -}}
+{{- $own := include "slipway.operatorLabels" . | fromYaml -}}
 {{- range $name, $_ := .Values.podLabels -}}
 {{- if hasKey $own $name -}}
 {{- fail (printf "podLabels must not set %s: the Deployment finds its Pods by it" $name) -}}
