@@ -56,14 +56,25 @@ struct ClusterArguments {
     namespace: String,
 }
 
+/// Where GitHub is.
+#[derive(Debug, Args)]
+struct GithubArguments {
+    /// Base URL of GitHub's REST API.
+    #[arg(long, env = "GITHUB_API_URL", default_value = "https://api.github.com")]
+    github_api_url: String,
+    /// URL of GitHub itself, where git is spoken and web pages are. Default: by the API's, `https://github.com` or
+    /// `https://<host>`.
+    #[arg(long, env = "GITHUB_SERVER_URL", default_value = "", hide_default_value = true)]
+    github_server_url: String,
+}
+
 /// Settings of `slipway controller`. The E2B key comes from the environment only (`E2B_API_KEY`).
 #[derive(Debug, Args)]
 pub struct ControllerArguments {
     #[command(flatten)]
     cluster: ClusterArguments,
-    /// Base URL of GitHub's REST API.
-    #[arg(long, env = "GITHUB_API_URL", default_value = "https://api.github.com")]
-    github_api_url: String,
+    #[command(flatten)]
+    github: GithubArguments,
     /// E2B's domain. Default: `e2b.app`.
     #[arg(long, env = "E2B_DOMAIN", default_value = "", hide_default_value = true)]
     e2b_domain: String,
@@ -102,6 +113,9 @@ pub struct ControllerArguments {
     /// Most bytes of one Task.
     #[arg(long, env = "SLIPWAY_MAX_TOTAL_BYTES", default_value = "256MiB")]
     max_total_bytes: String,
+    /// Most that is fetched from GitHub for one checkout, packed as git sends it.
+    #[arg(long, env = "SLIPWAY_MAX_CHECKOUT_BYTES", default_value = "1GiB")]
+    max_checkout_bytes: String,
 }
 
 /// Settings of `slipway webhook`. The secret comes from the environment only (`GITHUB_WEBHOOK_SECRET`).
@@ -109,9 +123,8 @@ pub struct ControllerArguments {
 pub struct WebhookArguments {
     #[command(flatten)]
     cluster: ClusterArguments,
-    /// Base URL of GitHub's REST API: tells whose web pages deliveries may name.
-    #[arg(long, env = "GITHUB_API_URL", default_value = "https://api.github.com")]
-    github_api_url: String,
+    #[command(flatten)]
+    github: GithubArguments,
     /// Address that GitHub's deliveries arrive at. Default: `[::]:3000`, all of both IP families, or of IPv4 where there is no
     /// IPv6.
     #[arg(long, env = "SLIPWAY_WEBHOOK_LISTEN", default_value = "", hide_default_value = true)]
@@ -163,6 +176,8 @@ pub struct Controller {
     pub cluster: Cluster,
     /// Without a trailing slash.
     pub github_api_url: String,
+    /// Without a trailing slash.
+    pub github_server_url: String,
     pub e2b_endpoints: Endpoints,
     /// Absent: every Sandbox brings its own.
     pub e2b_api_key: Option<SecretString>,
@@ -217,6 +232,20 @@ impl LogArguments {
     }
 }
 
+impl GithubArguments {
+    fn api_url(&self) -> Result<String, Error> {
+        Setting::new("GITHUB_API_URL", &self.github_api_url).read(Raw::base_url)
+    }
+
+    fn server_url(&self) -> Result<String, Error> {
+        let given = Setting::new("GITHUB_SERVER_URL", &self.github_server_url).optional(Raw::base_url)?;
+        match given {
+            Some(url) => Ok(url),
+            None => Setting::new("GITHUB_API_URL", &self.github_api_url).read(Raw::server_url),
+        }
+    }
+}
+
 impl ClusterArguments {
     fn validate(&self) -> Result<Cluster, Error> {
         let namespace = Setting::new("SLIPWAY_NAMESPACE", &self.namespace).optional(Raw::dns_label)?;
@@ -245,7 +274,8 @@ impl ControllerArguments {
         }
         Ok(Controller {
             cluster: self.cluster.validate()?,
-            github_api_url: Setting::new("GITHUB_API_URL", &self.github_api_url).read(Raw::base_url)?,
+            github_api_url: self.github.api_url()?,
+            github_server_url: self.github.server_url()?,
             e2b_endpoints: Endpoints::new(
                 Some(&self.e2b_domain),
                 Some(&self.e2b_api_url),
@@ -264,6 +294,7 @@ impl ControllerArguments {
                     .read(|raw| raw.count(1, 100_000))?,
                 max_file_bytes,
                 max_total_bytes,
+                max_checkout_bytes: bytes("SLIPWAY_MAX_CHECKOUT_BYTES", &self.max_checkout_bytes, 100 * GIB)?,
             },
         })
     }
@@ -279,7 +310,7 @@ impl WebhookArguments {
             ops_listen: listen("SLIPWAY_OPS_LISTEN", &self.ops_listen, 8081)?,
             max_body_bytes: Setting::new("SLIPWAY_WEBHOOK_MAX_BODY_BYTES", &self.webhook_max_body_bytes)
                 .read(|raw| raw.bytes(KIB, 25 * MIB))?,
-            github_host: Setting::new("GITHUB_API_URL", &self.github_api_url).read(Raw::web_host)?,
+            github_host: value::authority(&self.github.server_url()?).to_owned(),
             secret: value::webhook_secret("GITHUB_WEBHOOK_SECRET", environment)?,
         })
     }

@@ -46,6 +46,12 @@ pub mod reason {
     pub const BASE_BRANCH_MISSING: &str = "BaseBranchMissing";
     /// Somebody else has the branch's name and the name that would be used instead.
     pub const BRANCH_TAKEN: &str = "BranchTaken";
+    /// The repository is being checked out in the sandbox.
+    pub const CHECKING_OUT: &str = "CheckingOut";
+    /// The sandbox's git does not take what is to be checked out; the message has its words.
+    pub const CHECKOUT_FAILED: &str = "CheckoutFailed";
+    /// What is to be checked out is larger than the operator allows.
+    pub const CHECKOUT_TOO_LARGE: &str = "CheckoutTooLarge";
     /// The pull request was closed without being merged.
     pub const CLOSED: &str = "Closed";
     /// The files are on their way from the sandbox to a commit.
@@ -68,7 +74,7 @@ pub mod reason {
     pub const GENERATION_KEEPS_DYING: &str = "GenerationKeepsDying";
     /// The command was lost with its sandbox and runs again.
     pub const GENERATION_LOST: &str = "GenerationLost";
-    /// There is a git repository in the sandbox, but no git.
+    /// The sandbox has no git, which the Task needs.
     pub const GIT_MISSING: &str = "GitMissing";
     /// The pull request's head is not the Task's commit any more, so it is not merged automatically.
     pub const HEAD_MOVED: &str = "HeadMoved";
@@ -96,6 +102,8 @@ pub mod reason {
     pub const OPEN: &str = "Open";
     /// The commit is at GitHub; branch and pull request are being made.
     pub const OPENING_PULL_REQUEST: &str = "OpeningPullRequest";
+    /// The directory to check out into holds files that the operator has not put there.
+    pub const PATH_NOT_EMPTY: &str = "PathNotEmpty";
     /// The round has not begun.
     pub const PENDING: &str = "Pending";
     /// GitHub no longer shows the Task's pull request.
@@ -110,6 +118,8 @@ pub mod reason {
     pub const RERUN_IGNORED: &str = "RerunIgnored";
     /// A round was ended before it was done.
     pub const ROUND_ABANDONED: &str = "RoundAbandoned";
+    /// The sandbox's disk is full.
+    pub const SANDBOX_DISK_FULL: &str = "SandboxDiskFull";
     /// The files were lost with their sandbox, and nothing can make them again without a rerun.
     pub const SANDBOX_FILES_LOST: &str = "SandboxFilesLost";
     /// The Sandbox that the Task refers to does not exist.

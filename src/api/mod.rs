@@ -18,9 +18,9 @@ pub use sandbox::{
     RecoveryPolicy, Sandbox, SandboxSpec, SandboxState, SandboxStatus,
 };
 pub use task::{
-    BuildStatus, CodeGeneration, Column, CommitSpec, Delivery, Generate, MergeMethod, MergePolicy, MergeSpec,
-    Phase, Publication, PullRequest, PullRequestSpec, PullRequestState, RoundEnd, SandboxRequest,
-    SecretVersion, Source, State, Task, TaskSpec, TaskStatus, TemplatedSandbox,
+    BuildStatus, Checkout, Clean, CodeGeneration, Column, CommitSpec, Delivery, Generate, MergeMethod,
+    MergePolicy, MergeSpec, Phase, Publication, PullRequest, PullRequestSpec, PullRequestState, RoundEnd,
+    SandboxRequest, SecretVersion, Source, State, Task, TaskSpec, TaskStatus, TemplatedSandbox,
 };
 
 /// API group of all kinds.

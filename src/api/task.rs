@@ -2,6 +2,7 @@
 //! Imports `bounds`, `common` and the Sandbox's spec of this folder.
 
 mod pull_request;
+mod source;
 mod status;
 
 use super::{
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use pull_request::{Delivery, PullRequest, PullRequestState};
+pub use source::{Checkout, Clean, Source};
 pub use status::{
     BuildStatus, CodeGeneration, Column, Phase, Publication, RoundEnd, SandboxRequest, SecretVersion, State,
     TaskStatus,
@@ -25,10 +27,6 @@ pub(super) const BRANCH_RULE: &str = "!self.contains('..') && !self.contains('@{
     && !self.startsWith('-') && !self.endsWith('/') && !self.endsWith('.') && self != '@' && self != 'HEAD' \
     && !self.startsWith('refs/') && !self.matches('^[0-9a-fA-F]{40}$') \
     && self.split('/').all(p, !p.startsWith('.') && !p.endsWith('.lock'))";
-
-/// What git takes for a directory of a repository.
-const DESTINATION_RULE: &str =
-    "self.split('/').all(p, p != '.' && p != '..' && !p.lowerAscii().startsWith('.git') || p == '.github')";
 
 /// Freezes what an open pull request was made with; a Task that is done has nothing left to change.
 const FROZEN: &str = "!has(oldSelf.status) || ((!has(oldSelf.status.pullRequest) || oldSelf.status.pullRequest.state == 'closed') \
@@ -69,7 +67,9 @@ const FROZEN: &str = "!has(oldSelf.status) || ((!has(oldSelf.status.pullRequest)
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.sandboxRef) != has(self.sandboxTemplate)")
-        .message("exactly one of sandboxRef and sandboxTemplate must be set")
+        .message("exactly one of sandboxRef and sandboxTemplate must be set"),
+    validation = Rule::new("!has(self.source.checkout) || has(self.generate)")
+        .message("generate must be set with source.checkout: without a command nothing changes the checked out files")
 )]
 pub struct TaskSpec {
     /// The work in one line. Branch, commit message and pull request default to it.
@@ -96,8 +96,8 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_template: Option<TemplatedSandbox>,
 
-    /// The agent or script that makes the code. The sandbox does not hold the repository's files: a command that needs them
-    /// clones them itself, with a token from `env`. Absent: the files are already in the sandbox.
+    /// The agent or script that makes the code. With `source.checkout` it finds the repository's files in the sandbox. Absent:
+    /// the files are already in the sandbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generate: Option<Generate>,
 
@@ -142,8 +142,10 @@ pub struct TemplatedSandbox {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Generate {
-    /// Program and arguments; no shell is involved unless it is the program. It finds `SLIPWAY_TASK_NAME`,
-    /// `SLIPWAY_TASK_TITLE`, `SLIPWAY_TASK_DESCRIPTION`, `SLIPWAY_BRANCH` and `SLIPWAY_BASE_BRANCH` in its environment.
+    /// Program and arguments; no shell is involved unless it is the program. It finds in its environment
+    /// `SLIPWAY_TASK_NAME`, `SLIPWAY_TASK_TITLE`, `SLIPWAY_TASK_DESCRIPTION`, `SLIPWAY_REPOSITORY` (`owner/name`),
+    /// `SLIPWAY_BRANCH`, `SLIPWAY_BASE_BRANCH`, `SLIPWAY_BASE_SHA` (the base branch's tip when the round began),
+    /// `SLIPWAY_ROUND` and `SLIPWAY_ATTEMPT` (each from 1).
     #[schemars(length(min = 1, max = bounds::ARGS), inner(length(max = bounds::ARG)))]
     pub command: Vec<String>,
     /// Directory the command runs in, absolute; created if missing. Default: `source.path`.
@@ -173,35 +175,6 @@ fn default_timeout() -> i32 {
 
 fn default_attempts() -> i32 {
     3
-}
-
-/// Selects the files of the sandbox that are the result. Of a git work tree (`path` has a `.git`) the result is what git says
-/// has changed, with deletions and renames, since the commit of the base branch that it is a copy of. A plain directory is laid
-/// over the base branch: its files are added and changed, and nothing is deleted.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Source {
-    /// Directory in the sandbox, absolute, whose content becomes the root of the repository, or goes to `destination`.
-    #[schemars(length(min = 1, max = bounds::PATH), regex(pattern = r"^/[^\x00\n]*$"))]
-    pub path: String,
-    /// gitignore patterns, relative to `path`: only files that match one are taken. Absent: all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = bounds::PATTERNS), inner(length(min = 1, max = bounds::PATTERN)))]
-    pub include: Vec<String>,
-    /// gitignore patterns, relative to `path`: files that match one are left out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = bounds::PATTERNS), inner(length(min = 1, max = bounds::PATTERN)))]
-    pub exclude: Vec<String>,
-    /// Take files that a `.gitignore` below `path` ignores. What the repository has already is taken in any case, and `.git`
-    /// itself never travels.
-    #[serde(default)]
-    pub include_ignored: bool,
-    /// Directory of the repository that the content of `path` goes to, taken as a plain directory even where it has a `.git`.
-    /// Relative to the root, without a slash at either end. Default: the root.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = bounds::PATH), regex(pattern = r"^[^/\x00-\x1f\x7f]+(/[^/\x00-\x1f\x7f]+)*$"))]
-    #[x_kube(validation = Rule::new(DESTINATION_RULE).message("destination must be a path below the repository's root, without ., .. and .git"))]
-    pub destination: Option<String>,
 }
 
 /// Message and author of the commit.

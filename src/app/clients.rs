@@ -80,7 +80,12 @@ impl Clients {
         Ok(Self {
             secrets: Secrets::new(kubernetes.clone()),
             events: Events::new(kubernetes.clone(), MANAGER, &instance()),
-            github: GitHub::new(&config.github_api_url, behind(Api::Github), config.github_write_interval),
+            github: GitHub::new(
+                &config.github_api_url,
+                &config.github_server_url,
+                behind(Api::Github),
+                config.github_write_interval,
+            ),
             e2b: E2b::new(config.e2b_endpoints.clone(), behind(Api::E2b), behind(Api::Envd)),
             e2b_api_key: config.e2b_api_key.clone(),
             installation: installation(config, &kubernetes).await?,

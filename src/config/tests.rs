@@ -33,7 +33,12 @@ fn defaults_are_the_documented_ones() {
     assert!(config.ca_bundle.is_none());
     assert_eq!(config.github_write_interval, Duration::from_secs(1));
     assert_eq!((config.spool_dir.to_str(), config.spool_bytes), (Some("/tmp/slipway"), 1 << 30));
-    let caps = Caps { max_files: 5000, max_file_bytes: 50 << 20, max_total_bytes: 256 << 20 };
+    let caps = Caps {
+        max_files: 5000,
+        max_file_bytes: 50 << 20,
+        max_total_bytes: 256 << 20,
+        max_checkout_bytes: 1 << 30,
+    };
     assert_eq!(config.caps, caps);
     assert!(config.installation.is_none() && config.cluster.namespace.is_none());
     let webhook = webhook(&[], &none).expect("valid");
@@ -58,16 +63,23 @@ fn a_trailing_slash_of_a_base_url_is_dropped_and_its_path_kept() {
 }
 
 #[test]
-fn the_web_pages_of_github_are_where_its_api_is_or_beside_it() {
-    for (api, host) in [
-        ("https://api.github.com", "github.com"),
-        ("https://api.octocorp.ghe.com/", "octocorp.ghe.com"),
-        ("https://ghe.example/api/v3/", "ghe.example"),
-        ("https://api.example:8443/api/v3", "api.example:8443"),
+fn github_itself_is_where_its_api_is_or_beside_it() {
+    for (api, server) in [
+        ("https://api.github.com", "https://github.com"),
+        ("https://api.octocorp.ghe.com/", "https://octocorp.ghe.com"),
+        ("https://ghe.example/api/v3/", "https://ghe.example"),
+        ("https://api.example:8443/api/v3", "https://api.example:8443"),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
     ] {
-        let webhook = webhook(&["--github-api-url", api], &none).expect("valid");
-        assert_eq!(webhook.github_host, host);
+        let flags = ["--github-api-url", api];
+        assert_eq!(controller(&flags).expect("valid").github_server_url, server);
+        let host = server.split("://").nth(1);
+        assert_eq!(Some(webhook(&flags, &none).expect("valid").github_host.as_str()), host);
     }
+    let flags =
+        ["--github-api-url", "https://proxy.example/github", "--github-server-url", "https://ghe.example/"];
+    assert_eq!(controller(&flags).expect("valid").github_server_url, "https://ghe.example");
+    assert_eq!(webhook(&flags, &none).expect("valid").github_host, "ghe.example");
 }
 
 #[test]
@@ -75,6 +87,7 @@ fn wrong_values_are_named_with_what_is_allowed() {
     let cases = [
         ("github-api-url", "ftp://x", "GITHUB_API_URL", "http or https URL"),
         ("github-api-url", "https://user:pw@x", "GITHUB_API_URL", "without credentials"),
+        ("github-server-url", "github.com", "GITHUB_SERVER_URL", "http or https URL"),
         ("e2b-api-url", "api.e2b.app", "E2B_API_URL", "http or https URL"),
         ("e2b-sandbox-url", "unix:/x", "E2B_SANDBOX_URL", "http or https URL"),
         ("installation", "a b", "SLIPWAY_INSTALLATION", "letters, digits"),
@@ -86,6 +99,7 @@ fn wrong_values_are_named_with_what_is_allowed() {
         ("spool-dir", "spool", "SLIPWAY_SPOOL_DIR", "absolute path"),
         ("spool-bytes", "1GB", "SLIPWAY_SPOOL_BYTES", "1GiB"),
         ("spool-bytes", "99999999999GiB", "SLIPWAY_SPOOL_BYTES", "1GiB"),
+        ("max-checkout-bytes", "1GB", "SLIPWAY_MAX_CHECKOUT_BYTES", "1GiB"),
         ("max-files", "0", "SLIPWAY_MAX_FILES", "1 to 100000"),
         ("max-file-bytes", "200MiB", "SLIPWAY_MAX_FILE_BYTES", "to 104857600 bytes"),
         ("max-total-bytes", "2GiB", "SLIPWAY_MAX_TOTAL_BYTES", "at most SLIPWAY_SPOOL_BYTES"),

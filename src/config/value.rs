@@ -121,15 +121,15 @@ impl Raw<'_> {
         }
     }
 
-    /// The host of the web pages that belong to GitHub's API at a base URL. `api.github.com` and `api.NAME.ghe.com` are hosts
-    /// of their own; a GitHub Enterprise Server has both at one
+    /// GitHub itself, by the base URL of its API. `api.github.com` and `api.NAME.ghe.com` are hosts of their own; a GitHub
+    /// Enterprise Server has both at one
     /// (<https://docs.github.com/en/rest/using-the-rest-api/getting-started-with-the-rest-api>).
-    pub(super) fn web_host(self) -> Result<String, String> {
+    pub(super) fn server_url(self) -> Result<String, String> {
         let url = self.base_url()?;
-        let authority = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        let (scheme, authority) = (url.split("://").next().unwrap_or_default(), authority(&url));
         let own = authority.strip_prefix("api.");
         let own = own.filter(|host| *host == "github.com" || host.ends_with(".ghe.com"));
-        Ok(own.unwrap_or(authority).to_owned())
+        Ok(format!("{scheme}://{}", own.unwrap_or(authority)))
     }
 
     /// A namespace's name (RFC 1123 label).
@@ -152,6 +152,11 @@ impl Raw<'_> {
             Err("1 to 63 letters, digits, -, _ or .".to_owned())
         }
     }
+}
+
+/// Host and port of a URL.
+pub(super) fn authority(url: &str) -> &str {
+    url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default()
 }
 
 /// A secret of the environment; empty is unset, one trailing newline is dropped as in a Kubernetes Secret.

@@ -38,6 +38,8 @@ pub struct Caps {
     pub max_file_bytes: u64,
     /// Bytes.
     pub max_total_bytes: u64,
+    /// Bytes of what is fetched for a checkout.
+    pub max_checkout_bytes: u64,
 }
 
 /// One file of a snapshot. For a symlink the content is the target's path.

@@ -11,12 +11,14 @@ use sha2::{Digest, Sha256};
 const VERSION_1: &str = "v1";
 const VERSION_2: &str = "v2";
 /// Of `source`, what the command depends on; the rest only says what is published of its files.
-const SOURCE_INPUT: [&str; 1] = ["path"];
+const SOURCE_INPUT: [&str; 2] = ["path", "checkout"];
+/// Objects that say something even where all in them is default.
+const SAYS_SOMETHING: [&str; 1] = ["checkout"];
 /// Of the template, what follows in place.
 const TEMPLATE_IN_PLACE: [&str; 2] = ["timeoutSeconds", "suspend"];
 
-/// Digest of what the command is run for and with: title, description, generate, source.path, baseBranch, sandboxRef, and
-/// of sandboxTemplate what takes another sandbox.
+/// Digest of what the command is run for and with: title, description, generate, source.path, source.checkout, baseBranch,
+/// sandboxRef, and of sandboxTemplate what takes another sandbox.
 pub fn digest(spec: &TaskSpec) -> String {
     let mut chosen = canonical(
         spec,
@@ -101,7 +103,7 @@ fn hashed(version: &str, chosen: Map<String, Value>) -> String {
 fn defaults(key: &str) -> Value {
     match key {
         "generate" => json!({"timeoutSeconds": 3600, "maxAttempts": 3}),
-        "source" => json!({"includeIgnored": false}),
+        "source" => json!({"includeIgnored": false, "checkout": {"depth": 1, "clean": "KeepIgnored"}}),
         "sandboxTemplate" => json!({
             "spec": serde_json::to_value(SandboxSpec::default()).expect("a spec has string keys only")
         }),
@@ -116,12 +118,14 @@ fn without_defaults(value: &Value, default: &Value) -> Option<Value> {
         Value::Object(fields) => {
             let left: Map<_, _> = fields
                 .iter()
-                .filter(|(key, value)| default.get(key.as_str()) != Some(*value))
+                .filter(|(key, value)| {
+                    SAYS_SOMETHING.contains(&key.as_str()) || default.get(key.as_str()) != Some(*value)
+                })
                 .filter_map(|(key, value)| {
                     Some((key.clone(), without_defaults(value, default.get(key).unwrap_or(&Value::Null))?))
                 })
                 .collect();
-            // The object itself says something even when all in it is default: an own sandbox, a command.
+            // The object itself says something: an own sandbox, a command, a checkout.
             Some(Value::Object(left))
         }
         other => Some(other.clone()),
@@ -189,6 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn how_a_checkout_is_made_is_part_of_the_input() {
+        let with = |checkout: Value| {
+            digest(&spec(json!({"title": "T", "repositoryRef": {"name": "r"}, "sandboxRef": {"name": "s"},
+                "source": {"path": "/a", "checkout": checkout}})))
+        };
+        let plain = with(json!({}));
+        assert_eq!(plain, with(json!({"depth": 1, "clean": "KeepIgnored"})));
+        for other in [json!({"depth": 2}), json!({"clean": "All"}), json!(null)] {
+            assert_ne!(plain, with(other.clone()), "{other}");
+        }
+    }
+
+    #[test]
     fn each_field_counts_for_the_one_or_the_other() {
         let base = json!({"title": "T", "repositoryRef": {"name": "r"}, "sandboxRef": {"name": "s"}, "source": {"path": "/a"}});
         let both = |value: &Value| (digest(&spec(value.clone())), publication_digest(&spec(value.clone())));
@@ -198,6 +215,7 @@ mod tests {
             ("description", json!("d"), true, false),
             ("generate", json!({"command": ["a"]}), true, false),
             ("source", json!({"path": "/b"}), true, false),
+            ("source", json!({"path": "/a", "checkout": {}}), true, false),
             ("source", json!({"path": "/a", "includeIgnored": true}), false, true),
             ("source", json!({"path": "/a", "include": ["x"]}), false, true),
             ("source", json!({"path": "/a", "exclude": ["x"]}), false, true),

@@ -8,6 +8,9 @@ use crate::domain::failure::Class;
 use crate::telemetry::{BoxError, CallError, certificate};
 use jiff::Timestamp;
 
+/// The call that sends a file, by which its deadline is known.
+pub(super) const WRITE_FILE: &str = "writeFile";
+
 /// The part of the table that an answer is read by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Api {

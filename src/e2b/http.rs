@@ -3,7 +3,7 @@
 
 use super::answers::{Answer, CONNECT, CREATE, KILL, Means, PAUSE};
 use super::body::Chunks;
-use super::call::{Api, Call};
+use super::call::{Api, Call, WRITE_FILE};
 use super::error::{Error, ErrorBody};
 use super::{E2b, Result};
 use crate::telemetry::CallMeta;
@@ -18,6 +18,8 @@ const LIFECYCLE_DEADLINE: Duration = Duration::from_secs(15);
 /// Operations that start, stop or end a machine.
 const CHANGES: [&str; 4] = [CREATE, CONNECT, PAUSE, KILL];
 const ENVD_DEADLINE: Duration = Duration::from_secs(30);
+/// envd answers when it has the whole file: whoever sends it sees that it moves on.
+const UPLOAD_DEADLINE: Duration = Duration::from_mins(15);
 
 /// Longest answer that is read into memory as a whole (bytes).
 const MAX_ANSWER: usize = 32 << 20;
@@ -42,6 +44,7 @@ impl Call {
         let (service, deadline) = match self.api {
             Api::Lifecycle if CHANGES.contains(&self.operation) => (&e2b.lifecycle, CHANGE_DEADLINE),
             Api::Lifecycle => (&e2b.lifecycle, LIFECYCLE_DEADLINE),
+            Api::Envd if self.operation == WRITE_FILE => (&e2b.envd, UPLOAD_DEADLINE),
             Api::Envd => (&e2b.envd, ENVD_DEADLINE),
         };
         let meta = CallMeta { operation: self.operation, deadline, write: self.write };

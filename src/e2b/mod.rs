@@ -13,6 +13,7 @@ mod http;
 mod lifecycle;
 mod limits;
 mod process;
+mod upload;
 mod wire;
 
 pub use access::Access;

@@ -7,6 +7,7 @@ use super::{
     classify::{Limit, RefusedCall, State, Verdict, classify, row_of},
     etags::{Answer, Etags},
     limits::{Credential, Credentials},
+    lost::lost,
     name::RepositoryName,
     operation::Operation,
     recent::{Made, Recent},
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     api::conditions::reason,
     domain::failure::Class,
-    telemetry::{BoxError, CallError, CallMeta, HttpService, certificate, retries},
+    telemetry::{CallError, CallMeta, HttpService, retries},
 };
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
@@ -28,6 +29,9 @@ use tower::ServiceExt as _;
 
 /// No answer of GitHub's that Slipway asks for is larger: a full tree is at most 7 MB, a page of pull requests 25 MB.
 const MAX_ANSWER: usize = 64 << 20;
+
+/// The body of an answer, still to be read.
+pub(super) type AnswerBody = http_body_util::combinators::BoxBody<Bytes, octocrab::Error>;
 
 /// GitHub at one base URL. Cheap to clone; limits, turns and what was created lately are shared by all clients of it.
 #[derive(Clone)]
@@ -46,15 +50,20 @@ struct Shared {
 }
 
 impl GitHub {
-    /// `base_url` as in `GITHUB_API_URL`; `write_interval`: writes of one credential begin at least this far apart.
-    /// Must be called inside a tokio runtime, and lives as long as it.
-    pub fn new(base_url: &str, http: HttpService, write_interval: std::time::Duration) -> Self {
+    /// `base_url` as in `GITHUB_API_URL`, `server_url` as in `GITHUB_SERVER_URL`; `write_interval`: writes of one credential
+    /// begin at least this far apart. Must be called inside a tokio runtime, and lives as long as it.
+    pub fn new(
+        base_url: &str,
+        server_url: &str,
+        http: HttpService,
+        write_interval: std::time::Duration,
+    ) -> Self {
         let service = http.map_request(|request: http::Request<OctoBody>| request.map(reqwest::Body::wrap));
         let built = OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build();
         let octocrab = built.unwrap_or_else(|never: Infallible| match never {});
         let shared = Shared {
             base: base_url.trim_end_matches('/').to_owned(),
-            server: server_of(base_url),
+            server: server_url.trim_end_matches('/').to_owned(),
             octocrab,
             credentials: Credentials::new(write_interval),
             recent: Recent::default(),
@@ -70,15 +79,6 @@ impl GitHub {
             credential: self.shared.credentials.of(token),
             token: token.clone(),
         }
-    }
-}
-
-/// The server that belongs to an API: that of GitHub itself, or of an installation of GitHub Enterprise Server.
-/// Source: GitHub Enterprise Server, "Resources in the REST API", "Schema".
-fn server_of(api: &str) -> String {
-    match api.trim_end_matches('/') {
-        "https://api.github.com" => "https://github.com".to_owned(),
-        other => other.trim_end_matches("/api/v3").to_owned(),
     }
 }
 
@@ -152,14 +152,9 @@ impl Client {
     pub(super) async fn send_as(
         &self,
         call: &Call<'_>,
-        mut request: http::Request<OctoBody>,
+        request: http::Request<OctoBody>,
     ) -> Result<Reply, Error> {
         let operation = call.operation;
-        request.extensions_mut().insert(CallMeta {
-            operation: operation.name(),
-            deadline: operation.deadline(),
-            write: operation.writes(),
-        });
         self.check_limit(operation)?;
         let _turn = if operation.writes() {
             let turn = self.credential.turn().await.map_err(|until| waiting_for_turn(operation, until))?;
@@ -170,12 +165,32 @@ impl Client {
             None
         };
         let reply = self.exchange(call, request).await;
-        match &reply {
-            Ok(_) => retries::call_succeeded(operation.name()),
-            Err(error) if error.reason == reason::NOT_LEADING => {}
-            Err(error) => retries::call_failed(error.operation, error.status, &error.message),
-        }
+        note(operation, &reply);
         reply
+    }
+
+    /// Sends a read whose answer is too long to be held. A success is returned with its body still to be read; anything else
+    /// is read, and is a failure.
+    pub(super) async fn open(
+        &self,
+        call: &Call<'_>,
+        request: http::Request<OctoBody>,
+    ) -> Result<AnswerBody, Error> {
+        self.check_limit(call.operation)?;
+        let opened = async {
+            let answer = self.begin(call.operation, request).await?;
+            if answer.status().is_success() {
+                return Ok(answer.into_body());
+            }
+            let (head, body) = read_whole(call.operation, answer).await?;
+            match self.meaning(call, &head, body)? {
+                Reply::Success(_) => Err(State::Absent.unexpected(call.operation)),
+                Reply::State(state) => Err(state.unexpected(call.operation)),
+            }
+        };
+        let opened = opened.await;
+        note(call.operation, &opened);
+        opened
     }
 
     fn check_limit(&self, operation: Operation) -> Result<(), Error> {
@@ -189,17 +204,26 @@ impl Client {
     async fn exchange(&self, call: &Call<'_>, request: http::Request<OctoBody>) -> Result<Reply, Error> {
         let operation = call.operation;
         let deadline = operation.deadline();
-        let whole = async {
-            let answer = self.shared.octocrab.execute(request).await.map_err(|e| lost(operation, &e))?;
-            let (head, body) = answer.into_parts();
-            let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| lost(operation, &*e))?;
-            Ok((head, body.to_bytes()))
-        };
+        let whole = async { read_whole(operation, self.begin(operation, request).await?).await };
         let (head, body) = match tokio::time::timeout(deadline, whole).await {
             Ok(answered) => answered?,
             Err(_) => return Err(lost(operation, &CallError::Deadline(deadline))),
         };
         self.meaning(call, &head, body)
+    }
+
+    /// Sends the request; the head of the answer comes within the operation's deadline.
+    async fn begin(
+        &self,
+        operation: Operation,
+        mut request: http::Request<OctoBody>,
+    ) -> Result<http::Response<AnswerBody>, Error> {
+        request.extensions_mut().insert(CallMeta {
+            operation: operation.name(),
+            deadline: operation.deadline(),
+            write: operation.writes(),
+        });
+        self.shared.octocrab.execute(request).await.map_err(|e| lost(operation, &e))
     }
 
     fn request(&self, call: &Call<'_>) -> Result<http::Request<OctoBody>, Error> {
@@ -302,6 +326,25 @@ impl Client {
     }
 }
 
+/// Reads the body of an answer that is to be held.
+async fn read_whole(
+    operation: Operation,
+    answer: http::Response<AnswerBody>,
+) -> Result<(http::response::Parts, Bytes), Error> {
+    let (head, body) = answer.into_parts();
+    let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| lost(operation, &*e))?;
+    Ok((head, body.to_bytes()))
+}
+
+/// Notes how a call ended, for the log of what is tried again.
+fn note<T>(operation: Operation, ended: &Result<T, Error>) {
+    match ended {
+        Ok(_) => retries::call_succeeded(operation.name()),
+        Err(error) if error.reason == reason::NOT_LEADING => {}
+        Err(error) => retries::call_failed(error.operation, error.status, &error.message),
+    }
+}
+
 fn limited(operation: Operation, until: Timestamp, status: Option<StatusCode>) -> Error {
     Error {
         operation: operation.name(),
@@ -322,43 +365,4 @@ fn waiting_for_turn(operation: Operation, until: Timestamp) -> Error {
             .to_owned(),
         status: None,
     }
-}
-
-/// No (whole) answer. Whether the call had its effect is unknown, so a write is looked up before it is repeated.
-fn lost(operation: Operation, error: &(dyn std::error::Error + 'static)) -> Error {
-    let name = operation.name();
-    let (reason, message) = match cause::<CallError>(error) {
-        Some(CallError::NotLeading) => {
-            (reason::NOT_LEADING, format!("{name} was not sent: another replica leads"))
-        }
-        Some(CallError::Deadline(after)) => {
-            (reason::GITHUB_UNAVAILABLE, format!("GitHub did not answer {name} within {} s", after.as_secs()))
-        }
-        None => no_connection(name, error),
-    };
-    tracing::debug!(operation = name, error = ?BoxError::from(chain(error)), "no answer from GitHub");
-    Error { operation: name, class: Class::Transient, reason, message, status: None }
-}
-
-fn no_connection(name: &str, error: &(dyn std::error::Error + 'static)) -> (&'static str, String) {
-    if let Some(complaint) = certificate::complaint(error) {
-        return (reason::CERTIFICATE_NOT_TRUSTED, format!("GitHub's certificate {complaint}"));
-    }
-    match cause::<reqwest::Error>(error) {
-        Some(e) if e.is_connect() => (
-            reason::GITHUB_UNREACHABLE,
-            format!("{name} could not connect to GitHub: check GITHUB_API_URL, network and proxy"),
-        ),
-        _ => (reason::GITHUB_UNAVAILABLE, format!("the connection to GitHub was lost during {name}")),
-    }
-}
-
-fn cause<'a, T: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a T> {
-    std::iter::successors(Some(error), |e| e.source()).find_map(|e| e.downcast_ref())
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let all: Vec<String> =
-        std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect();
-    all.join(": ")
 }

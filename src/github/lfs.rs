@@ -147,7 +147,7 @@ impl Client {
     }
 
     /// How git's own protocols take a token.
-    fn basic(&self) -> HeaderValue {
+    pub(super) fn basic(&self) -> HeaderValue {
         let pair = format!("x-access-token:{}", self.token().expose_secret());
         let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair)))
             .expect("base64 is ASCII without control characters");

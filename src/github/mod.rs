@@ -11,8 +11,10 @@ mod etags;
 mod git;
 mod lfs;
 mod limits;
+mod lost;
 mod name;
 mod operation;
+mod pack;
 mod pulls;
 mod recent;
 mod repositories;
@@ -25,6 +27,7 @@ pub use error::Error;
 pub use git::{CreatedRef, Tree, TreeContent, TreeEntry, UpdatedRef};
 pub use lfs::{LfsAction, LfsActions, LfsAnswer, LfsError};
 pub use name::RepositoryName;
+pub use pack::{Pack, WantedPack};
 pub use pulls::{
     CreatedPull, MergeMethod, Merged, NewPull, Pull, PullHead, PullState, PullsPage, UpdatedPulls,
 };

@@ -58,6 +58,7 @@ operations! {
     CreateRef => ("createBranch", SHORT, "Contents: write", Write),
     UpdateRef => ("updateBranch", SHORT, "Contents: write", Write),
     DeleteRef => ("deleteBranch", SHORT, "Contents: write", Write),
+    FetchPack => ("fetchPack", LONG, "Contents: read", Read),
     LfsBatch => ("lfsBatch", SHORT, "Contents: write", Write),
     LfsUpload => ("lfsUpload", LONG, "Contents: write", Write),
     LfsVerify => ("lfsVerify", SHORT, "Contents: write", Write),

@@ -7,8 +7,8 @@
 use super::operation::{
     Operation::{
         self, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreatePull, CreateRef, CreateRepository,
-        CreateTree, DeleteRef, GetBlob, GetTree, LfsBatch, LfsUpload, LfsVerify, ListCheckRuns, ListCommits,
-        ListPulls, MergePull, SyncPulls, UpdateRef,
+        CreateTree, DeleteRef, FetchPack, GetBlob, GetTree, LfsBatch, LfsUpload, LfsVerify, ListCheckRuns,
+        ListCommits, ListPulls, MergePull, SyncPulls, UpdateRef,
     },
     Side,
 };
@@ -101,6 +101,8 @@ impl Row {
 }
 
 const AGAIN: &str = "it is tried again";
+const BEGIN_AGAIN: &str = "the commit that this work starts from is not in the repository any more: \
+     set the annotation slipway.dev/rerun to a new value to begin again";
 const SEE: &str = "see GitHub's message";
 const SOON: &str = "it was made less than a minute ago and is not visible everywhere yet: it is tried again";
 const WORKFLOWS: &str = "files below .github/workflows ({file}) need a token with the permission \"Workflows: write\": \
@@ -141,6 +143,11 @@ pub(super) const ROWS: &[Row] = &[
         .says(&["lfs is disabled", "lfs is not", "lfs disabled", "not implemented"]),
     Row::new("lfs-odd", Only(&[LfsBatch]), &[406, 413, 422, 501], Failed(INVALID, r::LFS_REFUSED),
         "GitHub does not take these objects of git LFS: see its message, or leave the files out with source.exclude"),
+
+    // git, which refuses with status 200.
+    Row::new("git-commit-gone", Only(&[FetchPack]), &[200], Failed(NOT_FOUND, r::TREE_MISSING), BEGIN_AGAIN)
+        .says(&["not our ref", "unadvertised object", "not a valid object", "bad object"]),
+    Row::new("git-refused", Only(&[FetchPack]), &[200], Failed(TRANSIENT, r::GITHUB_UNAVAILABLE), AGAIN),
 
     // Every call.
     Row::new("limit", Every, &[403, 429], Limited, "nothing is sent with this token until then")
@@ -247,8 +254,7 @@ pub(super) const ROWS: &[Row] = &[
         "the owner is neither the token's own user nor an organization in which it may create repositories: \
          correct spec.owner, or give the token the organization permission \"Administration: write\""),
     Row::new("base-gone", Only(&[GetTree, GetBlob, ListCommits]), &[404], Failed(NOT_FOUND, r::TREE_MISSING),
-        "the commit that this work starts from is not in the repository any more: \
-         set the annotation slipway.dev/rerun to a new value to begin again from the base branch"),
+        BEGIN_AGAIN),
     Row::new("hidden-permission", All(Side::Write), &[404], Failed(DENIED, r::PERMISSION_MISSING),
         "GitHub hides with 404 what a token may not do: give the token the permission \"{permission}\" on this repository"),
     Row::new("repository", All(Side::Read), &[404], Failed(NOT_FOUND, r::REPOSITORY_NOT_FOUND),

@@ -36,7 +36,8 @@ fn of_the_operator() -> Vec<(&'static str, Value)> {
         ("test secret", json!({"test": {"webhookSecretRef": {"name": "hook", "key": "current"}}})),
         (
             "elsewhere",
-            json!({"github": {"apiURL": "https://github.example.com/api/v3", "writeInterval": "250ms"},
+            json!({"github": {"apiURL": "https://github.example.com/api/v3", "serverURL": "https://github.example.com",
+                "writeInterval": "250ms"},
             "e2b": {"domain": "e2b.example.com", "apiURL": "http://e2b:3000", "sandboxURL": "http://e2b:3001"}}),
         ),
         ("installation", json!({"installation": "blue"})),
@@ -56,7 +57,8 @@ fn of_the_operator() -> Vec<(&'static str, Value)> {
         ),
         (
             "sizes",
-            json!({"files": {"maxFiles": 100, "maxFileSize": "1Mi", "maxTotalSize": "10Mi", "spoolSize": "20Mi"},
+            json!({"files": {"maxFiles": 100, "maxFileSize": "1Mi", "maxTotalSize": "10Mi", "spoolSize": "20Mi",
+                "maxCheckoutSize": "2Gi"},
             "webhook": {"maxBodySize": "25Mi"}, "log": {"filter": "debug,kube=warn", "format": "text"},
             "resources": {"controller": {"requests": {"cpu": 1, "memory": "1Gi"}}, "webhook": {"limits": {"memory": "1Gi"}}}}),
         ),

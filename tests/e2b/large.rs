@@ -1,7 +1,7 @@
 //! Trees that are too large to list at once: the same files travel, and what stays behind costs nothing.
 
-use crate::support::{Sandbox, World, collect};
-use crate::transfer::{PATH, START, caps, is_empty, odd_files, source, spool, write};
+use crate::support::{Sandbox, World, caps, collect};
+use crate::transfer::{PATH, START, is_empty, odd_files, source, spool, write};
 use slipway::api::Source;
 use slipway::domain::failure::Class;
 use slipway::domain::files::Caps;

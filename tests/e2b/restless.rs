@@ -1,7 +1,7 @@
 //! Files out of a sandbox that does not hold still, and transfers that do not come to their end.
 
-use crate::support::{Sandbox, World, collect, eventually};
-use crate::transfer::{PATH, ROOM, START, caps, is_empty, source, spool, write};
+use crate::support::{Sandbox, World, caps, collect, eventually};
+use crate::transfer::{PATH, ROOM, START, is_empty, source, spool, write};
 use slipway::domain::failure::Class;
 use slipway_simulator::core::{Action, Rule, When};
 use std::fs;

@@ -112,14 +112,24 @@ pub fn key() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// Asks until the answer fits, at most 20 s.
+/// Asks until the answer fits, at most a minute.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(Instant::now() < deadline, "not within 20 s: {what}");
+        assert!(Instant::now() < deadline, "not within 60 s: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What the operator allows one Task by default.
+pub fn caps() -> Caps {
+    Caps {
+        max_files: 5000,
+        max_file_bytes: 50 << 20,
+        max_total_bytes: 256 << 20,
+        max_checkout_bytes: 1 << 30,
     }
 }

@@ -1,6 +1,6 @@
 //! Files out of a real sandbox: every kind and name survives, every bound holds, nothing partial stays.
 
-use crate::support::{Sandbox, World, collect};
+use crate::support::{Sandbox, World, caps, collect};
 use slipway::api::Source;
 use slipway::controllers::task::files::{Collected, FilesError, Spool};
 use slipway::domain::failure::Class;
@@ -19,10 +19,6 @@ pub const ROOM: u64 = 64 << 20;
 
 pub fn source() -> Source {
     Source { path: PATH.to_owned(), ..Source::default() }
-}
-
-pub fn caps() -> Caps {
-    Caps { max_files: 5000, max_file_bytes: 50 << 20, max_total_bytes: 256 << 20 }
 }
 
 pub fn spool() -> (TempDir, Spool) {
@@ -245,7 +241,7 @@ async fn caps_hold_before_anything_is_transferred() {
         assert!(error.to_string().contains(words), "{error}");
     }
     assert_eq!(world.sim.calls.of("envd", START).len() - before, 3, "three listings");
-    let exact = Caps { max_files: 3, max_file_bytes: 10, max_total_bytes: 16 };
+    let exact = Caps { max_files: 3, max_file_bytes: 10, max_total_bytes: 16, ..caps() };
     assert!(collect(&sandbox.envd, &source(), exact, &spool, "u-1-1").await.is_ok());
 
     let small = Spool::new(dir.path().join("small"), 15).unwrap();

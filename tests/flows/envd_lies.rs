@@ -14,6 +14,17 @@ use std::collections::BTreeMap;
 
 /// So many calls are lied about: the sandbox's mark, the start, looks, the list of files, the archive, and looks between.
 const TIMES: u64 = 6;
+/// With a checkout: the sandbox's mark, the checkout's two looks, the start.
+const CHECKOUT_TIMES: u64 = 4;
+
+/// The nth call of an endpoint, the lie that it is answered with, and whether the Task has a checkout.
+#[derive(Debug)]
+struct Case {
+    endpoint: String,
+    nth: u64,
+    lie: usize,
+    checkout: bool,
+}
 
 /// What is known to come back although the sandbox lives: the proxy's two refusals, errors and silence after the call took effect, an
 /// answer that ends too early.
@@ -47,12 +58,15 @@ async fn machine(world: &World, name: &str) -> Result<String> {
 }
 
 /// A Task in the sandbox of the same name, whose command leaves a mark of each start; done once it is in review.
-async fn work(world: &World, name: &str) -> Result<()> {
+async fn work(world: &World, name: &str, checkout: bool) -> Result<()> {
     let script =
         format!("echo started >> /home/user/starts; mkdir -p d; echo {name} > d/a; seq 1 2000 > d/b");
     let own = json!({"name": name});
     let branch = json!(format!("work/{name}"));
-    let manifest = task(name, "app", &script).without("sandboxTemplate");
+    let mut manifest = task(name, "app", &script).without("sandboxTemplate");
+    if checkout {
+        manifest = manifest.with("/spec/source/checkout", json!({}));
+    }
     world.apply(&manifest.with("/spec/sandboxRef", own).with("/spec/branch", branch)).await?;
     let task = world.task_in(name, State::Review).await?;
     let runs = task.status.context("status")?.code_generations;
@@ -68,30 +82,38 @@ async fn work(world: &World, name: &str) -> Result<()> {
 async fn one_lie_of_envd_about_any_call_changes_nothing() -> Result<()> {
     let world = world("envd").await?;
     world.apply(&repository("app")).await?;
-    let id = machine(&world, "truth").await?;
-    work(&world, "truth").await?;
-    let mut times: BTreeMap<String, u64> = BTreeMap::new();
-    let its_own = |call: &Call| call.api == "envd" && call.headers.get("e2b-sandbox-id") == Some(&id);
-    for call in world.simulator.calls.matching(its_own) {
-        *times.entry(call.endpoint).or_default() += 1;
+    let mut cases: Vec<Case> = Vec::new();
+    for (name, checkout) in [("truth", false), ("checked-out-truth", true)] {
+        let id = machine(&world, name).await?;
+        work(&world, name, checkout).await?;
+        let mut times: BTreeMap<String, u64> = BTreeMap::new();
+        let its_own = |call: &Call| call.api == "envd" && call.headers.get("e2b-sandbox-id") == Some(&id);
+        for call in world.simulator.calls.matching(its_own) {
+            *times.entry(call.endpoint).or_default() += 1;
+        }
+        ensure!(times.values().sum::<u64>() >= 4, "a start, a look, a list, an archive: {times:?}");
+        // A checkout comes before all else: its calls are the first.
+        let most = if checkout { CHECKOUT_TIMES } else { TIMES };
+        for (endpoint, times) in &times {
+            cases.extend((1..=*times.min(&most)).flat_map(|nth| {
+                (0..lies("").len()).map(move |lie| Case { endpoint: endpoint.clone(), nth, lie, checkout })
+            }));
+        }
     }
-    ensure!(times.values().sum::<u64>() >= 4, "a start, a look, a list, an archive: {times:?}");
-    let calls =
-        times.iter().flat_map(|(endpoint, times)| (1..=(*times).min(TIMES)).map(move |nth| (endpoint, nth)));
-    let cases: Vec<(&String, u64, usize)> =
-        calls.flat_map(|(endpoint, nth)| (0..lies("").len()).map(move |lie| (endpoint, nth, lie))).collect();
+    ensure!(cases.iter().any(|case| case.checkout && case.endpoint == "POST /files"), "{cases:#?}");
     let ids = try_join_all((0..cases.len()).map(|number| {
         let (world, name) = (&world, format!("lie-{number}"));
         async move { machine(world, &name).await }
     }));
     let ids = ids.await?;
-    let ways = cases.iter().zip(&ids).enumerate().map(|(number, ((endpoint, nth, lie), id))| {
+    let ways = cases.iter().zip(&ids).enumerate().map(|(number, (case, id))| {
+        let Case { endpoint, nth, lie, checkout } = case;
         let (world, lie) = (&world, lies(id).swap_remove(*lie));
         let rule = Rule::on("envd", endpoint).in_sandbox(id).when(When::Nth(*nth)).action(lie.clone());
         let rule = world.simulator.faults.set(rule);
         async move {
             let what = format!("lie-{number}: the {nth}th {endpoint} answers {lie:?}");
-            work(world, &format!("lie-{number}")).await.with_context(|| what.clone())?;
+            work(world, &format!("lie-{number}"), *checkout).await.with_context(|| what.clone())?;
             // How often a poll comes depends on the machine.
             ensure!(world.simulator.faults.hits(rule) == Some(1) || *nth > 1, "{what}: never told");
             Ok(())
@@ -104,6 +126,6 @@ async fn one_lie_of_envd_about_any_call_changes_nothing() -> Result<()> {
         .collect();
     ensure!(failed.is_empty(), "{} of {} ways failed:\n{}", failed.len(), cases.len(), failed.join("\n\n"));
     let counters = world.simulator.e2b.counters();
-    ensure!(usize::try_from(counters.creates)? == cases.len() + 1 && counters.deletes == 0, "{counters:?}");
+    ensure!(usize::try_from(counters.creates)? == cases.len() + 2 && counters.deletes == 0, "{counters:?}");
     Ok(())
 }

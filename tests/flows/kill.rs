@@ -6,6 +6,7 @@ use crate::{
     world_with,
 };
 use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 use slipway::api::State;
 use slipway_simulator::{
     core::{Action, Call, Rule, When},
@@ -18,6 +19,14 @@ use std::{
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 
+/// The stand-ins' names for what a checkout calls: the pack, its way into the sandbox, and what is run there, after the
+/// sandbox's mark: the look at what lies there, the unpacking, the command.
+const GIT: &str = "git";
+const UPLOAD: &str = "POST /files";
+const START: &str = "POST /process.Process/Start";
+const LOOK: u64 = 2;
+const UNPACKING: u64 = 3;
+const COMMAND: u64 = 4;
 /// Worlds at a time.
 const TOGETHER: usize = 6;
 /// A crash before a create costs 30 s by itself: a list that shows nothing is no proof of absence.
@@ -31,12 +40,20 @@ const SCRIPT: &str = "echo ran >> /var/tmp/ran; echo hello > hello";
 struct Case {
     call: Call,
     after_effect: bool,
+    checkout: bool,
 }
 
 impl Case {
     fn rule(&self) -> Rule {
         let action = Action::Hold { after_effect: self.after_effect };
         Rule::on(self.call.api, &self.call.endpoint).when(When::Nth(self.call.ordinal)).action(action)
+    }
+
+    /// Killed before the sandbox has the whole pack and has begun to unpack it, the next operator fetches it again.
+    fn may_cost_a_fetch(&self) -> bool {
+        let unpacks = self.call.endpoint == START && self.call.ordinal == UNPACKING;
+        let before = self.call.endpoint == GIT || self.call.endpoint == UPLOAD || unpacks;
+        self.checkout && before
     }
 
     /// How often a command is looked at depends on the moment it ends, and how often GitHub is asked about a pull request
@@ -57,13 +74,17 @@ impl Display for Case {
 }
 
 /// The happy path with at most one kill, and whether it came to that.
-async fn run(case: Option<&Case>) -> Result<(World, bool)> {
+async fn run(case: Option<&Case>, checkout: bool) -> Result<(World, bool)> {
     let mut world = world_with(Options { namespace: "kill", operator: false, ..Options::default() }).await?;
     let rule = case.map(|case| world.simulator.faults.set(case.rule()));
     world.start_receiver().await?;
     world.start_controller()?;
     world.apply(&repository("app")).await?;
-    world.apply(&task(NAME, "app", SCRIPT)).await?;
+    let mut manifest = task(NAME, "app", SCRIPT);
+    if checkout {
+        manifest = manifest.with("/spec/source/checkout", json!({}));
+    }
+    world.apply(&manifest).await?;
     let killed = drive(&mut world, rule).await;
     let killed =
         killed.with_context(|| format!("{}\n{:#?}", world.logs(), told(&world.simulator.calls.all())))?;
@@ -147,14 +168,18 @@ fn told(calls: &[Call]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn killed_at_any_call_it_does_nothing_twice() -> Result<()> {
-    let (reference, _) = run(None).await?;
-    once(&reference)?;
-    let calls = reference.simulator.calls.all();
-    drop(reference);
-    println!("{} calls:\n{}", calls.len(), told(&calls).join("\n"));
+    let mut all = Vec::new();
+    for checkout in [false, true] {
+        let (reference, _) = run(None, checkout).await?;
+        once(&reference)?;
+        let calls = reference.simulator.calls.all();
+        drop(reference);
+        println!("{} calls:\n{}", calls.len(), told(&calls).join("\n"));
+        all.extend(cases(&calls, checkout));
+    }
     let turns = Arc::new(Semaphore::new(TOGETHER));
     let mut runs = JoinSet::new();
-    for case in cases(&calls) {
+    for case in all {
         let turns = Arc::clone(&turns);
         runs.spawn(async move {
             let _turn = turns.acquire_owned().await?;
@@ -177,15 +202,26 @@ async fn killed_at_any_call_it_does_nothing_twice() -> Result<()> {
 
 /// One run with its counts; whether the kill happened.
 async fn one(case: &Case) -> Result<bool> {
-    let (world, killed) = run(Some(case)).await?;
+    let (world, killed) = run(Some(case), case.checkout).await?;
     once(&world).with_context(|| format!("{:#?}", told(&world.simulator.calls.all())))?;
+    // What is checked out is not fetched again: the marker says so.
+    let fetched = world.simulator.calls.of("github", GIT).len();
+    let again = usize::from(case.may_cost_a_fetch());
+    ensure!(fetched <= usize::from(case.checkout) + again, "{fetched} packs were asked for");
     ensure!(killed || case.may_be_missed(), "the call never came: {:#?}", told(&world.simulator.calls.all()));
     Ok(killed)
 }
 
-/// Both sides of every call; those of the sandbox's life first, because they wait longest.
-fn cases(calls: &[Call]) -> Vec<Case> {
+/// Both sides of every call; those of the sandbox's life first, because they wait longest. With a checkout, its own calls.
+fn cases(calls: &[Call], checkout: bool) -> Vec<Case> {
     let (long, short): (Vec<_>, Vec<_>) = calls.iter().cloned().partition(|call| call.api == "e2b");
-    let all = long.into_iter().chain(short);
-    all.flat_map(|call| [false, true].map(|after_effect| Case { call: call.clone(), after_effect })).collect()
+    let is_its_own = |call: &Call| {
+        call.endpoint == GIT
+            || call.endpoint == UPLOAD
+            || (call.endpoint == START && (LOOK..=COMMAND).contains(&call.ordinal))
+    };
+    let all = long.into_iter().chain(short).filter(|call| !checkout || is_its_own(call));
+    let both =
+        |call: Call| [false, true].map(|after_effect| Case { call: call.clone(), after_effect, checkout });
+    all.flat_map(both).collect()
 }

@@ -14,6 +14,8 @@ use std::{collections::BTreeMap, fmt};
 
 /// Of one endpoint so many calls are lied about: later ones are polls like those before.
 const TIMES: u64 = 3;
+/// The stand-in's name for what git itself asks.
+const GIT: &str = "git";
 
 /// One call that is answered with a lie.
 #[derive(Debug, Clone)]
@@ -34,6 +36,10 @@ impl Lie {
     /// What GitHub says of what is there: that it is not, or that there is none; of what it has done: that it could not.
     fn about(endpoint: &str, nth: u64) -> Vec<Self> {
         let lie = |status, body: String| Self { endpoint: endpoint.to_owned(), nth, status, body };
+        if endpoint == GIT {
+            let unicorn = lie(502, "<html><title>Unicorn!</title></html>".to_owned());
+            return vec![unicorn, lie(404, "Repository not found.\n".to_owned()), lie(200, String::new())];
+        }
         if !endpoint.starts_with("GET ") {
             return vec![lie(502, "<html><title>Unicorn! &middot; GitHub</title></html>".to_owned())];
         }
@@ -50,29 +56,41 @@ impl Lie {
             status: self.status,
             headers: BTreeMap::new(),
             body: self.body.clone(),
-            after_effect: !self.endpoint.starts_with("GET "),
+            after_effect: !self.endpoint.starts_with("GET ") && self.endpoint != GIT,
         };
-        let path = format!("/repos/acme/{name}");
+        let path = format!("/acme/{name}");
         Rule::on("github", &self.endpoint).path_contains(&path).when(When::Nth(self.nth)).action(action)
     }
 }
 
-/// A Task that is merged as soon as it can be; with `copy` its command works, and commits, in a clone.
-async fn begin(world: &World, name: &str, copy: bool) -> Result<()> {
+/// Where a command works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Directory,
+    /// A clone that it makes itself, and commits to.
+    Copy,
+    Checkout,
+}
+
+/// A Task that is merged as soon as it can be.
+async fn begin(world: &World, name: &str, place: Place) -> Result<()> {
     let url = world.clone_url(name);
     let clone =
         format!("git clone -q {url} .; git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x;");
-    let script = format!("{}echo a > a", if copy { clone.as_str() } else { "" });
+    let script = format!("{}echo a > a", if place == Place::Copy { clone.as_str() } else { "" });
     // A sync's calls come at times of their own.
     world.apply(&repository(name).with("/spec/syncIntervalSeconds", json!(86_400))).await?;
     let merge = json!({"merge": {"policy": "WhenReady", "requireChecks": false}});
-    world.apply(&task(name, name, &script).with("/spec/pullRequest", merge)).await
+    let manifest = task(name, name, &script).with("/spec/pullRequest", merge);
+    let checked_out = manifest.clone().with("/spec/source/checkout", json!({}));
+    world.apply(if place == Place::Checkout { &checked_out } else { &manifest }).await
 }
 
 /// The lies about every call that the way of `name` took.
 fn lies(world: &World, name: &str) -> Vec<Lie> {
-    let path = format!("/repos/acme/{name}");
-    let is_its_own = |call: &Call| call.api == "github" && call.path.starts_with(&path);
+    let (path, git) = (format!("/repos/acme/{name}"), format!("/acme/{name}.git/"));
+    let is_its_own =
+        |call: &Call| call.api == "github" && (call.path.starts_with(&path) || call.path.starts_with(&git));
     let mut times: BTreeMap<String, u64> = BTreeMap::new();
     for call in world.simulator.calls.matching(is_its_own) {
         *times.entry(call.endpoint).or_default() += 1;
@@ -97,18 +115,22 @@ async fn done_once(world: &World, name: &str) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_lie_of_github_about_any_call_changes_nothing() -> Result<()> {
     let world = world("lies").await?;
-    for (truth, copy) in [("truth", false), ("copied-truth", true)] {
-        begin(&world, truth, copy).await?;
+    let mut lies: Vec<(Lie, Place)> = Vec::new();
+    let places =
+        [("truth", Place::Directory), ("copied-truth", Place::Copy), ("checked-out-truth", Place::Checkout)];
+    for (truth, place) in places {
+        begin(&world, truth, place).await?;
         done_once(&world, truth).await?;
+        // What only this place makes GitHub be asked. A clone of the command's own asks git too.
+        let known: Vec<String> = lies.iter().map(|(lie, _)| lie.endpoint.clone()).collect();
+        let is_ours =
+            |lie: &Lie| !known.contains(&lie.endpoint) && (lie.endpoint != GIT || place == Place::Checkout);
+        lies.extend(self::lies(&world, truth).into_iter().filter(is_ours).map(|lie| (lie, place)));
     }
-    let mut lies: Vec<(Lie, bool)> = lies(&world, "truth").into_iter().map(|lie| (lie, false)).collect();
-    ensure!(lies.len() > 12, "the way takes more calls than these: {lies:#?}");
-    // What only a copy makes GitHub be asked.
-    let known: Vec<String> = lies.iter().map(|(lie, _)| lie.endpoint.clone()).collect();
-    let of_copies =
-        self::lies(&world, "copied-truth").into_iter().filter(|lie| !known.contains(&lie.endpoint));
-    lies.extend(of_copies.map(|lie| (lie, true)));
-    ensure!(lies.iter().any(|(lie, copy)| *copy && lie.endpoint.ends_with("/commits")), "{lies:#?}");
+    ensure!(lies.len() > 15, "the ways take more calls than these: {lies:#?}");
+    for (place, end) in [(Place::Copy, "/commits"), (Place::Checkout, GIT)] {
+        ensure!(lies.iter().any(|(lie, of)| *of == place && lie.endpoint.ends_with(end)), "{end}: {lies:#?}");
+    }
     // None begins like another: rules go by the beginning of a path.
     let name = |number: usize| format!("lie-{number:03}");
     let rules: Vec<u64> = lies
@@ -116,10 +138,10 @@ async fn one_lie_of_github_about_any_call_changes_nothing() -> Result<()> {
         .enumerate()
         .map(|(number, (lie, _))| world.simulator.faults.set(lie.rule(&name(number))))
         .collect();
-    let ways = lies.iter().enumerate().map(|(number, (lie, copy))| {
+    let ways = lies.iter().enumerate().map(|(number, (lie, place))| {
         let (world, name) = (&world, name(number));
         async move {
-            begin(world, &name, *copy).await?;
+            begin(world, &name, *place).await?;
             done_once(world, &name).await.with_context(|| format!("{name}: {lie}"))
         }
     });
@@ -135,6 +157,6 @@ async fn one_lie_of_github_about_any_call_changes_nothing() -> Result<()> {
         ensure!(told == Some(1) || lie.nth > 1, "{lie} was never told");
     }
     let counters = world.simulator.e2b.counters();
-    ensure!(usize::try_from(counters.creates)? == lies.len() + 2, "{counters:?}");
+    ensure!(usize::try_from(counters.creates)? == lies.len() + places.len(), "{counters:?}");
     Ok(())
 }

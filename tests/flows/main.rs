@@ -3,6 +3,7 @@
 
 mod admission;
 mod board;
+mod checkout;
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
 mod copies;

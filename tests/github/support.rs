@@ -33,8 +33,12 @@ impl World {
         let simulator = Simulator::start(options).unwrap();
         let metrics = Metrics::new();
         let layer = CallLayer::new(Api::Github, metrics.clone());
-        let github =
-            GitHub::new(&simulator.github_url(), http_service(http_client(), &layer), write_interval);
+        let github = GitHub::new(
+            &simulator.github_url(),
+            &simulator.github_url(),
+            http_service(http_client(), &layer),
+            write_interval,
+        );
         let client = github.client(&SecretString::from(TOKEN));
         let repository = RepositoryName::new(USER, "app");
         let world = Self { simulator, github, client, metrics, repository };

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod checkout;
+mod checkout_faults;
 mod hostile;
 mod lfs;
 mod random;

@@ -10,7 +10,7 @@ use slipway::{
         result,
     },
     domain::{failure::Failure, files::Caps, secrets::Needles},
-    e2b::{CreateRequest, E2b, Endpoints, Envd},
+    e2b::{self, CreateRequest, E2b, Endpoints, Envd},
     github::{Author, Client, GitHub, RepositoryName},
     telemetry::{Api, CallLayer, Metrics, http_service},
 };
@@ -23,7 +23,12 @@ use std::{
 };
 use tokio::time::Instant;
 
-pub const CAPS: Caps = Caps { max_files: 10_000, max_file_bytes: 50 << 20, max_total_bytes: 200 << 20 };
+pub const CAPS: Caps = Caps {
+    max_files: 10_000,
+    max_file_bytes: 50 << 20,
+    max_total_bytes: 200 << 20,
+    max_checkout_bytes: 1 << 30,
+};
 /// Where results lie in the sandbox.
 pub const APP: &str = "/home/user/app";
 
@@ -63,7 +68,12 @@ impl World {
             .build()
             .unwrap();
         let service = |api| http_service(http.clone(), &CallLayer::new(api, Metrics::new()));
-        let github = GitHub::new(&simulator.github_url(), service(Api::Github), Duration::ZERO);
+        let github = GitHub::new(
+            &simulator.github_url(),
+            &simulator.github_url(),
+            service(Api::Github),
+            Duration::ZERO,
+        );
         let client = github.client(&SecretString::from("slipway-bot-token"));
         let endpoints =
             Endpoints::new(None, Some(&simulator.e2b_api_url()), Some(&simulator.e2b_sandbox_url())).unwrap();
@@ -100,6 +110,21 @@ impl World {
             Repository { world: self, name: RepositoryName::new("slipway-bot", name), bare, theirs };
         repository.push(script);
         repository
+    }
+
+    /// Runs a shell script in the sandbox, as root; its failure is the test's.
+    pub async fn sh(&self, script: &str) {
+        self.run(script, Some("root")).await;
+    }
+
+    /// The same as another user; `None`: the sandbox's own.
+    pub async fn run(&self, script: &str, user: Option<&'static str>) {
+        let mut command = e2b::Command::sh("sh", &format!("set -e; {script}"), []);
+        command.user = user;
+        command.envs =
+            PERSON.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned().into())).collect();
+        let output = self.envd.run(command, 1 << 16).await.unwrap();
+        assert_eq!(output.exit_code, Some(0), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Where the host finds a file of the sandbox.

@@ -324,6 +324,10 @@ pub struct CodeGeneration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SHA))]
     pub files_digest: Option<String>,
+    /// Commit that was checked out for it, with `source.checkout`.
+    #[serde(default, rename = "checkoutSHA", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::SHA))]
+    pub checkout_sha: Option<String>,
     /// Total time for which its sandbox had been paused when the run was started, in seconds. Only later pauses do not count
     /// against its time limit.
     #[serde(default, skip_serializing_if = "is_zero")]

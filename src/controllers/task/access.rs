@@ -59,7 +59,7 @@ impl TaskController {
 }
 
 /// `owner/name` as GitHub spells it today, or as the spec does.
-fn name_of(repository: &Repository) -> RepositoryName {
+pub(super) fn name_of(repository: &Repository) -> RepositoryName {
     let full = repository.status.as_ref().and_then(|status| status.full_name.as_deref());
     full.and_then(RepositoryName::parse)
         .unwrap_or_else(|| RepositoryName::new(&repository.spec.owner, &repository.spec.name))

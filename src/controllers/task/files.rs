@@ -28,3 +28,4 @@ pub use error::FilesError;
 pub use permits::{Permit, Transfers};
 pub use spool::{Collected, Reservation, Spool, SpoolError};
 pub use worktree::{Commits, History, history};
+pub(super) use {listing::SANDBOX_USER, worktree::git_command};

@@ -2,6 +2,7 @@
 //! Reads and writes through `e2b` and `github`; decides in `domain::task`.
 
 mod access;
+pub mod checkout;
 pub mod commit;
 mod context;
 mod credentials;
@@ -82,8 +83,8 @@ impl Reconciler for TaskController {
     const FINALIZER: &'static str = TASK_FINALIZER;
 
     fn deadline(&self, task: &Task) -> Duration {
-        let moving = task.status.as_ref().is_some_and(|status| status.phase == Some(Phase::Collecting));
-        if moving { TRANSFER } else { PASS }
+        let collects = task.status.as_ref().is_some_and(|status| status.phase == Some(Phase::Collecting));
+        if collects || task::may_check_out(task) { TRANSFER } else { PASS }
     }
 
     async fn observe(&self, task: &Task, now: Timestamp) -> Observed {

@@ -26,6 +26,8 @@ impl TaskController {
             Position::Decided(plan) => Observed::Decided(plan),
             Position::Start(asked) => {
                 let answer = self.look_at_start(&asked.task(task), &asked.question).await;
+                let sandbox = asked.question.checkout.as_ref().map(|checkout| checkout.sandbox.clone());
+                let answer = self.forget_unreachable(&sandbox.unwrap_or_default(), answer);
                 asked.answered(answer)
             }
             Position::Generation(asked) => {
@@ -68,7 +70,12 @@ impl TaskController {
             Some(plan) => Some(self.branches(task, plan).await?),
             None => None,
         };
-        Ok(StartAnswer { secrets, branches })
+        if let Some(checkout) = &question.checkout
+            && let Some(reason) = self.check_out(task, checkout).await?
+        {
+            return Ok(StartAnswer::Waiting { reason });
+        }
+        Ok(StartAnswer::Ready { secrets, branches })
     }
 
     async fn branches(&self, task: &Task, plan: &PlannedRound) -> Result<Branches, Failure> {

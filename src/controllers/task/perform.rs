@@ -3,14 +3,14 @@
 
 use super::{
     TaskController,
-    access::{AtGitHub, author, seen_pull},
+    access::{AtGitHub, author, name_of, seen_pull},
     commit,
     credentials::gone,
     generate::{self, GenerationSpec},
     result::commit_date,
 };
 use crate::{
-    api::{MergeMethod, Publication, SANDBOX_FINALIZER, Sandbox, Task, conditions::reason},
+    api::{MergeMethod, Publication, SANDBOX_FINALIZER, Sandbox, Task, TaskStatus, conditions::reason},
     cluster,
     controllers::shell::MANAGER,
     domain::{
@@ -99,15 +99,7 @@ impl TaskController {
         let Some(command) = &task.spec.generate else { return Ok(Outcome::Done) };
         let status = task.status.clone().unwrap_or_default();
         let envd = self.envd(task, status.sandbox_id.as_deref().unwrap_or_default()).await?;
-        // As the round recorded them: neither spec nor Repository may have a word in a round that has begun.
-        let base = status.base_branch.unwrap_or_default();
-        let mut env: Vec<(String, SecretString)> = vec![
-            ("SLIPWAY_TASK_NAME".into(), task.name_any().into()),
-            ("SLIPWAY_TASK_TITLE".into(), task.spec.title.clone().into()),
-            ("SLIPWAY_TASK_DESCRIPTION".into(), task.spec.description.clone().unwrap_or_default().into()),
-            ("SLIPWAY_BRANCH".into(), status.branch.unwrap_or_default().into()),
-            ("SLIPWAY_BASE_BRANCH".into(), base.into()),
-        ];
+        let mut env = self.variables(task, &status, id);
         let given = self.secrets_to_give(task).await?;
         let needles = given.needles();
         env.extend(given.env);
@@ -120,6 +112,25 @@ impl TaskController {
         };
         generate::start(&envd, &spec).await.map_err(|error| needles.mask_failure(error.into()))?;
         Ok(Outcome::Done)
+    }
+
+    /// What every command finds in its environment, as the round recorded it: neither spec nor Repository may have a word in a
+    /// round that has begun.
+    fn variables(&self, task: &Task, status: &TaskStatus, id: &str) -> Vec<(String, SecretString)> {
+        let attempt = id.rsplit('-').next().unwrap_or_default();
+        let repository = self.repository(task).map(|repository| name_of(&repository).to_string());
+        let variables = [
+            ("TASK_NAME", task.name_any()),
+            ("TASK_TITLE", task.spec.title.clone()),
+            ("TASK_DESCRIPTION", task.spec.description.clone().unwrap_or_default()),
+            ("REPOSITORY", repository.unwrap_or_default()),
+            ("BRANCH", status.branch.clone().unwrap_or_default()),
+            ("BASE_BRANCH", status.base_branch.clone().unwrap_or_default()),
+            ("BASE_SHA", status.base_sha.clone().unwrap_or_default()),
+            ("ROUND", status.round.unwrap_or(1).to_string()),
+            ("ATTEMPT", attempt.to_owned()),
+        ];
+        variables.map(|(name, value)| (format!("SLIPWAY_{name}"), value.into())).into()
     }
 
     async fn signal(&self, task: &Task, id: &str, sandbox: &str, kill: bool) -> Result<Outcome, Failure> {

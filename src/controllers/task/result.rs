@@ -148,7 +148,7 @@ impl TaskController {
     }
 }
 
-/// Reads a result into the spool. A copy of the repository is compared with the commit of `base` that it starts from; anything
+/// Reads a result into the spool. A checkout is compared with `parent`, which it was made from; a copy of the repository is compared with the commit of `base` that it starts from; anything
 /// else is a plain directory, laid over `parent`, whose tree is returned too: the commit needs it again.
 pub async fn read(
     github: &Client,
@@ -158,6 +158,9 @@ pub async fn read(
     parent: &str,
 ) -> Result<(Collected, Option<Base>), Failure> {
     let source = collection.source;
+    if source.checkout.is_some() {
+        return Ok((files::collect_work_tree(collection, parent).await?, None));
+    }
     let history = match source.destination {
         Some(_) => History::None,
         None => files::history(collection.envd, &source.path).await?,

@@ -1,5 +1,5 @@
-//! Says how a Task stands whose round is over before its pull request had a commit of it.
-//! Used by every part of the decision that can end a round.
+//! Says how a Task stands whose round is over before its pull request had a commit of it, or whose transfer waits for room.
+//! Used by every part of the decision that can end a round, or moves files.
 
 use super::{model::Plan, round, scope::Scope};
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
         plan::Next,
     },
 };
+use jiff::SignedDuration;
 
 /// Rests after a round that ended before its pull request had a commit of it.
 pub(super) fn ended(mut scope: Scope<'_>) -> Plan {
@@ -28,6 +29,21 @@ pub(super) fn ended(mut scope: Scope<'_>) -> Plan {
         scope.stand(Standing::Stalled, &end.reason, &end.message);
     }
     Plan::settle(scope.status, Next::AwaitChange)
+}
+
+/// Wait before a transfer asks again for room or a worker.
+const ROOM: SignedDuration = SignedDuration::from_secs(10);
+
+/// Comes again when there may be room for a transfer, or a worker.
+pub(super) fn wait_for_transfer(mut scope: Scope<'_>, reason: &'static str) -> Plan {
+    let message = if reason == reason::WAITING_FOR_SPOOL {
+        "waiting for room in the operator's spool: \
+         if this lasts, raise SLIPWAY_SPOOL_BYTES (in the chart files.spoolSize)"
+    } else {
+        "waiting for a free worker: other transfers are under way"
+    };
+    scope.working(reason, message);
+    Plan::settle(scope.status, Next::After(ROOM))
 }
 
 /// Ends a round that has used up its attempts.

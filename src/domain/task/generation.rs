@@ -2,7 +2,7 @@
 //! A failed command is never retried automatically; a lost one is, up to `maxAttempts`.
 
 use super::{
-    ending::{ended, keeps_dying},
+    ending::{ended, keeps_dying, wait_for_transfer},
     model::{Context, Look, Plan, Step},
     release, round,
     scope::{self, Scope},
@@ -26,7 +26,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 impl Decide for Start {
     /// The round's first intent, or a new attempt after the sandbox was lost.
     fn decide(self, mut scope: Scope<'_>, context: &Context, answer: StartAnswer) -> Plan {
-        if let (Some(plan), Some(branches)) = (&self.plan, answer.branches) {
+        let (secrets, branches) = match answer {
+            StartAnswer::Ready { secrets, branches } => (secrets, branches),
+            StartAnswer::Waiting { reason } => return wait_for_transfer(scope, reason),
+        };
+        if let (Some(plan), Some(branches)) = (&self.plan, branches) {
             let Some(base_sha) = branches.base_sha else {
                 return scope.failed_plan(&base_branch_missing(&plan.base));
             };
@@ -38,8 +42,11 @@ impl Decide for Start {
         }
         scope.status.retry = None;
         scope.reached();
+        if self.runs && self.plan.is_some() && scope.task.spec.source.checkout.is_some() {
+            return check_out(scope);
+        }
         if self.runs {
-            return start(scope, &self.sandbox, answer.secrets);
+            return start(scope, &self.sandbox, secrets);
         }
         scope.status.sandbox_id = Some(self.sandbox.id);
         scope.status.phase = Some(Phase::Collecting);
@@ -64,11 +71,22 @@ fn record_plan(
     status.branch = Some(if taken && !plan.open { beside } else { plan.branch.clone() });
     status.base_branch = Some(plan.base.clone());
     status.base_sha = Some(base_sha);
-    status.parent_sha = Some(parent);
+    status.parent_sha = Some(round::checked_out(status).unwrap_or(parent));
     status.round_started_at = Some(Time(scope.now));
     let repository = context.repository.as_ref().and_then(|repository| repository.id);
     status.repository_id = status.repository_id.or(repository);
     round::record_input(scope.task, &mut scope.status);
+}
+
+/// Goes on with the checkout, by what stands in status from now on.
+fn check_out(mut scope: Scope<'_>) -> Plan {
+    let branch = scope.status.branch.clone().unwrap_or_default();
+    let short: String = scope.status.parent_sha.iter().flat_map(|sha| sha.chars().take(7)).collect();
+    let path = &scope.task.spec.source.path;
+    let message = format!("checking out {branch} at commit {short} in {path} of the sandbox");
+    scope.condition(names::GENERATED, false, reason::CHECKING_OUT, &message);
+    scope.working(reason::CHECKING_OUT, &message);
+    Plan::settle(scope.status, Next::Now)
 }
 
 fn start(mut scope: Scope<'_>, sandbox: &RunningSandbox, secrets: Vec<SecretVersion>) -> Plan {
@@ -110,7 +128,6 @@ fn branch_missing(branch: &str) -> Failure {
 /// Opens a new entry for the next attempt of the round, and says which lost sandboxes it replaces.
 fn next_attempt(scope: &mut Scope<'_>, sandbox: &RunningSandbox, secrets: Vec<SecretVersion>) -> String {
     round::finish_run(scope, None);
-    let attempt = round::attempts(scope.task, &scope.status) + 1;
     let migrated_from = match round::generation(scope.task, &scope.status) {
         Some(old) if old.sandbox_id != sandbox.id => {
             let mut ids = old.migrated_from.clone();
@@ -121,7 +138,8 @@ fn next_attempt(scope: &mut Scope<'_>, sandbox: &RunningSandbox, secrets: Vec<Se
         Some(old) => old.migrated_from.clone(),
         None => Vec::new(),
     };
-    let id = scope::id(&format!("{}{attempt}", round::generation_prefix(scope.task, &scope.status)));
+    let id = scope::id(&round::next_attempt_id(scope.task, &scope.status));
+    let checkout_sha = scope.status.parent_sha.clone().filter(|_| scope.task.spec.source.checkout.is_some());
     scope.status.code_generations.push(CodeGeneration {
         id: id.clone(),
         sandbox_id: scope::id(&sandbox.id),
@@ -130,6 +148,7 @@ fn next_attempt(scope: &mut Scope<'_>, sandbox: &RunningSandbox, secrets: Vec<Se
         finished_at: None,
         exit_code: None,
         files_digest: None,
+        checkout_sha,
         paused_seconds: sandbox.paused_seconds,
         secret_versions: secrets,
         migrated_from,
@@ -212,6 +231,7 @@ fn follow(mut scope: Scope<'_>, context: &Context, question: &Generation, look: 
         scope.status.retry = None;
     }
     match look {
+        Look::NotStarted if scope.task.spec.source.checkout.is_some() => prepare_again(scope, &run.id),
         Look::NotStarted => start_again(scope, run.id),
         Look::DirectoryFailed(message) => {
             let what = format!("has no room or rights for /var/tmp/slipway in the sandbox ({message})");
@@ -248,6 +268,13 @@ fn start_again(mut scope: Scope<'_>, generation: String) -> Plan {
     }
     scope.working(reason::GENERATING, "starting the command in the sandbox");
     Plan::intend(scope.status, Step::Start { generation })
+}
+
+/// Takes an attempt back whose start never arrived: before it is started again, what was checked out for it has to be there.
+fn prepare_again(mut scope: Scope<'_>, generation: &str) -> Plan {
+    scope.status.code_generations.retain(|run| run.id != generation);
+    scope.working(reason::CHECKING_OUT, "looking again at what is checked out in the sandbox");
+    Plan::settle(scope.status, Next::Now)
 }
 
 fn timed_out(timeout: i32) -> String {

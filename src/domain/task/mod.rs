@@ -5,6 +5,7 @@ mod carry_over;
 mod decide;
 mod ending;
 mod generation;
+mod in_sandbox;
 mod merge;
 mod mergeability;
 mod model;
@@ -36,9 +37,9 @@ pub use model::{
 pub use position::locate;
 pub use publish::pull_request_text;
 pub use record::record;
-pub use round::{source_generation, spool_id};
+pub use round::{may_check_out, source_generation, spool_id};
 pub use stage::{
-    Answered, Asked, Branches, Collect, FindPulls, Generation, LeftBranch, Leftover, Observed, PlannedRound,
-    Position, Question, ReadPull, Start, StartAnswer,
+    Answered, Asked, Branches, Checkout, Collect, FindPulls, Generation, LeftBranch, Leftover, Observed,
+    PlannedRound, Position, Question, ReadPull, Start, StartAnswer,
 };
 pub use template::{apply_in_place, needs_another};

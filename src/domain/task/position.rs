@@ -4,16 +4,13 @@
 use super::{
     carry_over,
     ending::ended,
-    merge,
+    in_sandbox, merge,
     model::{Context, DeleteBranch, Plan, Step},
     preconditions, publish, reflect, release, review,
     round::{self, Input},
     sandbox::{self, Reach},
     scope::{Scope, has_committed},
-    stage::{
-        Collect, FindPulls, Generation, LeftBranch, PlannedRound, Position, Purpose, ReadPull,
-        RunningSandbox, Start,
-    },
+    stage::{FindPulls, Generation, LeftBranch, Position, Purpose, ReadPull},
     suspend::suspended,
 };
 use crate::{
@@ -167,7 +164,7 @@ fn on_the_way(mut scope: Scope<'_>, context: &Context) -> Position {
     if scope.phase() == Phase::Collecting && context.spooled {
         return match preconditions::wait_is_on(&scope, context) {
             Some(blocked) => decided(blocked.plan(scope)),
-            None => collect(scope, context, None),
+            None => in_sandbox::collect(scope, context, None),
         };
     }
     if scope.status.sandbox_request.is_none()
@@ -177,7 +174,13 @@ fn on_the_way(mut scope: Scope<'_>, context: &Context) -> Position {
         return decided(blocked.plan(scope));
     }
     match sandbox::reach(&mut scope, context) {
-        Reach::Running(running) => in_sandbox(scope, context, running),
+        Reach::Running(running) => match preconditions::wait_is_on(&scope, context) {
+            Some(blocked) => {
+                let next = blocked.tell(&mut scope);
+                waits(scope, context, next)
+            }
+            None => in_sandbox::locate(scope, context, running),
+        },
         Reach::Waits(next) => waits(scope, context, next),
         Reach::Leaves => end_command(scope, context, Purpose::GiveBack),
         Reach::Acts(step @ Step::DeleteSandbox { .. }) => decided(Plan::intend(scope.status, step)),
@@ -296,51 +299,6 @@ fn leave(mut scope: Scope<'_>, context: &Context) -> Position {
         Some(blocked) => decided(blocked.plan(scope)),
         None => LeftBranch { branch, sha, why: DeleteBranch::NewRound }.asked(scope, context),
     }
-}
-
-/// Finds what the round has not yet done in a sandbox that runs and is this Task's to use.
-fn in_sandbox(mut scope: Scope<'_>, context: &Context, sandbox: RunningSandbox) -> Position {
-    if let Some(blocked) = preconditions::wait_is_on(&scope, context) {
-        let next = blocked.tell(&mut scope);
-        return waits(scope, context, next);
-    }
-    let (task, status) = (scope.task, &scope.status);
-    let runs = task.spec.generate.is_some() && status.files_from.is_none();
-    if !round::has_begun(status) {
-        let open = scope.has_open_pull();
-        let branch = status.branch.clone().filter(|_| open);
-        let base = status.base_branch.clone().filter(|_| open);
-        let plan = PlannedRound {
-            branch: branch.unwrap_or_else(|| round::wanted_branch(task, status)),
-            base: base.unwrap_or_else(|| round::wanted_base(task, context.repository.as_ref())),
-            open,
-        };
-        return Start { plan: Some(plan), sandbox, runs }.asked(scope, context);
-    }
-    match round::live_run(task, status) {
-        _ if scope.phase() == Phase::Collecting => collect(scope, context, Some(sandbox.id)),
-        Some(run) => {
-            let question = Generation { id: run.id.clone(), sandbox: sandbox.id, purpose: Purpose::Follow };
-            question.asked(scope, context)
-        }
-        None => Start { plan: None, sandbox, runs }.asked(scope, context),
-    }
-}
-
-fn collect(scope: Scope<'_>, context: &Context, sandbox: Option<String>) -> Position {
-    let status = &scope.status;
-    let text = (!scope.has_open_pull()).then(|| publish::pull_request_text(scope.task, status));
-    let question = Collect {
-        spool: round::spool_id(scope.task, status).unwrap_or_default(),
-        sandbox,
-        parent: status.parent_sha.clone().or_else(|| status.base_sha.clone()).unwrap_or_default(),
-        base_branch: status.base_branch.clone().unwrap_or_default(),
-        base: status.base_sha.clone().unwrap_or_default(),
-        last: status.commit_sha.clone().filter(|_| scope.has_open_pull()),
-        source: scope.task.spec.source.clone(),
-        text,
-    };
-    question.asked(scope, context)
 }
 
 /// Goes on from a commit that GitHub has: the branch, then the pull request.

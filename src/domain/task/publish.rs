@@ -2,7 +2,7 @@
 //! Each is looked for before it is made.
 
 use super::{
-    ending::ended,
+    ending::{ended, wait_for_transfer},
     model::{Context, Files, Plan, SeenPull, Step},
     reflect, round,
     scope::{Scope, id as cut_id},
@@ -16,12 +16,8 @@ use crate::{
         pull_request,
     },
 };
-use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-
-/// Wait before a transfer asks again for room or a worker.
-const ROOM: SignedDuration = SignedDuration::from_secs(10);
 
 impl Decide for Collect {
     /// Decides by how far the files have come.
@@ -50,24 +46,12 @@ impl Decide for Collect {
                 scope.working(reason::COMMITTING, &message);
                 Plan::settle(scope.status, Next::Now)
             }
-            Files::Waiting { reason } => {
-                scope.working(reason, waiting(reason));
-                Plan::settle(scope.status, Next::After(ROOM))
-            }
+            Files::Waiting { reason } => wait_for_transfer(scope, reason),
             Files::NotSpooled => {
                 scope.working(reason::COMMITTING, "reading the files from the sandbox");
                 Plan::settle(scope.status, Next::Now)
             }
         }
-    }
-}
-
-fn waiting(reason: &str) -> &'static str {
-    if reason == reason::WAITING_FOR_SPOOL {
-        "waiting for room in the operator's spool: \
-         if this lasts, raise SLIPWAY_SPOOL_BYTES (in the chart files.spoolSize)"
-    } else {
-        "waiting for a free worker: other transfers are under way"
     }
 }
 

@@ -263,6 +263,27 @@ pub(super) fn attempts(task: &Task, status: &TaskStatus) -> i64 {
         .unwrap_or(0)
 }
 
+/// `<task uid>-<round>-<attempt>` of the attempt that comes next.
+pub(super) fn next_attempt_id(task: &Task, status: &TaskStatus) -> String {
+    format!("{}{}", generation_prefix(task, status), attempts(task, status) + 1)
+}
+
+/// The commit that the files which a round takes over were checked out from: what has changed since then is theirs, and what
+/// others have merged since is not.
+pub(super) fn checked_out(status: &TaskStatus) -> Option<String> {
+    let taken = status.files_from.as_ref()?;
+    status.code_generations.iter().rfind(|run| run.id == *taken)?.checkout_sha.clone()
+}
+
+/// Returns whether the next pass may bring a checkout into the sandbox.
+pub fn may_check_out(task: &Task) -> bool {
+    let due = |status: &TaskStatus| {
+        let before = matches!(status.phase, Some(Phase::Preparing | Phase::Generating));
+        before && status.parent_sha.is_some() && live_run(task, status).is_none()
+    };
+    task.spec.source.checkout.is_some() && task.status.as_ref().is_some_and(due)
+}
+
 /// Notes the end of the round's last run, once.
 pub(super) fn finish_run(scope: &mut Scope<'_>, code: Option<i32>) {
     let prefix = generation_prefix(scope.task, &scope.status);

@@ -118,6 +118,23 @@ pub struct Start {
     pub(super) sandbox: RunningSandbox,
     /// True where a command has to be started; otherwise the files are there already.
     pub runs: bool,
+    /// What has to lie in the sandbox before the command is started.
+    pub checkout: Option<Checkout>,
+}
+
+/// A commit of the repository, to be checked out in the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkout {
+    pub how: crate::api::Checkout,
+    /// Directory in the sandbox.
+    pub path: String,
+    /// E2B's id of the sandbox.
+    pub sandbox: String,
+    pub commit: String,
+    /// Name of the branch that is checked out.
+    pub branch: String,
+    /// The attempt that it is made for: it is made once for each.
+    pub generation: String,
 }
 
 /// Branches that a round would like to work on.
@@ -141,11 +158,16 @@ pub(super) struct RunningSandbox {
 
 /// The answer to [`Start`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct StartAnswer {
-    /// Versions of the Secrets that the command gets.
-    pub secrets: Vec<SecretVersion>,
-    /// Asked for with `plan` only.
-    pub branches: Option<Branches>,
+pub enum StartAnswer {
+    /// All is there, the checkout too.
+    Ready {
+        /// Versions of the Secrets that the command gets.
+        secrets: Vec<SecretVersion>,
+        /// Asked for with `plan` only.
+        branches: Option<Branches>,
+    },
+    /// No worker for transfers is free.
+    Waiting { reason: &'static str },
 }
 
 /// Branches at GitHub as a round finds them.

@@ -4,6 +4,7 @@
 mod answers;
 mod board;
 mod carried;
+mod checkout;
 mod checks;
 mod deadline;
 mod deletion;

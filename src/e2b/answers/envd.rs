@@ -31,9 +31,16 @@ const fn refused(status: (u16, u16), meaning: &'static str) -> Row {
 pub(super) static OTHER: Row =
     row(ANY, Means::Transient, reason::SANDBOX_AGENT_ERROR, "the daemon has failed", AGAIN);
 
-pub(super) static ROWS: [Row; 19] = [
+pub(super) static ROWS: [Row; 20] = [
     unreachable(ANY, "the daemon is being frozen for a pause").code("unavailable"),
     unreachable((409, 409), "the sandbox is changing its state"),
+    row(
+        (507, 507),
+        Means::Invalid,
+        reason::SANDBOX_DISK_FULL,
+        "the sandbox's disk is full",
+        "take a template with a larger disk, or free room in the sandbox",
+    ),
     unreachable((502, 502), "the sandbox does not run, or its daemon does not listen"),
     unreachable((503, 504), "the proxy before the sandboxes is busy"),
     row(
@@ -79,11 +86,5 @@ pub(super) static ROWS: [Row; 19] = [
     refused(ANY, "not possible with these files").code("failed_precondition"),
     refused(ANY, "a value that is out of range").code("out_of_range"),
     refused((400, 499), "the request is not valid"),
-    row(
-        ANY,
-        Means::Transient,
-        reason::SANDBOX_AGENT_ERROR,
-        "the daemon has failed, or its disk is full",
-        AGAIN,
-    ),
+    row(ANY, Means::Transient, reason::SANDBOX_AGENT_ERROR, "the daemon has failed", AGAIN),
 ];

@@ -32,6 +32,8 @@ impl<'a> Planned<'a> {
     pub(super) async fn of(github: &Client, request: &Request<'a>) -> Result<Self, Failure> {
         let planned = match (&request.snapshot.work_tree, request.last) {
             (Some(tree), None) => Self::of_work_tree(request, tree),
+            // What was checked out is the branch's head itself.
+            (Some(tree), Some(_)) if tree.parent == request.parent => Self::of_work_tree(request, tree),
             (None, None) => Self::of_directory(github, request).await?,
             (tree, Some(last)) => Self::on_open(github, request, tree.as_ref(), last).await?,
         };

@@ -186,7 +186,8 @@ mod tests {
     use std::path::Path;
     use tar::{Builder, Header};
 
-    const CAPS: Caps = Caps { max_files: 9, max_file_bytes: 100, max_total_bytes: 150 };
+    const CAPS: Caps =
+        Caps { max_files: 9, max_file_bytes: 100, max_total_bytes: 150, max_checkout_bytes: 0 };
 
     fn entry(name: &[u8], entry_type: EntryType, content: &[u8], link: &str) -> Vec<u8> {
         let mut header = Header::new_gnu();

@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 /// User that reads the files: whatever the generation made, root can read it. E2B's templates all have it.
-pub(super) const SANDBOX_USER: &str = "root";
+pub(in crate::controllers::task) const SANDBOX_USER: &str = "root";
 
 const LIST: &str = include_str!("list.sh");
 /// A listing may walk a large tree of files that stay behind (dependencies, caches).

@@ -1,7 +1,11 @@
 //! What a look at GitHub, E2B and the files tells in the world as data.
 //! Part of `drive`; what a step changes stands in `effects`.
 
-use super::{effects::broken, world::failure, *};
+use super::{
+    effects::broken,
+    world::{self, failure},
+    *,
+};
 use crate::{
     api::conditions::reason,
     domain::failure::{Class, Failure},
@@ -14,8 +18,11 @@ impl World {
         match position {
             Position::Decided(plan) => Observed::Decided(plan),
             Position::Start(asked) => {
-                let fault = github.filter(|_| asked.question.plan.is_some());
-                let answer = self.asked("getBranch", fault, |world| world.look_at_start(&asked.question));
+                let in_sandbox = asked.question.checkout.is_some();
+                let fault = github.filter(|_| asked.question.plan.is_some() || in_sandbox);
+                let fault = fault.or(e2b.filter(|_| in_sandbox));
+                let operation = if in_sandbox { "checkOut" } else { "getBranch" };
+                let answer = self.asked(operation, fault, |world| world.look_at_start(&asked.question));
                 asked.answered(answer)
             }
             Position::Generation(asked) => {
@@ -85,7 +92,29 @@ impl World {
             taken: self.github.branches.contains_key(&plan.branch),
             head_sha: self.github.branches.get(&plan.branch).cloned(),
         });
-        Ok(StartAnswer { secrets: Vec::new(), branches })
+        if let Some(checkout) = &question.checkout {
+            if let Some(reason) = self.faults.no_worker {
+                return Ok(StartAnswer::Waiting { reason });
+            }
+            self.check_out(checkout);
+        }
+        Ok(StartAnswer::Ready { secrets: Vec::new(), branches })
+    }
+
+    /// Takes everything in the sandbox back to the commit, once for each attempt.
+    fn check_out(&mut self, checkout: &Checkout) {
+        let Checkout { sandbox, generation, commit, .. } = checkout;
+        assert!(!self.has_command_in(sandbox), "a checkout below a command that runs: {checkout:?}");
+        let started =
+            |process: &&world::Process| process.generation == *generation && process.sandbox == *sandbox;
+        let made = (commit.clone(), generation.clone());
+        for e2b in self.boxes.iter_mut().filter(|e2b| e2b.id == *sandbox && e2b.tree.as_ref() != Some(&made))
+        {
+            let started = self.processes.iter().find(started);
+            assert!(started.is_none(), "a checkout takes back what {started:?} has made");
+            e2b.tree = Some(made.clone());
+            e2b.files = None;
+        }
     }
 
     fn look_at_generation(&mut self, id: &str, sandbox: &str) -> Look {
@@ -124,6 +153,12 @@ impl World {
 
     /// The commit that a result stands on: the branch's head, or what a copy was made from.
     fn parent(&self, question: &Collect) -> String {
+        if question.source.checkout.is_some() {
+            let tree = self.boxes.iter().find(|e2b| Some(&e2b.id) == question.sandbox.as_ref());
+            let commit = tree.and_then(|e2b| e2b.tree.as_ref()).map(|(commit, _)| commit);
+            assert!(commit.is_none_or(|commit| *commit == question.parent), "{commit:?} {question:?}");
+            return question.parent.clone();
+        }
         let older = question.base.rsplit_once('>').filter(|_| self.copies && question.last.is_none());
         older.map_or_else(|| question.parent.clone(), |(older, _)| older.to_owned())
     }

@@ -28,6 +28,8 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("generate.maxAttempts", &["1", "3"]),
     ("generate.env", &["[]", r#"[{"name": "B", "value": "2"}]"#]),
     ("source.path", &[r#""/app""#, r#""/lib""#]),
+    ("source.checkout.depth", &["1", "5"]),
+    ("source.checkout.clean", &[r#""KeepIgnored""#, r#""All""#]),
     ("source.include", &["[]", r#"["src/"]"#]),
     ("source.exclude", &["[]", r#"["*.log"]"#]),
     ("source.destination", &["null", r#""docs""#]),
@@ -60,6 +62,7 @@ impl World {
                 spec["generate"] = dice.one_of(&[json!(null), json!({"command": ["make"]})]);
             }
             2 => spec["suspend"] = json!(dice.one_in(3)),
+            3 => spec["source"]["checkout"] = dice.one_of(&[json!(null), json!({})]),
             _ => {
                 let (field, values) = dice.one_of(FIELDS);
                 if !values.is_empty() {
@@ -85,7 +88,9 @@ impl World {
             && new.base_branch == old.base_branch
             && new.sandbox_ref == old.sandbox_ref
             && new.sandbox_template == old.sandbox_template;
-        new.sandbox_ref.is_some() != new.sandbox_template.is_some() && (same || !frozen)
+        let checkout =
+            new.source.checkout.is_none() || (new.generate.is_some() && new.source.destination.is_none());
+        new.sandbox_ref.is_some() != new.sandbox_template.is_some() && checkout && (same || !frozen)
     }
 }
 

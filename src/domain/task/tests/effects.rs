@@ -97,6 +97,11 @@ impl World {
         if self.others.is_some() {
             assert!(self.has_turn_in(&sandbox), "a command starts without the turn: {:?}", self.sandboxes);
         }
+        if self.task.spec.source.checkout.is_some() {
+            let made = self.boxes.iter().find(|e2b| e2b.id == sandbox).and_then(|e2b| e2b.tree.clone());
+            let wanted = self.status().parent_sha.map(|parent| (parent, generation.to_owned()));
+            assert_eq!(made, wanted, "a command starts without its checkout");
+        }
         self.effects.push(format!("Start {generation}"));
         self.processes.push(Process {
             generation: generation.into(),
@@ -120,9 +125,10 @@ impl World {
 /// The adapters' reasons.
 pub(super) fn broken(operation: &str, class: Class) -> &'static str {
     match (operation, class) {
-        ("lookAtGeneration" | "startGeneration" | "signalGeneration" | "collectFiles", Class::Transient) => {
-            reason::SANDBOX_UNREACHABLE
-        }
+        (
+            "lookAtGeneration" | "startGeneration" | "signalGeneration" | "collectFiles" | "checkOut",
+            Class::Transient,
+        ) => reason::SANDBOX_UNREACHABLE,
         (_, Class::Transient) => "ServerError",
         (_, Class::Throttled { .. }) => "RateLimited",
         (_, Class::NotFound) => "NotThere",

@@ -3,7 +3,7 @@
 
 use super::{dice::Dice, *};
 use crate::{
-    api::{PullRequestState, RECONCILE_ANNOTATION},
+    api::{PullRequestState, RECONCILE_ANNOTATION, conditions::reason},
     domain::{
         demand,
         failure::Class,
@@ -20,6 +20,7 @@ pub(super) fn event(world: &mut World, dice: &mut Dice) {
         2 => world.faults.kubernetes = Some(class(world, dice)),
         3..=5 => world.faults = world::Faults::default(),
         6 => (world.faults.steps_only, world.faults.answer_lost) = (dice.one_in(2), dice.one_in(2)),
+        7 if dice.one_in(2) => world.faults.no_worker = Some(reason::WAITING_FOR_TRANSFER),
         7 => world.faults.secret_missing = dice.one_in(2),
         8 => world.command.1 = i32::from(dice.one_in(3)),
         9 => world.command.2 = dice.one_of(&[None, Some("as in base".into()), Some("made".into())]),

@@ -163,6 +163,7 @@ impl World {
                 others.began.push((id.clone(), now));
                 for e2b in self.boxes.iter_mut().filter(|e2b| e2b.id == id) {
                     e2b.files = Some(THEIRS.into());
+                    e2b.tree = None;
                 }
                 assert!(!self.has_command_in(&id), "two Tasks work in {id}");
             }

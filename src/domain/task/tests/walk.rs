@@ -20,6 +20,7 @@ fn start(dice: &mut Dice) -> World {
     let mut world = match dice.roll(4) {
         0 => World::shared(),
         1 => World::without_command(),
+        2 => World::with_checkout(),
         _ => World::new(),
     };
     world.meet_others();

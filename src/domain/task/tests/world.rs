@@ -25,6 +25,8 @@ pub(super) struct E2bSandbox {
     pub files: Option<String>,
     /// What it was made from.
     pub template: String,
+    /// The commit that is checked out, and the attempt that it was made for.
+    pub tree: Option<(String, String)>,
 }
 
 /// A started command: its directory in one sandbox.
@@ -56,6 +58,8 @@ pub(super) struct Faults {
     pub answer_lost: bool,
     pub lost: Vec<&'static str>,
     pub secret_missing: bool,
+    /// Why no transfer begins.
+    pub no_worker: Option<&'static str>,
 }
 
 #[derive(Debug, Clone)]
@@ -121,6 +125,12 @@ impl World {
             ..sandbox("box", None, SandboxSpec::default())
         });
         world
+    }
+
+    /// A Task whose command works in a checkout of the repository.
+    pub(super) fn with_checkout() -> Self {
+        Self::of(&json!({"sandboxTemplate": {"spec": {}}, "generate": {"command": ["make"]},
+            "source": {"path": "/app", "checkout": {}}}))
     }
 
     /// A Task without a command: the files are in the shared Sandbox already.
@@ -294,8 +304,8 @@ impl World {
                 id: id.clone(),
                 of: view.name.clone(),
                 alive: true,
-                files: None,
                 template,
+                ..E2bSandbox::default()
             });
             view.id = Some(id);
             view.incarnation += 1;

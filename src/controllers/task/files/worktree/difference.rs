@@ -3,7 +3,7 @@
 
 use super::script::{TIMEOUT, command, directory, git_failed};
 use crate::{
-    api::Source,
+    api::{RERUN_ANNOTATION, Source, conditions::reason},
     controllers::task::files::{error::FilesError, listing::SANDBOX_USER},
     domain::git::is_id,
     e2b::{Command, Envd, Event, Process},
@@ -12,6 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const DIFFERENCE: &str = include_str!("difference.sh");
 const CLEAN: &str = r#"rm -rf -- "$1""#;
+/// Stands at the commit that was checked out.
+const BASE_REFERENCE: &str = "refs/slipway/base";
+/// Exit code of difference.sh where that reference does not.
+const NOT_OURS: i32 = 5;
 /// Bytes of all sections: some 50,000 changed paths.
 const MAX_BYTES: usize = 16 << 20;
 /// Length to which complaints are kept (bytes).
@@ -31,8 +35,15 @@ pub(in super::super) async fn difference(
     id: &str,
 ) -> Result<Sections, FilesError> {
     let force = if source.include_ignored { "-f" } else { "" };
-    let arguments =
-        [source.path.clone(), directory(id), commit.to_owned(), force.to_owned(), source.exclude.join("\n")];
+    let witness = if source.checkout.is_some() { BASE_REFERENCE } else { "" };
+    let arguments = [
+        source.path.clone(),
+        directory(id),
+        commit.to_owned(),
+        force.to_owned(),
+        source.exclude.join("\n"),
+        witness.to_owned(),
+    ];
     let process = envd.open(command("readDifference", DIFFERENCE, arguments)).await?;
     read(process, &source.path).await
 }
@@ -71,8 +82,21 @@ async fn read(mut process: Process, path: &str) -> Result<Sections, FilesError> 
         }
     }
     match ended {
+        Some(NOT_OURS) => Err(replaced(path)),
         Some(0) => Sections::parse(&said).ok_or_else(|| git_failed("it printed no difference")),
         _ => Err(git_failed(&String::from_utf8_lossy(&words))),
+    }
+}
+
+/// The command has taken away what was checked out for it, so that nothing tells what it has changed.
+fn replaced(path: &str) -> FilesError {
+    FilesError::Unfit {
+        reason: reason::WORK_TREE_DAMAGED,
+        message: format!(
+            "the git repository that was checked out in {path} is damaged, gone or another one: {BASE_REFERENCE} does not lead to \
+             the commit that the command was given. The command must leave .git and that reference alone; empty {path}, then set \
+             the annotation {RERUN_ANNOTATION} to a new value"
+        ),
     }
 }
 

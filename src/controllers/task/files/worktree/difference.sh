@@ -1,6 +1,8 @@
 # Writes what the work tree $1 has changed since the commit $3, into files of the directory $2, and then those to stdout:
 # for each a line of its name and size, then itself. The index and the objects are our own. $4: `-f` to take ignored files
-# too. $5: patterns whose new files nobody wants.
+# too. $5: patterns whose new files nobody wants. $6: a reference that stands at the commit unless the repository has been
+# damaged or replaced; 5 then.
+if [ -n "$6" ] && [ "$(git rev-parse -q --verify "$6^{commit}" 2>/dev/null)" != "$3" ]; then exit 5; fi
 cd -- "$1" || exit
 rm -rf -- "$2"
 mkdir -p -- "$2/objects/info" || exit

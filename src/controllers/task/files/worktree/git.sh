@@ -3,14 +3,18 @@
 LC_ALL=C
 export LC_ALL
 for name in $(env | sed -n 's/^\(GIT_[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$name"; done
-# The settings of whoever owns the work tree: filters and ignored files often stand there.
-owner=$(stat -c %u -- "$1" 2>/dev/null)
-home=$(getent passwd "${owner:-0}" 2>/dev/null | cut -d: -f6)
-if [ -n "$home" ]; then HOME=$home; fi
+# The settings of whoever owns the work tree: filters and ignored files often stand there. Others may not read them.
+if [ "$(id -u)" = 0 ]; then
+  owner=$(stat -c %u -- "$1" 2>/dev/null)
+  home=$(getent passwd "${owner:-0}" 2>/dev/null | cut -d: -f6)
+  if [ -n "$home" ]; then HOME=$home; fi
+fi
 # By its name, so that git does not ask who owns it.
 GIT_DIR=$1/.git GIT_WORK_TREE=$1
 GIT_NO_REPLACE_OBJECTS=1 GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_NO_LAZY_FETCH=1 GIT_ADVICE=0
 export HOME GIT_DIR GIT_WORK_TREE GIT_NO_REPLACE_OBJECTS GIT_OPTIONAL_LOCKS GIT_TERMINAL_PROMPT GIT_NO_LAZY_FETCH GIT_ADVICE
+# The function below hides whether there is a program.
+git_program=$(command -v git 2>/dev/null)
 git() {
   command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.untrackedCache=false -c core.safecrlf=false \
     -c core.compression=0 -c gc.auto=0 -c protocol.allow=never -c diff.ignoreSubmodules=none "$@"

@@ -7,7 +7,7 @@ cd -- "$1" 2>/dev/null || {
 if ! [ -e .git ] && ! [ -L .git ]; then echo none; exit 0; fi
 # A directory of that name without a HEAD is no repository, for git neither.
 if [ -d .git ] && ! [ -e .git/HEAD ] && ! [ -L .git/HEAD ]; then echo none; exit 0; fi
-if ! command -v git >/dev/null 2>&1; then echo missing; exit 0; fi
+if [ -z "$git_program" ]; then echo missing; exit 0; fi
 words=$(git rev-parse --git-dir 2>&1 >/dev/null) || { printf 'broken\n%s\n' "$words"; exit 0; }
 if ! git rev-parse -q --verify 'HEAD^{commit}' >/dev/null; then
   words=$(git symbolic-ref -q HEAD 2>&1) || { printf 'broken\nHEAD leads to no commit\n'; exit 0; }

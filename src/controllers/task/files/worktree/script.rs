@@ -19,7 +19,7 @@ pub(super) fn directory(id: &str) -> String {
 }
 
 /// A script in the work tree that is its first argument.
-pub(super) fn command(
+pub(in crate::controllers::task) fn command(
     operation: &'static str,
     script: &str,
     arguments: impl IntoIterator<Item = String>,
