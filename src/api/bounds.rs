@@ -9,8 +9,8 @@ pub const NAME: u32 = 253;
 pub const TITLE: u32 = 200;
 /// Task descriptions, pull request bodies and commit messages.
 pub const TEXT: u32 = 16_384;
-/// Pull request bodies in status: [`TEXT`] and the Task's marker line.
-pub const PULL_REQUEST_BODY: u32 = TEXT + 128;
+/// Pull request bodies in status, as long as GitHub takes them.
+pub const PULL_REQUEST_BODY: u32 = 65_536;
 /// Branch names: GitHub's limit of 255 less `refs/heads/`.
 pub const BRANCH: u32 = 244;
 /// Absolute paths in a sandbox.

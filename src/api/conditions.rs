@@ -102,6 +102,8 @@ pub mod reason {
     pub const OPEN: &str = "Open";
     /// The commit is at GitHub; branch and pull request are being made.
     pub const OPENING_PULL_REQUEST: &str = "OpeningPullRequest";
+    /// Warning: a text that the command has left in `SLIPWAY_OUTPUT` is too long or no text; the message names it.
+    pub const OUTPUT_NOT_USED: &str = "OutputNotUsed";
     /// The directory to check out into holds files that the operator has not put there.
     pub const PATH_NOT_EMPTY: &str = "PathNotEmpty";
     /// The round has not begun.

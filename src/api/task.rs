@@ -145,7 +145,9 @@ pub struct Generate {
     /// Program and arguments; no shell is involved unless it is the program. It finds in its environment
     /// `SLIPWAY_TASK_NAME`, `SLIPWAY_TASK_TITLE`, `SLIPWAY_TASK_DESCRIPTION`, `SLIPWAY_REPOSITORY` (`owner/name`),
     /// `SLIPWAY_BRANCH`, `SLIPWAY_BASE_BRANCH`, `SLIPWAY_BASE_SHA` (the base branch's tip when the round began),
-    /// `SLIPWAY_ROUND` and `SLIPWAY_ATTEMPT` (each from 1).
+    /// `SLIPWAY_ROUND` and `SLIPWAY_ATTEMPT` (each from 1); after the first round `SLIPWAY_FEEDBACK`, a file with what was
+    /// said of the pull request since. In the directory `SLIPWAY_OUTPUT` it may leave `title`, `body.md` and
+    /// `commit-message`, which are used where the spec sets none.
     #[schemars(length(min = 1, max = bounds::ARGS), inner(length(max = bounds::ARG)))]
     pub command: Vec<String>,
     /// Directory the command runs in, absolute; created if missing. Default: `source.path`.

@@ -1,7 +1,7 @@
 //! The files of one generation, as data: what was found in the sandbox and what of it has to reach GitHub.
 //! Filled by `controllers::task`, read by everything that builds a tree; no I/O here.
 
-use super::git::Pointer;
+use super::{git::Pointer, output::Output};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -80,6 +80,9 @@ pub struct Snapshot {
     /// What else a work tree has changed. Absent: the files are those of a plain directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_tree: Option<WorkTree>,
+    /// Texts that the command has left beside its files.
+    #[serde(default, skip_serializing_if = "Output::is_empty")]
+    pub output: Output,
 }
 
 /// A work tree, beside the files that it has changed.

@@ -100,18 +100,22 @@ pub(super) struct Success {
     pub(super) etag: Option<String>,
     /// From the `Link` header's `rel="next"`.
     pub(super) next_page: Option<u32>,
+    /// From the `Link` header's `rel="last"`; absent on the last page.
+    pub(super) last_page: Option<u32>,
     pub(super) body: Bytes,
 }
 
 impl Success {
     pub(super) fn new(headers: &HeaderMap, body: Bytes) -> Self {
-        let next_page = text(headers, header::LINK.as_str()).and_then(next_page);
-        Self { etag: text(headers, header::ETAG.as_str()).map(str::to_owned), next_page, body }
+        let page =
+            |relation| text(headers, header::LINK.as_str()).and_then(|link| linked_page(link, relation));
+        let (next_page, last_page) = (page("next"), page("last"));
+        Self { etag: text(headers, header::ETAG.as_str()).map(str::to_owned), next_page, last_page, body }
     }
 
     /// An answer that was given before.
-    pub(super) fn known(body: Bytes) -> Self {
-        Self { etag: None, next_page: None, body }
+    pub(super) fn known(body: Bytes, [next_page, last_page]: [Option<u32>; 2]) -> Self {
+        Self { etag: None, next_page, last_page, body }
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self, operation: Operation) -> Result<T, Error> {
@@ -201,8 +205,9 @@ fn repository_id(location: &str) -> Option<u64> {
     rest.split(['/', '?']).next()?.parse().ok()
 }
 
-fn next_page(link: &str) -> Option<u32> {
-    let next = link.split(',').find(|part| part.contains(r#"rel="next""#))?;
+fn linked_page(link: &str, relation: &str) -> Option<u32> {
+    let relation = format!("rel=\"{relation}\"");
+    let next = link.split(',').find(|part| part.contains(&relation))?;
     let url = next.split_once('<')?.1.split_once('>')?.0;
     let query = url.split_once('?')?.1;
     query.split('&').find_map(|pair| pair.strip_prefix("page="))?.parse().ok()

@@ -112,10 +112,13 @@ impl Client {
         let known = etags.get(credential, &path);
         let reply = self.send(call.etag(known.as_ref().map(|known| known.etag.clone()))).await?;
         Ok(match (reply, known) {
-            (Reply::State(State::NotModified), Some(known)) => Reply::Success(Success::known(known.body)),
+            (Reply::State(State::NotModified), Some(known)) => {
+                Reply::Success(Success::known(known.body, known.pages))
+            }
             (Reply::Success(success), _) => {
                 if let Some(etag) = success.etag.clone() {
-                    etags.set(credential, path, Answer { etag, body: success.body.clone() });
+                    let pages = [success.next_page, success.last_page];
+                    etags.set(credential, path, Answer { etag, body: success.body.clone(), pages });
                 }
                 Reply::Success(success)
             }

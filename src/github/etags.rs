@@ -7,14 +7,18 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Answers kept at the same time. They are as small as one repository's description.
+/// Answers kept at the same time.
 const MOST: usize = 1024;
+/// Longest answer that is kept (bytes).
+const LONGEST: usize = 32 << 10;
 
 /// An answer and what names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) etag: String,
     pub(super) body: Bytes,
+    /// The numbers of the next and the last page, as `call::Success` has them.
+    pub(super) pages: [Option<u32>; 2],
 }
 
 /// By credential and path: no credential sees what another was answered.
@@ -28,6 +32,9 @@ impl Etags {
     }
 
     pub(super) fn set(&self, credential: [u8; 32], path: String, answer: Answer) {
+        if answer.body.len() > LONGEST {
+            return;
+        }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.clear();
@@ -43,7 +50,7 @@ mod tests {
     #[test]
     fn no_credential_sees_what_another_was_answered() {
         let etags = Etags::default();
-        let answer = Answer { etag: "\"a\"".into(), body: Bytes::from_static(b"{}") };
+        let answer = Answer { etag: "\"a\"".into(), body: Bytes::from_static(b"{}"), pages: [None; 2] };
         etags.set([1; 32], "/repos/o/r".into(), answer.clone());
         assert_eq!(etags.get([1; 32], "/repos/o/r"), Some(answer));
         assert_eq!(etags.get([2; 32], "/repos/o/r"), None);

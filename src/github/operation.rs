@@ -67,6 +67,12 @@ operations! {
     GetPull => ("getPullRequest", SHORT, "Pull requests: read", Look),
     CreatePull => ("createPullRequest", SHORT, "Pull requests: write", Write),
     MergePull => ("mergePullRequest", SHORT, "Contents: write and Pull requests: write", Write),
+    ListReviews => ("listReviews", SHORT, "Pull requests: read", Read),
+    ListReviewComments => ("listReviewComments", SHORT, "Pull requests: read", Read),
+    ListComments => ("listComments", SHORT, "Pull requests: read", Read),
+    ListCollaborators => ("listCollaborators", SHORT, "Metadata: read", Read),
+    ListFailedRuns => ("listFailedCheckRuns", SHORT, "Checks: read", Read),
+    ListAnnotations => ("listAnnotations", SHORT, "Checks: read", Read),
     ListCheckRuns => ("listCheckRuns", SHORT, "Checks: read", Read),
     CombinedStatus => ("getCombinedStatus", SHORT, "Commit statuses: read", Read),
 }

@@ -8,7 +8,7 @@ use super::operation::{
     Operation::{
         self, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreatePull, CreateRef, CreateRepository,
         CreateTree, DeleteRef, FetchPack, GetBlob, GetTree, LfsBatch, LfsUpload, LfsVerify, ListCheckRuns,
-        ListCommits, ListPulls, MergePull, SyncPulls, UpdateRef,
+        ListComments, ListCommits, ListPulls, MergePull, SyncPulls, UpdateRef,
     },
     Side,
 };
@@ -259,6 +259,9 @@ pub(super) const ROWS: &[Row] = &[
         "GitHub hides with 404 what a token may not do: give the token the permission \"{permission}\" on this repository"),
     Row::new("repository", All(Side::Read), &[404], Failed(NOT_FOUND, r::REPOSITORY_NOT_FOUND),
         "it does not exist, or the token lacks \"{permission}\" on it"),
+
+    Row::new("comments-off", Only(&[ListComments]), &[410], Failed(INVALID, r::REFUSED),
+        "the repository has its issues switched off, and comments with them: the work goes on without"),
 
     // 409: something else happens at the same time.
     Row::new("conflict", Every, &[409], Failed(TRANSIENT, r::CONFLICT), "something else changes it at the same time: it is tried again"),

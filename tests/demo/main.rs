@@ -53,7 +53,7 @@ async fn prepare(started: Instant) -> Result<World> {
     World::start(plane, &operator()?, options).await
 }
 
-/// The two Tasks.
+/// The three Tasks.
 async fn tell(world: &World, started: Instant) -> Result<()> {
     let story = Story::watch(&world.client, &world.namespace, started);
     for sample in ["secrets.yaml", "repository.yaml", "task.yaml"] {
@@ -79,9 +79,32 @@ async fn tell(world: &World, started: Instant) -> Result<()> {
     merge(world, number)?;
     story.done("farewell").await?;
 
+    println!();
+    converse(world, &story, started).await?;
     println!("\n$ kubectl get swtask,swbox,swrepo");
     print!("{}", world.kubectl(&["get", "swtask,swbox,swrepo"]).await?);
     files(world).await
+}
+
+/// A third Task works on what the first two have made, and answers a reviewer.
+async fn converse(world: &World, story: &Story, started: Instant) -> Result<()> {
+    apply(world, started, "checkout.yaml").await?;
+    let number = story.review("rename").await?;
+    let words = "Good. Please say it in German too.";
+    say(started, &format!("a person      asks for a change in review of #{number}: {words}"));
+    let review = world.simulator.github.review("reviewer", "acme/greeting", number, "REQUEST_CHANGES", words);
+    review.map_err(|refused| anyhow::anyhow!("the review was refused: {refused:?}"))?;
+    let wish = "please answer the review";
+    say(started, &format!("$ kubectl annotate swtask rename slipway.dev/rerun={wish:?}"));
+    world.kubectl(&["annotate", "swtask", "rename", &format!("slipway.dev/rerun={wish}")]).await?;
+    story.round("rename", 2).await?;
+    let pull = world.simulator.github.pull("acme/greeting", number);
+    let commits = pull.map_err(|refused| anyhow::anyhow!("{refused:?}"))?["commits"].clone();
+    ensure!(commits == 2, "pull request #{number} has {commits} commits");
+    say(started, &format!("GitHub        pull request #{number} has a second commit"));
+    say(started, &format!("a person      merges pull request #{number} at GitHub"));
+    merge(world, number)?;
+    story.done("rename").await
 }
 
 fn merge(world: &World, number: u64) -> Result<()> {
@@ -110,9 +133,13 @@ async fn files(world: &World) -> Result<()> {
         ("bin/greet", "executable"),
         ("docs/index.md", "symlink"),
         ("docs/boat.png", "picture"),
-        ("bin/farewell", "second Task's"),
+        ("bin/goodbye", "renamed by the third Task"),
+        ("bin/auf-wiedersehen", "a reviewer's wish"),
     ] {
         ensure!(dir.path().join(path).exists(), "{path} ({what}) did not arrive");
+    }
+    for path in ["bin/farewell", "docs/draft.md"] {
+        ensure!(!dir.path().join(path).exists(), "{path} is still there");
     }
     Ok(())
 }

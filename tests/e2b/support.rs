@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use slipway::api::Source;
 use slipway::controllers::task::files::{self, Collected, Collection, FilesError, Spool};
-use slipway::domain::{files::Caps, git::BaseTree};
+use slipway::domain::{files::Caps, git::BaseTree, output::Output};
 use slipway::e2b::{Access, Account, CreateRequest, E2b, Endpoints, Envd};
 use slipway::telemetry::{Api, CallLayer, Metrics, calls::Leading, http_service};
 use slipway_simulator::{Options, Simulator};
@@ -93,7 +93,7 @@ pub async fn collect(
     spool: &Spool,
     id: &str,
 ) -> Result<Collected, FilesError> {
-    let collection = Collection { envd, source, caps, spool, id };
+    let collection = Collection { envd, source, caps, spool, id, output: &Output::default() };
     let selected = files::select(collection, &BaseTree::recursive([])).await?;
     files::collect(collection, selected).await
 }

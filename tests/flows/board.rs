@@ -199,8 +199,11 @@ async fn checked(world: &World) -> Result<()> {
     let number = reviewed(world, "checked").await?;
     let pull = world.simulator.github.pull(APP, number).map_err(refused)?;
     let head = pull["head"]["sha"].as_str().unwrap_or_default();
-    let check =
-        |conclusion: Option<&str>| Check { name: "ci".into(), conclusion: conclusion.map(str::to_owned) };
+    let check = |conclusion: Option<&str>| Check {
+        name: "ci".into(),
+        conclusion: conclusion.map(str::to_owned),
+        ..Check::default()
+    };
     world.simulator.github.set_checks(APP, head, vec![check(None)]).map_err(refused)?;
     let says = |words: &'static str| move |task: &Task| message_of(task, "Ready").contains(words);
     world.task("checked", "a check that still runs in its message", says("still running: ci")).await?;

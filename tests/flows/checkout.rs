@@ -67,7 +67,11 @@ fn spent(world: &World, start: u64) -> (Vec<String>, usize) {
     let calls = world.simulator.calls.since(start);
     let git = calls.iter().filter(|call| call.api == "github" && call.endpoint == "git").count();
     let about = |path: &str| path.starts_with("/repos/acme/app/") || path == "/repos/acme/app";
-    let rest = calls.iter().filter(|call| call.api == "github" && about(&call.path));
+    // What the command is told of the conversation is counted in `feedback`.
+    let told = ["/reviews", "/comments", "/check-runs"];
+    let rest = calls.iter().filter(|call| {
+        call.api == "github" && about(&call.path) && !told.iter().any(|end| call.path.ends_with(end))
+    });
     (rest.map(|call| format!("{} {}", call.method, call.path)).collect(), git)
 }
 

@@ -10,6 +10,7 @@ mod copies;
 mod count;
 mod deletion;
 mod envd_lies;
+mod feedback;
 mod handbook;
 mod kill;
 mod lies;

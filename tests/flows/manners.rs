@@ -64,7 +64,7 @@ async fn lag(world: &World) -> Result<()> {
 
 /// Nothing is merged before the checks are there, though GitHub says `clean` all along.
 async fn late_checks(world: &World) -> Result<()> {
-    let checks = vec![Check { name: "build".into(), conclusion: Some("success".into()) }];
+    let checks = vec![Check { name: "build".into(), conclusion: Some("success".into()), ..Check::default() }];
     let manners = Manners { checks, checks_after_seconds: 20, ..Manners::default() };
     begin(world, "late", manners, json!({"policy": "WhenReady"})).await?;
     world.task_in("late", State::Review).await?;

@@ -194,6 +194,7 @@ async fn checks_are_read_of_runs_and_of_statuses() {
     let run = |name: &str, conclusion: Option<&str>| slipway_simulator::github::Check {
         name: name.to_owned(),
         conclusion: conclusion.map(str::to_owned),
+        ..Default::default()
     };
     let runs = vec![
         run("ci", Some("success")),

@@ -9,7 +9,7 @@ use slipway::{
         parent::BaseBranch,
         result,
     },
-    domain::{failure::Failure, files::Caps, secrets::Needles},
+    domain::{failure::Failure, files::Caps, output::Output, secrets::Needles},
     e2b::{self, CreateRequest, E2b, Endpoints, Envd},
     github::{Author, Client, GitHub, RepositoryName},
     telemetry::{Api, CallLayer, Metrics, http_service},
@@ -195,7 +195,7 @@ impl Repository<'_> {
     ) -> Result<Prepared, Failure> {
         let id = format!("u-{}", uuid::Uuid::new_v4().simple());
         let World { client, envd, spool, .. } = self.world;
-        let collection = Collection { envd, source, caps: CAPS, spool, id: &id };
+        let collection = Collection { envd, source, caps: CAPS, spool, id: &id, output: &Output::default() };
         let branch = BaseBranch { name: "main", sha: base };
         let (collected, tree) = result::read(client, &self.name, collection, branch, parent).await?;
         let author = Author { name: "Slipway".into(), email: "slipway@users.noreply.github.com".into() };
@@ -275,7 +275,14 @@ pub fn git(directory: &Path, arguments: &[&str]) -> String {
         "-c",
         "uploadpack.allowAnySHA1InWant=true",
     ]);
-    let output = command.args(arguments).env("GIT_CONFIG_GLOBAL", "/dev/null").envs(PERSON).output().unwrap();
+    let output = command
+        .args(arguments)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        // What is only looked at stays its owner's.
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .envs(PERSON)
+        .output()
+        .unwrap();
     let words = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "git {arguments:?} in {}: {words}", directory.display());
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()

@@ -61,6 +61,16 @@ impl Story {
         Ok(u64::try_from(pull.number)?)
     }
 
+    /// The Task is in review again, in this round.
+    pub async fn round(&self, name: &str, round: i64) -> Result<()> {
+        let there = move |task: &Task| {
+            task.status
+                .as_ref()
+                .is_some_and(|status| status.round == Some(round) && status.state == State::Review)
+        };
+        until(&self.tasks, name, "in review again", there).await.map(drop)
+    }
+
     pub async fn done(&self, name: &str) -> Result<()> {
         let task = in_column(&self.tasks, name, State::Done).await?;
         let status = task.status.context("a done Task has a status")?;

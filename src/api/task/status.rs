@@ -135,6 +135,11 @@ pub struct TaskStatus {
     #[schemars(length(max = bounds::ANNOTATION))]
     pub observed_rerun: Option<String>,
 
+    /// The round that the annotation `slipway.dev/rerun` has asked for last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub rerun_round: Option<i64>,
+
     /// Last value of the annotation `slipway.dev/reconcile` that was acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::ANNOTATION))]
@@ -212,6 +217,10 @@ pub struct TaskStatus {
     /// Time by which the pull request had the round's commit: its checks may take a minute to appear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed_at: Option<Time>,
+
+    /// Time since which what is said of the open pull request is new to the Task: the last round that has published began then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback_since: Option<Time>,
 
     /// Commit that the open pull request had before the round's own, until the branch shows that one.
     #[serde(default, rename = "publishedSHA", skip_serializing_if = "Option::is_none")]

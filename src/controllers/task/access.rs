@@ -7,6 +7,7 @@ use crate::{
     domain::{
         failure::{Class, Failure, operation},
         git,
+        output::Output,
         pull_request::ObservedPullRequest,
         sandbox::Life,
         task::{Checks, SeenPull},
@@ -65,10 +66,11 @@ pub(super) fn name_of(repository: &Repository) -> RepositoryName {
         .unwrap_or_else(|| RepositoryName::new(&repository.spec.owner, &repository.spec.name))
 }
 
-/// The whole message of the Task's commit.
-pub(super) fn commit_message(task: &Task) -> String {
+/// The whole message of the Task's commit: what the spec says, else what the command has left, else what the Task is.
+pub(super) fn commit_message(task: &Task, output: &Output) -> String {
     let uid = task.uid().unwrap_or_default();
-    match task.spec.commit.as_ref().and_then(|commit| commit.message.as_ref()) {
+    let given = task.spec.commit.as_ref().and_then(|commit| commit.message.as_ref());
+    match given.or(output.message.as_ref()) {
         Some(message) => git::with_trailer(message, &uid),
         None => {
             git::commit_message(&task.spec.title, task.spec.description.as_deref().unwrap_or_default(), &uid)

@@ -26,8 +26,7 @@ impl TaskController {
             Position::Decided(plan) => Observed::Decided(plan),
             Position::Start(asked) => {
                 let answer = self.look_at_start(&asked.task(task), &asked.question).await;
-                let sandbox = asked.question.checkout.as_ref().map(|checkout| checkout.sandbox.clone());
-                let answer = self.forget_unreachable(&sandbox.unwrap_or_default(), answer);
+                let answer = self.forget_unreachable(asked.question.sandbox_id(), answer);
                 asked.answered(answer)
             }
             Position::Generation(asked) => {
@@ -74,6 +73,9 @@ impl TaskController {
             && let Some(reason) = self.check_out(task, checkout).await?
         {
             return Ok(StartAnswer::Waiting { reason });
+        }
+        if let Some(wanted) = &question.feedback {
+            self.write_feedback(task, wanted).await?;
         }
         Ok(StartAnswer::Ready { secrets, branches })
     }

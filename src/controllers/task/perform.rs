@@ -6,7 +6,9 @@ use super::{
     access::{AtGitHub, author, name_of, seen_pull},
     commit,
     credentials::gone,
+    feedback,
     generate::{self, GenerationSpec},
+    output,
     result::commit_date,
 };
 use crate::{
@@ -16,7 +18,8 @@ use crate::{
     domain::{
         failure::{Failure, operation},
         git,
-        task::{Outcome, Step, apply_in_place, pull_request_text},
+        output::Output,
+        task::{Outcome, Step, apply_in_place, has_feedback, pull_request_text},
     },
     github::{self, CreatedPull, CreatedRef, Merged, NewPull, UpdatedRef},
 };
@@ -129,8 +132,11 @@ impl TaskController {
             ("BASE_SHA", status.base_sha.clone().unwrap_or_default()),
             ("ROUND", status.round.unwrap_or(1).to_string()),
             ("ATTEMPT", attempt.to_owned()),
+            ("OUTPUT", output::directory(id)),
         ];
-        variables.map(|(name, value)| (format!("SLIPWAY_{name}"), value.into())).into()
+        let feedback = has_feedback(status).then(|| ("FEEDBACK", feedback::place(id)));
+        let all = variables.into_iter().chain(feedback);
+        all.map(|(name, value)| (format!("SLIPWAY_{name}"), value.into())).collect()
     }
 
     async fn signal(&self, task: &Task, id: &str, sandbox: &str, kill: bool) -> Result<Outcome, Failure> {
@@ -208,7 +214,7 @@ impl TaskController {
         let at = self.at_github(task).await?;
         let status = task.status.clone().unwrap_or_default();
         let Publication { title, body, base, .. } = status.publication.clone().unwrap_or_else(|| {
-            let (title, body) = pull_request_text(task, &status);
+            let (title, body) = pull_request_text(task, &status, &Output::default());
             Publication { title, body, base: status.base_branch.clone().unwrap_or_default(), sandbox: None }
         });
         let new = NewPull { title, body, head: branch.to_owned(), base, draft: task.spec.pull_request.draft };

@@ -8,14 +8,16 @@ use super::{
     access::{AtGitHub, author, commit_message},
     commit::{self, Base, Prepared},
     files::{self, Collected, Collection, FilesError, History},
+    output,
     parent::{self, BaseBranch, Parent},
 };
 use crate::{
     api::{Task, TaskStatus, conditions::reason},
     domain::{
         failure::{Class, Failure},
+        output::Output,
         secrets::Needles,
-        task::{Collect, Files, Remarks, source_generation},
+        task::{Collect, Files, Remarks, pull_request_text, source_generation},
     },
     github::{Client, RepositoryName},
 };
@@ -66,7 +68,9 @@ impl TaskController {
         };
         let status = task.status.clone().unwrap_or_default();
         let ledger = self.spool.ledger(&question.spool);
-        let (title, body) = question.text.clone().unwrap_or_default();
+        let output = &collected.snapshot.output;
+        let text = question.opens.then(|| pull_request_text(task, &status, output));
+        let (title, body) = text.clone().unwrap_or_default();
         let request = commit::Request {
             repository: &at.name,
             parent: &question.parent,
@@ -74,7 +78,7 @@ impl TaskController {
             last: question.last.as_deref(),
             base: base.as_ref(),
             snapshot: &collected.snapshot,
-            message: &commit_message(task),
+            message: &commit_message(task, output),
             title: &title,
             body: &body,
             needles,
@@ -84,20 +88,22 @@ impl TaskController {
             deadline: Instant::now() + UPLOAD,
         };
         let prepared = commit::prepare(&at.client, request).await;
-        self.prepared(task, collected, prepared).await
+        self.prepared(task, collected, text, prepared).await
     }
 
     async fn prepared(
         &self,
         task: &Task,
         collected: Collected,
+        text: Option<(String, String)>,
         prepared: Result<Prepared, Failure>,
     ) -> Result<Files, Failure> {
         let digest = collected.digest;
         match prepared {
             Ok(Prepared::Commit { tree, commit, parent, stays }) => {
                 let submodules = collected.snapshot.work_tree.map(|tree| tree.moved).unwrap_or_default();
-                Ok(Files::Committed { tree, commit, parent, digest, remarks: Remarks { stays, submodules } })
+                let remarks = Remarks { stays, submodules, output: collected.snapshot.output.odd };
+                Ok(Files::Committed { tree, commit, parent, digest, text, remarks })
             }
             Ok(Prepared::NothingToCommit) => Ok(Files::Unchanged { digest }),
             Ok(Prepared::Progress { uploaded, of, failure }) => Ok(Files::Progress { uploaded, of, failure }),
@@ -126,12 +132,18 @@ impl TaskController {
         let namespace = task.namespace().unwrap_or_default();
         let _permit = self.transfers.try_acquire(&namespace).ok_or(FilesError::WaitingForTransfer)?;
         let envd = self.envd(task, sandbox).await?;
+        let status = task.status.clone().unwrap_or_default();
+        let output = match source_generation(task, &status) {
+            Some(run) => output::read(&envd, &run.id).await?,
+            None => Output::default(),
+        };
         let collection = Collection {
             envd: &envd,
             source: &question.source,
             caps: self.caps,
             spool: &self.spool,
             id: &question.spool,
+            output: &output,
         };
         let base = BaseBranch { name: &question.base_branch, sha: &question.base };
         read(&at.client, &at.name, collection, base, &question.parent).await

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         conditions::{find, is_true},
         demand, input,
+        output::Output,
     },
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -114,7 +115,7 @@ fn carry_request(scope: &mut Scope<'_>) {
 }
 
 fn carry_publication(scope: &mut Scope<'_>) {
-    let (title, body) = publish::pull_request_text(scope.task, &scope.status);
+    let (title, body) = publish::pull_request_text(scope.task, &scope.status, &Output::default());
     let base = scope.status.base_branch.clone().unwrap_or_default();
     scope.status.publication = Some(Publication { title, body, base, sandbox: None });
 }

@@ -3,7 +3,7 @@
 
 use super::{
     model::Context,
-    publish, round,
+    round,
     scope::Scope,
     stage::{Checkout, Collect, Generation, PlannedRound, Position, Purpose, RunningSandbox, Start},
 };
@@ -22,7 +22,10 @@ pub(super) fn locate(scope: Scope<'_>, context: &Context, sandbox: RunningSandbo
             base: base.unwrap_or_else(|| round::wanted_base(task, context.repository.as_ref())),
             open,
         };
-        return Start { plan: Some(plan), sandbox, runs, checkout: None }.asked(scope, context);
+        // With a checkout there is a pass between the intent and the start.
+        let starts = runs && task.spec.source.checkout.is_none();
+        let feedback = round::feedback(&scope, &sandbox.id).filter(|_| starts);
+        return Start { plan: Some(plan), sandbox, runs, checkout: None, feedback }.asked(scope, context);
     }
     match round::live_run(task, status) {
         _ if scope.phase() == Phase::Collecting => collect(scope, context, Some(sandbox.id)),
@@ -32,7 +35,8 @@ pub(super) fn locate(scope: Scope<'_>, context: &Context, sandbox: RunningSandbo
         }
         None => {
             let checkout = checkout(&scope, &sandbox).filter(|_| runs);
-            Start { plan: None, sandbox, runs, checkout }.asked(scope, context)
+            let feedback = round::feedback(&scope, &sandbox.id).filter(|_| runs);
+            Start { plan: None, sandbox, runs, checkout, feedback }.asked(scope, context)
         }
     }
 }
@@ -53,7 +57,6 @@ fn checkout(scope: &Scope<'_>, sandbox: &RunningSandbox) -> Option<Checkout> {
 /// Asks for the files, tree and commit.
 pub(super) fn collect(scope: Scope<'_>, context: &Context, sandbox: Option<String>) -> Position {
     let status = &scope.status;
-    let text = (!scope.has_open_pull()).then(|| publish::pull_request_text(scope.task, status));
     let question = Collect {
         spool: round::spool_id(scope.task, status).unwrap_or_default(),
         sandbox,
@@ -62,7 +65,7 @@ pub(super) fn collect(scope: Scope<'_>, context: &Context, sandbox: Option<Strin
         base: status.base_sha.clone().unwrap_or_default(),
         last: status.commit_sha.clone().filter(|_| scope.has_open_pull()),
         source: scope.task.spec.source.clone(),
-        text,
+        opens: !scope.has_open_pull(),
     };
     question.asked(scope, context)
 }

@@ -37,9 +37,9 @@ pub use model::{
 pub use position::locate;
 pub use publish::pull_request_text;
 pub use record::record;
-pub use round::{may_check_out, source_generation, spool_id};
+pub use round::{has_feedback, may_check_out, source_generation, spool_id};
 pub use stage::{
     Answered, Asked, Branches, Checkout, Collect, FindPulls, Generation, LeftBranch, Leftover, Observed,
-    PlannedRound, Position, Question, ReadPull, Start, StartAnswer,
+    OpenPull, PlannedRound, Position, Question, ReadPull, Start, StartAnswer, WantedFeedback,
 };
 pub use template::{apply_in_place, needs_another};

@@ -153,6 +153,8 @@ pub enum Files {
         /// The commit that it stands on: a copy has its own.
         parent: String,
         digest: String,
+        /// Title and text of the pull request, where it is still to be opened.
+        text: Option<(String, String)>,
         /// What people have to know of it.
         remarks: Remarks,
     },
@@ -178,6 +180,8 @@ pub struct Remarks {
     pub stays: usize,
     /// Submodules that lead elsewhere in the sandbox: their links are as before.
     pub submodules: Vec<String>,
+    /// What of the command's own texts can't be used as it is.
+    pub output: Vec<String>,
 }
 
 /// A pull request as GitHub shows it.

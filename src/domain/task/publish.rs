@@ -3,7 +3,7 @@
 
 use super::{
     ending::{ended, wait_for_transfer},
-    model::{Context, Files, Plan, SeenPull, Step},
+    model::{Context, Files, Plan, Remarks, SeenPull, Step},
     reflect, round,
     scope::{Scope, id as cut_id},
     stage::{Collect, Decide, FindPulls},
@@ -12,6 +12,7 @@ use crate::{
     api::{Phase, Publication, Task, TaskStatus, bounds, conditions as names, conditions::reason},
     domain::{
         board, input,
+        output::Output,
         plan::{Next, Note},
         pull_request,
     },
@@ -27,11 +28,11 @@ impl Decide for Collect {
             scope.reached();
         }
         match files {
-            Files::Committed { tree, commit, parent, digest, remarks } => {
+            Files::Committed { tree, commit, parent, digest, text, remarks } => {
                 note_digest(&mut scope, &digest);
                 scope.status.parent_sha = Some(parent);
-                let plan = committed(scope, tree, commit, self.text, remarks.stays);
-                remarked(plan, &remarks.submodules)
+                let plan = committed(scope, tree, commit, text, remarks.stays);
+                remarked(plan, &remarks)
             }
             Files::Unchanged { digest } => {
                 note_digest(&mut scope, &digest);
@@ -55,16 +56,22 @@ impl Decide for Collect {
     }
 }
 
-/// Names the submodules whose links stay although the sandbox has them elsewhere.
-fn remarked(plan: Plan, submodules: &[String]) -> Plan {
-    if submodules.is_empty() {
-        return plan;
+/// Names the submodules whose links stay although the sandbox has them elsewhere, and texts of the command that are not used
+/// as they are.
+fn remarked(mut plan: Plan, remarks: &Remarks) -> Plan {
+    if !remarks.submodules.is_empty() {
+        let message = format!(
+            "submodules are {} otherwise in the sandbox: the links in the repository stay as they are, and what changed inside \
+             does not travel",
+            remarks.submodules.join(", ")
+        );
+        plan = plan.with_note(Note::warning(reason::SUBMODULE_MOVED, message));
     }
-    let message = format!(
-        "{} otherwise in the sandbox: the links in the repository stay as they are, and what changed inside does not travel",
-        submodules.join(", ")
-    );
-    plan.with_note(Note::warning(reason::SUBMODULE_MOVED, format!("submodules are {message}")))
+    if !remarks.output.is_empty() {
+        let message = format!("what the command has left in SLIPWAY_OUTPUT: {}", remarks.output.join("; "));
+        plan = plan.with_note(Note::warning(reason::OUTPUT_NOT_USED, message));
+    }
+    plan
 }
 
 fn committed(
@@ -201,6 +208,7 @@ pub(super) fn adopt(mut scope: Scope<'_>, pull: &SeenPull) -> Plan {
 pub(super) fn carried(scope: &mut Scope<'_>) {
     scope.status.phase = Some(Phase::PullRequestOpen);
     scope.status.pushed_at = Some(Time(scope.now));
+    scope.status.feedback_since.clone_from(&scope.status.round_started_at);
     scope.status.publication = None;
     scope.status.published_sha = None;
     scope.status.ended = None;
@@ -209,11 +217,14 @@ pub(super) fn carried(scope: &mut Scope<'_>) {
     }
 }
 
-/// Writes title and body of the round's pull request. The Task's marker stands in the last line, and in no other.
-pub fn pull_request_text(task: &Task, status: &TaskStatus) -> (String, String) {
+/// Writes title and body of the round's pull request: what the spec says of it, else what the command has left, else what the
+/// Task is. The Task's marker stands in the last line, and in no other.
+pub fn pull_request_text(task: &Task, status: &TaskStatus, output: &Output) -> (String, String) {
     let spec = &task.spec.pull_request;
-    let title = spec.title.clone().unwrap_or_else(|| task.spec.title.clone());
-    let text = spec.body.clone().or_else(|| task.spec.description.clone()).unwrap_or_default();
+    let title =
+        spec.title.clone().or_else(|| output.title.clone()).unwrap_or_else(|| task.spec.title.clone());
+    let text = spec.body.clone().or_else(|| output.body.clone());
+    let text = text.or_else(|| task.spec.description.clone()).unwrap_or_default();
     let text = pull_request::strip_markers(&text);
     let marker = pull_request::marker(&task.uid().unwrap_or_default(), round::number(status));
     let body = if text.trim().is_empty() { marker } else { format!("{}\n\n{marker}", text.trim_end()) };

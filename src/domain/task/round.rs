@@ -4,6 +4,7 @@
 use super::{
     model::RepositoryView,
     scope::{Scope, is_under_way},
+    stage::{OpenPull, WantedFeedback},
 };
 use crate::{
     api::{
@@ -85,6 +86,9 @@ pub(super) fn record_input(task: &Task, status: &mut TaskStatus) {
     status.input_digest = Some(input::digest(&task.spec));
     status.publication_digest = Some(input::publication_digest(&task.spec));
     if let Some(rerun) = annotation(task, RERUN_ANNOTATION) {
+        if status.observed_rerun.as_ref() != Some(&rerun) {
+            status.rerun_round = Some(number(status));
+        }
         status.observed_rerun = Some(rerun);
     }
 }
@@ -150,6 +154,7 @@ pub(super) fn begin(scope: &mut Scope<'_>) {
     }
     status.branch = None;
     status.base_branch = None;
+    status.feedback_since = None;
     status.commit_sha = None;
     status.completed_at = None;
     status.files_from = takes;
@@ -261,6 +266,29 @@ pub(super) fn attempts(task: &Task, status: &TaskStatus) -> i64 {
     generation(task, status)
         .and_then(|generation| generation.id.strip_prefix(&prefix)?.parse().ok())
         .unwrap_or(0)
+}
+
+/// Returns whether the command of this round finds a file that says why it runs again.
+pub fn has_feedback(status: &TaskStatus) -> bool {
+    number(status) > 1
+}
+
+/// What the command is to be told of the round, where another one came before it.
+pub(super) fn feedback(scope: &Scope<'_>, sandbox: &str) -> Option<WantedFeedback> {
+    let (task, status) = (scope.task, &scope.status);
+    let asked = status.rerun_round == Some(number(status));
+    let words = task.annotations().get(RERUN_ANNOTATION).filter(|_| asked);
+    let pull = status.pull_request.as_ref().filter(|_| scope.has_open_pull());
+    has_feedback(status).then(|| WantedFeedback {
+        sandbox: sandbox.to_owned(),
+        generation: next_attempt_id(task, status),
+        rerun: words.cloned(),
+        pull: pull.map(|pull| OpenPull {
+            number: pull.number,
+            head: pull.head_sha.clone(),
+            since: status.feedback_since.as_ref().map(|since| since.0),
+        }),
+    })
 }
 
 /// `<task uid>-<round>-<attempt>` of the attempt that comes next.

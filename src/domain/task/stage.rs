@@ -120,6 +120,37 @@ pub struct Start {
     pub runs: bool,
     /// What has to lie in the sandbox before the command is started.
     pub checkout: Option<Checkout>,
+    /// What the command is to be told.
+    pub feedback: Option<WantedFeedback>,
+}
+
+impl Start {
+    /// E2B's id of the sandbox that the round works in.
+    pub fn sandbox_id(&self) -> &str {
+        &self.sandbox.id
+    }
+}
+
+/// What the command of a later round is to be told, as a file in its sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedFeedback {
+    /// E2B's id of the sandbox.
+    pub sandbox: String,
+    /// The attempt that it is written for.
+    pub generation: String,
+    /// The words of the annotation, where it has asked for this round.
+    pub rerun: Option<String>,
+    /// The pull request that the round goes on with.
+    pub pull: Option<OpenPull>,
+}
+
+/// An open pull request, as far as what is said of it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenPull {
+    pub number: i64,
+    pub head: Option<String>,
+    /// Only what was said since is new.
+    pub since: Option<Timestamp>,
 }
 
 /// A commit of the repository, to be checked out in the sandbox.
@@ -220,8 +251,8 @@ pub struct Collect {
     /// What the round before has left on the branch of the open pull request.
     pub last: Option<String>,
     pub source: Source,
-    /// Title and text of the pull request that will carry the commit, where it is still to be opened.
-    pub text: Option<(String, String)>,
+    /// The pull request that will carry the commit is still to be opened.
+    pub opens: bool,
 }
 
 /// The pull requests from a branch.

@@ -14,6 +14,7 @@ mod edits;
 mod effects;
 mod events;
 mod failures;
+mod feedback;
 mod generation;
 mod github;
 mod give_back;

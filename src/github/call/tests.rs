@@ -21,8 +21,8 @@ fn branch_names_are_encoded_but_their_slashes_stay() {
 #[test]
 fn the_next_page_is_read_from_the_link_header() {
     let link = r#"<https://h/repositories/1/pulls?state=all&page=1>; rel="prev", <https://h/repositories/1/pulls?state=all&page=3>; rel="next""#;
-    assert_eq!(next_page(link), Some(3));
-    assert_eq!(next_page(r#"<https://h/pulls?per_page=100&page=1>; rel="first""#), None);
+    assert_eq!(linked_page(link, "next"), Some(3));
+    assert_eq!(linked_page(r#"<https://h/pulls?per_page=100&page=1>; rel="first""#, "next"), None);
 }
 
 #[test]

@@ -61,6 +61,7 @@ take() {
   # What a command that was ended has left half done.
   find .git -name '*.lock' -type f -exec rm -f {} +
   rm -rf .git/rebase-merge .git/rebase-apply .git/sequencer .git/MERGE_* .git/CHERRY_PICK_HEAD .git/REVERT_HEAD .git/BISECT_*
+  git ls-files >/dev/null || rm -f .git/index
   git config --unset-all core.sparseCheckout
   git config -f .git/config.worktree --unset-all core.sparseCheckout
   for flag in assume-unchanged skip-worktree; do

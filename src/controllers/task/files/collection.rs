@@ -2,7 +2,11 @@
 //! Made by the Task controller, used by `collect` and `changed`.
 
 use super::{error::FilesError, intake::Intake, spool::Spool};
-use crate::{api::Source, domain::files::Caps, e2b::Envd};
+use crate::{
+    api::Source,
+    domain::{files::Caps, output::Output},
+    e2b::Envd,
+};
 
 /// Where files come from, and where they go.
 #[derive(Clone, Copy)]
@@ -13,6 +17,8 @@ pub struct Collection<'a> {
     pub spool: &'a Spool,
     /// What was spooled under it before is replaced.
     pub id: &'a str,
+    /// Texts that the command has left beside the files.
+    pub output: &'a Output,
 }
 
 impl Collection<'_> {
@@ -26,6 +32,6 @@ impl Collection<'_> {
             )));
         }
         let reservation = spool.reserve(bytes).ok_or(FilesError::WaitingForSpool { needed: bytes })?;
-        Ok(Intake::new(spool.begin(self.id, reservation)?, self.caps))
+        Ok(Intake::new(spool.begin(self.id, reservation)?, self.caps).beside(self.output))
     }
 }

@@ -5,6 +5,7 @@ use super::error::FilesError;
 use super::listing::{Found, Kind};
 use super::spool::{Collected, Staging, failed};
 use crate::domain::files::{Caps, File, Mode, Snapshot, WorkTree};
+use crate::domain::output::Output;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use std::io;
@@ -18,6 +19,7 @@ pub(super) struct Intake {
     bytes: u64,
     /// Number of places that were given out: their names.
     places: usize,
+    output: Output,
 }
 
 /// A place for one file: its content's name and where that is.
@@ -28,7 +30,12 @@ pub(super) struct Place {
 
 impl Intake {
     pub(super) fn new(staging: Staging, caps: Caps) -> Self {
-        Self { staging, caps, files: Vec::new(), bytes: 0, places: 0 }
+        Self { staging, caps, files: Vec::new(), bytes: 0, places: 0, output: Output::default() }
+    }
+
+    /// The same with what the command has left beside its files.
+    pub(super) fn beside(self, output: &Output) -> Self {
+        Self { output: output.clone(), ..self }
     }
 
     /// Files that have arrived so far.
@@ -107,7 +114,7 @@ impl Intake {
 
     fn keep_as(mut self, snapshot: Snapshot) -> Result<Collected, FilesError> {
         self.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        let snapshot = Snapshot { files: self.files, ..snapshot };
+        let snapshot = Snapshot { files: self.files, output: self.output, ..snapshot };
         let digest = digest(&snapshot);
         self.staging.keep(snapshot, digest)?.ok_or_else(|| {
             FilesError::Interrupted("the round was given up while its files were read".to_owned())

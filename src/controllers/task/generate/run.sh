@@ -17,6 +17,7 @@ if [ "${_slipway_stat% *}" != "$$" ]; then
 fi
 echo "$$ $_slipway_start" >pid.part && mv pid.part pid || exit 1
 set +f
+mkdir output 2>/dev/null
 (
   _slipway_directory=$1
   shift

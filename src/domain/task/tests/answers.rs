@@ -187,6 +187,8 @@ impl World {
         let commit = format!("{parent}>{content}@{date}");
         let tree = format!("tree of {files}, {source:?}");
         self.github.commits.insert(commit.clone(), ledger::Made::of(task, &status, &files));
-        Ok(Files::Committed { tree, commit, parent, digest: files, remarks: Remarks::default() })
+        let output = crate::domain::output::Output::default();
+        let text = question.opens.then(|| pull_request_text(task, &status, &output));
+        Ok(Files::Committed { tree, commit, parent, digest: files, text, remarks: Remarks::default() })
     }
 }

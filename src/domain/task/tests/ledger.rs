@@ -21,7 +21,12 @@ pub(super) struct Made {
 impl Made {
     pub(super) fn of(task: &Task, status: &TaskStatus, files: &str) -> Self {
         let (input, publication) = (input::digest(&task.spec), input::publication_digest(&task.spec));
-        Self { files: files.into(), input, publication, text: pull_request_text(task, status) }
+        Self {
+            files: files.into(),
+            input,
+            publication,
+            text: pull_request_text(task, status, &crate::domain::output::Output::default()),
+        }
     }
 }
 

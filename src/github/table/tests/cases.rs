@@ -77,6 +77,7 @@ fn of_lfs() -> Vec<Case> {
         case("git-refused", FetchPack, 200, "try again later", "Transient GitHubUnavailable", "tried again"),
         case("repository", FetchPack, 404, "Repository not found.", "NotFound RepositoryNotFound", "Contents: read"),
         case("permission", FetchPack, 403, "Write access to repository not granted.", "Denied PermissionMissing", "Contents: read"),
+        case("comments-off", ListComments, 410, r#"{"message":"Issues are disabled for this repo"}"#, "Invalid Refused", "goes on without"),
         case("lfs-storage", LfsUpload, 403, r#"<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>"#, "Transient LFSRefused", "asked for again"),
         case("lfs-storage", LfsVerify, 404, r#"{"message":"Not Found"}"#, "Transient LFSRefused", "asked for again"),
         case("lfs-quota", LfsBatch, 403, r#"{"message":"This repository is over its data quota. Account responsible for LFS bandwidth should purchase more data packs to restore access."}"#, "Invalid LFSRefused", "quota"),

@@ -22,6 +22,7 @@ mod repositories;
 mod request;
 mod routes;
 mod state;
+mod talk;
 mod trees;
 mod views;
 
@@ -44,6 +45,7 @@ pub use self::limits::{primary_limit, secondary_limit};
 pub use self::manners::Manners;
 pub use self::people::{MergeMethod, NewRepository};
 pub use self::state::{Account, AccountKind, Check, Counts};
+pub use self::talk::{CheckAnnotation, CheckOutput};
 
 use self::answer::Answer;
 use self::auth::Caller;

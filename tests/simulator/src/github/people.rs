@@ -250,6 +250,38 @@ impl GitHub {
         self.act("reviewer", &Method::DELETE, &format!("/repos/{full_name}"), json!({}))
     }
 
+    /// `login` reviews a pull request: `APPROVE`, `REQUEST_CHANGES` or `COMMENT`.
+    pub fn review(
+        &self,
+        login: &str,
+        full_name: &str,
+        number: u64,
+        event: &str,
+        body: &str,
+    ) -> Result<Value, Refused> {
+        let target = format!("/repos/{full_name}/pulls/{number}/reviews");
+        self.act(login, &Method::POST, &target, json!({ "event": event, "body": body }))
+    }
+
+    /// `login` comments on a line of a pull request.
+    pub fn comment_line(
+        &self,
+        login: &str,
+        full_name: &str,
+        number: u64,
+        (path, line): (&str, u64),
+        body: &str,
+    ) -> Result<Value, Refused> {
+        let target = format!("/repos/{full_name}/pulls/{number}/comments");
+        self.act(login, &Method::POST, &target, json!({ "path": path, "line": line, "body": body }))
+    }
+
+    /// `login` comments on a pull request.
+    pub fn comment(&self, login: &str, full_name: &str, number: u64, body: &str) -> Result<Value, Refused> {
+        let target = format!("/repos/{full_name}/issues/{number}/comments");
+        self.act(login, &Method::POST, &target, json!({ "body": body }))
+    }
+
     /// The check runs of a commit, replacing what was set before.
     pub fn set_checks(&self, full_name: &str, sha: &str, checks: Vec<Check>) -> Result<(), Refused> {
         self.with_repository(full_name, |state, at| {

@@ -11,6 +11,7 @@ use super::manners;
 use super::objects::{node_id, oid, repository_commit, resolve};
 use super::request::Request;
 use super::state::{Mergeability, Repository, State};
+use super::talk;
 
 fn view(url: &str, repository: &Repository, name: &str, id: Oid) -> Value {
     let base = format!("{url}/repos/{}/git", repository.full_name());
@@ -271,11 +272,17 @@ pub(super) fn check_runs(state: &mut State, request: &Request) -> Outcome {
         .enumerate()
         .map(|(index, check)| {
             json!({
-                "id": index + 1,
+                "id": talk::run_id(&sha, index),
                 "name": check.name,
                 "head_sha": sha,
                 "status": if check.conclusion.is_some() { "completed" } else { "in_progress" },
                 "conclusion": check.conclusion,
+                "output": {
+                    "title": check.output.title,
+                    "summary": check.output.summary,
+                    "text": null,
+                    "annotations_count": check.output.annotations.len(),
+                },
                 "app": { "id": 15368, "slug": "github-actions" },
             })
         })

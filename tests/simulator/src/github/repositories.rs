@@ -116,6 +116,8 @@ fn create(state: &mut State, request: &Request, owner: &str) -> Outcome {
         protected: BTreeSet::new(),
         checks: BTreeMap::new(),
         manners: Manners::default(),
+        talk: Vec::new(),
+        writers: [owner, "slipway-bot", "reviewer"].map(str::to_owned).into(),
         lfs: Storage::default(),
         made_at: HashMap::new(),
         pushed: HashMap::new(),

@@ -8,7 +8,7 @@ use http::Method;
 use super::answer::Outcome;
 use super::request::{Request, decode};
 use super::state::State;
-use super::{compare, graphql, hooks, merge, objects, pulls, refs, repositories, trees};
+use super::{compare, graphql, hooks, merge, objects, pulls, refs, repositories, talk, trees};
 
 pub(super) type Handler = fn(&mut State, &Request) -> Outcome;
 
@@ -51,6 +51,14 @@ static ROUTES: &[Route] = routes! {
     GET "/repos/{owner}/{repo}/compare/{basehead...}" "commits/commits#compare-two-commits" compare::compare;
     GET "/repos/{owner}/{repo}/commits/{ref...}/check-runs" "checks/runs#list-check-runs-for-a-git-reference" refs::check_runs;
     GET "/repos/{owner}/{repo}/commits/{ref...}/status" "commits/statuses#get-the-combined-status-for-a-specific-reference" refs::combined_status;
+    GET "/repos/{owner}/{repo}/check-runs/{check_run_id}/annotations" "checks/runs#list-check-run-annotations" talk::list_annotations;
+    GET "/repos/{owner}/{repo}/collaborators" "collaborators/collaborators#list-repository-collaborators" talk::list_collaborators;
+    GET "/repos/{owner}/{repo}/issues/{issue_number}/comments" "issues/comments#list-issue-comments" talk::list_comments;
+    POST "/repos/{owner}/{repo}/issues/{issue_number}/comments" "issues/comments#create-an-issue-comment" talk::create_comment;
+    GET "/repos/{owner}/{repo}/pulls/{pull_number}/reviews" "pulls/reviews#list-reviews-for-a-pull-request" talk::list_reviews;
+    POST "/repos/{owner}/{repo}/pulls/{pull_number}/reviews" "pulls/reviews#create-a-review-for-a-pull-request" talk::create_review;
+    GET "/repos/{owner}/{repo}/pulls/{pull_number}/comments" "pulls/comments#list-review-comments-on-a-pull-request" talk::list_line_comments;
+    POST "/repos/{owner}/{repo}/pulls/{pull_number}/comments" "pulls/comments#create-a-review-comment-for-a-pull-request" talk::create_line_comment;
     GET "/repos/{owner}/{repo}/commits/{ref...}" "commits/commits#get-a-commit" objects::get_repository_commit;
     POST "/repos/{owner}/{repo}/git/blobs" "git/blobs#create-a-blob" objects::create_blob;
     GET "/repos/{owner}/{repo}/git/blobs/{file_sha}" "git/blobs#get-a-blob" objects::get_blob;

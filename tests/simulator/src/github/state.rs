@@ -17,6 +17,7 @@ use super::lfs::Storage;
 use super::limits::Limits;
 use super::manners::Manners;
 use super::request::Request;
+use super::talk::{CheckOutput, Said};
 
 /// A user, an organization or the bot of a GitHub App.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -94,6 +95,10 @@ pub(super) struct Repository {
     pub(super) protected: BTreeSet<String>,
     pub(super) checks: BTreeMap<String, Vec<Check>>,
     pub(super) manners: Manners,
+    /// What was said of its pull requests, oldest first.
+    pub(super) talk: Vec<Said>,
+    /// Those who may push.
+    pub(super) writers: BTreeSet<String>,
     pub(super) lfs: Storage,
     /// When commits, branches and pull requests were made.
     pub(super) made_at: HashMap<String, Timestamp>,
@@ -150,13 +155,15 @@ pub(super) struct Hook {
 }
 
 /// A check run (`conclusion` absent: not finished) on one commit.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     pub name: String,
     /// `success`, `failure`, `neutral`, `cancelled`, `timed_out`, `action_required`, `skipped`.
     #[serde(default)]
     pub conclusion: Option<String>,
+    #[serde(default)]
+    pub output: CheckOutput,
 }
 
 impl Repository {

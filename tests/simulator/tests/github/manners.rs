@@ -51,7 +51,7 @@ async fn what_was_just_made_is_shown_only_after_the_lag() {
 #[tokio::test]
 async fn checks_appear_some_time_after_the_push() {
     let simulator = simulator(Options::default());
-    let checks = vec![Check { name: "build".into(), conclusion: Some("success".into()) }];
+    let checks = vec![Check { name: "build".into(), conclusion: Some("success".into()), ..Check::default() }];
     let manners = Manners { checks, checks_after_seconds: 30, ..Manners::default() };
     simulator.github.set_manners(DEMO, manners).expect("set");
     open_pull(&simulator, "b");

@@ -1,0 +1,89 @@
+//! Tells the command of a later round why it runs again: what people and checks have said of the pull request since, as a file
+//! in its sandbox. Part of the Task controller; `github` is asked, `domain::feedback` makes the text.
+
+use super::{TaskController, access::AtGitHub};
+use crate::{
+    api::Task,
+    domain::{
+        failure::{Class, Failure},
+        feedback::{FailedCheck, Feedback, Remark},
+        task::{OpenPull, WantedFeedback},
+    },
+    github::{Error, FailedRun},
+};
+use bytes::Bytes;
+use futures::stream;
+
+/// Where the file of an attempt lies in its sandbox.
+pub(super) fn place(generation: &str) -> String {
+    format!("/var/tmp/slipway-{generation}-feedback.md")
+}
+
+impl TaskController {
+    /// Writes the file; doing it again writes it as things are then.
+    pub(super) async fn write_feedback(&self, task: &Task, wanted: &WantedFeedback) -> Result<(), Failure> {
+        let mut feedback = Feedback { rerun: wanted.rerun.clone(), ..Feedback::default() };
+        if let Some(pull) = &wanted.pull {
+            let at = self.at_github(task).await?;
+            feedback.pull_request = Some(pull.number);
+            read(&at, pull, &mut feedback).await?;
+        }
+        let envd = self.envd(task, &wanted.sandbox).await?;
+        let boundary = format!("slipway-{}-feedback", wanted.generation);
+        let content = Bytes::from(feedback.markdown());
+        let content = stream::once(async { Ok(content) });
+        Ok(envd.write_file(&place(&wanted.generation), &boundary, content).await?)
+    }
+}
+
+/// Reads what is said of a pull request, in at most six calls: the newest of each kind, then who may write, and what room is
+/// left for more.
+async fn read(at: &AtGitHub, pull: &OpenPull, feedback: &mut Feedback) -> Result<(), Failure> {
+    let (client, name) = (&at.client, &at.name);
+    let number = u64::try_from(pull.number).unwrap_or_default();
+    let (mut remarks, more_reviews) = client.reviews(name, number, 1).await?;
+    remarks.extend(client.newest_line_comments(name, number, pull.since).await?);
+    let comments = told(client.comments(name, number, pull.since, 1).await)?;
+    let (comments, more_comments) = comments.unwrap_or_default();
+    remarks.extend(comments);
+    let mut failed = match &pull.head {
+        Some(head) => told(client.failed_runs(name, head).await)?,
+        None => Ok(Vec::new()),
+    };
+    // The sixth call goes where most is missing.
+    if let Some(page) = more_comments {
+        remarks.extend(client.comments(name, number, pull.since, page).await?.0);
+    } else if let Some(page) = more_reviews {
+        remarks.extend(client.reviews(name, number, page).await?.0);
+    } else if let Ok(Some(run)) =
+        failed.as_mut().map(|failed| failed.iter_mut().find(|run| run.check.more > 0))
+    {
+        run.check.annotations = told(client.annotations(name, run.id).await)?.unwrap_or_default();
+        run.check.more = run.check.more.saturating_sub(run.check.annotations.len());
+    }
+    remarks.retain(|remark: &Remark| pull.since.is_none_or(|since| remark.at >= since));
+    if !remarks.is_empty() {
+        // With more than a page of them, who is not on it may still be one.
+        feedback.writers =
+            told(client.writers(name).await)?.ok().filter(|(_, more)| !more).map(|(names, _)| names);
+    }
+    feedback.remarks = remarks;
+    match failed {
+        Ok(failed) => {
+            feedback.checks = failed.into_iter().map(|run: FailedRun| -> FailedCheck { run.check }).collect()
+        }
+        Err(why) => feedback.checks_unread = Some(why),
+    }
+    Ok(())
+}
+
+/// What a token may not read is said, and holds nothing up.
+fn told<T>(read: Result<T, Error>) -> Result<Result<T, String>, Failure> {
+    match read {
+        Ok(found) => Ok(Ok(found)),
+        Err(error) if matches!(error.class, Class::Denied | Class::NotFound | Class::Invalid) => {
+            Ok(Err(error.message))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
