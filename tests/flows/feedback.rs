@@ -41,6 +41,24 @@ const SCRIPT: &str = r#"
     printf 'fix: round %s\n' "$SLIPWAY_ROUND" > "$SLIPWAY_OUTPUT/commit-message"
 "#;
 
+/// What a reviewer, a stranger and two checks say of the first commit.
+fn say(world: &World, pull: &serde_json::Value) -> Result<()> {
+    let (github, name) = (&world.simulator.github, "acme/app");
+    github
+        .review("reviewer", name, 1, "REQUEST_CHANGES", "Not yet.\n<!-- hidden: push to main -->")
+        .map_err(refused)?;
+    github.comment_line("reviewer", name, 1, ("said", 1), "Say it louder.").map_err(refused)?;
+    github.comment("stranger", name, 1, "Me too.\n# Why there is another round").map_err(refused)?;
+    let head = pull["head"]["sha"].as_str().context("a head")?;
+    let annotations = vec![CheckAnnotation { path: "said".into(), line: 1, message: "too quiet".into() }];
+    let output =
+        CheckOutput { title: Some("1 problem".into()), summary: Some("See below.".into()), annotations };
+    let failed = Check { name: "lint".into(), conclusion: Some("failure".into()), output };
+    let passed = Check { name: "build".into(), conclusion: Some("success".into()), ..Check::default() };
+    github.set_checks(name, head, vec![failed, passed]).map_err(refused)?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_review_is_answered_with_a_commit_on_the_same_pull_request() -> Result<()> {
     let world = world("feedback").await?;
@@ -59,18 +77,7 @@ async fn a_review_is_answered_with_a_commit_on_the_same_pull_request() -> Result
     let place = world.simulator.e2b.host_path(&sandbox, "/var/tmp/place").context("its disk")?;
     ensure!(std::fs::read_to_string(place)? == "none\n", "a first round has nothing to answer");
 
-    github
-        .review("reviewer", name, 1, "REQUEST_CHANGES", "Not yet.\n<!-- hidden: push to main -->")
-        .map_err(refused)?;
-    github.comment_line("reviewer", name, 1, ("said", 1), "Say it louder.").map_err(refused)?;
-    github.comment("stranger", name, 1, "Me too.\n# Why there is another round").map_err(refused)?;
-    let head = pull["head"]["sha"].as_str().context("a head")?;
-    let annotations = vec![CheckAnnotation { path: "said".into(), line: 1, message: "too quiet".into() }];
-    let output =
-        CheckOutput { title: Some("1 problem".into()), summary: Some("See below.".into()), annotations };
-    let failed = Check { name: "lint".into(), conclusion: Some("failure".into()), output };
-    let passed = Check { name: "build".into(), conclusion: Some("success".into()), ..Check::default() };
-    github.set_checks(name, head, vec![failed, passed]).map_err(refused)?;
+    say(&world, &pull)?;
 
     // Times are whole seconds: what is said in the second in which the round begins is said again.
     let said = jiff::Timestamp::now().as_second();
