@@ -7,6 +7,10 @@ pub const LIST: usize = 10;
 pub const NAME: u32 = 253;
 /// Task titles.
 pub const TITLE: u32 = 200;
+/// Labels of one pull request.
+pub const LABELS: u32 = 20;
+/// Reviewers of one pull request, as many as GitHub takes at once.
+pub const REVIEWERS: u32 = 15;
 /// Task descriptions, pull request bodies and commit messages.
 pub const TEXT: u32 = 16_384;
 /// Pull request bodies in status, as long as GitHub takes them.

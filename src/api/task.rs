@@ -14,7 +14,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use pull_request::{Delivery, PullRequest, PullRequestState};
+pub use pull_request::{Delivery, PullRequest, PullRequestPart, PullRequestState};
 pub use source::{Checkout, Clean, Source};
 pub use status::{
     BuildStatus, CodeGeneration, Column, Phase, Publication, RoundEnd, SandboxRequest, SecretVersion, State,
@@ -197,7 +197,8 @@ pub struct CommitSpec {
     pub author_email: Option<String>,
 }
 
-/// The pull request. `title`, `body` and `draft` are used when it is created and never again.
+/// The pull request. `title`, `body`, `draft`, `labels`, `reviewers` and `teamReviewers` are used when it is created and never
+/// again.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PullRequestSpec {
@@ -212,6 +213,21 @@ pub struct PullRequestSpec {
     /// Open it as a draft. The Task is in review once somebody marks it ready.
     #[serde(default)]
     pub draft: bool,
+    /// Labels of the pull request. GitHub makes those that the repository does not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::LABELS), inner(length(min = 1, max = 50)))]
+    pub labels: Vec<String>,
+    /// Logins of those who are asked for a review: collaborators of the repository. Whom GitHub refuses is named in a Warning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::REVIEWERS), inner(length(min = 1, max = 100), regex(pattern = r"^[A-Za-z0-9_\[\]-]+$")))]
+    pub reviewers: Vec<String>,
+    /// Slugs of the teams that are asked for a review, without the organization.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::REVIEWERS), inner(length(min = 1, max = 100), regex(pattern = r"^[A-Za-z0-9_.-]+$")))]
+    pub team_reviewers: Vec<String>,
+    /// Delete the Task's branch after the merge, if it still stands at the Task's own commit. May be set later.
+    #[serde(default)]
+    pub delete_branch: bool,
     /// Settings for automatic merging.
     #[serde(default)]
     pub merge: MergeSpec,

@@ -3,8 +3,11 @@
 //!
 //! All of it is data for the command. Nothing here is an instruction to the operator.
 
+mod visible;
+
 use jiff::Timestamp;
 use std::{collections::BTreeSet, fmt::Write as _};
+use visible::{is_invisible, visible};
 
 /// Longest file (bytes).
 pub const MAX_BYTES: usize = 256 << 10;
@@ -23,6 +26,8 @@ pub struct Feedback {
     /// Number of the pull request that the round goes on with.
     pub pull_request: Option<i64>,
     pub remarks: Vec<Remark>,
+    /// More was said than could be read.
+    pub incomplete: bool,
     /// Logins of those who may write to the repository; absent where GitHub does not tell.
     pub writers: Option<BTreeSet<String>>,
     pub checks: Vec<FailedCheck>,
@@ -119,6 +124,9 @@ impl Feedback {
         }
         remarks.sort_by_key(|remark| std::cmp::Reverse(remark.at));
         let mut text = "\n# What people said, newest first\n".to_owned();
+        if self.incomplete {
+            text.push_str("\nThere is more than was read here: look at the pull request itself.\n");
+        }
         for (number, remark) in remarks.iter().enumerate() {
             let entry = self.entry(remark);
             let left = format!("\n… and {} more, older ones\n", remarks.len() - number);
@@ -196,59 +204,6 @@ fn quoted(text: &str) -> String {
     whole.lines().map(|line| format!("> {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-/// The text without what GitHub does not show: HTML comments outside of code.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let (mut fence, mut hidden): (Option<String>, bool) = (None, false);
-    for line in text.split_inclusive('\n') {
-        let start = line.trim_start();
-        let marks: String = start.chars().take_while(|c| *c == '`' || *c == '~').collect();
-        let is_fence = marks.len() >= 3 && marks.chars().all(|c| marks.starts_with(c)) && !hidden;
-        match &fence {
-            Some(open) => {
-                if is_fence && marks.starts_with(open.as_str()) {
-                    fence = None;
-                }
-                shown.push_str(line);
-            }
-            None if is_fence => {
-                fence = Some(marks);
-                shown.push_str(line);
-            }
-            None => hidden = push_visible(line, hidden, &mut shown),
-        }
-    }
-    shown.chars().filter(|c| !is_invisible(*c)).collect()
-}
-
-/// Appends what of one line is shown; returns whether a comment is still open at its end.
-fn push_visible(line: &str, mut hidden: bool, shown: &mut String) -> bool {
-    let mut rest = line;
-    loop {
-        let (mark, length) = if hidden { ("-->", 3) } else { ("<!--", 4) };
-        let Some(at) = rest.find(mark) else {
-            if !hidden {
-                shown.push_str(rest);
-            } else if rest.ends_with('\n') && !shown.ends_with('\n') {
-                shown.push('\n');
-            }
-            return hidden;
-        };
-        if !hidden {
-            shown.push_str(&rest[..at]);
-        }
-        rest = &rest[at + length..];
-        hidden = !hidden;
-    }
-}
-
-/// Characters that are not seen but read: of no width, or turning the direction of writing.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
-        | '\u{e0000}'..='\u{e007f}')
-        || (c.is_control() && !matches!(c, '\n' | '\t'))
-}
-
 fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     cut(&line, 200).chars().filter(|c| !is_invisible(*c)).collect()
@@ -290,6 +245,7 @@ mod tests {
                 remark("ann", 5, Place::Review("APPROVED".into()), ""),
             ],
             writers: Some(["ann".to_owned(), "bob".to_owned()].into()),
+            incomplete: false,
             checks: vec![FailedCheck {
                 name: "lint".into(),
                 conclusion: "failure".into(),
@@ -330,22 +286,6 @@ mod tests {
         }
         let changed = Feedback { writers: None, rerun: None, ..feedback }.markdown();
         assert!(changed.contains("The Task was changed") && changed.contains("it is not known"), "{changed}");
-    }
-
-    #[test]
-    fn what_github_does_not_show_is_left_out() {
-        for (text, shown) in [
-            ("a <!-- b --> c", "a  c"),
-            ("a\n<!-- b\nc -->\nd", "a\n\nd"),
-            ("a <!-- never closed\nb", "a \n"),
-            ("<!-- ``` -->a", "a"),
-            ("```html\n<!-- code -->\n```\n<!-- x -->y", "```html\n<!-- code -->\n```\ny"),
-            ("~~~~\n```\n<!-- code -->\n~~~~\n<!-- x -->", "~~~~\n```\n<!-- code -->\n~~~~\n"),
-            ("zero\u{200b}width\u{202e}", "zerowidth"),
-            ("tag\u{e0041}s\u{7}", "tags"),
-        ] {
-            assert_eq!(visible(text), shown, "{text:?}");
-        }
     }
 
     #[test]

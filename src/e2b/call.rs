@@ -8,8 +8,8 @@ use crate::domain::failure::Class;
 use crate::telemetry::{BoxError, CallError, certificate};
 use jiff::Timestamp;
 
-/// The call that sends a file, by which its deadline is known.
-pub(super) const WRITE_FILE: &str = "writeFile";
+/// The call that sends a pack, which may be large: its deadline is known by it.
+pub const WRITE_PACK: &str = "writePack";
 
 /// The part of the table that an answer is read by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use super::answers::{Answer, CONNECT, CREATE, KILL, Means, PAUSE};
 use super::body::Chunks;
-use super::call::{Api, Call, WRITE_FILE};
+use super::call::{Api, Call, WRITE_PACK};
 use super::error::{Error, ErrorBody};
 use super::{E2b, Result};
 use crate::telemetry::CallMeta;
@@ -44,7 +44,7 @@ impl Call {
         let (service, deadline) = match self.api {
             Api::Lifecycle if CHANGES.contains(&self.operation) => (&e2b.lifecycle, CHANGE_DEADLINE),
             Api::Lifecycle => (&e2b.lifecycle, LIFECYCLE_DEADLINE),
-            Api::Envd if self.operation == WRITE_FILE => (&e2b.envd, UPLOAD_DEADLINE),
+            Api::Envd if self.operation == WRITE_PACK => (&e2b.envd, UPLOAD_DEADLINE),
             Api::Envd => (&e2b.envd, ENVD_DEADLINE),
         };
         let meta = CallMeta { operation: self.operation, deadline, write: self.write };

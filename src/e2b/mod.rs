@@ -18,6 +18,7 @@ mod wire;
 
 pub use access::Access;
 pub use body::Chunks;
+pub use call::WRITE_PACK;
 pub use endpoints::{EndpointError, Endpoints};
 pub use envd::Envd;
 pub use error::Error;

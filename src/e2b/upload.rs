@@ -1,7 +1,7 @@
 //! Files into a sandbox, as they come: the counterpart of what `envd` reads.
 //! As a form, which daemons of every age take; a raw body only those of late 2025 on.
 
-use super::call::{Api, Call, WRITE_FILE};
+use super::call::{Api, Call};
 use super::{Envd, Result};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
@@ -15,11 +15,12 @@ impl Envd {
     /// Source: the recorded uploads of the official SDKs.
     pub async fn write_file(
         &self,
+        operation: &'static str,
         path: &str,
         boundary: &str,
         content: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> Result<()> {
-        let call = Call { api: Api::Envd, operation: WRITE_FILE, write: true };
+        let call = Call { api: Api::Envd, operation, write: true };
         let mut url = self.url(call, &["files"])?;
         url.query_pairs_mut().append_pair("path", path);
         let head = format!(

@@ -16,6 +16,7 @@ mod lost;
 mod name;
 mod operation;
 mod pack;
+mod parts;
 mod pulls;
 mod recent;
 mod repositories;

@@ -66,6 +66,8 @@ operations! {
     SyncPulls => ("syncPullRequests", SHORT, "Pull requests: read", Read),
     GetPull => ("getPullRequest", SHORT, "Pull requests: read", Look),
     CreatePull => ("createPullRequest", SHORT, "Pull requests: write", Write),
+    AddLabels => ("addLabels", SHORT, "Pull requests: write", Write),
+    RequestReviewers => ("requestReviewers", SHORT, "Pull requests: write", Write),
     MergePull => ("mergePullRequest", SHORT, "Contents: write and Pull requests: write", Write),
     ListReviews => ("listReviews", SHORT, "Pull requests: read", Read),
     ListReviewComments => ("listReviewComments", SHORT, "Pull requests: read", Read),

@@ -6,9 +6,10 @@
 
 use super::operation::{
     Operation::{
-        self, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreatePull, CreateRef, CreateRepository,
-        CreateTree, DeleteRef, FetchPack, GetBlob, GetTree, LfsBatch, LfsUpload, LfsVerify, ListCheckRuns,
-        ListComments, ListCommits, ListPulls, MergePull, SyncPulls, UpdateRef,
+        self, AddLabels, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreatePull, CreateRef,
+        CreateRepository, CreateTree, DeleteRef, FetchPack, GetBlob, GetTree, LfsBatch, LfsUpload, LfsVerify,
+        ListCheckRuns, ListComments, ListCommits, ListPulls, MergePull, RequestReviewers, SyncPulls,
+        UpdateRef,
     },
     Side,
 };
@@ -300,6 +301,10 @@ pub(super) const ROWS: &[Row] = &[
         .says(&["draft pull requests are not supported"]),
     Row::new("pull-request-refused", Only(&[CreatePull]), &[422], Failed(INVALID, r::PULL_REQUEST_REFUSED),
         "correct pullRequest.title or pullRequest.body: see GitHub's message"),
+    Row::new("labels-refused", Only(&[AddLabels]), &[410, 422], Failed(INVALID, r::PULL_REQUEST_REFUSED),
+        "the pull request goes on without: set the labels by hand, and correct pullRequest.labels for the next"),
+    Row::new("reviewers-refused", Only(&[RequestReviewers]), &[422], Failed(INVALID, r::PULL_REQUEST_REFUSED),
+        "the pull request goes on without: name collaborators and teams of the repository, and not the token's own user"),
     Row::new("object-lost", Only(&[CreateTree, CreateCommit]), &[422], Failed(TRANSIENT, r::OBJECT_MISSING),
         "GitHub does not find what this is made of: it is made again")
         .says(&["is not a valid blob", "is not a valid tree", "sha does not exist", "object does not exist"]),

@@ -16,6 +16,7 @@ mod kill;
 mod lies;
 mod manners;
 mod network;
+mod parts;
 mod restart;
 mod retries;
 mod rounds;

@@ -347,6 +347,7 @@ pub fn in_review(number: i64) -> impl FnOnce(&mut TaskStatus) {
 /// An open pull request that was last changed on 1 January 2026.
 pub fn pull_request(number: i64) -> PullRequest {
     PullRequest {
+        due: Vec::new(),
         number,
         branch: Some(format!("task/t-{number}/work")),
         node_id: None,

@@ -21,6 +21,7 @@ pub fn checkout(world: &World, commit: &str, generation: &str) -> Checkout {
         commit: commit.to_owned(),
         branch: BRANCH.to_owned(),
         generation: generation.to_owned(),
+        turn: "t".to_owned(),
     }
 }
 
@@ -104,12 +105,14 @@ async fn a_command_finds_a_clean_work_tree_without_credentials() {
     assert!(names(&tree.join("vendor/lib")).is_empty(), "submodules are not fetched");
     let origin = git(&tree, &["config", "remote.origin.url"]);
     assert_eq!(origin, format!("{}/slipway-bot/app.git", world.simulator.github_url()));
-    assert_eq!(std::fs::read_to_string(tree.join(".git/slipway")).unwrap(), format!("ready {tip} u-1-1\n"));
+    assert_eq!(
+        std::fs::read_to_string(tree.join(".git/slipway")).unwrap(),
+        format!("ready {tip} u-1-1/t 1\n")
+    );
     sh(&tree, "! grep -r slipway-bot-token . && ! grep -r x-access-token .");
     let left: Vec<_> =
         names(&tree.join(".git")).into_iter().filter(|name| name.starts_with("slipway")).collect();
     assert_eq!(left, ["slipway"], "the pack went where git keeps packs");
-    sh(&world.host("/var/tmp/slipway"), "! ls -d checkout-*");
 
     // Done is done: nothing is asked for, and nothing is taken back.
     work(&world, "echo mine > unix").await;
@@ -118,6 +121,9 @@ async fn a_command_finds_a_clean_work_tree_without_credentials() {
         (repository.fetches(), std::fs::read_to_string(tree.join("unix")).unwrap()),
         (1, "mine\n".into())
     );
+    // In another turn somebody else may have been there.
+    repository.checked_out(&Checkout { turn: "u".to_owned(), ..wanted.clone() }).await;
+    assert_clean(&world, &tip);
     // A further attempt begins with what is there.
     repository.checked_out(&checkout(&world, &tip, "u-1-2")).await;
     assert_clean(&world, &tip);
@@ -137,6 +143,16 @@ async fn as_much_of_the_history_comes_as_is_asked_for() {
         path: format!("{APP}-{depth}"),
         ..checkout(&world, &tip, "u-1-1")
     };
+    // More than there is by now is fetched, though the commit is there.
+    let deeper = |depth, attempt: &str| Checkout {
+        generation: attempt.to_owned(),
+        path: APP.to_owned(),
+        ..wanted(depth)
+    };
+    for (depth, attempt, commits) in [(1, "u-1-2", "1"), (3, "u-1-3", "3"), (2, "u-1-4", "3")] {
+        repository.checked_out(&deeper(depth, attempt)).await;
+        assert_eq!(git(&world.host(APP), &["rev-list", "--count", "HEAD"]), commits, "{depth}");
+    }
     for (depth, commits) in [(1, "1"), (3, "3"), (5, "5"), (1000, "5")] {
         repository.checked_out(&wanted(depth)).await;
         let tree = world.host(&wanted(depth).path);

@@ -19,6 +19,17 @@ pub enum PullRequestState {
     Unknown,
 }
 
+/// Part of a pull request that is set after it was opened.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullRequestPart {
+    Labels,
+    Reviewers,
+    /// A value of another release: read, never written.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
 /// A pull request as it was last seen.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -57,6 +68,10 @@ pub struct PullRequest {
     /// A webhook delivery has reported this state, and GitHub has not been asked yet.
     #[serde(default)]
     pub unconfirmed: bool,
+    /// What the Task still has to set of it, now that it is open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub due: Vec<PullRequestPart>,
 }
 
 /// A webhook delivery.

@@ -14,12 +14,17 @@ use crate::{
         failure::{Class, Failure},
         task::Checkout,
     },
-    e2b::{Command, Envd},
+    e2b::{Command, Envd, WRITE_PACK},
     github::{Client, Pack, RepositoryName, WantedPack},
 };
 use bytes::Bytes;
+use jiff::Timestamp;
 use kube::ResourceExt;
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 use tokio::sync::mpsc;
 
 const CHECKOUT: &str = include_str!("checkout/checkout.sh");
@@ -57,6 +62,11 @@ enum Said {
     Failed(String),
 }
 
+/// Exit code of own.sh where the directory is not the checkout's.
+const NOT_OURS: i32 = 3;
+/// Counts the runs of the script in this process.
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
 /// What the second run of the script is given.
 #[derive(Debug, Clone, Default)]
 struct Brought {
@@ -75,8 +85,15 @@ impl TaskController {
         let at = self.at_github(task).await?;
         let namespace = task.namespace().unwrap_or_default();
         let max_bytes = self.caps.max_checkout_bytes;
+        if self.memory().is_too_large(checkout, Timestamp::now()) {
+            return Err(too_large(max_bytes));
+        }
         let work = CheckingOut { envd: &envd, github: &at.client, repository: &at.name, checkout, max_bytes };
-        work.run(|| self.transfers.try_acquire(&namespace)).await
+        let done = work.run(|| self.transfers.try_acquire(&namespace)).await;
+        if done.as_ref().is_err_and(|failure| failure.reason == reason::CHECKOUT_TOO_LARGE) {
+            self.memory().remember_too_large(checkout, Timestamp::now());
+        }
+        done
     }
 }
 
@@ -99,7 +116,13 @@ impl CheckingOut<'_> {
         let Some(_permit) = permit() else {
             return Ok(Some(FilesError::WaitingForTransfer.reason()));
         };
-        let brought = self.bring(file).await?;
+        let brought = match self.bring(file.clone()).await {
+            Ok(brought) => brought,
+            Err(failure) => {
+                self.drop_part(&file).await;
+                return Err(failure);
+            }
+        };
         match self.take(&brought).await? {
             None => Ok(None),
             Some(_) => Err(interrupted("the pack that was brought into the sandbox is not there")),
@@ -113,7 +136,6 @@ impl CheckingOut<'_> {
             self.own(owner).await?;
             said = self.script(brought).await?;
         }
-        let path = &self.checkout.path;
         match said {
             Said::Ready => Ok(None),
             Said::Fetch(file) => Ok(Some(file)),
@@ -122,19 +144,13 @@ impl CheckingOut<'_> {
                 reason::GIT_MISSING,
                 "the sandbox has no git, which a checkout needs: take a template with git".to_owned(),
             )),
-            Said::Occupied(names) => Err(invalid(
-                reason::PATH_NOT_EMPTY,
-                format!(
-                    "{path} holds files that the operator has not checked out there ({names}): empty it, or set source.path to \
-                     another directory, then set the annotation {RERUN_ANNOTATION} to a new value"
-                ),
-            )),
+            Said::Occupied(names) => Err(self.occupied(&names)),
             Said::Denied { words, .. } | Said::Failed(words) => Err(self.failed(&words)),
         }
     }
 
     async fn script(&self, brought: &Brought) -> Result<Said, Failure> {
-        let Checkout { how, path, commit, branch, generation, .. } = self.checkout;
+        let Checkout { how, path, commit, branch, generation, turn, .. } = self.checkout;
         let clean = match how.clean {
             Clean::KeepIgnored => "-ffd",
             Clean::All => "-ffdx",
@@ -143,8 +159,9 @@ impl CheckingOut<'_> {
         let arguments = [
             path.clone(),
             commit.clone(),
-            generation.clone(),
+            format!("{generation}/{turn}"),
             branch.clone(),
+            how.depth.to_string(),
             clean.to_owned(),
             origin,
             brought.file.clone(),
@@ -154,6 +171,8 @@ impl CheckingOut<'_> {
         command.write = true;
         // The user that the command runs as: the files are its own.
         command.user = None;
+        let run = format!("{}.{}", Timestamp::now().as_nanosecond(), RUNS.fetch_add(1, Ordering::Relaxed));
+        command.envs.push(("SLIPWAY_CHECKOUT".to_owned(), format!("{run}:{path}").into()));
         let output = self.envd.run(command.clone(), MAX_OUTPUT).await?;
         let text = String::from_utf8_lossy(&output.stdout);
         parse(&text).ok_or_else(|| command.unexpected_output(&output).into())
@@ -166,10 +185,22 @@ impl CheckingOut<'_> {
         command.timeout = Some(OWN_TIMEOUT);
         command.user = Some(SANDBOX_USER);
         let output = self.envd.run(command, MAX_OUTPUT).await?;
-        if output.exit_code == Some(0) {
-            return Ok(());
+        match output.exit_code {
+            Some(0) => Ok(()),
+            Some(NOT_OURS) => Err(self.occupied("it belongs to another user")),
+            _ => Err(self.failed(&String::from_utf8_lossy(&output.stderr))),
         }
-        Err(self.failed(&String::from_utf8_lossy(&output.stderr)))
+    }
+
+    fn occupied(&self, names: &str) -> Failure {
+        let path = &self.checkout.path;
+        invalid(
+            reason::PATH_NOT_EMPTY,
+            format!(
+                "{path} holds files that the operator has not checked out there ({names}): empty it, or set source.path to another \
+                 directory, then set the annotation {RERUN_ANNOTATION} to a new value"
+            ),
+        )
     }
 
     /// Streams the pack from GitHub into the file of `.git`.
@@ -184,7 +215,7 @@ impl CheckingOut<'_> {
             receiver.recv().await.map(|piece| (piece, receiver))
         });
         let boundary = format!("slipway-{generation}-{file}");
-        let upload = self.envd.write_file(&place, &boundary, content);
+        let upload = self.envd.write_file(WRITE_PACK, &place, &boundary, content);
         tokio::pin!(upload);
         let pump = pump(pack, sender, self.max_bytes);
         tokio::pin!(pump);
@@ -198,6 +229,16 @@ impl CheckingOut<'_> {
             }
         }
         Ok(Brought { file, shallow })
+    }
+
+    /// Removes what has come of a pack that broke off: it may be what fills the disk.
+    async fn drop_part(&self, file: &str) {
+        let place = format!("{}/.git/{file}", self.checkout.path.trim_end_matches('/'));
+        let mut command = Command::sh(OPERATION, r#"rm -f -- "$1""#, [place]);
+        command.timeout = Some(OWN_TIMEOUT);
+        if let Err(error) = self.envd.run(command, MAX_OUTPUT).await {
+            tracing::debug!(%error, "a part of a pack stays in the sandbox until the next checkout");
+        }
     }
 
     /// Words what the sandbox's git, or its disk, said.
@@ -261,10 +302,19 @@ fn parse(text: &str) -> Option<Said> {
         ("busy", "") => Said::Busy,
         ("missing", "") => Said::GitMissing,
         ("occupied", "") => Said::Occupied(words.lines().collect::<Vec<_>>().join(", ")),
-        ("denied", owner) => Said::Denied { owner: owner.to_owned(), words: words.to_owned() },
+        ("denied", owner) if is_owner(owner) => {
+            Said::Denied { owner: owner.to_owned(), words: words.to_owned() }
+        }
         ("failed", "") => Said::Failed(words.to_owned()),
         _ => return None,
     })
+}
+
+/// `user:group`, by numbers: it goes to a command of root's.
+fn is_owner(owner: &str) -> bool {
+    let number =
+        |text: &str| !text.is_empty() && text.len() < 11 && text.bytes().all(|byte| byte.is_ascii_digit());
+    owner.split_once(':').is_some_and(|(user, group)| number(user) && number(group))
 }
 
 fn too_large(max: u64) -> Failure {

@@ -9,14 +9,28 @@ use crate::{
         feedback::{FailedCheck, Feedback, Remark},
         task::{OpenPull, WantedFeedback},
     },
+    e2b::Command,
     github::{Error, FailedRun},
 };
 use bytes::Bytes;
 use futures::stream;
+use std::time::Duration;
+
+/// Makes the directory anew: an earlier command may have left something of that name.
+const PREPARE: &str =
+    r#"mkdir -p -m 1777 /var/tmp/slipway; rm -rf -- "$1" && mkdir -m 755 -- "$1" && echo made"#;
+const OPERATION: &str = "writeFeedback";
+/// Bytes of the script's answer.
+const MAX_OUTPUT: usize = 4 << 10;
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where the file of an attempt lies in its sandbox.
 pub(super) fn place(generation: &str) -> String {
-    format!("/var/tmp/slipway-{generation}-feedback.md")
+    format!("{}/feedback.md", directory(generation))
+}
+
+fn directory(generation: &str) -> String {
+    format!("/var/tmp/slipway/{generation}.told")
 }
 
 impl TaskController {
@@ -29,10 +43,16 @@ impl TaskController {
             read(&at, pull, &mut feedback).await?;
         }
         let envd = self.envd(task, &wanted.sandbox).await?;
+        let mut prepare = Command::sh(OPERATION, PREPARE, [directory(&wanted.generation)]);
+        (prepare.write, prepare.timeout) = (true, Some(TIMEOUT));
+        let output = envd.run(prepare.clone(), MAX_OUTPUT).await?;
+        if output.stdout != b"made\n" {
+            return Err(prepare.unexpected_output(&output).into());
+        }
         let boundary = format!("slipway-{}-feedback", wanted.generation);
         let content = Bytes::from(feedback.markdown());
         let content = stream::once(async { Ok(content) });
-        Ok(envd.write_file(&place(&wanted.generation), &boundary, content).await?)
+        Ok(envd.write_file(OPERATION, &place(&wanted.generation), &boundary, content).await?)
     }
 }
 
@@ -50,11 +70,14 @@ async fn read(at: &AtGitHub, pull: &OpenPull, feedback: &mut Feedback) -> Result
         Some(head) => told(client.failed_runs(name, head).await)?,
         None => Ok(Vec::new()),
     };
+    feedback.incomplete = more_comments.is_some_and(|last| last > 2)
+        || more_reviews.is_some_and(|last| last > 2)
+        || (more_comments.is_some() && more_reviews.is_some());
     // The sixth call goes where most is missing.
-    if let Some(page) = more_comments {
-        remarks.extend(client.comments(name, number, pull.since, page).await?.0);
-    } else if let Some(page) = more_reviews {
+    if let Some(page) = more_reviews {
         remarks.extend(client.reviews(name, number, page).await?.0);
+    } else if let Some(page) = more_comments {
+        remarks.extend(client.comments(name, number, pull.since, page).await?.0);
     } else if let Ok(Some(run)) =
         failed.as_mut().map(|failed| failed.iter_mut().find(|run| run.check.more > 0))
     {

@@ -2,12 +2,17 @@
 //! Part of the Task controller.
 
 use super::given::Given;
-use crate::{domain::task::PullRead, e2b::Access};
+use crate::{
+    domain::task::{Checkout, PullRead},
+    e2b::Access,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 
 /// The longest interval between two looks is a day: what was last seen before this belongs to nobody any more.
 const FORGET: SignedDuration = SignedDuration::from_hours(72);
+/// Time for which a commit counts as too large without another look.
+const LARGE: SignedDuration = SignedDuration::from_hours(6);
 /// Ways to sandboxes that are kept; beyond it all are found again.
 const MAX_ACCESS: usize = 10_000;
 
@@ -25,6 +30,9 @@ pub struct Memory {
     pulls: HashMap<String, PullRead>,
     /// Way to reach the envd of a sandbox. Tokens live here only.
     access: HashMap<AccessKey, Access>,
+    /// Commits, with the depth of their history, that are too large to be checked out, and when that was seen: a stalled Task is
+    /// looked at every few minutes, and a gigabyte is not to be fetched for each look.
+    too_large: HashMap<(String, i32), Timestamp>,
     /// The values of Secrets that commands were started with.
     pub(super) given: Given,
 }
@@ -72,6 +80,16 @@ impl Memory {
         if let Some(read) = self.pulls.get_mut(uid) {
             read.waits_for = Some(words);
         }
+    }
+
+    pub(super) fn is_too_large(&self, checkout: &Checkout, now: Timestamp) -> bool {
+        let known = self.too_large.get(&(checkout.commit.clone(), checkout.how.depth));
+        known.is_some_and(|seen| now.duration_since(*seen) < LARGE)
+    }
+
+    pub(super) fn remember_too_large(&mut self, checkout: &Checkout, now: Timestamp) {
+        self.too_large.retain(|_, seen| now.duration_since(*seen) < LARGE);
+        self.too_large.insert((checkout.commit.clone(), checkout.how.depth), now);
     }
 
     pub(super) fn access(&self, key: &AccessKey) -> Option<Access> {

@@ -14,6 +14,7 @@ mod memory;
 mod observe;
 mod output;
 pub mod parent;
+mod parts;
 mod perform;
 pub mod result;
 pub mod secrets;

@@ -46,6 +46,7 @@ impl TaskController {
                 Ok(Outcome::Done)
             }
             Step::CreatePullRequest { branch } => self.create_pull_request(task, branch).await,
+            Step::SetPart { number, part } => self.set_part(task, *number, *part).await,
             Step::Merge { number, sha, method } => self.merge(task, *number, sha, *method).await,
         }
     }

@@ -69,6 +69,7 @@ impl Stored {
             merge_sha: None,
             updated_at: None,
             unconfirmed: source == Source::Delivery,
+            due: Vec::new(),
         };
         report(&mut new, observed);
         let board = Board::new(row_of(&new), completed(&new, observed, None, now));

@@ -231,7 +231,6 @@ fn follow(mut scope: Scope<'_>, context: &Context, question: &Generation, look: 
         scope.status.retry = None;
     }
     match look {
-        Look::NotStarted if scope.task.spec.source.checkout.is_some() => prepare_again(scope, &run.id),
         Look::NotStarted => start_again(scope, run.id),
         Look::DirectoryFailed(message) => {
             let what = format!("has no room or rights for /var/tmp/slipway in the sandbox ({message})");
@@ -268,13 +267,6 @@ fn start_again(mut scope: Scope<'_>, generation: String) -> Plan {
     }
     scope.working(reason::GENERATING, "starting the command in the sandbox");
     Plan::intend(scope.status, Step::Start { generation })
-}
-
-/// Takes an attempt back whose start never arrived: before it is started again, what was checked out for it has to be there.
-fn prepare_again(mut scope: Scope<'_>, generation: &str) -> Plan {
-    scope.status.code_generations.retain(|run| run.id != generation);
-    scope.working(reason::CHECKING_OUT, "looking again at what is checked out in the sandbox");
-    Plan::settle(scope.status, Next::Now)
 }
 
 fn timed_out(timeout: i32) -> String {

@@ -51,6 +51,7 @@ fn checkout(scope: &Scope<'_>, sandbox: &RunningSandbox) -> Option<Checkout> {
         commit: status.parent_sha.clone()?,
         branch: status.branch.clone()?,
         generation: round::next_attempt_id(task, status),
+        turn: status.sandbox_request.as_ref().map(|request| request.id.clone()).unwrap_or_default(),
     })
 }
 

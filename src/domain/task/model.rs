@@ -3,7 +3,7 @@
 
 use super::mergeability::{self, Checks, MergeWanted, Mergeability};
 use crate::{
-    api::{MergeMethod, PullRequestState, SandboxSpec, TaskStatus},
+    api::{MergeMethod, PullRequestPart, PullRequestState, SandboxSpec, TaskStatus},
     domain::{failure::Failure, plan, pull_request::ObservedPullRequest},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -243,6 +243,11 @@ pub enum Step {
     CreatePullRequest {
         branch: String,
     },
+    /// Sets a part of the pull request that was just opened.
+    SetPart {
+        number: i64,
+        part: PullRequestPart,
+    },
     Merge {
         number: i64,
         sha: String,
@@ -257,6 +262,8 @@ pub enum DeleteBranch {
     NewRound,
     /// The Task is being deleted and no pull request carries it.
     Deletion,
+    /// Its pull request is merged, and the spec wants it gone.
+    Merged,
 }
 
 /// Result of a step.
@@ -278,6 +285,8 @@ pub enum Outcome {
         tree: String,
         commit: String,
     },
+    /// GitHub does not take a part of the pull request; its words.
+    PartRefused(String),
     PullRequest(Box<SeenPull>),
     /// GitHub says there is one already: it is looked up.
     PullRequestExists,

@@ -75,7 +75,7 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Pos
     match (pull.state, round::input(scope.task, &scope.status)) {
         (PullRequestState::Merged, _) => {
             scope.status.phase = Some(Phase::Ended);
-            decided(review::done(scope, context))
+            after_the_merge(scope, context)
         }
         (PullRequestState::Closed, Input::Changed) => leave(scope, context),
         (PullRequestState::Closed, Input::Publication) if has_files(&scope) => leave(scope, context),
@@ -100,8 +100,29 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Pos
     }
 }
 
-/// Waits for people, or reads the pull request when a merge is due.
+/// Deletes the branch where the spec wants it gone; then nothing is left to do.
+fn after_the_merge(scope: Scope<'_>, context: &Context) -> Position {
+    let left = scope.status.branch.clone().zip(scope.status.commit_sha.clone());
+    let left = left.filter(|_| scope.task.spec.pull_request.delete_branch);
+    let own = context.sandboxes.iter().any(|sandbox| sandbox.is_owned_by(&scope.uid()) && !sandbox.deleting);
+    match left {
+        Some((branch, sha)) if !own => match preconditions::of_github(&scope, context) {
+            Some(blocked) => decided(blocked.plan(scope)),
+            None => LeftBranch { branch, sha, why: DeleteBranch::Merged }.asked(scope, context),
+        },
+        _ => decided(review::done(scope, context)),
+    }
+}
+
+/// Waits for people, or reads the pull request when a merge is due. What is to be set of it comes first.
 fn in_review(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
+    if let Some(part) = pull.due.first().copied() {
+        let step = Step::SetPart { number: pull.number, part };
+        return match preconditions::of_github(&scope, context) {
+            Some(blocked) => decided(blocked.plan(scope)),
+            None => decided(Plan::act(scope.status, step)),
+        };
+    }
     // A merge that failed is tried again when `status.retry` says, not when the next look is due.
     let (task, status, now) = (scope.task, &scope.status, scope.now);
     let due = scope.hurried || status.retry.is_some() || merge::next_look(task, status, context) <= Some(now);

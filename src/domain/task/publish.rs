@@ -9,7 +9,10 @@ use super::{
     stage::{Collect, Decide, FindPulls},
 };
 use crate::{
-    api::{Phase, Publication, Task, TaskStatus, bounds, conditions as names, conditions::reason},
+    api::{
+        Phase, Publication, PullRequestPart, Task, TaskStatus, bounds, conditions as names,
+        conditions::reason,
+    },
     domain::{
         board, input,
         output::Output,
@@ -206,6 +209,15 @@ pub(super) fn adopt(mut scope: Scope<'_>, pull: &SeenPull) -> Plan {
 
 /// Records that the pull request carries the round's commit: the board is the pull request's again.
 pub(super) fn carried(scope: &mut Scope<'_>) {
+    let spec = &scope.task.spec.pull_request;
+    let asked = !spec.reviewers.is_empty() || !spec.team_reviewers.is_empty();
+    let due = [(PullRequestPart::Labels, !spec.labels.is_empty()), (PullRequestPart::Reviewers, asked)];
+    if scope.phase() == Phase::BranchCreated
+        && let Some(pull) = &mut scope.status.pull_request
+    {
+        // It has just been opened. What a later round adds to it is a commit alone.
+        pull.due = due.into_iter().filter_map(|(part, wanted)| wanted.then_some(part)).collect();
+    }
     scope.status.phase = Some(Phase::PullRequestOpen);
     scope.status.pushed_at = Some(Time(scope.now));
     scope.status.feedback_since.clone_from(&scope.status.round_started_at);
@@ -214,6 +226,19 @@ pub(super) fn carried(scope: &mut Scope<'_>) {
     scope.status.ended = None;
     if scope.has_open_pull() {
         show_pull(scope);
+    }
+}
+
+/// Records that a part of the pull request was set, or that GitHub does not take it: `refused` has its words.
+pub(super) fn part_set(mut scope: Scope<'_>, part: PullRequestPart, refused: Option<&str>) -> Plan {
+    scope.status.retry = None;
+    if let Some(pull) = &mut scope.status.pull_request {
+        pull.due.retain(|due| *due != part);
+    }
+    let plan = Plan { next: Next::Now, ..reflect::reflect_pull(scope) };
+    match refused {
+        None => plan,
+        Some(words) => plan.with_note(Note::warning(reason::PULL_REQUEST_REFUSED, words)),
     }
 }
 

@@ -27,6 +27,9 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
             Step::DeleteBranch { branch, why: DeleteBranch::NewRound } if !failure.class.is_retryable() => {
                 branch_stays(scope, branch, &failure)
             }
+            Step::DeleteBranch { why: DeleteBranch::Merged, .. } if !failure.class.is_retryable() => {
+                release::merged_branch_left(scope, Some(&failure.message))
+            }
             _ => scope.failed_plan(&failure),
         },
         Outcome::Done => done(scope, step, next),
@@ -51,6 +54,10 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
             Plan { next, ..reflect::reflect_pull_with(scope, Some(&text)) }
         }
         Outcome::HeadChanged => review::head_changed(scope),
+        Outcome::PartRefused(words) => match step {
+            Step::SetPart { part, .. } => publish::part_set(scope, *part, Some(&words)),
+            _ => scope.requeue(),
+        },
     };
     recorded.notes.splice(0..0, notes);
     if deleting {
@@ -70,6 +77,8 @@ fn done(mut scope: Scope<'_>, step: &Step, next: Next) -> Plan {
             Plan::settle(scope.status, Next::Now)
         }
         Step::DeleteBranch { why: DeleteBranch::Deletion, .. } => release::branch_gone(scope),
+        Step::DeleteBranch { why: DeleteBranch::Merged, .. } => release::merged_branch_left(scope, None),
+        Step::SetPart { part, .. } => publish::part_set(scope, *part, None),
         Step::Start { .. } | Step::Signal { .. } => {
             scope.status.retry = None;
             let soon = Next::After(SignedDuration::from_secs(5));

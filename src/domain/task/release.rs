@@ -150,12 +150,24 @@ impl Decide for LeftBranch {
                     .with_finalizer(true)
             }
             DeleteBranch::Deletion => branch_gone(scope),
+            DeleteBranch::Merged if may_delete(&found, &self.sha) => {
+                Plan::act(scope.status, Step::DeleteBranch { branch: self.branch, why: self.why })
+            }
+            // Gone already, as GitHub does it where the repository says so.
+            DeleteBranch::Merged if found.tip.is_none() => merged_branch_left(scope, None),
+            DeleteBranch::Merged => merged_branch_left(
+                scope,
+                Some("somebody has pushed to it, or another pull request comes from it"),
+            ),
         }
     }
 
     fn failed(self, scope: Scope<'_>, failure: &Failure) -> Plan {
         match self.why {
-            DeleteBranch::NewRound => scope.failed_plan(failure),
+            DeleteBranch::Merged if !failure.class.is_retryable() => {
+                merged_branch_left(scope, Some(&failure.message))
+            }
+            DeleteBranch::NewRound | DeleteBranch::Merged => scope.failed_plan(failure),
             DeleteBranch::Deletion => failed(scope, failure),
         }
     }
@@ -198,6 +210,20 @@ fn may_delete(found: &Leftover, ours: &str) -> bool {
 pub(super) fn branch_gone(mut scope: Scope<'_>) -> Plan {
     scope.status.branch = None;
     Plan::settle(scope.status, Next::AwaitChange)
+}
+
+/// Forgets the branch of a merged pull request: it is gone, or stays, and `why` says so.
+pub(super) fn merged_branch_left(mut scope: Scope<'_>, why: Option<&str>) -> Plan {
+    scope.status.retry = None;
+    let branch = scope.status.branch.take().unwrap_or_default();
+    let plan = Plan::settle(super::reflect::merged(scope), Next::AwaitChange);
+    match why {
+        None => plan,
+        Some(why) => {
+            let message = format!("branch {branch} of the merged pull request stays at GitHub: {why}");
+            plan.with_note(Note::warning(reason::LEFT_BEHIND, message))
+        }
+    }
 }
 
 /// Tries again where GitHub or E2B fails, and gives up after [`PATIENCE`]. A failure that no retry can cure ends it at once.

@@ -164,8 +164,9 @@ pub struct Checkout {
     pub commit: String,
     /// Name of the branch that is checked out.
     pub branch: String,
-    /// The attempt that it is made for: it is made once for each.
+    /// The attempt that it is made for, and the turn in a shared Sandbox: it is made once for both.
     pub generation: String,
+    pub turn: String,
 }
 
 /// Branches that a round would like to work on.

@@ -23,6 +23,7 @@ mod ledger;
 mod merge;
 mod on_open;
 mod others;
+mod parts;
 mod publish;
 mod rounds;
 mod secrets;

@@ -6,6 +6,7 @@ import { checks, deliveries, receiver } from "./support.mjs";
 const started = Date.now();
 await import("./repositories.mjs");
 await import("./pulls.mjs");
+await import("./talk.mjs");
 await import("./protocol.mjs");
 receiver.close();
 receiver.closeAllConnections();

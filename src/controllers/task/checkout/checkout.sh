@@ -1,12 +1,11 @@
-# Checks the commit $2 out in the work tree $1 for the attempt $3, under the branch's name $4. $5: how `git clean` cleans.
-# $6: the URL of origin. $7: the file in .git that the pack was brought to; empty at first. $8: the commits whose parents the
-# pack leaves out. First line of the answer: `ready`; `fetch`, then the file to bring the pack to; `busy`; `missing` (no git);
-# `occupied`, then what lies there; `denied` and whose the tree should be, or `failed`, then what was said.
+# Checks the commit $2 out in the work tree $1 for $3, an attempt and its turn, under the branch's name $4, with $5 commits of
+# history. $6: how `git clean` cleans. $7: the URL of origin. $8: the file in .git that the pack was brought to; empty at first.
+# $9: the commits whose parents the pack leaves out. SLIPWAY_CHECKOUT, in the environment from the start: this run's name, a
+# colon, and the work tree. First line of the answer: `ready`; `fetch`, then the file to bring the pack to; `busy`; `missing` (no
+# git); `occupied`, then what lies there; `denied` and whose the tree should be, or `failed`, then what was said.
 umask 022
-tree=$1 commit=$2 attempt=$3 branch=$4 clean=$5 origin=$6 pack=$7 left_out=$8
-lock=
+tree=$1 commit=$2 purpose=$3 branch=$4 depth=$5 clean=$6 origin=$7 pack=$8 left_out=$9
 say() {
-  [ -z "$lock" ] || rm -rf -- "$lock"
   printf '%s\n' "$@"
   exit 0
 }
@@ -16,31 +15,27 @@ fail() {
 }
 [ -n "$git_program" ] || say missing
 
-# An operator that was stopped may have left its own checkout at work: two must never clean the same tree.
-start_of() { cut -d ' ' -f 22 "/proc/$1/stat" 2>/dev/null; }
-mkdir -p -m 1777 /var/tmp/slipway 2>/dev/null
-mine=/var/tmp/slipway/checkout-$(printf %s "$tree" | cksum | tr ' ' -)
-if ! mkdir "$mine" 2>/dev/null; then
-  [ -s "$mine/pid" ] || sleep 1
-  pid= start=
-  [ ! -s "$mine/pid" ] || read -r pid start <"$mine/pid"
-  if [ -n "$start" ] && [ "$(start_of "$pid")" = "$start" ]; then say busy; fi
-  words=$({ rm -rf -- "$mine" && mkdir "$mine"; } 2>&1) || fail "$words"
-fi
-lock=$mine
-echo "$$ $(start_of $$)" >"$lock/pid"
+# What another run has left at work, that of an operator that was stopped, say: two must never clean the same tree. By the
+# environment, since a run ends with its last process, not with its shell.
+for process in $(grep -l -F -e SLIPWAY_CHECKOUT= /proc/[0-9]*/environ 2>/dev/null); do
+  run=$(tr '\0' '\n' <"$process" 2>/dev/null | sed -n 's/^SLIPWAY_CHECKOUT=//p')
+  [ "${run#*:}" != "$tree" ] || [ "$run" = "$SLIPWAY_CHECKOUT" ] || say busy
+done
 
 marker=$tree/.git/slipway
-mark() { printf '%s %s %s\n' "$1" "$commit" "$attempt" >"$marker.part" && mv -f -- "$marker.part" "$marker"; }
-state= of= for=
-if [ -f "$marker" ] && ! [ -L "$marker" ]; then read -r state of for <"$marker"; fi
-[ "$state $of $for" != "ready $commit $attempt" ] || say ready
+mark() { printf '%s %s %s %s\n' "$1" "$commit" "$purpose" "$2" >"$marker.part" && mv -f -- "$marker.part" "$marker"; }
+state= of= for= had=
+if [ -f "$marker" ] && ! [ -L "$marker" ] && ! [ -L "$tree/.git" ]; then read -r state of for had <"$marker"; fi
+[ "$state $of $for" != "ready $commit $purpose" ] || say ready
 if [ -z "$state" ]; then
   words=$(mkdir -p -- "$tree" 2>&1) || fail "$words"
   others=$(ls -A -- "$tree" 2>&1) || fail "$others"
-  if [ "$others" = .git ] && [ -d "$tree/.git" ] && [ -z "$(ls -A -- "$tree/.git")" ]; then others=; fi
+  if [ "$others" = .git ] && [ -d "$tree/.git" ] && ! [ -L "$tree/.git" ]; then
+    # Made by a run that came no further.
+    case $(ls -A -- "$tree/.git") in '' | slipway.part) others= ;; esac
+  fi
   [ -z "$others" ] || say occupied "$(printf '%s\n' "$others" | head -n 4)"
-  words=$({ mkdir -p -- "$tree/.git" && mark fetching; } 2>&1) || fail "$words"
+  words=$({ mkdir -p -- "$tree/.git" && mark fetching 0; } 2>&1) || fail "$words"
 fi
 cd -- "$tree" || fail "$tree can't be entered"
 GIT_LFS_SKIP_SMUDGE=1
@@ -50,12 +45,26 @@ index_pack() {
   git rev-parse --git-dir >/dev/null && mkdir -p .git/objects/pack || return
   rm -f .git/slipway.idx
   name=pack-$(git index-pack -o .git/slipway.idx "$pack") || return
+  if [ -n "$left_out" ]; then
+    { cat .git/shallow 2>/dev/null; printf '%s\n' "$left_out"; } | sort -u >.git/slipway.shallow &&
+      mv -f .git/slipway.shallow .git/shallow || return
+  fi
   # Git sees a pack by its index, which therefore comes last.
   { ln -f -- "$pack" ".git/objects/pack/$name.pack" 2>/dev/null || cp -- "$pack" ".git/objects/pack/$name.pack"; } &&
-    mv -f -- .git/slipway.idx ".git/objects/pack/$name.idx" || return
-  [ -n "$left_out" ] || return 0
-  { cat .git/shallow 2>/dev/null; printf '%s\n' "$left_out"; } | sort -u >.git/slipway.shallow &&
-    mv -f .git/slipway.shallow .git/shallow
+    mv -f -- .git/slipway.idx ".git/objects/pack/$name.idx" && forget_shallow
+}
+# What was cut off before is there now, where more history has come.
+forget_shallow() {
+  [ -s .git/shallow ] || return 0
+  while read -r id; do
+    missing=
+    for parent in $(git cat-file commit "$id" 2>/dev/null | sed -n '/^$/q; s/^parent //p'); do
+      git cat-file -e "$parent^{commit}" 2>/dev/null || missing=yes
+    done
+    case $left_out in *"$id"*) missing=yes ;; esac
+    [ -z "$missing" ] || echo "$id"
+  done <.git/shallow >.git/slipway.shallow
+  if [ -s .git/slipway.shallow ]; then mv -f .git/slipway.shallow .git/shallow; else rm -f .git/slipway.shallow .git/shallow; fi
 }
 take() {
   # What a command that was ended has left half done.
@@ -75,16 +84,17 @@ take() {
     git clean -q "$clean" &&
     git config remote.origin.url "$origin" &&
     git config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*' &&
-    rm -f .git/slipway-*.pack && mark ready
+    rm -f .git/slipway-*.pack && mark ready "$depth"
 }
 
 if [ -z "$pack" ]; then
-  if git cat-file -e "$commit^{commit}" 2>/dev/null; then
+  # Of a commit that is there, less history may be than is wanted by now.
+  if [ "$state" = ready ] && [ "${had:-0}" -ge "$depth" ] && git cat-file -e "$commit^{commit}" 2>/dev/null; then
     if words=$(take 2>&1); then say ready; fi
     case $words in *'ermission denied'*) fail "$words" ;; esac
   fi
   rm -f .git/slipway-*.pack
-  words=$(mark fetching 2>&1) || fail "$words"
+  words=$(mark fetching 0 2>&1) || fail "$words"
   say fetch "slipway-$$-$(date +%s).pack"
 fi
 pack=.git/$pack
@@ -96,7 +106,7 @@ case $words in
   # There is no repository yet, or it is damaged, or has branches that are in the way: it is made anew around the pack.
   find .git -mindepth 1 -maxdepth 1 ! -name 'slipway*' -exec rm -rf {} +
   if words=$({ git init -q && index_pack && take; } 2>&1); then say ready; fi
+  rm -f .git/slipway-*.pack .git/slipway.idx
   ;;
 esac
-rm -f .git/slipway-*.pack .git/slipway.idx
 fail "$words"

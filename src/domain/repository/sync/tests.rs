@@ -34,6 +34,7 @@ pub(in crate::domain::repository) fn a_move() -> Move {
 /// In review with pull request 4, or before its pull request is known.
 fn task(number: Option<i64>) -> Task {
     let pull = |number| PullRequest {
+        due: Vec::new(),
         number,
         branch: None,
         node_id: None,

@@ -23,6 +23,7 @@ impl World {
             Step::UpdateBranch { .. } => ("updateBranch", self.faults.github),
             Step::DeleteBranch { .. } => ("deleteBranch", self.faults.github),
             Step::CreatePullRequest { .. } => ("createPullRequest", self.faults.github),
+            Step::SetPart { .. } => ("setPart", self.faults.github),
             Step::Merge { .. } => ("mergePullRequest", self.faults.github),
         };
         self.calls.push((self.now, operation));
@@ -83,6 +84,12 @@ impl World {
                 self.github.delete_branch(branch, self.now);
             }
             Step::CreatePullRequest { branch } => return self.create_pull(branch),
+            Step::SetPart { number, part } => {
+                self.effects.push(format!("SetPart {part:?} of {number}"));
+                if self.github.refuses_parts {
+                    return Outcome::PartRefused("not a collaborator".into());
+                }
+            }
             Step::Merge { number, sha, .. } => return self.merge(*number, sha),
         }
         Outcome::Done

@@ -44,6 +44,8 @@ pub(super) struct GitHub {
     pub mergeable: &'static str,
     /// Checks of any commit.
     pub checks: Checks,
+    /// It takes neither labels nor reviewers.
+    pub refuses_parts: bool,
     /// The merge call's answer where it is not a merge.
     pub merge_answer: Option<Outcome>,
     pub refuses_branches: bool,
@@ -65,6 +67,7 @@ impl GitHub {
             checks: Checks { passed: 1, ..Checks::default() },
             merge_answer: None,
             refuses_branches: false,
+            refuses_parts: false,
             overlaps: true,
             lagging: None,
         }

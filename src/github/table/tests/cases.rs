@@ -77,6 +77,8 @@ fn of_lfs() -> Vec<Case> {
         case("git-refused", FetchPack, 200, "try again later", "Transient GitHubUnavailable", "tried again"),
         case("repository", FetchPack, 404, "Repository not found.", "NotFound RepositoryNotFound", "Contents: read"),
         case("permission", FetchPack, 403, "Write access to repository not granted.", "Denied PermissionMissing", "Contents: read"),
+        case("labels-refused", AddLabels, 422, r#"{"message":"Validation Failed","errors":[{"resource":"Label","field":"name","code":"invalid"}]}"#, "Invalid PullRequestRefused", "goes on without"),
+        case("reviewers-refused", RequestReviewers, 422, r#"{"message":"Reviews may only be requested from collaborators. One or more of the users or teams you specified is not a collaborator of the acme/app repository."}"#, "Invalid PullRequestRefused", "collaborators"),
         case("comments-off", ListComments, 410, r#"{"message":"Issues are disabled for this repo"}"#, "Invalid Refused", "goes on without"),
         case("lfs-storage", LfsUpload, 403, r#"<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>"#, "Transient LFSRefused", "asked for again"),
         case("lfs-storage", LfsVerify, 404, r#"{"message":"Not Found"}"#, "Transient LFSRefused", "asked for again"),

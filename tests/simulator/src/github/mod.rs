@@ -15,6 +15,7 @@ mod limits;
 mod manners;
 mod merge;
 mod objects;
+mod parts;
 mod people;
 mod pulls;
 mod refs;

@@ -56,6 +56,9 @@ pub(super) fn create_pull(state: &mut State, request: &Request) -> Outcome {
         merged_by: None,
         merge_commit_sha: None,
         mergeability: Mergeability::Unknown,
+        labels: Vec::new(),
+        reviewers: Vec::new(),
+        team_reviewers: Vec::new(),
         forced_state: None,
     };
     let id = state.next_id();

@@ -118,6 +118,7 @@ fn create(state: &mut State, request: &Request, owner: &str) -> Outcome {
         manners: Manners::default(),
         talk: Vec::new(),
         writers: [owner, "slipway-bot", "reviewer"].map(str::to_owned).into(),
+        teams: ["reviewers".to_owned()].into(),
         lfs: Storage::default(),
         made_at: HashMap::new(),
         pushed: HashMap::new(),

@@ -8,7 +8,7 @@ use http::Method;
 use super::answer::Outcome;
 use super::request::{Request, decode};
 use super::state::State;
-use super::{compare, graphql, hooks, merge, objects, pulls, refs, repositories, talk, trees};
+use super::{compare, graphql, hooks, merge, objects, parts, pulls, refs, repositories, talk, trees};
 
 pub(super) type Handler = fn(&mut State, &Request) -> Outcome;
 
@@ -55,6 +55,8 @@ static ROUTES: &[Route] = routes! {
     GET "/repos/{owner}/{repo}/collaborators" "collaborators/collaborators#list-repository-collaborators" talk::list_collaborators;
     GET "/repos/{owner}/{repo}/issues/{issue_number}/comments" "issues/comments#list-issue-comments" talk::list_comments;
     POST "/repos/{owner}/{repo}/issues/{issue_number}/comments" "issues/comments#create-an-issue-comment" talk::create_comment;
+    POST "/repos/{owner}/{repo}/issues/{issue_number}/labels" "issues/labels#add-labels-to-an-issue" parts::add_labels;
+    POST "/repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers" "pulls/review-requests#request-reviewers-for-a-pull-request" parts::request_reviewers;
     GET "/repos/{owner}/{repo}/pulls/{pull_number}/reviews" "pulls/reviews#list-reviews-for-a-pull-request" talk::list_reviews;
     POST "/repos/{owner}/{repo}/pulls/{pull_number}/reviews" "pulls/reviews#create-a-review-for-a-pull-request" talk::create_review;
     GET "/repos/{owner}/{repo}/pulls/{pull_number}/comments" "pulls/comments#list-review-comments-on-a-pull-request" talk::list_line_comments;

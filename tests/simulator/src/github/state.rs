@@ -99,6 +99,8 @@ pub(super) struct Repository {
     pub(super) talk: Vec<Said>,
     /// Those who may push.
     pub(super) writers: BTreeSet<String>,
+    /// Slugs of the teams that have access.
+    pub(super) teams: BTreeSet<String>,
     pub(super) lfs: Storage,
     /// When commits, branches and pull requests were made.
     pub(super) made_at: HashMap<String, Timestamp>,
@@ -129,6 +131,9 @@ pub(super) struct Pull {
     pub(super) merged_by: Option<String>,
     pub(super) merge_commit_sha: Option<String>,
     pub(super) mergeability: Mergeability,
+    pub(super) labels: Vec<String>,
+    pub(super) reviewers: Vec<String>,
+    pub(super) team_reviewers: Vec<String>,
     /// What `mergeable_state` says regardless of the truth, for reviews and rules the stand-in does not model.
     pub(super) forced_state: Option<String>,
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::auth::Caller;
 use super::objects::node_id;
+use super::parts;
 use super::request::stamp;
 use super::state::{Mergeability, Pull, State};
 
@@ -143,9 +144,9 @@ impl State {
             "merge_commit_sha": pull.merge_commit_sha,
             "assignee": null,
             "assignees": [],
-            "requested_reviewers": [],
-            "requested_teams": [],
-            "labels": [],
+            "requested_reviewers": pull.reviewers.iter().map(|one| self.user_view(one)).collect::<Vec<_>>(),
+            "requested_teams": pull.team_reviewers.iter().map(|slug| json!({ "slug": slug })).collect::<Vec<_>>(),
+            "labels": parts::views(&pull.labels),
             "milestone": null,
             "draft": pull.draft,
             "commits_url": format!("{pull_url}/commits"),
