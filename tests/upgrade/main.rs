@@ -11,7 +11,11 @@ use std::{collections::BTreeMap, path::PathBuf};
 const DROPPED: [&str; 0] = [];
 
 /// Fields of today that the recorded objects lack and that have a default.
-const DEFAULTED: [&str; 2] = ["repository.spec.checks", "task.spec.pullRequest.merge.requireChecks"];
+const DEFAULTED: [&str; 3] = [
+    "repository.spec.checks",
+    "task.spec.pullRequest.deleteBranch",
+    "task.spec.pullRequest.merge.requireChecks",
+];
 
 /// The stages of one release by name.
 fn recorded(release: &str) -> BTreeMap<String, Map<String, Value>> {
