@@ -2,7 +2,7 @@
 //! Neighbours: `story` brings a Task to review.
 
 use crate::{
-    story::{known_repository, reviewed, to_review},
+    story::{known_repository, refused, reviewed, to_review},
     world,
     world::{
         Manifest, Options, PATIENCE, World,
@@ -36,11 +36,6 @@ async fn expect(world: &World, name: &str, expected: (&str, &str, &str, bool, &s
         move |task: &Task| row(task).is_ok_and(|row| row == wanted)
     };
     world.task(name, &format!("{wanted:?}"), holds).await
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "map_err passes it by value")]
-fn refused(refused: slipway_simulator::github::Refused) -> anyhow::Error {
-    anyhow::anyhow!("the stand-in refused: {refused:?}")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

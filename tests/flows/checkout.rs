@@ -2,34 +2,23 @@
 //! `tests/worktree` has the many kinds of trees and faults; here the way is a Task's.
 
 use crate::{
-    story::{known, reviewed},
+    rounds::{in_review, rerun},
+    story::{at_origin, known, refused, reviewed},
     world,
     world::{Manifest, PATIENCE, World, repository, task, wait::message_of, within},
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use slipway::api::{State, Task, TaskStatus};
-use std::{collections::BTreeMap, process::Command};
-
-fn refused(refused: impl std::fmt::Debug) -> anyhow::Error {
-    anyhow::anyhow!("{refused:?}")
-}
+use slipway::api::{State, TaskStatus};
+use std::collections::BTreeMap;
 
 /// The files of a branch, with their contents.
 fn files(world: &World, branch: &str) -> Result<BTreeMap<String, String>> {
-    let names = git(world, &["ls-tree", "-r", "--name-only", branch])?;
+    let names = at_origin(world, &["ls-tree", "-r", "--name-only", branch])?;
     names
         .lines()
-        .map(|name| Ok((name.to_owned(), git(world, &["show", &format!("{branch}:{name}")])?)))
+        .map(|name| Ok((name.to_owned(), at_origin(world, &["show", &format!("{branch}:{name}")])?)))
         .collect()
-}
-
-fn git(world: &World, arguments: &[&str]) -> Result<String> {
-    let origin = world.simulator.github.git_dir("acme/app").map_err(refused)?;
-    let output =
-        Command::new("git").args(["-c", "safe.directory=*", "-C"]).arg(origin).args(arguments).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// A Task whose command finds the repository.
@@ -51,15 +40,6 @@ async fn filled(world: &World, files: &[(&str, Option<&str>)]) -> Result<String>
 
 async fn status(world: &World, name: &str) -> Result<TaskStatus> {
     world.tasks().get(name).await?.status.context("a status")
-}
-
-async fn in_round(world: &World, name: &str, round: i64) -> Result<Task> {
-    let there = move |task: &Task| {
-        task.status
-            .as_ref()
-            .is_some_and(|status| status.round == Some(round) && status.state == State::Review)
-    };
-    world.task(name, "in review in the next round", there).await
 }
 
 /// Calls to GitHub about the repository since `start`: to the API, and of git.
@@ -99,10 +79,9 @@ async fn a_first_and_a_second_round_cost_few_calls() -> Result<()> {
     let start = world.simulator.calls.last_seq();
     let more = "git status --porcelain > /var/tmp/found; echo more > more";
     edit(&world, &checked_out("cheap", more)).await?;
-    in_round(&world, "cheap", 2).await?;
+    let second = in_review(&world, "cheap", 2).await?;
     let (rest, git) = spent(&world, start);
     ensure!(rest.len() <= 6 && git == 1, "{git} packs and {} calls: {rest:#?}", rest.len());
-    let second = status(&world, "cheap").await?;
     ensure!(second.parent_sha == first.commit_sha, "it stands on the head: {second:?}");
     let sandbox = second.sandbox_id.context("a sandbox")?;
     let found = world.simulator.e2b.host_path(&sandbox, "/var/tmp/found").context("its home")?;
@@ -136,8 +115,7 @@ async fn what_others_merge_meanwhile_and_push_to_the_branch_stays() -> Result<()
     let push = world.simulator.github.push("acme/app", branch, &[("c", Some("a reviewer's"))], "help");
     let push = push.map_err(refused)?;
     edit(&world, &checked_out("slow", "cat c > d; git rm -q b")).await?;
-    in_round(&world, "slow", 2).await?;
-    let second = status(&world, "slow").await?;
+    let second = in_review(&world, "slow", 2).await?;
     ensure!(
         second.parent_sha.as_ref() == Some(&push),
         "the command worked on the reviewer's commit: {second:?}"
@@ -159,8 +137,7 @@ async fn another_publication_of_a_closed_pull_request_stands_on_what_was_checked
     world.task_because("again", "Closed").await?;
     let message = json!({"message": "Another message"});
     edit(&world, &checked_out("again", "echo mine > a").with("/spec/commit", message)).await?;
-    in_round(&world, "again", 2).await?;
-    let second = status(&world, "again").await?;
+    let second = in_review(&world, "again", 2).await?;
     ensure!(second.parent_sha.as_ref() == Some(&tip) && second.base_sha.as_ref() != Some(&tip), "{second:?}");
     ensure!(second.code_generations.len() == 1, "the command ran once: {second:?}");
     let changed = world.simulator.github.pull("acme/app", 2).map_err(refused)?["changed_files"].clone();
@@ -188,7 +165,7 @@ async fn what_stands_in_the_way_is_named_and_a_rerun_goes_on() -> Result<()> {
     let sandbox = world.simulator.e2b.sandboxes()[0].sandbox_id.clone();
     let path = world.simulator.e2b.host_path(&sandbox, "/home/user/app").context("its home")?;
     std::fs::remove_file(path.join("notes"))?;
-    world.kubectl(&["annotate", "swtask", "blocked", "slipway.dev/rerun=1"]).await?;
+    rerun(&world, "blocked", "1").await?;
     reviewed(&world, "blocked").await?;
     Ok(())
 }

@@ -2,14 +2,13 @@
 //! `tests/worktree` has the many kinds of repositories; here the way is a Task's.
 
 use crate::{
-    story::{known, known_repository, reviewed},
+    story::{at_origin, known, known_repository, reviewed},
     world,
     world::{Manifest, PATIENCE, World, repository, task, wait::message_of, within},
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use slipway::api::{State, TaskStatus};
-use std::process::Command;
 
 /// A command that clones the repository, then does `script` in it.
 fn clone_and(world: &World, script: &str) -> String {
@@ -19,17 +18,8 @@ fn clone_and(world: &World, script: &str) -> String {
 
 /// What the newest commit of a branch changes on its parent.
 fn changes(world: &World, branch: &str) -> Result<Vec<String>> {
-    let origin =
-        world.simulator.github.git_dir("acme/app").map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
     let arguments = ["diff-tree", "-r", "--no-commit-id", "--name-status", "--no-renames", branch];
-    let output = Command::new("git")
-        .args(["-c", "safe.directory=*"])
-        .arg("-C")
-        .arg(origin)
-        .args(arguments)
-        .output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8_lossy(&output.stdout).lines().map(|line| line.replace('\t', " ")).collect())
+    Ok(at_origin(world, &arguments)?.lines().map(|line| line.replace('\t', " ")).collect())
 }
 
 async fn status(world: &World, name: &str) -> Result<TaskStatus> {

@@ -1,7 +1,7 @@
 //! Labels and reviewers of a pull request, and its branch after the merge.
 
 use crate::{
-    story::{known_repository, reviewed},
+    story::{known_repository, refused, reviewed},
     world,
     world::{PATIENCE, task, within},
 };
@@ -9,10 +9,6 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use slipway::api::State;
 use slipway_simulator::github::MergeMethod;
-
-fn refused(refused: impl std::fmt::Debug) -> anyhow::Error {
-    anyhow::anyhow!("{refused:?}")
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_spec_asks_for_is_set_and_what_github_refuses_is_a_warning() -> Result<()> {

@@ -2,7 +2,7 @@
 //! Neighbours: `board` has the rounds that follow a closed pull request or a failure.
 
 use crate::{
-    story::{known_repository, reviewed, to_review},
+    story::{known_repository, refused, reviewed, to_review},
     world,
     world::{
         PATIENCE, World,
@@ -15,23 +15,18 @@ use crate::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use slipway::api::{PullRequestState, State, TaskStatus};
-use slipway_simulator::github::{MergeMethod, Refused};
+use slipway_simulator::github::MergeMethod;
 
 const APP: &str = "acme/app";
 
-#[allow(clippy::needless_pass_by_value, reason = "map_err passes it by value")]
-fn refused(refused: Refused) -> anyhow::Error {
-    anyhow::anyhow!("the stand-in refused: {refused:?}")
-}
-
-async fn rerun(world: &World, name: &str, value: &str) -> Result<()> {
+pub async fn rerun(world: &World, name: &str, value: &str) -> Result<()> {
     let annotation = format!("slipway.dev/rerun={value}");
     world.kubectl(&["annotate", "--overwrite", "swtask", name, &annotation]).await?;
     Ok(())
 }
 
 /// In review in this round.
-async fn in_review(world: &World, name: &str, round: i64) -> Result<TaskStatus> {
+pub async fn in_review(world: &World, name: &str, round: i64) -> Result<TaskStatus> {
     let task = world
         .task(name, &format!("in review in round {round}"), |task| {
             settled(task)
@@ -41,7 +36,7 @@ async fn in_review(world: &World, name: &str, round: i64) -> Result<TaskStatus> 
     task.status.context("status")
 }
 
-async fn warned(world: &World, reason: &str, about: &str) -> Result<()> {
+pub async fn warned(world: &World, reason: &str, about: &str) -> Result<()> {
     let selector = format!("reason={reason}");
     within(PATIENCE, "a Warning", || async {
         let events = world.kubectl(&["get", "events", "--field-selector", &selector]).await.ok()?;

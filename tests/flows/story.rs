@@ -8,7 +8,7 @@ use crate::{
 use anyhow::{Context as _, Result, ensure};
 use kube::api::ListParams;
 use slipway::api::{PullRequestState, State};
-use slipway_simulator::github::MergeMethod;
+use slipway_simulator::github::{MergeMethod, Refused};
 use std::{path::Path, process::Command, time::Duration};
 
 /// A small project with everything that is hard to carry: modes, symlinks, binary, empty, odd names.
@@ -31,6 +31,18 @@ fn git(dir: &Path, arguments: &[&str]) -> Result<String> {
     let output = Command::new("git").current_dir(dir).args(arguments).output()?;
     ensure!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs git in the bare repository of `acme/app`.
+pub fn at_origin(world: &World, arguments: &[&str]) -> Result<String> {
+    let origin = world.simulator.github.git_dir("acme/app").map_err(refused)?;
+    git(&origin, &[["-c", "safe.directory=*"].as_slice(), arguments].concat())
+}
+
+/// What the stand-in says to a person.
+#[allow(clippy::needless_pass_by_value, reason = "map_err passes it by value")]
+pub fn refused(refused: Refused) -> anyhow::Error {
+    anyhow::anyhow!("the stand-in refused: {refused:?}")
 }
 
 /// Relative path, mode (`x`, `l` or `-`) and content of everything below `dir` that may travel.

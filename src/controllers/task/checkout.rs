@@ -6,7 +6,7 @@
 
 use super::{
     TaskController,
-    files::{FilesError, Permit, SANDBOX_USER, git_command},
+    files::{FilesError, Permit, SANDBOX_USER, cut, git_command},
 };
 use crate::{
     api::{Clean, RERUN_ANNOTATION, Task, conditions::reason},
@@ -32,8 +32,6 @@ const OWN: &str = include_str!("checkout/own.sh");
 const OPERATION: &str = "checkOut";
 /// Bytes of the script's answer.
 const MAX_OUTPUT: usize = 16 << 10;
-/// Characters of git's own words in a message.
-const MAX_WORDS: usize = 300;
 /// Pieces of a pack between GitHub and the sandbox; each is at most 64 KiB.
 const PIECES: usize = 16;
 /// Longest time for which the sandbox may take nothing.
@@ -244,7 +242,7 @@ impl CheckingOut<'_> {
     /// Words what the sandbox's git, or its disk, said.
     fn failed(&self, words: &str) -> Failure {
         let path = &self.checkout.path;
-        let words: String = words.trim().chars().take(MAX_WORDS).collect();
+        let words = cut(words);
         if FULL.iter().any(|full| words.contains(full)) {
             return invalid(
                 reason::SANDBOX_DISK_FULL,
@@ -263,30 +261,26 @@ impl CheckingOut<'_> {
 
 /// From GitHub to the sandbox, at the pace of the slower. An error here breaks the upload off.
 async fn pump(mut pack: Pack, sender: mpsc::Sender<io::Result<Bytes>>, max: u64) -> Result<(), Failure> {
-    let mut bytes = 0_u64;
-    loop {
-        let next = match pack.next().await {
-            Ok(Some(piece)) => {
-                bytes += piece.len() as u64;
-                if bytes > max { Err(too_large(max)) } else { Ok(Some(piece)) }
-            }
-            Ok(None) => Ok(None),
-            Err(error) => Err(error.into()),
-        };
-        let (piece, failure) = match next {
-            Ok(Some(piece)) => (Ok(piece), None),
+    let mut left = max;
+    let failure = loop {
+        let piece = match pack.next().await {
+            Ok(Some(piece)) => piece,
             Ok(None) => return Ok(()),
-            Err(failure) => (Err(io::Error::other("the pack broke off")), Some(failure)),
+            Err(error) => break error.into(),
         };
-        let sent = tokio::time::timeout(IDLE, sender.send(piece)).await;
-        match (failure, sent) {
-            (Some(failure), _) => return Err(failure),
-            (None, Ok(Ok(()))) => {}
+        let Some(rest) = left.checked_sub(piece.len() as u64) else { break too_large(max) };
+        left = rest;
+        match tokio::time::timeout(IDLE, sender.send(Ok(piece))).await {
+            Ok(Ok(())) => {}
             // The upload has ended, and knows why.
-            (None, Ok(Err(_))) => std::future::pending().await,
-            (None, Err(_)) => return Err(interrupted("the sandbox takes no more of the pack")),
+            Ok(Err(_)) => std::future::pending().await,
+            Err(_) => return Err(interrupted("the sandbox takes no more of the pack")),
         }
-    }
+    };
+    // Whoever takes it must not hold what has come for the whole.
+    let broken = sender.send(Err(io::Error::other("the pack broke off")));
+    let _ = tokio::time::timeout(IDLE, broken).await;
+    Err(failure)
 }
 
 fn parse(text: &str) -> Option<Said> {

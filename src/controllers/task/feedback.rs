@@ -6,11 +6,11 @@ use crate::{
     api::Task,
     domain::{
         failure::{Class, Failure},
-        feedback::{FailedCheck, Feedback, Remark},
+        feedback::Feedback,
         task::{OpenPull, WantedFeedback},
     },
     e2b::Command,
-    github::{Error, FailedRun},
+    github::Error,
 };
 use bytes::Bytes;
 use futures::stream;
@@ -84,7 +84,7 @@ async fn read(at: &AtGitHub, pull: &OpenPull, feedback: &mut Feedback) -> Result
         run.check.annotations = told(client.annotations(name, run.id).await)?.unwrap_or_default();
         run.check.more = run.check.more.saturating_sub(run.check.annotations.len());
     }
-    remarks.retain(|remark: &Remark| pull.since.is_none_or(|since| remark.at >= since));
+    remarks.retain(|remark| pull.since.is_none_or(|since| remark.at >= since));
     if !remarks.is_empty() {
         // With more than a page of them, who is not on it may still be one.
         feedback.writers =
@@ -92,9 +92,7 @@ async fn read(at: &AtGitHub, pull: &OpenPull, feedback: &mut Feedback) -> Result
     }
     feedback.remarks = remarks;
     match failed {
-        Ok(failed) => {
-            feedback.checks = failed.into_iter().map(|run: FailedRun| -> FailedCheck { run.check }).collect()
-        }
+        Ok(failed) => feedback.checks = failed.into_iter().map(|run| run.check).collect(),
         Err(why) => feedback.checks_unread = Some(why),
     }
     Ok(())

@@ -28,4 +28,7 @@ pub use error::FilesError;
 pub use permits::{Permit, Transfers};
 pub use spool::{Collected, Reservation, Spool, SpoolError};
 pub use worktree::{Commits, History, history};
-pub(super) use {listing::SANDBOX_USER, worktree::git_command};
+pub(super) use {
+    listing::SANDBOX_USER,
+    worktree::{cut, git_command},
+};

@@ -6,9 +6,7 @@ _slipway_runner=$2
 shift 2
 # A checkout that an operator which was stopped has left at work would clean away what the command makes. Not started now is
 # started again.
-for _slipway_process in $(grep -l -F -e SLIPWAY_CHECKOUT= /proc/[0-9]*/environ 2>/dev/null); do
-  case $(tr '\0' '\n' <"$_slipway_process" 2>/dev/null) in *SLIPWAY_CHECKOUT=*) exit 0 ;; esac
-done
+if grep -q -F -e SLIPWAY_CHECKOUT= /proc/[0-9]*/environ 2>/dev/null; then exit 0; fi
 # World-writable like /tmp: other users of the sandbox may come here too.
 mkdir -p -m 1777 /var/tmp/slipway
 # Only one start gets the directory; every other ends here without a trace.

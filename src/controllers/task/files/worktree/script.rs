@@ -36,6 +36,6 @@ pub(super) fn git_failed(words: &str) -> FilesError {
 }
 
 /// The beginning of what git said.
-pub(super) fn cut(words: &str) -> String {
+pub(in crate::controllers::task) fn cut(words: &str) -> String {
     words.trim().chars().take(MAX_WORDS).collect()
 }
