@@ -137,6 +137,7 @@ mod tests {
             since: time(0),
             unreachable_since: None,
             resting: false,
+            begun: None,
         };
         change(&mut request);
         let mut task = task(sandbox_ref);

@@ -305,6 +305,11 @@ pub struct SandboxRequest {
     /// The Task is suspended or waits for a person: its sandbox may be paused, but must not be killed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub resting: bool,
+    /// What the Task has begun in this turn: the id of a run of the command, or `<task uid>-<round>-0` where none runs. Until
+    /// the turn ends, nobody else begins anything in a Sandbox that Tasks share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::ID))]
+    pub begun: Option<String>,
 }
 
 /// One run of the command.

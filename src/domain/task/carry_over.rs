@@ -111,6 +111,7 @@ fn carry_request(scope: &mut Scope<'_>) {
         since,
         unreachable_since: None,
         resting: is_true(&scope.status.conditions, names::STALLED) || scope.task.spec.suspend,
+        begun: None,
     });
 }
 

@@ -50,6 +50,7 @@ impl Decide for Start {
         }
         scope.status.sandbox_id = Some(self.sandbox.id);
         scope.status.phase = Some(Phase::Collecting);
+        round::note_begun(&mut scope, None);
         let message = "no command runs in this round: the files are in the sandbox already";
         scope.condition(names::GENERATED, true, reason::NO_COMMAND, message);
         scope.working(reason::COMMITTING, "reading the files");
@@ -156,6 +157,7 @@ fn next_attempt(scope: &mut Scope<'_>, sandbox: &RunningSandbox, secrets: Vec<Se
     bounds::keep_newest(&mut scope.status.code_generations);
     scope.status.sandbox_id = Some(sandbox.id.clone());
     scope.status.phase = Some(Phase::Generating);
+    round::note_begun(scope, Some(&id));
     id
 }
 

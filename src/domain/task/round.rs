@@ -3,7 +3,7 @@
 
 use super::{
     model::RepositoryView,
-    scope::{Scope, is_under_way},
+    scope::{Scope, id, is_under_way},
     stage::{OpenPull, WantedFeedback},
 };
 use crate::{
@@ -328,6 +328,27 @@ pub(super) fn generation_prefix(task: &Task, status: &TaskStatus) -> String {
     format!("{}-{}-", task.uid().unwrap_or_default(), number(status))
 }
 
+/// Stands for the round where the command of a run would: the files are there already.
+fn without_command(task: &Task, status: &TaskStatus) -> String {
+    format!("{}0", generation_prefix(task, status))
+}
+
+/// Notes in the request what begins in its turn: a run of the command, or the round without one.
+pub(super) fn note_begun(scope: &mut Scope<'_>, run: Option<&str>) {
+    let begun = run.map_or_else(|| without_command(scope.task, &scope.status), str::to_owned);
+    if let Some(request) = &mut scope.status.sandbox_request {
+        request.begun = Some(id(&begun));
+    }
+}
+
+/// Returns whether the round's files were made in the turn that the Task has now.
+pub(super) fn begun_in_turn(task: &Task, status: &TaskStatus) -> bool {
+    let begun = status.sandbox_request.as_ref().and_then(|request| request.begun.as_ref());
+    let source = source_generation(task, status)
+        .map_or_else(|| without_command(task, status), |generation| generation.id.clone());
+    begun == Some(&source)
+}
+
 /// Returns the id that the round's files are spooled under, while they may be: that of the run that made them or the round's
 /// own, and a part of the publication's digest.
 pub fn spool_id(task: &Task, status: &TaskStatus) -> Option<String> {
@@ -335,7 +356,7 @@ pub fn spool_id(task: &Task, status: &TaskStatus) -> Option<String> {
         return None;
     }
     let run = generation(task, status)
-        .map_or_else(|| format!("{}0", generation_prefix(task, status)), |generation| generation.id.clone());
+        .map_or_else(|| without_command(task, status), |generation| generation.id.clone());
     let publication = status.publication_digest.as_deref().unwrap_or_default();
     let short: String = publication.chars().filter(char::is_ascii_alphanumeric).take(14).collect();
     Some(format!("{run}-{short}"))

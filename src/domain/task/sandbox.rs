@@ -83,6 +83,7 @@ fn request(scope: &mut Scope<'_>, context: &Context) -> String {
         since: Time(scope.now),
         unreachable_since: None,
         resting: false,
+        begun: None,
     });
     let message = "the sandbox is asked for";
     scope.condition(names::SANDBOX_READY, false, reason::SANDBOX_REQUESTED, message);
@@ -255,7 +256,11 @@ fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox
         // Without a command the files were there when the round's work began in the sandbox.
         None => scope.status.round_started_at.as_ref().filter(|_| lived_in.is_some()),
     };
-    let disturbed = made.zip(context.others_began).is_some_and(|(made, began)| began >= made.0);
+    // Times are of whole seconds: within the same one only the turn tells what came first.
+    let here = round::begun_in_turn(scope.task, &scope.status);
+    let disturbed = made
+        .zip(context.others_began)
+        .is_some_and(|(made, began)| began > made.0 || (began == made.0 && !here));
     let replaced = lived_in.clone().filter(|known| *known != sandbox.id);
     // The same sandbox may come back with the files of an earlier pause.
     let rolled_back = made.zip(sandbox.rolled_back_at).is_some_and(|(made, at)| at > made.0);

@@ -29,6 +29,7 @@ fn ask(task: &mut Task, id: &str, since: i64) {
         since: time(since),
         unreachable_since: None,
         resting: false,
+        begun: None,
     };
     task.status.get_or_insert_with(TaskStatus::default).sandbox_request = Some(request);
 }

@@ -32,8 +32,8 @@ impl Api for Control {
         Endpoint { api: "control", name: format!("{} {}", request.method, request.uri.path()) }
     }
 
-    async fn handle(&self, request: Request<Bytes>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+    async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = core::whole(request).await.into_parts();
         let path = parts.uri.path();
         if let Some(path) = path.strip_prefix("/github/") {
             let target = parts.uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));

@@ -306,6 +306,7 @@ impl Walk {
             since: Time(self.now),
             unreachable_since: self.dice.one_in(4).then_some(Time(self.now)),
             resting: self.dice.one_in(4),
+            begun: None,
         };
         let asks = self.dice.one_in(2);
         self.tasks[n].status.get_or_insert_default().sandbox_request = asks.then_some(request);
@@ -325,6 +326,7 @@ impl Walk {
             since: Time(self.now),
             unreachable_since: None,
             resting: false,
+            begun: None,
         });
         // A key that has never seen the sandbox is said to be right.
         for _ in 0..3 {

@@ -110,7 +110,9 @@ impl World {
             assert_eq!(made, wanted, "a command starts without its checkout");
         }
         self.effects.push(format!("Start {generation}"));
+        let after = self.times_others_began(&sandbox);
         self.processes.push(Process {
+            after,
             generation: generation.into(),
             sandbox,
             ends: self.now + SignedDuration::from_secs(self.command.0),

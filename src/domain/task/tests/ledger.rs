@@ -92,6 +92,28 @@ impl World {
         assert_eq!(base, status.base_branch.as_ref(), "{branch} goes elsewhere: {}", short(&status));
     }
 
+    /// A run that is given up was really lost: one for nothing may be the last that is allowed.
+    fn check_loss(&self, old: &TaskStatus, new: &TaskStatus) {
+        let (Some(given_up), Some(run)) = (old.code_generations.last(), new.code_generations.last()) else {
+            return;
+        };
+        let round =
+            |run: &crate::api::CodeGeneration| run.id.rsplit_once('-').map(|(round, _)| round.to_owned());
+        let walks = self.others.is_some();
+        if !walks
+            || given_up.id == run.id
+            || round(given_up) != round(run)
+            || given_up.sandbox_id != run.sandbox_id
+        {
+            return;
+        }
+        let process = self.processes.iter().find(|process| process.generation == given_up.id);
+        let ended = process.is_none_or(|process| process.dead || process.signalled);
+        let others = process.is_some_and(|process| self.times_others_began(&run.sandbox_id) > process.after);
+        let older = self.sandboxes.iter().any(|view| view.rolled_back_at.is_some());
+        assert!(ended || others || older, "nothing was lost: from {}\nto {}", short(old), short(new));
+    }
+
     /// What a write of the operator's own changes.
     pub(super) fn check_change(&self, old: &TaskStatus, new: &TaskStatus) {
         let told = || format!("from {}\nto {}", short(old), short(new));
@@ -114,6 +136,7 @@ impl World {
                 told()
             );
         }
+        self.check_loss(old, new);
         let under_way = new.phase.is_some_and(|phase| phase < Phase::Committed);
         let needed = under_way || round::live_run(&self.task, new).is_some();
         let gone = self.task.metadata.deletion_timestamp.is_some();

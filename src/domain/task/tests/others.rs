@@ -157,6 +157,7 @@ impl World {
                     since: Time(now),
                     unreachable_since: None,
                     resting: false,
+                    begun: None,
                 });
             }
             (Some(_), Some(id)) if dice.one_in(2) => {
@@ -169,6 +170,12 @@ impl World {
             }
             _ => status.sandbox_request = None,
         }
+    }
+
+    /// How often another Task has begun in this sandbox.
+    pub(super) fn times_others_began(&self, id: &str) -> usize {
+        let began = self.others.iter().flat_map(|others| &others.began);
+        began.filter(|(sandbox, _)| sandbox == id).count()
     }
 
     /// Whether the Task has the turn in this sandbox, or needs none there.

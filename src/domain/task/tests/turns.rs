@@ -352,3 +352,27 @@ fn files_that_another_task_has_disturbed_count_as_not_generated() {
     world.rest();
     assert_eq!((world.row(), world.made("Start")), (REVIEW, 2));
 }
+
+/// Status holds whole seconds, and a quick command with all before and after it fits into one.
+#[test]
+fn within_one_second_the_turn_tells_what_came_first() {
+    for (mut world, runs) in [(World::shared(), 1), (World::without_command(), 0)] {
+        world.others_began = Some(world.now);
+        world.command.0 = 0;
+        let began = world.now;
+        for _ in 0..30 {
+            assert!(world.pass().is_ok());
+            world.now = began;
+        }
+        assert_eq!((world.row(), world.made("Start")), (REVIEW, runs), "{}", world.message());
+    }
+    // What was made in an earlier turn of the same second may be lost.
+    let mut world = World::without_command();
+    world.run_until(|world| world.status().phase == Some(crate::api::Phase::Collecting));
+    world.others_began = world.status().round_started_at.map(|at| at.0);
+    let mut status = world.status();
+    status.sandbox_request.as_mut().expect("its turn").begun = None;
+    world.task.status = Some(status);
+    world.rest();
+    assert_eq!(world.reason(), reason::SANDBOX_FILES_LOST);
+}

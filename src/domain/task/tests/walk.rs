@@ -38,11 +38,16 @@ fn start(dice: &mut Dice) -> World {
 fn walk(seed: u64, steps: u64) -> World {
     let mut dice = Dice(seed);
     let mut world = start(&mut dice);
+    // Much may happen within one second, and status holds no fractions.
+    let quick = dice.one_in(3);
     for _ in 0..steps {
         match dice.roll(12) {
             0..=2 => event(&mut world, &mut dice),
             3 => world.edit_something(&mut dice),
             _ => {}
+        }
+        if quick && dice.one_in(2) {
+            world.other_task(&mut dice);
         }
         world.remember();
         if dice.one_in(6) {
@@ -55,7 +60,9 @@ fn walk(seed: u64, steps: u64) -> World {
         if !dice.one_in(3) {
             world.sandbox_controller();
         }
-        world.pass_time(i64::try_from(dice.roll(20)).expect("small"));
+        if !quick || dice.one_in(6) {
+            world.pass_time(i64::try_from(dice.roll(20)).expect("small"));
+        }
     }
     world
 }

@@ -44,6 +44,8 @@ pub(super) struct Process {
     pub input: String,
     /// What it made lies in its sandbox.
     pub finished: bool,
+    /// How often another Task had begun there before it.
+    pub after: usize,
 }
 
 /// What is broken at present.

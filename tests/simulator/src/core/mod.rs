@@ -9,7 +9,7 @@ pub mod serve;
 pub use calls::{Call, CallLog, Outcome};
 pub use clock::Clock;
 pub use faults::{Action, Faults, Rule, When};
-pub use serve::{Api, Body, Endpoint, Server, empty, full, json};
+pub use serve::{Api, Body, Endpoint, Server, empty, full, json, whole};
 
 /// Handles shared by every part of one simulator; clones share the same state.
 #[derive(Clone, Default)]

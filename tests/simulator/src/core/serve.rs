@@ -6,6 +6,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Collected, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -49,7 +50,12 @@ pub struct Endpoint {
 /// One HTTP API. `handle` runs to its end even when the client goes away, as a real server's handler does.
 pub trait Api: Send + Sync + 'static {
     fn endpoint(&self, request: &Parts) -> Endpoint;
-    fn handle(&self, request: Request<Bytes>) -> impl Future<Output = Response<Body>> + Send;
+    fn handle(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Whether the request is handled while its body comes, which may break off. Of all others the body is there.
+    fn streams(&self, _request: &Parts) -> bool {
+        false
+    }
 }
 
 /// A server that is running; dropping it closes the listener and every connection.
@@ -104,7 +110,11 @@ async fn connection<A: Api>(core: Core, stream: TcpStream, api: Arc<A>) {
         let (core, api) = (core.clone(), Arc::clone(&api));
         async move {
             let (parts, body) = request.into_parts();
-            let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+            let body = if api.streams(&parts) {
+                body.map_err(BoxError::from).boxed_unsync()
+            } else {
+                full(body.collect().await.map_err(|_| Cut)?.to_bytes())
+            };
             let (answer, answered) = oneshot::channel();
             tokio::spawn(call(core, api, Request::from_parts(parts, body), answer));
             // An error from the service makes hyper close the connection without an answer.
@@ -124,14 +134,14 @@ async fn connection<A: Api>(core: Core, stream: TcpStream, api: Arc<A>) {
 async fn call<A: Api>(
     core: Core,
     api: Arc<A>,
-    request: Request<Bytes>,
+    request: Request<Body>,
     mut answer: oneshot::Sender<Option<Response<Body>>>,
 ) {
     let (parts, body) = request.into_parts();
+    let (body, received) = counted(body);
     let endpoint = api.endpoint(&parts);
     let fault = core.faults.decide(endpoint.api, &endpoint.name, &parts);
-    let entry =
-        core.calls.begin(entry(&core, endpoint, &parts, body.len(), fault.as_ref().map(|(id, ..)| *id)));
+    let entry = core.calls.begin(entry(&core, endpoint, &parts, &body, fault.as_ref().map(|(id, ..)| *id)));
     let (rule, delay_ms, action) = fault.unwrap_or((0, 0, Action::Pass));
     if delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
@@ -142,6 +152,9 @@ async fn call<A: Api>(
         Action::Status { status, headers, body, after_effect } => {
             if after_effect {
                 api.handle(request).await;
+            } else {
+                // Who is still sending would find the connection closed before it looks for an answer.
+                let _ = request.into_body().collect().await;
             }
             Some(injected(status, &headers, body))
         }
@@ -167,12 +180,26 @@ async fn call<A: Api>(
     };
     let outcome =
         response.as_ref().map_or(Outcome::Cut, |response| Outcome::Status(response.status().as_u16()));
-    core.calls.update(entry.seq, |call| call.outcome = outcome);
+    core.calls.update(entry.seq, |call| {
+        call.outcome = outcome;
+        call.request_bytes = call.request_bytes.max(received.load(Ordering::Relaxed));
+    });
     // A client that is gone needs no answer.
     let _ = answer.send(response);
 }
 
-fn entry(core: &Core, endpoint: Endpoint, parts: &Parts, request_bytes: usize, fault: Option<u64>) -> Call {
+/// The body, and how many bytes of it have been read.
+fn counted(body: Body) -> (Body, Arc<AtomicUsize>) {
+    let received = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&received);
+    let body = body.map_frame(move |frame| {
+        count.fetch_add(frame.data_ref().map_or(0, Bytes::len), Ordering::Relaxed);
+        frame
+    });
+    (body.boxed_unsync(), received)
+}
+
+fn entry(core: &Core, endpoint: Endpoint, parts: &Parts, body: &Body, fault: Option<u64>) -> Call {
     let mut headers = std::collections::BTreeMap::new();
     for (name, value) in &parts.headers {
         let value = if CREDENTIALS.contains(&name.as_str()) {
@@ -195,7 +222,8 @@ fn entry(core: &Core, endpoint: Endpoint, parts: &Parts, request_bytes: usize, f
         outcome: Outcome::Pending,
         fault,
         idempotency_key: headers.get("idempotency-key").cloned(),
-        request_bytes,
+        // Of a body that still comes the number is known at its end.
+        request_bytes: body.size_hint().exact().and_then(|bytes| bytes.try_into().ok()).unwrap_or(0),
         headers,
     }
 }
@@ -218,6 +246,13 @@ fn injected(
             &serde_json::json!({"message": format!("fault rule: {error}")}),
         )
     })
+}
+
+/// The request with its body as a whole, as far as that came.
+pub async fn whole(request: Request<Body>) -> Request<Bytes> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+    Request::from_parts(parts, body)
 }
 
 /// A body that is known as a whole.

@@ -15,7 +15,7 @@ use super::list;
 use super::options::Team;
 use super::query::Query;
 use super::service::Service;
-use crate::core::{Api, Body, Endpoint};
+use crate::core::{Api, Body, Endpoint, whole};
 
 pub struct LifecycleApi(pub Arc<Service>);
 
@@ -92,8 +92,8 @@ impl Api for LifecycleApi {
         Endpoint { api: "e2b", name: known.unwrap_or_else(|| format!("{} {path}", request.method)) }
     }
 
-    async fn handle(&self, request: Request<Bytes>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+    async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = whole(request).await.into_parts();
         let Some(route) = route(parts.method.as_str(), parts.uri.path()) else { return answer::no_route() };
         let team = match self.team(&parts.headers) {
             Ok(team) => team,

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
 use super::envd;
@@ -28,7 +27,11 @@ impl Api for Gateway {
         Endpoint { api: "envd", name: envd::endpoint(&request.method, request.uri.path()) }
     }
 
-    async fn handle(&self, request: Request<Bytes>) -> Response<Body> {
+    fn streams(&self, request: &Parts) -> bool {
+        request.method == Method::POST && request.uri.path() == "/files"
+    }
+
+    async fn handle(&self, request: Request<Body>) -> Response<Body> {
         let headers = request.headers();
         let (Some(id), Some(port)) = (header(headers, "e2b-sandbox-id"), header(headers, "e2b-sandbox-port"))
         else {

@@ -5,12 +5,20 @@ use std::path::Path;
 use std::process::Stdio;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use http::request::Parts;
 use http::{Response, StatusCode};
-use tokio::io::AsyncWriteExt as _;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio_util::io::ReaderStream;
 
 use super::answer::Answer;
+use crate::core::serve::BoxError;
 use crate::core::{self, Body};
+
+/// How much of an answer is in memory at a time.
+const CHUNK: usize = 64 * 1024;
 
 /// Splits `/{owner}/{repo}.git/{rest}`.
 pub(super) fn split(path: &str) -> Option<(&str, &str, &str)> {
@@ -70,16 +78,21 @@ async fn backend(
         .kill_on_drop(true)
         .spawn()?;
     let mut stdin = child.stdin.take().ok_or_else(|| anyhow::anyhow!("git http-backend without stdin"))?;
-    let write = async move {
+    let stdout = child.stdout.take().ok_or_else(|| anyhow::anyhow!("git http-backend without stdout"))?;
+    let mut stdout = BufReader::with_capacity(CHUNK, stdout);
+    tokio::spawn(async move {
         // The backend may answer without reading all of it.
         let _ = stdin.write_all(&body).await;
-    };
-    let ((), output) = tokio::join!(write, child.wait_with_output());
-    let output = output?.stdout;
-    let end = output.windows(4).position(|window| window == b"\r\n\r\n");
-    let end = end.ok_or_else(|| anyhow::anyhow!("git http-backend gave no CGI headers"))?;
+    });
     let mut builder = Response::builder().status(StatusCode::OK);
-    for line in String::from_utf8_lossy(&output[..end]).lines() {
+    loop {
+        let mut line = String::new();
+        if stdout.read_line(&mut line).await? == 0 {
+            anyhow::bail!("git http-backend gave no CGI headers");
+        }
+        if line.trim_end().is_empty() {
+            break;
+        }
         let Some((name, value)) = line.split_once(':') else { continue };
         if name.eq_ignore_ascii_case("status") {
             builder = builder.status(value.trim().split(' ').next().unwrap_or("500"));
@@ -87,7 +100,12 @@ async fn backend(
             builder = builder.header(name, value.trim());
         }
     }
-    Ok(builder.body(core::full(output[end + 4..].to_vec()))?)
+    // The process lives as long as the answer.
+    let frames = ReaderStream::with_capacity(stdout, CHUNK).map(move |chunk| {
+        let _alive = &child;
+        chunk.map(Frame::data).map_err(BoxError::from)
+    });
+    Ok(builder.body(StreamBody::new(frames).boxed_unsync())?)
 }
 
 fn plain(status: StatusCode, text: &str) -> Response<Body> {

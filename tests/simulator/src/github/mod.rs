@@ -188,8 +188,8 @@ impl Api for Inner {
         Endpoint { api: "github", name }
     }
 
-    async fn handle(&self, request: HttpRequest<Bytes>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+    async fn handle(&self, request: HttpRequest<Body>) -> Response<Body> {
+        let (parts, body) = core::whole(request).await.into_parts();
         if lfs::endpoint(&parts.method, parts.uri.path()).is_some() {
             let mut state = self.state();
             let caller = auth::authenticate(&state, &parts.headers).unwrap_or(Caller::Anonymous);

@@ -5,11 +5,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
-use slipway_simulator::core::{Api, Body, Core, Endpoint, Server, full};
+use slipway_simulator::core::{Api, Body, Core, Endpoint, Server, full, whole};
 use slipway_simulator::github::NewRepository;
 use slipway_simulator::{Options, Simulator};
 
@@ -127,8 +126,8 @@ impl Api for Shared {
         Endpoint { api: "receiver", name: request.uri.path().to_owned() }
     }
 
-    async fn handle(&self, request: Request<Bytes>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+    async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = whole(request).await.into_parts();
         let body = String::from_utf8_lossy(&body).into_owned();
         self.received.lock().expect("not poisoned").push(Received { headers: parts.headers, body });
         let status = *self.status.lock().expect("not poisoned");

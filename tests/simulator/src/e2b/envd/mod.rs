@@ -5,7 +5,6 @@ pub mod connect;
 pub mod entry;
 pub mod files;
 pub mod filesystem;
-pub mod multipart;
 pub mod paths;
 pub mod process;
 pub mod processes;
@@ -16,7 +15,6 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use bytes::Bytes;
 use http::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY,
 };
@@ -29,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::query::Query;
 use super::sandbox::Sandbox;
 use super::sandbox::users::User;
-use crate::core::{Body, empty, full};
+use crate::core::{Body, empty, full, whole};
 use connect::{Code, Error};
 use processes::Processes;
 
@@ -57,11 +55,15 @@ pub fn endpoint(method: &Method, path: &str) -> String {
 
 impl Envd {
     /// Answers one request. `now` decides whether a signed URL has expired.
-    pub async fn handle(&self, now: Timestamp, request: Request<Bytes>) -> Response<Body> {
+    pub async fn handle(&self, now: Timestamp, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path().to_owned();
         if let Err(failure) = self.authorize(&path, request.headers()) {
             return failure.into();
         }
+        if request.method() == Method::POST && path == "/files" {
+            return upload::post(self, now, request).await;
+        }
+        let request = whole(request).await;
         if let Some(procedure) = path.strip_prefix("/filesystem.Filesystem/") {
             if request.method() != Method::POST {
                 return not_allowed(&["POST"]);
@@ -81,7 +83,6 @@ impl Envd {
             ("GET", "/health") => health(),
             ("GET", "/envs") => envs(&self.environment),
             ("GET", "/files") => files::get(self, now, &request).await,
-            ("POST", "/files") => upload::post(self, now, request).await,
             (_, "/files") => not_allowed(&["GET", "POST"]),
             (_, "/health" | "/envs") => not_allowed(&["GET"]),
             _ => not_found(),
