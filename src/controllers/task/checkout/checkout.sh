@@ -66,7 +66,8 @@ forget_shallow() {
   done <.git/shallow >.git/slipway.shallow
   if [ -s .git/slipway.shallow ]; then mv -f .git/slipway.shallow .git/shallow; else rm -f .git/slipway.shallow .git/shallow; fi
 }
-take() {
+# What commands may have left in the way.
+mend() {
   # What a command that was ended has left half done.
   find .git -name '*.lock' -type f -exec rm -f {} +
   rm -rf .git/rebase-merge .git/rebase-apply .git/sequencer .git/MERGE_* .git/CHERRY_PICK_HEAD .git/REVERT_HEAD .git/BISECT_*
@@ -77,9 +78,10 @@ take() {
     git ls-files -v -z | tr '\n\0' '\0\n' | sed -n 's/^[a-zS] //p' | tr '\n\0' '\0\n' |
       git update-index -z "--no-$flag" --stdin
   done
+}
+take() {
   git symbolic-ref HEAD "refs/heads/$branch" &&
-    git update-ref --no-deref "refs/heads/$branch" "$commit" &&
-    git update-ref --no-deref refs/slipway/base "$commit" &&
+    printf 'update %s %s\n' "refs/heads/$branch" "$commit" refs/slipway/base "$commit" | git update-ref --no-deref --stdin &&
     git -c checkout.workers=0 reset -q --hard "$commit" &&
     git clean -q "$clean" &&
     git config remote.origin.url "$origin" &&
@@ -90,7 +92,7 @@ take() {
 if [ -z "$pack" ]; then
   # Of a commit that is there, less history may be than is wanted by now.
   if [ "$state" = ready ] && [ "${had:-0}" -ge "$depth" ] && git cat-file -e "$commit^{commit}" 2>/dev/null; then
-    if words=$(take 2>&1); then say ready; fi
+    if words=$({ mend; take; } 2>&1); then say ready; fi
     case $words in *'ermission denied'*) fail "$words" ;; esac
   fi
   rm -f .git/slipway-*.pack
@@ -99,7 +101,8 @@ if [ -z "$pack" ]; then
 fi
 pack=.git/$pack
 [ -f "$pack" ] || say failed 'the pack is gone'
-if words=$({ index_pack && take; } 2>&1); then say ready; fi
+words=
+if [ -e .git/HEAD ] && words=$({ index_pack && { mend; take; }; } 2>&1); then say ready; fi
 case $words in
 *'ermission denied'*) ;;
 *)
