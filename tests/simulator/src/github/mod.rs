@@ -367,6 +367,13 @@ fn dispatch(
     let query = request::parse_query(parts.uri.query().unwrap_or_default());
     let method = parts.method.clone();
     let request = Request { method, params, query, body, caller, needs: route.needs, now, target };
+    // Before anything is said of the body, whatever the handler looks at first.
+    if matches!(request.caller, Caller::Installation(_))
+        && !request.param("repo").is_empty()
+        && let Err(refusal) = state.repository(&request, auth::Access::Read)
+    {
+        return refusal;
+    }
     (route.handler)(state, &request).unwrap_or_else(|refusal| refusal)
 }
 
