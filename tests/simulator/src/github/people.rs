@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::auth::{Caller, Token};
+use super::auth::{Caller, Token, TokenKind};
 use super::objects::{git_time, noreply};
 use super::request::{Request, parse_query};
 use super::state::{Account, AccountKind, Check, Counts, State};
@@ -86,7 +86,8 @@ impl GitHub {
 
     /// Accepts a token from now on; one of the same value is replaced.
     pub fn add_token(&self, token: Token) {
-        self.add_account(&token.login, AccountKind::User);
+        let bot = token.kind == TokenKind::Installation && token.login.ends_with("[bot]");
+        self.add_account(&token.login, if bot { AccountKind::Bot } else { AccountKind::User });
         let mut state = self.inner.state();
         state.tokens.retain(|known| known.value != token.value);
         state.tokens.push(token);
