@@ -112,3 +112,41 @@ fn der_value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     };
     rest.split_at_checked(length)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(pem: &str) -> Vec<u8> {
+        let lines: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        STANDARD.decode(lines).unwrap_or_default()
+    }
+
+    #[test]
+    fn both_forms_of_a_private_key_and_both_of_its_public_one_are_the_same_key() {
+        for key in [TestKey::One, TestKey::Two] {
+            let public = public_key(&key.public_pem()).expect("a key");
+            let from_pkcs1 = RsaKeyPair::from_der(&body(&key.private_pkcs1_pem())).expect("PKCS#1");
+            let from_pkcs8 = RsaKeyPair::from_pkcs8(&body(&key.private_pem())).expect("PKCS#8");
+            assert_eq!(from_pkcs1.public_key().as_ref(), public);
+            assert_eq!(from_pkcs8.public_key().as_ref(), public);
+            // SubjectPublicKeyInfo: the algorithm with its NULL, then the key as a bit string.
+            let algorithm = [0x30, 13, 0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 0x05, 0];
+            let value = |tag: u8, content: &[u8]| {
+                let length = u16::try_from(content.len()).expect("short").to_be_bytes();
+                [&[tag, 0x82][..], &length, content].concat()
+            };
+            let bits = value(0x03, &[&[0][..], &public].concat());
+            let info = value(0x30, &[&algorithm[..], &bits].concat());
+            assert_eq!(public_key(&pem("PUBLIC KEY", &info)).expect("a key"), public);
+        }
+        assert_ne!(TestKey::One.public_pem(), TestKey::Two.public_pem());
+    }
+
+    #[test]
+    fn what_is_no_rsa_key_is_none() {
+        for wrong in ["", "nonsense", &pem("PUBLIC KEY", &[0x30, 2, 0x30, 0]), &pem("RSA PUBLIC KEY", &[1])] {
+            assert_eq!(public_key(wrong), None, "{wrong}");
+        }
+    }
+}

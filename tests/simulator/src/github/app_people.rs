@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::app_keys::public_key;
-use super::apps::{App, AppManners, Installation, Installed, RepositorySelection};
+use super::apps::{App, AppManners, Installation, Installed, Minted, RepositorySelection};
 use super::control::{Failure, parse};
 use super::permissions::Permissions;
 use super::state::AccountKind;
@@ -147,6 +147,25 @@ impl GitHub {
         state.limits.set_installation(installation, "core", now, remaining, reset);
     }
 
+    /// The tokens that an installation was given and that were not revoked, oldest first: what each may do, not what it is.
+    pub fn minted(&self, installation: u64) -> Vec<Value> {
+        let state = self.inner.state();
+        let name = |id: &u64| {
+            let found = state.repositories.iter().find(|repository| repository.id == *id);
+            found.map(|repository| repository.name.clone())
+        };
+        let own = state.apps.tokens.iter().filter(|token| token.installation == installation);
+        let view = |token: &Minted| {
+            let asked = token.repositories.as_ref();
+            json!({
+                "repositories": asked.map(|ids| ids.iter().filter_map(name).collect::<Vec<_>>()),
+                "permissions": token.permissions,
+                "expiresAt": token.expires_at,
+            })
+        };
+        own.map(view).collect()
+    }
+
     /// Control calls below `/github/apps` and `/github/installations`. `None`: unknown.
     pub(super) fn control_apps(
         &self,
@@ -162,6 +181,9 @@ impl GitHub {
                 parse::<Keys>(body).and_then(|keys| Ok(self.set_app_keys(id, keys.public_keys)?))
             }
             ("POST", ["installations"]) => parse(body).and_then(|one| Ok(self.install(&one)?)),
+            ("GET", ["installations", id, "tokens"]) => {
+                return Some(Ok(json!({ "tokens": self.minted(id.parse().ok()?) })));
+            }
             (method, ["installations", id, rest @ ..]) => {
                 self.control_installation(method, id.parse().ok()?, rest, body)?
             }

@@ -17,7 +17,7 @@ use super::auth::Caller;
 const LONGEST: i64 = 600;
 
 fn refused(message: &str) -> Answer {
-    Answer::refused(StatusCode::UNAUTHORIZED, message)
+    with_docs(Answer::refused(StatusCode::UNAUTHORIZED, message))
 }
 
 fn undecodable() -> Answer {
@@ -32,6 +32,14 @@ pub(super) fn authenticate(apps: &Apps, headers: &HeaderMap, now: Timestamp) -> 
         return Err(undecodable());
     }
     verify(apps, token.trim(), apps.time(now)).map(|app| Caller::App(app.id))
+}
+
+/// Refused before a route is looked at, so the documentation is that of all of them.
+fn with_docs(mut refusal: Answer) -> Answer {
+    if let Some(body) = &mut refusal.body {
+        body["documentation_url"] = "https://docs.github.com/rest".into();
+    }
+    refusal
 }
 
 fn verify<'a>(apps: &'a Apps, token: &str, now: Timestamp) -> Result<&'a App, Answer> {
@@ -83,5 +91,5 @@ fn issuer<'a>(apps: &'a Apps, iss: &Value) -> Result<&'a App, Answer> {
         // What is no client id that GitHub knows has to be an App's id.
         (None, _) => return Err(refused("'Issuer' claim ('iss') must be an Integer")),
     };
-    found.ok_or_else(|| Answer::refused(StatusCode::NOT_FOUND, "Integration not found"))
+    found.ok_or_else(|| with_docs(Answer::refused(StatusCode::NOT_FOUND, "Integration not found")))
 }

@@ -58,3 +58,29 @@ pub(super) fn permit(caller: &Caller, repository: &Repository, needs: &str) -> R
     let covered = acting.reaches(repository) && covers(&acting.permissions, needs);
     if covered || !repository.private && is_public(needs) { Ok(()) } else { Err(missing(caller, needs)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(pairs: &[(&str, &str)]) -> Permissions {
+        pairs.iter().map(|(name, level)| ((*name).to_owned(), (*level).to_owned())).collect()
+    }
+
+    #[test]
+    fn one_alternative_has_to_be_covered_as_a_whole() {
+        let needs = "contents=write,workflows=write; issues=read";
+        for (has, enough) in [
+            (granted(&[("contents", "write")]), false),
+            (granted(&[("contents", "write"), ("workflows", "read")]), false),
+            (granted(&[("contents", "write"), ("workflows", "write")]), true),
+            (granted(&[("issues", "write")]), true),
+            (granted(&[("issues", "admin")]), true),
+            (granted(&[("issues", "none")]), false),
+        ] {
+            assert_eq!(covers(&has, needs), enough, "{has:?}");
+        }
+        // A route that needs nothing is open, one that takes JWTs only is for the caller's kind to tell.
+        assert!(covers(&granted(&[]), ""));
+    }
+}

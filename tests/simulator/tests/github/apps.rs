@@ -142,6 +142,10 @@ async fn a_token_has_an_hour_and_only_what_was_asked_for() {
         assert_eq!(some.body["repositories"][0]["full_name"], DEMO);
         assert!(some.body["repositories"][0].get("permissions").is_none());
     }
+    let minted = simulator.github.minted(INSTALLATION);
+    assert_eq!((minted.len(), &minted[0]["repositories"]), (3, &Value::Null));
+    assert_eq!(minted[2]["repositories"], json!(["demo"]));
+    assert_eq!(minted[2]["permissions"], json!({ "checks": "read", "metadata": "read" }));
     simulator.github.set_app_manners(AppManners { token_length: 40, ..AppManners::default() });
     assert_eq!(token_of(&simulator, Value::Null).await.len(), 40);
 }
@@ -268,6 +272,7 @@ async fn the_control_side_does_what_an_apps_owner_does() {
     assert_eq!(control(Method::POST, "installations", installation).await, 200);
     assert_eq!(mint(&simulator, json!({ "repositories": ["demo"] })).await.status, StatusCode::CREATED);
     let at = format!("installations/{INSTALLATION}");
+    assert_eq!(control(Method::GET, &format!("{at}/tokens"), Value::Null).await, 200);
     assert_eq!(control(Method::POST, &format!("{at}/suspend"), json!({})).await, 200);
     assert_eq!(mint(&simulator, Value::Null).await.status, StatusCode::FORBIDDEN);
     assert_eq!(control(Method::POST, &format!("{at}/unsuspend"), json!({})).await, 200);
