@@ -9,9 +9,10 @@ export const urls = JSON.parse(process.env.SIMULATOR_URLS);
 export const SECRET = "It's a Secret to Everybody";
 
 // The client's own retries and pacing would only hide or slow down what is checked.
-export const client = (auth) =>
+export const client = (auth, more = {}) =>
   new Octokit({
     auth,
+    ...more,
     baseUrl: urls.github,
     retry: { enabled: false },
     throttle: { enabled: false },

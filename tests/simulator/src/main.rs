@@ -22,6 +22,9 @@ struct Arguments {
     /// Where the control side listens.
     #[arg(long, default_value = "127.0.0.1:0")]
     control_listen: SocketAddr,
+    /// Have GitHub's API where GitHub Enterprise Server has it: below `/api/v3` and at `/api/graphql`.
+    #[arg(long)]
+    enterprise: bool,
     /// End when the process that started this one ends.
     #[arg(long)]
     die_with_parent: bool,
@@ -38,6 +41,7 @@ fn main() -> anyhow::Result<()> {
         .init();
     let mut options = Options { control_listen: arguments.control_listen, ..Options::default() };
     options.github.listen = arguments.github_listen;
+    options.github.settings.enterprise = arguments.enterprise;
     options.e2b.listen = arguments.e2b_listen;
     options.e2b.sandbox_listen = arguments.e2b_sandbox_listen;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -48,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         let simulator = Simulator::start(options)?;
         let ready = serde_json::json!({
             "github": simulator.github_url(),
+            "githubHost": simulator.github.host_url(),
             "e2bApi": simulator.e2b_api_url(),
             "e2bSandbox": simulator.e2b_sandbox_url(),
             "control": simulator.control_url(),

@@ -84,6 +84,11 @@ impl Answer {
         Self::conflict("Git Repository is empty.")
     }
 
+    /// What it says, if it refuses.
+    pub(super) fn message(&self) -> &str {
+        self.body.as_ref().and_then(|body| body["message"].as_str()).unwrap_or_default()
+    }
+
     #[must_use]
     pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));

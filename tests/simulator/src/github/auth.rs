@@ -1,10 +1,14 @@
 //! Who calls and what they may do: tokens, accounts, access to a repository.
 //! Asked by `mod` once per call and by handlers through `State::repository`.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
+use super::apps::Acting;
 use super::state::{Repository, State};
 
 /// A token that the stand-in accepts.
@@ -35,7 +39,8 @@ pub enum TokenKind {
     /// A personal access token.
     #[default]
     Personal,
-    /// An installation access token of a GitHub App.
+    /// An installation access token of a GitHub App that the stand-in does not know, with all permissions or none.
+    /// Tokens with permissions of their own are minted: see `apps`.
     Installation,
 }
 
@@ -52,6 +57,10 @@ impl Token {
 pub(super) enum Caller {
     Anonymous,
     Token(Token),
+    /// An installation of an App, by a token that it was given.
+    Installation(Arc<Acting>),
+    /// An App itself, by a JWT.
+    App(u64),
     /// A person at a browser: may do everything, is not limited.
     Person(String),
 }
@@ -62,21 +71,27 @@ impl Caller {
         match self {
             Self::Anonymous => Err(Answer::refused(StatusCode::UNAUTHORIZED, "Requires authentication")),
             Self::Token(token) => Ok(&token.login),
+            Self::Installation(acting) => Ok(&acting.login),
+            // An App by itself is nobody: its JWT leads to its own routes only.
+            Self::App(_) => Err(self.not_accessible()),
             Self::Person(login) => Ok(login),
         }
     }
 
     pub(super) fn may_write(&self) -> bool {
         match self {
-            Self::Anonymous => false,
+            Self::Anonymous | Self::App(_) => false,
             Self::Token(token) => token.write,
-            Self::Person(_) => true,
+            // By its permissions, which each route asks for.
+            Self::Installation(_) | Self::Person(_) => true,
         }
     }
 
+    /// Whether the caller gets at what an account has.
     pub(super) fn reaches(&self, owner: &str) -> bool {
         match self {
-            Self::Anonymous => false,
+            Self::Anonymous | Self::App(_) => false,
+            Self::Installation(acting) => acting.account.eq_ignore_ascii_case(owner),
             Self::Token(token) => {
                 token.owners.is_empty() || token.owners.iter().any(|one| one.eq_ignore_ascii_case(owner))
             }
@@ -84,18 +99,37 @@ impl Caller {
         }
     }
 
+    pub(super) fn reaches_repository(&self, repository: &Repository) -> bool {
+        match self {
+            Self::Installation(acting) => acting.reaches(repository),
+            _ => self.reaches(&repository.owner),
+        }
+    }
+
     pub(super) fn is_installation(&self) -> bool {
-        matches!(self, Self::Token(token) if token.kind == TokenKind::Installation)
+        match self {
+            Self::Token(token) => token.kind == TokenKind::Installation,
+            Self::Installation(_) => true,
+            _ => false,
+        }
+    }
+
+    /// What the caller has shown, if it was a token.
+    pub(super) fn token(&self) -> &str {
+        match self {
+            Self::Token(token) => &token.value,
+            Self::Installation(acting) => &acting.token,
+            _ => "",
+        }
     }
 
     /// The refusal of a call that the token's permissions do not cover.
     pub(super) fn not_accessible(&self) -> Answer {
         match self {
             Self::Anonymous => Answer::refused(StatusCode::UNAUTHORIZED, "Requires authentication"),
-            Self::Token(token) if token.kind == TokenKind::Installation => {
-                Answer::forbidden("Resource not accessible by integration")
-            }
-            Self::Token(_) | Self::Person(_) => {
+            _ if self.is_installation() => Answer::forbidden("Resource not accessible by integration"),
+            Self::App(_) => Answer::forbidden("Resource not accessible by integration"),
+            Self::Token(_) | Self::Installation(_) | Self::Person(_) => {
                 Answer::forbidden("Resource not accessible by personal access token")
             }
         }
@@ -112,7 +146,7 @@ pub(super) enum Access {
 }
 
 /// Reads the `Authorization` header: `Bearer`, `token`, or `Basic` with the token as password (git over HTTP).
-pub(super) fn authenticate(state: &State, headers: &HeaderMap) -> Result<Caller, Answer> {
+pub(super) fn authenticate(state: &State, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Answer> {
     let Some(header) = headers.get(http::header::AUTHORIZATION) else {
         return Ok(Caller::Anonymous);
     };
@@ -129,12 +163,15 @@ pub(super) fn authenticate(state: &State, headers: &HeaderMap) -> Result<Caller,
         }
         _ => return Err(bad()),
     };
-    state.tokens.iter().find(|token| token.value == value).cloned().map(Caller::Token).ok_or_else(bad)
+    if let Some(token) = state.tokens.iter().find(|token| token.value == value) {
+        return Ok(Caller::Token(token.clone()));
+    }
+    state.apps.acting(&value, now).ok_or_else(bad)?.map(Caller::Installation)
 }
 
 /// Whether `caller` gets at the repository; private ones do not exist for those who may not read them.
 pub(super) fn authorize(caller: &Caller, repository: &Repository, access: Access) -> Result<(), Answer> {
-    let reaches = caller.reaches(&repository.owner);
+    let reaches = caller.reaches_repository(repository);
     if repository.private && !reaches {
         return Err(Answer::not_found());
     }

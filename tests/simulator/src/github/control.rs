@@ -76,6 +76,13 @@ struct Protect {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RequireSignatures {
+    branch: String,
+    require: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Checks {
     sha: String,
     checks: Vec<Check>,
@@ -88,7 +95,7 @@ struct ForcedState {
 }
 
 /// Why a control call failed: not understood, or refused as GitHub would.
-enum Failure {
+pub(super) enum Failure {
     Bad(String),
     Refused(Refused),
 }
@@ -99,7 +106,7 @@ impl From<Refused> for Failure {
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(body: &'a Bytes) -> Result<T, Failure> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a Bytes) -> Result<T, Failure> {
     let body: &[u8] = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| Failure::Bad(error.to_string()))
 }
@@ -142,6 +149,9 @@ impl GitHub {
             ("POST", ["repos"]) => parse::<NewRepository>(body)
                 .and_then(|new| Ok(self.create_repository(&new)?))
                 .map(|view| self.with_git_dir(view)),
+            (method, segments @ ["apps" | "installations", ..]) => {
+                self.control_apps(method, segments, body)?
+            }
             (method, ["repos", owner, name, rest @ ..]) => {
                 self.control_repository(method, &format!("{owner}/{name}"), rest, body)?
             }
@@ -206,6 +216,13 @@ impl GitHub {
                 let protect: Result<Protect, _> = parse(body);
                 return Some(protect.and_then(|wanted| {
                     self.protect(full_name, &wanted.branch, wanted.protect)?;
+                    Ok(json!({}))
+                }));
+            }
+            ("POST", ["require-signatures"]) => {
+                let wanted: Result<RequireSignatures, _> = parse(body);
+                return Some(wanted.and_then(|wanted| {
+                    self.require_signatures(full_name, &wanted.branch, wanted.require)?;
                     Ok(json!({}))
                 }));
             }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Outcome};
 use super::auth::{Access, Caller, authorize};
 use super::objects::node_id;
+use super::permissions::permit;
 use super::request::{Request, stamp};
 use super::state::State;
 
@@ -69,8 +70,10 @@ fn set_draft(
     }
     let (at, index) = found.ok_or_else(unresolved)?;
     authorize(&request.caller, &state.repositories[at], Access::Read).map_err(|_| unresolved())?;
-    authorize(&request.caller, &state.repositories[at], Access::Write)
-        .map_err(|_| ("FORBIDDEN", "Resource not accessible by personal access token".to_owned()))?;
+    let (caller, repository) = (&request.caller, &state.repositories[at]);
+    authorize(caller, repository, Access::Write)
+        .and_then(|()| permit(caller, repository, "pull_requests=write"))
+        .map_err(|refusal| ("FORBIDDEN", refusal.message().to_owned()))?;
     let pull = &mut state.repositories[at].pulls[index];
     if !pull.open {
         return Err(("UNPROCESSABLE", "Pull request is closed".to_owned()));

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::auth::{Access, Caller, authorize};
-use super::state::State;
+use super::permissions::permit;
+use super::state::{Repository, State};
 use super::{GitHub, Refused};
 use crate::core::{self, Body};
 
@@ -60,6 +61,11 @@ fn refused<T>(status: StatusCode, message: &str) -> Result<T, Refusal> {
     Err((status, message.to_owned()))
 }
 
+fn may_upload(caller: &Caller, repository: &Repository) -> bool {
+    authorize(caller, repository, Access::Write).is_ok()
+        && permit(caller, repository, "contents=write").is_ok()
+}
+
 fn about(
     state: &mut State,
     full_name: &str,
@@ -74,11 +80,11 @@ fn about(
     }
     let (owner, name) = full_name.split_once('/').unwrap_or((full_name, ""));
     let Some(at) = state.find(owner, name) else { return refused(StatusCode::NOT_FOUND, "Not Found") };
-    if !verifies && authorize(caller, &state.repositories[at], Access::Write).is_err() {
+    if !verifies && !may_upload(caller, &state.repositories[at]) {
         return refused(StatusCode::NOT_FOUND, "Not Found");
     }
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let url = state.url.clone();
+    let url = state.host.clone();
     let storage = &mut state.repositories[at].lfs;
     if verifies {
         let oid = body["oid"].as_str().unwrap_or_default().to_owned();

@@ -19,6 +19,15 @@ struct Bucket {
     reset: Timestamp,
 }
 
+impl Bucket {
+    fn leave(&mut self, remaining: u64, reset: Timestamp) {
+        // More than the usual hour is what GitHub gives to apps of large organizations.
+        self.limit = self.limit.max(remaining);
+        self.used = self.limit - remaining;
+        self.reset = reset;
+    }
+}
+
 /// Budgets of all callers; an unknown one starts with a full hour.
 #[derive(Default)]
 pub(super) struct Limits {
@@ -30,14 +39,29 @@ fn owner(caller: &Caller) -> (String, u64) {
         // Rate limits belong to the user, whatever the number of their tokens.
         Caller::Token(token) if token.kind == TokenKind::Personal => (token.login.clone(), 5000),
         Caller::Token(token) => (token.value.clone(), 5000),
+        Caller::Installation(acting) => (installation(acting.installation), 5000),
+        Caller::App(id) => (format!("app {id}"), 5000),
         Caller::Anonymous => (String::new(), 60),
         Caller::Person(_) => (String::new(), u64::MAX),
     }
 }
 
+/// All tokens of an installation share one budget.
+fn installation(id: u64) -> String {
+    format!("installation {id}")
+}
+
 impl Limits {
     fn bucket(&mut self, caller: &Caller, resource: &'static str, now: Timestamp) -> &mut Bucket {
-        let (name, limit) = owner(caller);
+        self.bucket_of(owner(caller), resource, now)
+    }
+
+    fn bucket_of(
+        &mut self,
+        (name, limit): (String, u64),
+        resource: &'static str,
+        now: Timestamp,
+    ) -> &mut Bucket {
         let fresh = Bucket { limit, used: 0, reset: now + SignedDuration::from_hours(1) };
         let bucket = self.buckets.entry((name, resource)).or_insert_with(|| fresh.clone());
         if now >= bucket.reset {
@@ -95,11 +119,19 @@ impl Limits {
         remaining: u64,
         reset: Timestamp,
     ) {
-        let bucket = self.bucket(caller, resource, now);
-        // More than the usual hour is what GitHub gives to apps of large organizations.
-        bucket.limit = bucket.limit.max(remaining);
-        bucket.used = bucket.limit - remaining;
-        bucket.reset = reset;
+        self.bucket(caller, resource, now).leave(remaining, reset);
+    }
+
+    /// Leaves an installation, whatever the number of its tokens, this many calls until `reset`.
+    pub(super) fn set_installation(
+        &mut self,
+        id: u64,
+        resource: &'static str,
+        now: Timestamp,
+        remaining: u64,
+        reset: Timestamp,
+    ) {
+        self.bucket_of((installation(id), 5000), resource, now).leave(remaining, reset);
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Manners {
     pub merge_methods: Vec<String>,
     /// The default branch has a merge queue.
     pub merge_queue: bool,
-    /// The default branch takes signed commits alone: a squash, which GitHub signs itself.
+    /// The default branch takes verified commits alone, as `GitHub::require_signatures` asks of any branch.
     pub signed_commits: bool,
     /// The branch of a merged pull request goes with it.
     pub delete_merged_branches: bool,
@@ -85,13 +85,9 @@ impl Repository {
         if matches!(caller, Caller::Person(_)) || base != self.default_branch {
             return Ok(());
         }
-        let rule =
-            |rule: &str| Err(Answer::not_allowed(format!("Repository rule violations found\n\n{rule}\n\n")));
         if manners.merge_queue {
-            return rule("Changes must be made through the merge queue");
-        }
-        if manners.signed_commits && method != "squash" {
-            return rule("Commits must have verified signatures.");
+            let rule = "Changes must be made through the merge queue";
+            return Err(Answer::not_allowed(format!("Repository rule violations found\n\n{rule}\n\n")));
         }
         Ok(())
     }

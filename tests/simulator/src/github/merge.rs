@@ -65,6 +65,7 @@ pub(super) fn merge_pull(state: &mut State, request: &Request) -> Outcome {
     }
     let repository = &state.repositories[at];
     repository.may_merge(&repository.pulls[index].base_ref, &method, &request.caller)?;
+    repository.takes_merge(&repository.pulls[index], &method, &request.caller)?;
     test_merge(state, at, index)?;
     if state.repositories[at].pulls[index].mergeability != Mergeability::Known(true) {
         return Err(Answer::not_allowed("Pull Request is not mergeable"));
@@ -130,7 +131,7 @@ fn merge_commit(state: &State, at: usize, index: usize, request: &Request) -> Re
     let title = format!("Merge pull request #{} from {}/{}", pull.number, repository.owner, pull.head_ref);
     let message = words(request, title, &pull.title)?;
     let author = signature(request.caller.login()?, request)?;
-    Ok(repository.git.commit(None, &author, &github(request)?, &message, &tree, &[&base, &head])?)
+    repository.signed_commit(&author, &github(request)?, &message, &tree, &[&base, &head], request.now)
 }
 
 fn squash(state: &State, at: usize, index: usize, request: &Request) -> Result<Oid, Answer> {
@@ -156,7 +157,7 @@ fn squash(state: &State, at: usize, index: usize, request: &Request) -> Result<O
     };
     let message = words(request, format!("{title} (#{})", pull.number), &body)?;
     let author = signature(&pull.author, request)?;
-    Ok(repository.git.commit(None, &author, &github(request)?, &message, &tree, &[&base])?)
+    repository.signed_commit(&author, &github(request)?, &message, &tree, &[&base], request.now)
 }
 
 fn rebase(state: &State, at: usize, index: usize, request: &Request) -> Result<Oid, Answer> {

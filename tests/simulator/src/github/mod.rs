@@ -2,14 +2,21 @@
 //! One lock around `state`; `routes` leads to the handlers, `deliveries` sends webhooks, `people` acts like a browser.
 
 mod answer;
+mod app_keys;
+mod app_people;
+mod apps;
 mod auth;
 mod compare;
 mod control;
 mod deliveries;
+mod enterprise;
+mod etag;
 mod events;
 mod git_http;
 mod graphql;
 mod hooks;
+mod installations;
+mod jwt;
 mod lfs;
 mod limits;
 mod manners;
@@ -17,14 +24,17 @@ mod merge;
 mod objects;
 mod parts;
 mod people;
+mod permissions;
 mod pulls;
 mod refs;
 mod repositories;
 mod request;
 mod routes;
+mod rules;
 mod state;
 mod talk;
 mod trees;
+mod verified;
 mod views;
 
 use std::net::SocketAddr;
@@ -36,15 +46,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request as HttpRequest, Response, StatusCode};
+use http::{HeaderValue, Method, Request as HttpRequest, Response, StatusCode};
 use serde_json::json;
-use sha2::Digest as _;
 
+pub use self::app_keys::TestKey;
+pub use self::apps::{App, AppManners, Installation, NewTokens, RepositorySelection};
 pub use self::auth::{Token, TokenKind};
 pub use self::deliveries::{Deliveries, Delivery, DeliveryState, Mode, Order, signature};
 pub use self::limits::{primary_limit, secondary_limit};
 pub use self::manners::Manners;
 pub use self::people::{MergeMethod, NewRepository};
+pub use self::permissions::Permissions;
 pub use self::state::{Account, AccountKind, Check, Counts};
 pub use self::talk::{CheckAnnotation, CheckOutput};
 
@@ -74,11 +86,18 @@ pub struct Settings {
     pub mergeable_lag: bool,
     /// How long a hook may take to answer (GitHub: 10 s).
     pub webhook_timeout: Duration,
+    /// The paths of GitHub Enterprise Server: REST below `/api/v3`, GraphQL at `/api/graphql`, and no others.
+    pub enterprise: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tree_limit: 100_000, mergeable_lag: true, webhook_timeout: Duration::from_secs(10) }
+        Self {
+            tree_limit: 100_000,
+            mergeable_lag: true,
+            webhook_timeout: Duration::from_secs(10),
+            enterprise: false,
+        }
     }
 }
 
@@ -112,6 +131,7 @@ struct Inner {
     clock: Clock,
     deliveries: Deliveries,
     requests: AtomicU64,
+    enterprise: bool,
     /// Removed with the last handle.
     dir: tempfile::TempDir,
 }
@@ -126,6 +146,7 @@ impl Inner {
         let state = self.state();
         let repository = &state.repositories[state.find(owner, name).ok_or_else(Answer::not_found)?];
         auth::authorize(caller, repository, auth::Access::Read)?;
+        permissions::permit(caller, repository, "contents=read")?;
         Ok(repository.git.path().to_owned())
     }
 }
@@ -134,12 +155,15 @@ impl GitHub {
     pub async fn start(core: &Core, options: Options) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("slipway-github-").tempdir().context("repositories")?;
         let deliveries = Deliveries::new(core.clock.clone(), options.settings.webhook_timeout)?;
+        let enterprise = options.settings.enterprise;
         let state = State {
             settings: options.settings,
             dir: dir.path().to_owned(),
             url: String::new(),
+            host: String::new(),
             accounts: options.accounts,
             tokens: options.tokens,
+            apps: apps::Apps::default(),
             limits: limits::Limits::default(),
             repositories: Vec::new(),
             moved: std::collections::HashMap::new(),
@@ -152,15 +176,27 @@ impl GitHub {
             clock: core.clock.clone(),
             deliveries: deliveries.clone(),
             requests: AtomicU64::new(0),
+            enterprise,
             dir,
         });
         let server = Server::start(core, options.listen, Arc::clone(&inner)).await?;
-        inner.state().url = server.url();
-        Ok(Self { inner, server: Arc::new(server), deliveries })
+        let github = Self { inner, server: Arc::new(server), deliveries };
+        let (url, host) = (github.url(), github.host_url());
+        {
+            let mut state = github.inner.state();
+            (state.url, state.host) = (url, host);
+        }
+        Ok(github)
     }
 
     /// The API's base URL, without a trailing slash.
     pub fn url(&self) -> String {
+        let path = if self.inner.enterprise { enterprise::REST } else { "" };
+        format!("{}{path}", self.server.url())
+    }
+
+    /// The base URL of git, without a trailing slash.
+    pub fn host_url(&self) -> String {
         self.server.url()
     }
 
@@ -177,12 +213,13 @@ impl GitHub {
 
 impl Api for Inner {
     fn endpoint(&self, request: &Parts) -> Endpoint {
-        if let Some(name) = lfs::endpoint(&request.method, request.uri.path()) {
+        let path = if self.enterprise { enterprise::canonical(request) } else { request.uri.path() };
+        if let Some(name) = lfs::endpoint(&request.method, path) {
             return Endpoint { api: "github", name: name.to_owned() };
         }
-        let name = match routes::find(&request.method, request.uri.path()) {
+        let name = match routes::find(&request.method, path) {
             Some((route, _)) => route.name(),
-            None if git_http::split(request.uri.path()).is_some() => "git".to_owned(),
+            None if git_http::split(path).is_some() => "git".to_owned(),
             None => format!("{} unknown", request.method),
         };
         Endpoint { api: "github", name }
@@ -190,13 +227,15 @@ impl Api for Inner {
 
     async fn handle(&self, request: HttpRequest<Body>) -> Response<Body> {
         let (parts, body) = core::whole(request).await.into_parts();
+        let parts = if self.enterprise { enterprise::translate(parts) } else { parts };
         if lfs::endpoint(&parts.method, parts.uri.path()).is_some() {
             let mut state = self.state();
-            let caller = auth::authenticate(&state, &parts.headers).unwrap_or(Caller::Anonymous);
+            let caller =
+                auth::authenticate(&state, &parts.headers, self.clock.now()).unwrap_or(Caller::Anonymous);
             return lfs::serve(&mut state, &caller, &parts, &body);
         }
         if let Some((owner, name, rest)) = git_http::split(parts.uri.path()) {
-            let caller = auth::authenticate(&self.state(), &parts.headers);
+            let caller = auth::authenticate(&self.state(), &parts.headers, self.clock.now());
             return match caller.and_then(|caller| self.git_dir(owner, name, &caller)) {
                 Ok(git_dir) => git_http::serve(&git_dir, rest, &parts, body).await,
                 Err(refusal) => git_http::refuse(&refusal),
@@ -220,17 +259,19 @@ impl Inner {
         let found = routes::find(&parts.method, parts.uri.path());
         let resource = if parts.uri.path() == "/graphql" { "graphql" } else { "core" };
         let mut state = self.state();
-        let authenticated = auth::authenticate(&state, &parts.headers);
+        let needs = found.as_ref().map_or("", |(route, _)| route.needs);
+        let authenticated = if needs == permissions::JWT {
+            jwt::authenticate(&state.apps, &parts.headers, now)
+        } else {
+            auth::authenticate(&state, &parts.headers, now)
+        };
         let caller = authenticated.as_ref().map_or(Caller::Anonymous, Clone::clone);
         let docs = found.as_ref().map_or("", |(route, _)| route.docs);
         let free = parts.uri.path() == "/rate_limit";
         let mut answer = authenticated.map_or_else(
             |refusal| refusal,
             |caller| {
-                let who = match &caller {
-                    Caller::Token(token) => format!("user ID {}", state.account_id(&token.login)),
-                    Caller::Anonymous | Caller::Person(_) => "127.0.0.1".to_owned(),
-                };
+                let who = state.limited(&caller);
                 if !free && let Err(refusal) = state.limits.check(&caller, resource, now, &who) {
                     return refusal;
                 }
@@ -240,9 +281,9 @@ impl Inner {
         );
         let mut etag = None;
         if parts.method == Method::GET && answer.status == StatusCode::OK {
-            etag = answer.body.as_ref().map(|body| entity_tag(&caller, &body.to_string()));
+            etag = answer.body.as_ref().map(|body| etag::of(&caller, &body.to_string()));
         }
-        let unchanged = etag.as_deref().is_some_and(|etag| matches_none(&parts.headers, etag));
+        let unchanged = etag.as_deref().is_some_and(|etag| etag::matches(&parts.headers, etag));
         if unchanged {
             (answer.status, answer.body) = (StatusCode::NOT_MODIFIED, None);
         }
@@ -250,6 +291,11 @@ impl Inner {
         if !unchanged && !free {
             state.limits.count(&caller, resource, now);
         }
+        if matches!(caller, Caller::Installation(_)) && !needs.is_empty() {
+            answer.headers.push((permissions::HEADER, needs.to_owned()));
+        }
+        // An hour off is what a client has to learn from the answer.
+        answer.headers.push(("date", state.apps.time(now).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()));
         let limits = state.limits.headers(&caller, resource, now);
         let events = std::mem::take(&mut state.outbox);
         drop(state);
@@ -292,6 +338,9 @@ impl Inner {
         if let Some(etag) = etag {
             set("etag", etag);
         }
+        if self.enterprise {
+            set("x-github-enterprise-version", enterprise::VERSION.to_owned());
+        }
         set("server", "github.com".to_owned());
         set("cache-control", "private, max-age=60, s-maxage=60".to_owned());
         set("x-github-media-type", "github.v3; format=json".to_owned());
@@ -316,23 +365,16 @@ fn dispatch(
     };
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
     let query = request::parse_query(parts.uri.query().unwrap_or_default());
-    let request = Request { method: parts.method.clone(), params, query, body, caller, now, target };
+    let method = parts.method.clone();
+    let request = Request { method, params, query, body, caller, needs: route.needs, now, target };
+    // Before anything is said of the body, whatever the handler looks at first.
+    if matches!(request.caller, Caller::Installation(_))
+        && !request.param("repo").is_empty()
+        && let Err(refusal) = state.repository(&request, auth::Access::Read)
+    {
+        return refusal;
+    }
     (route.handler)(state, &request).unwrap_or_else(|refusal| refusal)
-}
-
-/// A tag is the token's own: the same body has another one under another token.
-fn entity_tag(caller: &Caller, body: &str) -> String {
-    let token = if let Caller::Token(token) = caller { token.value.as_str() } else { "" };
-    format!("W/\"{}\"", hex::encode(sha2::Sha256::digest(format!("{token}\0{body}"))))
-}
-
-/// Whether `If-None-Match` names this tag (weak comparison, RFC 9110 section 13.1.2).
-fn matches_none(headers: &HeaderMap, etag: &str) -> bool {
-    let Some(wanted) = headers.get(http::header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()) else {
-        return false;
-    };
-    let opaque = etag.trim_start_matches("W/");
-    wanted.split(',').any(|one| one.trim() == "*" || one.trim().trim_start_matches("W/") == opaque)
 }
 
 /// What is refused to a person who acts through the control side.

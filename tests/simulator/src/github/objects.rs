@@ -94,19 +94,25 @@ pub(super) fn create_commit(state: &mut State, request: &Request) -> Outcome {
         Some(other) => return Err(not_a("parents", other, "array")),
     }
     let login = request.caller.login()?;
-    let default = Person { name: login.to_owned(), email: noreply(login), time: git_time(request.now, 0) };
+    let time = git_time(request.now, 0);
+    let bot = request.caller.is_installation();
+    let email = if bot { noreply_of(state.account_id(login), login) } else { noreply(login) };
+    let default = Person { name: login.to_owned(), email, time };
     let author = person(request, "author", &default)?;
     let committer = person(request, "committer", &author)?;
-    let id = repository.git.commit(
-        None,
-        &author.signature()?,
-        &committer.signature()?,
-        message,
-        &tree,
-        &parents.iter().collect::<Vec<_>>(),
-    )?;
+    let parents_of: Vec<_> = parents.iter().collect();
+    let own = |name: &&str| request.body.get(*name).is_some_and(|value| !value.is_null());
+    let id = if bot && !["author", "committer", "signature"].iter().any(own) {
+        // GitHub signs what an App makes without anything of its own (docs, "Signature verification for bots").
+        let github = Signature::new("GitHub", "noreply@github.com", &time)?;
+        repository.signed_commit(&author.signature()?, &github, message, &tree, &parents_of, request.now)?
+    } else {
+        let (author, committer) = (author.signature()?, committer.signature()?);
+        repository.git.commit(None, &author, &committer, message, &tree, &parents_of)?
+    };
     let view = git_commit(&state.url, repository, &repository.git.find_commit(id)?);
-    drop((tree, parents));
+    drop((tree, parents_of));
+    drop(parents);
     state.repositories[at].made(id.to_string(), request.now);
     state.counts.commits_created += 1;
     Ok(Answer::created(view))
@@ -202,6 +208,11 @@ pub(super) fn noreply(login: &str) -> String {
     format!("{login}@users.noreply.github.com")
 }
 
+/// The address of an account with its id, which survives a renaming; a bot's is always of this kind.
+fn noreply_of(id: u64, login: &str) -> String {
+    format!("{id}+{login}@users.noreply.github.com")
+}
+
 pub(super) fn node_id(prefix: &str, id: u64) -> String {
     let id = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(id.to_be_bytes());
     format!("{prefix}_kwDO{id}")
@@ -238,7 +249,7 @@ pub(super) fn git_commit(url: &str, repository: &Repository, commit: &git2::Comm
         "tree": { "sha": commit.tree_id().to_string(), "url": format!("{base}/git/trees/{}", commit.tree_id()) },
         "message": String::from_utf8_lossy(commit.message_raw_bytes()),
         "parents": commit.parent_ids().map(parent).collect::<Vec<_>>(),
-        "verification": { "verified": false, "reason": "unsigned", "signature": null, "payload": null, "verified_at": null },
+        "verification": repository.verification(id),
     })
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::auth::{Caller, Token};
+use super::auth::{Caller, Token, TokenKind};
 use super::objects::{git_time, noreply};
 use super::request::{Request, parse_query};
 use super::state::{Account, AccountKind, Check, Counts, State};
@@ -58,6 +58,7 @@ impl GitHub {
             query: Vec::new(),
             body: serde_json::Map::new(),
             caller: Caller::Person(login.to_owned()),
+            needs: "",
             now: self.inner.clock.now(),
             target: String::new(),
         }
@@ -85,7 +86,8 @@ impl GitHub {
 
     /// Accepts a token from now on; one of the same value is replaced.
     pub fn add_token(&self, token: Token) {
-        self.add_account(&token.login, AccountKind::User);
+        let bot = token.kind == TokenKind::Installation && token.login.ends_with("[bot]");
+        self.add_account(&token.login, if bot { AccountKind::Bot } else { AccountKind::User });
         let mut state = self.inner.state();
         state.tokens.retain(|known| known.value != token.value);
         state.tokens.push(token);
@@ -93,17 +95,22 @@ impl GitHub {
 
     /// Refuses the token from now on with 401 `Bad credentials`.
     pub fn revoke_token(&self, value: &str) {
-        self.inner.state().tokens.retain(|known| known.value != value);
+        let mut state = self.inner.state();
+        state.tokens.retain(|known| known.value != value);
+        state.apps.tokens.retain(|known| known.value != value);
     }
 
     /// Leaves a token's owner `remaining` calls until `reset`, simulated time. False: unknown token.
     pub fn set_rate_limit(&self, token: &str, remaining: u64, reset: Timestamp) -> bool {
         let mut state = self.inner.state();
-        let Some(token) = state.tokens.iter().find(|known| known.value == token).cloned() else {
-            return false;
-        };
         let now = self.inner.clock.now();
-        state.limits.set(&Caller::Token(token), "core", now, remaining, reset);
+        if let Some(token) = state.tokens.iter().find(|known| known.value == token).cloned() {
+            state.limits.set(&Caller::Token(token), "core", now, remaining, reset);
+        } else if let Some(installation) = state.apps.installation_of(token) {
+            state.limits.set_installation(installation, "core", now, remaining, reset);
+        } else {
+            return false;
+        }
         true
     }
 

@@ -170,6 +170,7 @@ pub(super) fn set_branch(
     if before == Some(id) {
         return Ok(());
     }
+    repository.takes_commit(branch, id, &request.caller)?;
     // The name of a branch can't be the directory of another one's.
     repository.git.reference(&name, id, true, "update").map_err(|_| update_failed())?;
     repository.pushed_at = request.now;

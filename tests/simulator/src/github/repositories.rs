@@ -9,10 +9,11 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::answer::{Answer, Outcome};
-use super::auth::Access;
+use super::auth::{Access, Caller};
 use super::lfs::Storage;
 use super::manners::Manners;
 use super::objects::{git_time, noreply};
+use super::permissions::{covers, missing};
 use super::request::{Request, not_a};
 use super::state::{AccountKind, Repository, State};
 
@@ -60,6 +61,14 @@ pub(super) fn create_for_organization(state: &mut State, request: &Request) -> O
     let organization = state.account(request.param("org"));
     let organization = organization.filter(|account| account.kind == AccountKind::Organization);
     let login = organization.ok_or_else(Answer::not_found)?.login.clone();
+    if let Caller::Installation(acting) = &request.caller {
+        // A token for some repositories can't know of one more.
+        let may =
+            request.caller.reaches(&login) && !acting.scoped && covers(&acting.permissions, request.needs);
+        if !may {
+            return Err(missing(&request.caller, request.needs));
+        }
+    }
     if !request.caller.reaches(&login) {
         let message = "You need admin access to the organization before adding a repository to it.";
         return Err(Answer::forbidden(message));
@@ -70,14 +79,15 @@ pub(super) fn create_for_organization(state: &mut State, request: &Request) -> O
     create(state, request, &login)
 }
 
-fn create(state: &mut State, request: &Request, owner: &str) -> Outcome {
-    let failed = |code: &str, message: &str| {
-        let error = json!({ "resource": "Repository", "code": code, "field": "name", "message": message });
-        Answer::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            json!({ "message": "Repository creation failed.", "errors": [error] }),
-        )
-    };
+fn failed(code: &str, message: &str) -> Answer {
+    let error = json!({ "resource": "Repository", "code": code, "field": "name", "message": message });
+    Answer::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        json!({ "message": "Repository creation failed.", "errors": [error] }),
+    )
+}
+
+fn new_name(request: &Request) -> Result<String, Answer> {
     let Some(name) = request.optional("name")? else {
         return Err(failed("missing_field", "name is required"));
     };
@@ -86,7 +96,11 @@ fn create(state: &mut State, request: &Request, owner: &str) -> Outcome {
     }
     // GitHub replaces what it does not allow in a name.
     let allowed = |one: char| one.is_ascii_alphanumeric() || matches!(one, '-' | '_' | '.');
-    let name: String = name.chars().map(|one| if allowed(one) { one } else { '-' }).take(100).collect();
+    Ok(name.chars().map(|one| if allowed(one) { one } else { '-' }).take(100).collect())
+}
+
+fn create(state: &mut State, request: &Request, owner: &str) -> Outcome {
+    let name = new_name(request)?;
     let description = request.optional("description")?.map(str::to_owned);
     let (private, auto_init) = (request.flag("private")?, request.flag("auto_init")?);
     if state.find(owner, &name).is_some() {
@@ -114,6 +128,8 @@ fn create(state: &mut State, request: &Request, owner: &str) -> Outcome {
         pulls: Vec::new(),
         hooks: Vec::new(),
         protected: BTreeSet::new(),
+        signed: BTreeSet::new(),
+        verified: RefCell::default(),
         checks: BTreeMap::new(),
         manners: Manners::default(),
         talk: Vec::new(),
@@ -125,6 +141,11 @@ fn create(state: &mut State, request: &Request, owner: &str) -> Outcome {
         extents: RefCell::default(),
     });
     state.counts.repositories_created += 1;
+    if let Caller::Installation(acting) = &request.caller {
+        // An App gets at what it has created (docs, "Installing your own GitHub App").
+        let own = state.apps.installations.iter_mut().find(|known| known.id == acting.installation);
+        own.map(|installed| installed.repositories.insert(id));
+    }
     let at = state.repositories.len() - 1;
     if auto_init {
         first_commit(&state.repositories[at], request)?;

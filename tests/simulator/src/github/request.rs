@@ -16,6 +16,8 @@ pub(super) struct Request {
     pub(super) query: Vec<(String, String)>,
     pub(super) body: Map<String, Value>,
     pub(super) caller: Caller,
+    /// What the route needs of an installation's permissions.
+    pub(super) needs: &'static str,
     /// Simulated time.
     pub(super) now: Timestamp,
     /// Path and query as sent, for `Link` headers.

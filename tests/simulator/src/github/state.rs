@@ -11,11 +11,13 @@ use serde_json::{Value, json};
 
 use super::Settings;
 use super::answer::Answer;
-use super::auth::{Access, Token, authorize};
+use super::apps::Apps;
+use super::auth::{Access, Caller, Token, authorize};
 use super::deliveries::Outgoing;
 use super::lfs::Storage;
 use super::limits::Limits;
 use super::manners::Manners;
+use super::permissions::permit;
 use super::request::Request;
 use super::talk::{CheckOutput, Said};
 
@@ -65,9 +67,12 @@ pub(super) struct State {
     pub(super) dir: PathBuf,
     /// The API's own base URL, without a trailing slash.
     pub(super) url: String,
+    /// That of git and LFS; another one than the API's at GitHub Enterprise Server.
+    pub(super) host: String,
     /// In order of creation; the id is the position plus 1001.
     pub(super) accounts: Vec<Account>,
     pub(super) tokens: Vec<Token>,
+    pub(super) apps: Apps,
     pub(super) limits: Limits,
     pub(super) repositories: Vec<Repository>,
     /// Lower-case full names that were renamed away, to repository ids.
@@ -93,6 +98,10 @@ pub(super) struct Repository {
     pub(super) hooks: Vec<Hook>,
     /// Branches that only change through pull requests.
     pub(super) protected: BTreeSet<String>,
+    /// Branches that take verified commits only.
+    pub(super) signed: BTreeSet<String>,
+    /// Commits that GitHub has signed, and when.
+    pub(super) verified: RefCell<HashMap<git2::Oid, Timestamp>>,
     pub(super) checks: BTreeMap<String, Vec<Check>>,
     pub(super) manners: Manners,
     /// What was said of its pull requests, oldest first.
@@ -213,15 +222,21 @@ impl State {
     pub(super) fn repository(&self, request: &Request, access: Access) -> Result<usize, Answer> {
         if let Ok(id) = request.param("repository_id").parse::<u64>() {
             let at = self.repositories.iter().position(|repository| repository.id == id);
-            let at = at.ok_or_else(Answer::not_found)?;
-            authorize(&request.caller, &self.repositories[at], access)?;
-            return Ok(at);
+            return self.allowed(request, at.ok_or_else(Answer::not_found)?, access);
         }
         let (owner, name) = (request.param("owner"), request.param("repo"));
         let Some(at) = self.find(owner, name) else {
             return Err(self.moved_or_gone(request, owner, name));
         };
-        authorize(&request.caller, &self.repositories[at], access)?;
+        self.allowed(request, at, access)
+    }
+
+    /// What is private is hidden first; then the permission is asked for; then what is archived is shut.
+    fn allowed(&self, request: &Request, at: usize, access: Access) -> Result<usize, Answer> {
+        let (caller, repository) = (&request.caller, &self.repositories[at]);
+        authorize(caller, repository, Access::Read)?;
+        permit(caller, repository, request.needs)?;
+        authorize(caller, repository, access)?;
         Ok(at)
     }
 
@@ -245,6 +260,16 @@ impl State {
             (http::StatusCode::TEMPORARY_REDIRECT, "Temporary Redirect")
         };
         Answer::new(status, json!({ "message": message, "url": location })).with_header("location", location)
+    }
+
+    /// Whom a limit is counted for, as its refusal names them.
+    pub(super) fn limited(&self, caller: &Caller) -> String {
+        match caller {
+            Caller::Token(token) => format!("user ID {}", self.account_id(&token.login)),
+            Caller::Installation(acting) => format!("installation ID {}", acting.installation),
+            Caller::App(id) => format!("app ID {id}"),
+            Caller::Anonymous | Caller::Person(_) => "127.0.0.1".to_owned(),
+        }
     }
 
     /// What the control side shows.

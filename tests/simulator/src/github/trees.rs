@@ -10,6 +10,7 @@ use super::answer::{Answer, Outcome};
 use super::auth::Access;
 use super::objects::{oid, resolve};
 use super::request::{Request, not_a};
+use super::rules;
 use super::state::{Repository, State};
 
 /// What a directory becomes: names to files, subdirectories or nothing.
@@ -65,6 +66,7 @@ pub(super) fn create_tree(state: &mut State, request: &Request) -> Outcome {
     let mut changes = Changes::default();
     let mut blobs = 0;
     for entry in entries {
+        rules::takes_path(&request.caller, entry["path"].as_str().unwrap_or_default())?;
         let (path, change) = entry_change(repository, entry, &mut blobs)?;
         if !changes.insert(path, change) {
             return Err(bad_object_state());

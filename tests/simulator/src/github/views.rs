@@ -74,7 +74,7 @@ impl State {
             "pushed_at": stamp(repository.pushed_at),
             "git_url": format!("git://github.com/{full_name}.git"),
             "ssh_url": format!("git@github.com:{full_name}.git"),
-            "clone_url": format!("{}/{full_name}.git", self.url),
+            "clone_url": format!("{}/{full_name}.git", self.host),
             "size": 0,
             "stargazers_count": 0,
             "watchers_count": 0,
@@ -95,7 +95,7 @@ impl State {
             "default_branch": repository.default_branch,
         });
         if let Some(caller) = caller {
-            let write = caller.reaches(&repository.owner) && caller.may_write();
+            let write = caller.reaches_repository(repository) && caller.may_write();
             view["permissions"] =
                 json!({ "admin": write, "maintain": write, "push": write, "triage": write, "pull": true });
             for name in ["allow_merge_commit", "allow_squash_merge", "allow_rebase_merge"] {

@@ -1,8 +1,12 @@
 //! The GitHub stand-in where octokit does not reach: git itself, faults, the clock, webhooks.
 //! What octokit does reach is in `tests/sdk/octokit`.
 
+mod app_rights;
+mod app_support;
+mod apps;
 mod faults;
 mod git;
 mod manners;
 mod support;
+mod verified;
 mod webhooks;
