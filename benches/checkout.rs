@@ -79,7 +79,7 @@ enum Way {
 struct Bench {
     world: World,
     megabytes: usize,
-    times: usize,
+    times: u32,
 }
 
 impl Bench {
@@ -120,13 +120,16 @@ impl Bench {
                 let annotation = format!("slipway.dev/rerun={number}");
                 self.world.kubectl(&["annotate", "--overwrite", "swtask", &name, &annotation]).await?;
                 times[at].push(self.running(&name, started).await?);
-                let round = i64::try_from(number)? + 2;
+                let round = i64::from(number) + 2;
                 self.ended(&name, round).await?;
             }
         }
         let clone = self.clone_alone().await?;
-        let measured =
-            [before.rss, peak_rss(pid)? - before.rss, Usage::of(pid)?.cpu_since(before) / self.times as f64];
+        let measured = [
+            before.rss,
+            peak_rss(pid)? - before.rss,
+            Usage::of(pid)?.cpu_since(before) / f64::from(self.times),
+        ];
         let [checkout, cloned, without] = times.map(median);
         Ok(self.cells("work tree is there", [checkout, cloned, clone, without], measured))
     }

@@ -31,7 +31,7 @@ pub struct Feedback {
     /// Logins of those who may write to the repository; absent where GitHub does not tell.
     pub writers: Option<BTreeSet<String>>,
     pub checks: Vec<FailedCheck>,
-    /// Why checks could not be read.
+    /// Why checks, or some of them, could not be read.
     pub checks_unread: Option<String>,
 }
 
@@ -57,11 +57,11 @@ pub enum Place {
     Conversation,
 }
 
-/// A check that has failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A check run or a commit status that has failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FailedCheck {
     pub name: String,
-    /// GitHub's word for its end (`failure`, `timed_out`).
+    /// GitHub's word for its end (`failure`, `timed_out`, `error`).
     pub conclusion: String,
     pub title: String,
     pub summary: String,
@@ -158,7 +158,7 @@ impl Feedback {
     fn checks(&self) -> String {
         let mut text = String::new();
         if let Some(why) = &self.checks_unread {
-            let _ = write!(text, "\n# Checks\n\nThe checks could not be read: {}\n", one_line(why));
+            let _ = write!(text, "\n# Checks\n\nNot all checks could be read: {}\n", one_line(why));
         }
         for (number, check) in self.checks.iter().enumerate() {
             let mut entry = format!("\n## {}: {}\n", one_line(&check.name), one_line(&check.conclusion));

@@ -16,6 +16,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{fmt::Write as _, time::Duration};
 
+/// Path of GraphQL, of which a refusal may come with status 200. Source: <https://docs.github.com/en/graphql>.
+pub(super) const GRAPHQL: &str = "/graphql";
+
 /// A request, relative to the base URL.
 #[derive(Debug, Clone)]
 pub(super) struct Call<'a> {
@@ -50,10 +53,6 @@ impl<'a> Call<'a> {
         Self::new(operation, Method::HEAD, path, None)
     }
 
-    pub(super) fn delete(operation: Operation, path: String) -> Self {
-        Self::new(operation, Method::DELETE, path, None)
-    }
-
     pub(super) fn post(operation: Operation, path: String, body: &impl Serialize) -> Self {
         Self::with_json(operation, Method::POST, path, body)
     }
@@ -68,6 +67,10 @@ impl<'a> Call<'a> {
 
     pub(super) fn put(operation: Operation, path: String, body: &impl Serialize) -> Self {
         Self::with_json(operation, Method::PUT, path, body)
+    }
+
+    pub(super) fn is_graphql(&self) -> bool {
+        self.path == GRAPHQL
     }
 
     pub(super) fn about(self, repository: &'a RepositoryName) -> Self {
@@ -150,6 +153,26 @@ pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], now:
         accepted_permissions: permissions.map(str::to_owned),
         moved_to: text(headers, header::LOCATION.as_str()).and_then(repository_id),
     }
+}
+
+/// The refusal in an answer of status 200 that has errors and no data, as REST would put it: the one table knows both then.
+pub(super) fn graphql_refusal(headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Refusal> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let error = answer["errors"].as_array()?.first()?;
+    let has_data = answer["data"].as_object().is_some_and(|data| data.values().any(|root| !root.is_null()));
+    if has_data {
+        return None;
+    }
+    let status = match error["type"].as_str() {
+        Some("NOT_FOUND") => StatusCode::NOT_FOUND,
+        Some("RATE_LIMITED") => StatusCode::TOO_MANY_REQUESTS,
+        Some("FORBIDDEN" | "INSUFFICIENT_SCOPES") => StatusCode::FORBIDDEN,
+        Some("SERVICE_UNAVAILABLE") => StatusCode::SERVICE_UNAVAILABLE,
+        // A query that took too long, or that broke on GitHub's side, has no type.
+        None if error["extensions"].is_null() => StatusCode::BAD_GATEWAY,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    Some(refusal(status, headers, body, now))
 }
 
 /// A body that is no JSON, where it is a sentence and not a page.

@@ -3,7 +3,7 @@
 
 use super::{
     Error,
-    call::{Call, Reply, Success, refusal, reset_in},
+    call::{Call, Reply, Success, graphql_refusal, refusal, reset_in},
     classify::{Limit, RefusedCall, State, Verdict, classify, row_of},
     etags::{Answer, Etags},
     limits::{Credential, Credentials},
@@ -242,7 +242,7 @@ impl Client {
             .map_err(|_| wrong("the token has characters that no header may carry; check the Secret"))?;
         token.set_sensitive(true);
         let mut request = self
-            .beside_api(call.method.clone(), &format!("{}{}", self.shared.base, call.path))
+            .beside_api(call.method.clone(), &self.url(call))
             .header(header::AUTHORIZATION, token)
             .header(header::ACCEPT, "application/vnd.github+json")
             .header("x-github-api-version", "2022-11-28");
@@ -257,6 +257,13 @@ impl Client {
             None => OctoBody::from(()),
         };
         request.body(body).map_err(|_| wrong("owner, name or branch do not form a URL"))
+    }
+
+    /// A GitHub Enterprise Server has GraphQL beside REST's `/api/v3`, not below it.
+    fn url(&self, call: &Call<'_>) -> String {
+        let base = &self.shared.base;
+        let base = base.strip_suffix("/v3").filter(|_| call.is_graphql()).unwrap_or(base);
+        format!("{base}{}", call.path)
     }
 
     /// A request that carries nothing of this client's but its name.
@@ -279,12 +286,16 @@ impl Client {
 
     fn meaning(&self, call: &Call<'_>, head: &http::response::Parts, body: Bytes) -> Result<Reply, Error> {
         let now = Timestamp::now();
-        if head.status.is_success() {
-            self.credential.unlimited();
-            self.note_last_call(&head.headers, now);
-            return Ok(Reply::Success(Success::new(&head.headers, body)));
-        }
-        let refusal = refusal(head.status, &head.headers, &body, now);
+        let refused_beside = || graphql_refusal(&head.headers, &body, now).filter(|_| call.is_graphql());
+        let refusal = match head.status.is_success().then(refused_beside) {
+            Some(None) => {
+                self.credential.unlimited();
+                self.note_last_call(&head.headers, now);
+                return Ok(Reply::Success(Success::new(&head.headers, body)));
+            }
+            Some(Some(refusal)) => refusal,
+            None => refusal(head.status, &head.headers, &body, now),
+        };
         let just_made =
             call.repository.is_some_and(|name| self.recent().knows(name, &call.needs, Instant::now()));
         let about = call.repository.map(ToString::to_string).unwrap_or_default();

@@ -264,19 +264,4 @@ impl Client {
             Reply::State(other) => Err(other.unexpected(operation)),
         }
     }
-
-    /// Deletes a branch; whether it was there.
-    pub async fn delete_ref(&self, repository: &RepositoryName, branch: &str) -> Result<bool, Error> {
-        let operation = Operation::DeleteRef;
-        let reference = format!("heads/{branch}");
-        let path = format!("/repos/{repository}/git/refs/{}", encode(&reference));
-        let call = Call::delete(operation, path).about(repository).needs(Made::Branch(branch.into()));
-        let was_there = match self.send(call).await? {
-            Reply::Success(_) => true,
-            Reply::State(State::Absent) => false,
-            Reply::State(other) => return Err(other.unexpected(operation)),
-        };
-        self.recent().deleted(repository, Made::Branch(branch.into()));
-        Ok(was_there)
-    }
 }

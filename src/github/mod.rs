@@ -1,4 +1,4 @@
-//! GitHub's REST API: one call per method, its failure classified, its limits kept. No retries and no policy: what to do
+//! GitHub's API: one call per method, its failure classified, its limits kept. No retries and no policy: what to do
 //! about a failure is decided by the controllers from its class. Uses `domain`, `telemetry` and the reasons of `api` only.
 
 mod call;
@@ -10,6 +10,7 @@ mod error;
 mod etags;
 mod feedback;
 mod git;
+mod graphql;
 mod lfs;
 mod limits;
 mod lost;
@@ -26,8 +27,8 @@ pub use checks::{Check, CheckState};
 pub use client::{Client, GitHub};
 pub use commits::{Author, Commit, NewCommit};
 pub use error::Error;
-pub use feedback::FailedRun;
 pub use git::{CreatedRef, Tree, TreeContent, TreeEntry, UpdatedRef};
+pub use graphql::FailedChecks;
 pub use lfs::{LfsAction, LfsActions, LfsAnswer, LfsError};
 pub use name::RepositoryName;
 pub use pack::{Pack, WantedPack};

@@ -57,6 +57,7 @@ operations! {
     CreateCommit => ("createCommit", SHORT, "Contents: write", Write),
     CreateRef => ("createBranch", SHORT, "Contents: write", Write),
     UpdateRef => ("updateBranch", SHORT, "Contents: write", Write),
+    GetBranchTip => ("getBranchTip", SHORT, "Contents: read", Read),
     DeleteRef => ("deleteBranch", SHORT, "Contents: write", Write),
     FetchPack => ("fetchPack", LONG, "Contents: read", Read),
     LfsBatch => ("lfsBatch", SHORT, "Contents: write", Write),
@@ -73,8 +74,7 @@ operations! {
     ListReviewComments => ("listReviewComments", SHORT, "Pull requests: read", Read),
     ListComments => ("listComments", SHORT, "Pull requests: read", Read),
     ListCollaborators => ("listCollaborators", SHORT, "Metadata: read", Read),
-    ListFailedRuns => ("listFailedCheckRuns", SHORT, "Checks: read", Read),
-    ListAnnotations => ("listAnnotations", SHORT, "Checks: read", Read),
+    ListFailedChecks => ("listFailedChecks", SHORT, "Checks: read and Commit statuses: read", Read),
     ListCheckRuns => ("listCheckRuns", SHORT, "Checks: read", Read),
     CombinedStatus => ("getCombinedStatus", SHORT, "Commit statuses: read", Read),
 }

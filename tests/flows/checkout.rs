@@ -48,7 +48,7 @@ fn spent(world: &World, start: u64) -> (Vec<String>, usize) {
     let git = calls.iter().filter(|call| call.api == "github" && call.endpoint == "git").count();
     let about = |path: &str| path.starts_with("/repos/acme/app/") || path == "/repos/acme/app";
     // What the command is told of the conversation is counted in `feedback`.
-    let told = ["/reviews", "/comments", "/check-runs"];
+    let told = ["/reviews", "/comments"];
     let rest = calls.iter().filter(|call| {
         call.api == "github" && about(&call.path) && !told.iter().any(|end| call.path.ends_with(end))
     });

@@ -33,7 +33,7 @@ const SCRIPT: &str = r#"
     printf 'fix: round %s\n' "$SLIPWAY_ROUND" > "$SLIPWAY_OUTPUT/commit-message"
 "#;
 
-/// What a reviewer, a stranger and two checks say of the first commit.
+/// What a reviewer, a stranger and three checks say of the first commit.
 fn say(world: &World, pull: &serde_json::Value) -> Result<()> {
     let (github, name) = (&world.simulator.github, "acme/app");
     github
@@ -45,9 +45,13 @@ fn say(world: &World, pull: &serde_json::Value) -> Result<()> {
     let annotations = vec![CheckAnnotation { path: "said".into(), line: 1, message: "too quiet".into() }];
     let output =
         CheckOutput { title: Some("1 problem".into()), summary: Some("See below.".into()), annotations };
-    let failed = Check { name: "lint".into(), conclusion: Some("failure".into()), output };
+    let failed =
+        Check { name: "lint".into(), conclusion: Some("failure".into()), output, ..Check::default() };
     let passed = Check { name: "build".into(), conclusion: Some("success".into()), ..Check::default() };
-    github.set_checks(name, head, vec![failed, passed]).map_err(refused)?;
+    let output = CheckOutput { title: Some("no runner".into()), ..CheckOutput::default() };
+    let status =
+        Check { name: "ci/external".into(), conclusion: Some("error".into()), output, commit_status: true };
+    github.set_checks(name, head, vec![failed, passed, status]).map_err(refused)?;
     Ok(())
 }
 
@@ -79,15 +83,14 @@ async fn a_review_is_answered_with_a_commit_on_the_same_pull_request() -> Result
     let calls = world.simulator.calls.since(start);
     let calls: Vec<String> = calls
         .iter()
-        .filter(|call| call.api == "github" && call.path.starts_with("/repos/acme/app"))
+        .filter(|call| call.api == "github")
+        .filter(|call| call.path.starts_with("/repos/acme/app") || call.path == "/graphql")
         // How often the open pull request is read is a matter of time.
         .filter(|call| !call.path.ends_with("/pulls/1"))
         .map(|call| format!("{} {}", call.method, call.path))
         .collect();
     let is_feedback = |call: &&String| {
-        ["/reviews", "/comments", "/check-runs", "/annotations", "/collaborators"]
-            .iter()
-            .any(|end| call.ends_with(end))
+        ["/reviews", "/comments", "/graphql", "/collaborators"].iter().any(|end| call.ends_with(end))
     };
     let told = calls.iter().filter(is_feedback).count();
     ensure!(told <= 6 && calls.len() - told <= 5, "{told} for the feedback of {calls:#?}");
@@ -103,6 +106,7 @@ async fn a_review_is_answered_with_a_commit_on_the_same_pull_request() -> Result
         "> # Why there is another round",
         "## lint: failure",
         "`said` line 1, failure:\n\n> too quiet",
+        "## ci/external: error\n\n> no runner",
     ] {
         ensure!(feedback.contains(words), "{words} is missing in\n{feedback}");
     }

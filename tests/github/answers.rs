@@ -5,12 +5,15 @@ use crate::support::{World, author, fault};
 use slipway::{
     domain::failure::Class,
     github::{
-        Check, CheckState, CreatedPull, Error, MergeMethod, Merged, NewCommit, NewPull, TreeContent,
-        TreeEntry,
+        Check, CheckState, CreatedPull, Error, FailedChecks, MergeMethod, Merged, NewCommit, NewPull,
+        TreeContent, TreeEntry,
     },
 };
-use slipway_simulator::core::{Action, When};
-use std::collections::BTreeMap;
+use slipway_simulator::{
+    core::{Action, When},
+    github::{Check as SetCheck, CheckAnnotation, CheckOutput},
+};
+use std::{collections::BTreeMap, time::Duration};
 
 const TREES: &str = "POST /repos/{owner}/{repo}/git/trees";
 const BLOBS: &str = "POST /repos/{owner}/{repo}/git/blobs";
@@ -187,11 +190,103 @@ async fn a_merge_is_refused_by_its_cause() {
 }
 
 #[tokio::test]
+async fn failed_checks_come_with_what_they_say_in_one_call() {
+    let world = World::new();
+    let tip = world.tip().await;
+    assert_eq!(world.client.failed_checks(&world.repository, &tip).await.unwrap(), FailedChecks::default());
+    let annotation = |line| CheckAnnotation { path: "a".into(), line, message: "m".into() };
+    let run = |name: &str, conclusion: Option<&str>, lines: u64| SetCheck {
+        name: name.to_owned(),
+        conclusion: conclusion.map(str::to_owned),
+        output: CheckOutput { annotations: (1..=lines).map(annotation).collect(), ..Default::default() },
+        ..Default::default()
+    };
+    let status = SetCheck { commit_status: true, ..run("old-ci", Some("error"), 0) };
+    let checks =
+        vec![run("slow", None, 0), run("ci", Some("success"), 0), run("lint", Some("failure"), 60), status];
+    world.simulator.github.set_checks(&world.full_name(), &tip, checks).unwrap();
+    let seq = world.simulator.calls.last_seq();
+    let failed = world.client.failed_checks(&world.repository, &tip).await.unwrap();
+    assert_eq!((failed.unread, world.simulator.calls.since(seq).len()), (None, 1));
+    let told: Vec<_> = failed
+        .checks
+        .iter()
+        .map(|check| (&*check.name, &*check.conclusion, check.annotations.len(), check.more))
+        .collect();
+    assert_eq!(told, [("lint", "failure", 50, 10), ("old-ci", "error", 0, 0)]);
+
+    // Some of them may be hidden: GitHub says so beside the others.
+    let partly = r#"{"data":{"repository":{"object":{"statusCheckRollup":{"contexts":{"nodes":[null]}}}}},
+        "errors":[{"type":"FORBIDDEN","message":"Resource not accessible by personal access token"}]}"#;
+    world.simulator.faults.set(fault("POST /graphql").action(raw(200, partly)));
+    let failed = world.client.failed_checks(&world.repository, &tip).await.unwrap();
+    assert_eq!(failed.unread.as_deref(), Some("Resource not accessible by personal access token"));
+    assert_eq!(failed.checks, []);
+}
+
+/// GraphQL refuses with status 200.
+#[tokio::test]
+async fn what_graphql_refuses_is_refused_as_rest_would() {
+    let world = World::new();
+    let tip = world.tip().await;
+    for (body, class, reason) in [
+        (
+            r#"{"data":{"repository":null},"errors":[{"type":"NOT_FOUND","message":"m"}]}"#,
+            Class::NotFound,
+            "RepositoryNotFound",
+        ),
+        (
+            r#"{"data":{"repository":null},"errors":[{"type":"FORBIDDEN","message":"m"}]}"#,
+            Class::Denied,
+            "PermissionMissing",
+        ),
+        (
+            r#"{"errors":[{"message":"Something went wrong while executing your query."}]}"#,
+            Class::Transient,
+            "GitHubUnavailable",
+        ),
+        ("<html>", Class::Transient, "UnreadableAnswer"),
+    ] {
+        let rule = world.simulator.faults.set(fault("POST /graphql").action(raw(200, body)));
+        let error = world.client.failed_checks(&world.repository, &tip).await.unwrap_err();
+        assert_eq!((error.class, error.reason), (class, reason), "{body}: {}", error.message);
+        world.simulator.faults.remove(rule);
+    }
+    let limited =
+        r#"{"errors":[{"type":"RATE_LIMITED","message":"API rate limit exceeded for user ID 1."}]}"#;
+    world.simulator.faults.set(fault("POST /graphql").action(raw(200, limited)));
+    let error = world.client.failed_checks(&world.repository, &tip).await.unwrap_err();
+    assert!(matches!(error.class, Class::Throttled { .. }), "{error:?}");
+}
+
+/// Somebody pushes after the look and before the deletion.
+#[tokio::test]
+async fn a_branch_that_moves_at_the_last_moment_is_not_deleted() {
+    let world = World::new();
+    let ours = world.push("task/x", &[("a", Some("1"))]);
+    let rule = fault("POST /graphql").when(When::Nth(2)).action(Action::Hold { after_effect: false });
+    let rule = world.simulator.faults.set(rule);
+    let (client, repository) = (world.client.clone(), world.repository.clone());
+    let deletion = tokio::spawn(async move { client.delete_branch_at(&repository, "task/x", &ours).await });
+    let held = || world.simulator.faults.list().iter().any(|active| active.id == rule && active.held > 0);
+    let waited = async {
+        while !held() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waited).await.expect("the deletion is on its way");
+    let theirs = world.push("task/x", &[("a", Some("2"))]);
+    world.simulator.faults.remove(rule);
+    assert_eq!(deletion.await.unwrap(), Ok(false));
+    assert_eq!(world.client.get_branch_sha(&world.repository, "task/x").await.unwrap(), Some(theirs));
+}
+
+#[tokio::test]
 async fn checks_are_read_of_runs_and_of_statuses() {
     let world = World::new();
     let tip = world.tip().await;
     assert_eq!(world.client.get_checks(&world.repository, &tip).await.unwrap(), []);
-    let run = |name: &str, conclusion: Option<&str>| slipway_simulator::github::Check {
+    let run = |name: &str, conclusion: Option<&str>| SetCheck {
         name: name.to_owned(),
         conclusion: conclusion.map(str::to_owned),
         ..Default::default()

@@ -135,8 +135,9 @@ async fn branches_are_created_moved_forward_and_deleted_and_say_what_they_were()
     assert_eq!(client.get_branch_sha(repository, branch).await.unwrap(), Some(second.clone()));
     let matching = client.matching_branches(repository, "task/t").await.unwrap();
     assert_eq!(matching, [(branch.to_owned(), second.clone())]);
-    assert!(client.delete_ref(repository, branch).await.unwrap());
-    assert!(!client.delete_ref(repository, branch).await.unwrap());
+    assert!(!client.delete_branch_at(repository, branch, &first).await.unwrap(), "it stands elsewhere");
+    assert!(client.delete_branch_at(repository, branch, &second).await.unwrap());
+    assert!(!client.delete_branch_at(repository, branch, &second).await.unwrap());
     assert_eq!(client.update_ref(repository, branch, &second).await.unwrap(), UpdatedRef::Missing);
     assert_eq!(client.matching_branches(repository, "task/t").await.unwrap(), []);
 }

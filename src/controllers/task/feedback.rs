@@ -10,7 +10,7 @@ use crate::{
         task::{OpenPull, WantedFeedback},
     },
     e2b::Command,
-    github::Error,
+    github::{Error, FailedChecks},
 };
 use bytes::Bytes;
 use futures::stream;
@@ -56,33 +56,43 @@ impl TaskController {
     }
 }
 
-/// Reads what is said of a pull request, in at most six calls: the newest of each kind, then who may write, and what room is
-/// left for more.
+/// Reads what is said of a pull request, in at most six calls: the newest of each kind and the checks, then who may write, and
+/// what room is left for more.
 async fn read(at: &AtGitHub, pull: &OpenPull, feedback: &mut Feedback) -> Result<(), Failure> {
     let (client, name) = (&at.client, &at.name);
     let number = u64::try_from(pull.number).unwrap_or_default();
     let (mut remarks, more_reviews) = client.reviews(name, number, 1).await?;
-    remarks.extend(client.newest_line_comments(name, number, pull.since).await?);
+    // Each comment on a line belongs to a review.
+    let mut more_lines = false;
+    if !remarks.is_empty() {
+        let (lines, more) = client.line_comments(name, number, pull.since, 1).await?;
+        remarks.extend(lines);
+        more_lines = more;
+    }
     let comments = told(client.comments(name, number, pull.since, 1).await)?;
     let (comments, more_comments) = comments.unwrap_or_default();
     remarks.extend(comments);
-    let mut failed = match &pull.head {
-        Some(head) => told(client.failed_runs(name, head).await)?,
-        None => Ok(Vec::new()),
+    let checks = match &pull.head {
+        Some(head) => told(client.failed_checks(name, head).await)?,
+        None => Ok(FailedChecks::default()),
     };
+    match checks {
+        Ok(found) => (feedback.checks, feedback.checks_unread) = (found.checks, found.unread),
+        Err(why) => feedback.checks_unread = Some(why),
+    }
+    let wanting = [more_reviews.is_some(), more_comments.is_some(), more_lines];
     feedback.incomplete = more_comments.is_some_and(|last| last > 2)
         || more_reviews.is_some_and(|last| last > 2)
-        || (more_comments.is_some() && more_reviews.is_some());
+        || wanting.iter().filter(|more| **more).count() > 1;
     // The sixth call goes where most is missing.
     if let Some(page) = more_reviews {
         remarks.extend(client.reviews(name, number, page).await?.0);
     } else if let Some(page) = more_comments {
         remarks.extend(client.comments(name, number, pull.since, page).await?.0);
-    } else if let Ok(Some(run)) =
-        failed.as_mut().map(|failed| failed.iter_mut().find(|run| run.check.more > 0))
-    {
-        run.check.annotations = told(client.annotations(name, run.id).await)?.unwrap_or_default();
-        run.check.more = run.check.more.saturating_sub(run.check.annotations.len());
+    } else if more_lines {
+        let (lines, more) = client.line_comments(name, number, pull.since, 2).await?;
+        remarks.extend(lines);
+        feedback.incomplete |= more;
     }
     remarks.retain(|remark| pull.since.is_none_or(|since| remark.at >= since));
     if !remarks.is_empty() {
@@ -91,10 +101,6 @@ async fn read(at: &AtGitHub, pull: &OpenPull, feedback: &mut Feedback) -> Result
             told(client.writers(name).await)?.ok().filter(|(_, more)| !more).map(|(names, _)| names);
     }
     feedback.remarks = remarks;
-    match failed {
-        Ok(failed) => feedback.checks = failed.into_iter().map(|run| run.check).collect(),
-        Err(why) => feedback.checks_unread = Some(why),
-    }
     Ok(())
 }
 

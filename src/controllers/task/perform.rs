@@ -40,9 +40,9 @@ impl TaskController {
             Step::Signal { generation, sandbox, kill } => self.signal(task, generation, sandbox, *kill).await,
             Step::CreateBranch { branch, sha } => self.create_branch(task, branch, sha).await,
             Step::UpdateBranch { branch, sha } => self.update_branch(task, branch, sha).await,
-            Step::DeleteBranch { branch, .. } => {
+            Step::DeleteBranch { branch, sha, .. } => {
                 let at = self.at_github(task).await?;
-                at.client.delete_ref(&at.name, branch).await?;
+                at.client.delete_branch_at(&at.name, branch, sha).await?;
                 Ok(Outcome::Done)
             }
             Step::CreatePullRequest { branch } => self.create_pull_request(task, branch).await,

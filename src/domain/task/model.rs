@@ -236,8 +236,10 @@ pub enum Step {
         branch: String,
         sha: String,
     },
+    /// Deletes the branch where it still stands at the commit.
     DeleteBranch {
         branch: String,
+        sha: String,
         why: DeleteBranch,
     },
     CreatePullRequest {

@@ -24,7 +24,9 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
     let mut recorded = match outcome {
         Outcome::Failed(failure) if deleting => release::failed(scope, &failure),
         Outcome::Failed(failure) => match step {
-            Step::DeleteBranch { branch, why: DeleteBranch::NewRound } if !failure.class.is_retryable() => {
+            Step::DeleteBranch { branch, why: DeleteBranch::NewRound, .. }
+                if !failure.class.is_retryable() =>
+            {
                 branch_stays(scope, branch, &failure)
             }
             Step::DeleteBranch { why: DeleteBranch::Merged, .. } if !failure.class.is_retryable() => {

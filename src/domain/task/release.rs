@@ -145,14 +145,16 @@ impl Decide for LeftBranch {
     fn decide(self, scope: Scope<'_>, _: &Context, found: Leftover) -> Plan {
         match self.why {
             DeleteBranch::NewRound => self.before_next_round(scope, &found),
-            DeleteBranch::Deletion if may_delete(&found, &self.sha) => {
-                Plan::act(scope.status, Step::DeleteBranch { branch: self.branch, why: self.why })
-                    .with_finalizer(true)
-            }
+            DeleteBranch::Deletion if may_delete(&found, &self.sha) => Plan::act(
+                scope.status,
+                Step::DeleteBranch { branch: self.branch, sha: self.sha, why: self.why },
+            )
+            .with_finalizer(true),
             DeleteBranch::Deletion => branch_gone(scope),
-            DeleteBranch::Merged if may_delete(&found, &self.sha) => {
-                Plan::act(scope.status, Step::DeleteBranch { branch: self.branch, why: self.why })
-            }
+            DeleteBranch::Merged if may_delete(&found, &self.sha) => Plan::act(
+                scope.status,
+                Step::DeleteBranch { branch: self.branch, sha: self.sha, why: self.why },
+            ),
             // Gone already, as GitHub does it where the repository says so.
             DeleteBranch::Merged if found.tip.is_none() => merged_branch_left(scope, None),
             DeleteBranch::Merged => merged_branch_left(
@@ -192,7 +194,10 @@ impl LeftBranch {
                 reason::PENDING,
                 "deleting the branch of the round before",
             );
-            return Plan::act(scope.status, Step::DeleteBranch { branch: self.branch, why: self.why });
+            return Plan::act(
+                scope.status,
+                Step::DeleteBranch { branch: self.branch, sha: self.sha, why: self.why },
+            );
         }
         round::begin(&mut scope);
         Plan::settle(scope.status, Next::Now)

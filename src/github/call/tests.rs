@@ -1,5 +1,6 @@
 use super::*;
 use http::HeaderValue;
+use serde_json::json;
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     pairs
@@ -92,4 +93,31 @@ fn errors_are_read_in_every_form_in_which_they_come() {
     ] {
         assert_eq!(said(body), message, "{body}");
     }
+}
+
+fn status(body: &Value) -> Option<(u16, String)> {
+    let refused = graphql_refusal(&HeaderMap::new(), body.to_string().as_bytes(), Timestamp::UNIX_EPOCH);
+    refused.map(|refusal| (refusal.status, refusal.message))
+}
+
+#[test]
+fn errors_without_data_are_refusals_as_rest_has_them() {
+    let said = |kind: Value| {
+        status(&json!({"data": {"repository": null}, "errors": [{"type": kind, "message": "m"}]}))
+    };
+    for (kind, expected) in [
+        ("NOT_FOUND", 404),
+        ("FORBIDDEN", 403),
+        ("INSUFFICIENT_SCOPES", 403),
+        ("RATE_LIMITED", 429),
+        ("SERVICE_UNAVAILABLE", 503),
+        ("UNPROCESSABLE", 422),
+    ] {
+        assert_eq!(said(json!(kind)), Some((expected, "m".to_owned())), "{kind}");
+    }
+    assert_eq!(said(Value::Null).map(|(status, _)| status), Some(502));
+    let invalid = json!({"errors": [{"message": "m", "extensions": {"code": "undefinedField"}}]});
+    assert_eq!(status(&invalid).map(|(status, _)| status), Some(422));
+    let partly = json!({"data": {"repository": {"id": "R_1"}}, "errors": [{"type": "FORBIDDEN"}]});
+    assert_eq!((status(&partly), status(&json!({"data": {}})), status(&json!("odd"))), (None, None, None));
 }

@@ -7,6 +7,7 @@ const started = Date.now();
 await import("./repositories.mjs");
 await import("./pulls.mjs");
 await import("./talk.mjs");
+await import("./graphql.mjs");
 await import("./apps.mjs");
 await import("./protocol.mjs");
 receiver.close();

@@ -77,11 +77,12 @@ impl World {
             }
             Step::CreateBranch { branch, sha } => return self.create_branch(branch, sha),
             Step::UpdateBranch { branch, sha } => return self.update_branch(branch, sha),
-            Step::DeleteBranch { branch, .. } => {
+            Step::DeleteBranch { branch, sha, .. } => {
                 self.effects.push(format!("DeleteBranch {branch}"));
-                let tip = self.github.branches.get(branch);
-                assert!(tip.is_none_or(|tip| self.github.commits.contains_key(tip)), "not ours: {tip:?}");
-                self.github.delete_branch(branch, self.now);
+                if self.github.branches.get(branch) == Some(sha) {
+                    assert!(self.github.commits.contains_key(sha), "not ours: {sha}");
+                    self.github.delete_branch(branch, self.now);
+                }
             }
             Step::CreatePullRequest { branch } => return self.create_pull(branch),
             Step::SetPart { number, part } => {

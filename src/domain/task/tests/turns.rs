@@ -356,7 +356,8 @@ fn files_that_another_task_has_disturbed_count_as_not_generated() {
 /// Status holds whole seconds, and a quick command with all before and after it fits into one.
 #[test]
 fn within_one_second_the_turn_tells_what_came_first() {
-    for (mut world, runs) in [(World::shared(), 1), (World::without_command(), 0)] {
+    for (new, runs) in [(World::shared as fn() -> World, 1), (World::without_command, 0)] {
+        let mut world = new();
         world.others_began = Some(world.now);
         world.command.0 = 0;
         let began = world.now;

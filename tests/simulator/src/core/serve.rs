@@ -166,10 +166,14 @@ async fn call<A: Api>(
         Action::TruncateBody { after } => {
             Some(api.handle(request).await.map(|body| Truncated::body(body, after)))
         }
-        Action::Hold { after_effect: false } => tokio::select! {
-            () = core.faults.removed(rule) => Some(api.handle(request).await),
-            () = answer.closed() => None,
-        },
+        Action::Hold { after_effect: false } => {
+            // A client that goes while nobody reads its body would not be noticed.
+            let request = whole(request).await.map(full);
+            tokio::select! {
+                () = core.faults.removed(rule) => Some(api.handle(request).await),
+                () = answer.closed() => None,
+            }
+        }
         Action::Hold { after_effect: true } => {
             let response = api.handle(request).await;
             tokio::select! {

@@ -1,101 +1,107 @@
-//! The two GraphQL mutations that REST does not have: a draft becomes ready, and back.
-//! Anything else is refused with an error that names what is offered.
+//! GraphQL: what REST does not have. A document is parsed and answered field by field; a field that GitHub does not have is refused.
+//! `graphql_select` picks what was asked for; `graphql_draft` and `graphql_refs` are the mutations.
 
-use serde_json::{Value, json};
+use graphql_parser::query::{Definition, Document, Field, OperationDefinition, Selection, SelectionSet};
+use http::StatusCode;
+use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Outcome};
 use super::auth::{Access, Caller, authorize};
-use super::objects::node_id;
-use super::permissions::permit;
-use super::request::{Request, stamp};
+use super::graphql_select::{Selector, arguments};
+use super::request::Request;
 use super::state::State;
+use super::{graphql_draft, graphql_refs};
 
-const READY: &str = "markPullRequestReadyForReview";
-const DRAFT: &str = "convertPullRequestToDraft";
+/// An entry of `errors`: its type and what it says.
+pub(super) type Refused = (&'static str, String);
 
 pub(super) fn graphql(state: &mut State, request: &Request) -> Outcome {
     if matches!(request.caller, Caller::Anonymous) {
         let message = "This endpoint requires you to be authenticated.";
-        return Err(Answer::refused(http::StatusCode::UNAUTHORIZED, message));
+        return Err(Answer::refused(StatusCode::UNAUTHORIZED, message));
     }
-    let query = request.required("query")?;
-    let (mutation, draft) = if query.contains(READY) {
-        (READY, false)
-    } else if query.contains(DRAFT) {
-        (DRAFT, true)
-    } else {
-        let message = format!("stand-in: only the mutations {READY} and {DRAFT} are offered");
-        return Ok(Answer::ok(json!({ "errors": [{ "message": message }] })));
+    let text = request.required("query")?;
+    let document: Document<'_, String> = match graphql_parser::parse_query(text) {
+        Ok(document) => document,
+        Err(error) => return Ok(invalid("parseError", &format!("Parse error: {error}"))),
     };
-    let Some(id) = pull_id(request.body.get("variables"), query) else {
-        let message = format!("Field '{mutation}' needs the argument input.pullRequestId");
-        return Ok(Answer::ok(json!({ "errors": [{ "type": "INVALID_ARGUMENT", "message": message }] })));
-    };
-    match set_draft(state, request, &id, draft) {
-        Ok(pull) => Ok(Answer::ok(json!({ "data": { mutation: { "pullRequest": pull } } }))),
-        Err((kind, message)) => Ok(Answer::ok(json!({
-            "data": { mutation: null },
-            "errors": [{ "type": kind, "path": [mutation], "message": message }],
-        }))),
-    }
-}
-
-/// The id of the pull request: a variable, or a literal in the query.
-fn pull_id(variables: Option<&Value>, query: &str) -> Option<String> {
-    fn search(value: &Value) -> Option<&str> {
-        match value {
-            Value::String(text) if text.starts_with("PR_") => Some(text),
-            Value::Object(object) => object.values().find_map(search),
-            _ => None,
+    let (kind, set) = match document.definitions.as_slice() {
+        [Definition::Operation(OperationDefinition::Query(query))] => ("Query", &query.selection_set),
+        [Definition::Operation(OperationDefinition::Mutation(mutation))] => {
+            ("Mutation", &mutation.selection_set)
         }
+        [Definition::Operation(OperationDefinition::SelectionSet(set))] => ("Query", set),
+        _ => return Ok(invalid("operationName", "stand-in: one operation and no fragments are offered")),
+    };
+    let empty = json!({});
+    let variables = request.body.get("variables").filter(|given| given.is_object()).unwrap_or(&empty);
+    match answer(state, request, kind, set, variables) {
+        Ok((data, errors)) if errors.is_empty() => Ok(Answer::ok(json!({ "data": data }))),
+        Ok((data, errors)) => Ok(Answer::ok(json!({ "data": data, "errors": errors }))),
+        Err(message) => Ok(invalid("undefinedField", &message)),
     }
-    if let Some(id) = variables.and_then(search) {
-        return Some(id.to_owned());
-    }
-    let literal = query.split("pullRequestId").nth(1)?.split('"').nth(1)?;
-    Some(literal.to_owned())
 }
 
-fn set_draft(
+/// A document that does not fit the schema is not run at all.
+fn invalid(code: &str, message: &str) -> Answer {
+    Answer::ok(json!({ "errors": [{ "message": message, "extensions": { "code": code } }] }))
+}
+
+fn answer(
     state: &mut State,
     request: &Request,
-    id: &str,
-    draft: bool,
-) -> Result<Value, (&'static str, String)> {
-    let unresolved = || ("NOT_FOUND", format!("Could not resolve to a node with the global id of '{id}'"));
-    let mut found = None;
-    for (at, repository) in state.repositories.iter().enumerate() {
-        let index = repository.pulls.iter().position(|pull| node_id("PR", pull.id) == id);
-        found = found.or(index.map(|index| (at, index)));
+    kind: &str,
+    set: &SelectionSet<'_, String>,
+    variables: &Value,
+) -> Result<(Value, Vec<Value>), String> {
+    let (mut data, mut errors) = (Map::new(), Vec::new());
+    for selection in &set.items {
+        let Selection::Field(field) = selection else {
+            return Err("stand-in: fragments are offered below the root only".to_owned());
+        };
+        let given = arguments(field, variables);
+        let found = match (kind, field.name.as_str()) {
+            ("Query", "repository") => repository(state, request, &given),
+            ("Mutation", "updateRefs") => graphql_refs::update(state, request, &given["input"]),
+            ("Mutation", graphql_draft::READY) => graphql_draft::set(state, request, &given["input"], false),
+            ("Mutation", graphql_draft::DRAFT) => graphql_draft::set(state, request, &given["input"], true),
+            (_, name) => return Err(format!("Field '{name}' doesn't exist on type '{kind}'")),
+        };
+        let name = key(field);
+        let value = match found {
+            Ok(found) => {
+                let mut selector =
+                    Selector { state, request, variables, path: vec![json!(name)], errors: Vec::new() };
+                let value = selector.select(&found, &field.selection_set)?;
+                errors.append(&mut selector.errors);
+                value
+            }
+            Err((kind, message)) => {
+                errors.push(json!({ "type": kind, "path": [name], "message": message }));
+                Value::Null
+            }
+        };
+        data.insert(name, value);
     }
-    let (at, index) = found.ok_or_else(unresolved)?;
-    authorize(&request.caller, &state.repositories[at], Access::Read).map_err(|_| unresolved())?;
-    let (caller, repository) = (&request.caller, &state.repositories[at]);
-    authorize(caller, repository, Access::Write)
-        .and_then(|()| permit(caller, repository, "pull_requests=write"))
-        .map_err(|refusal| ("FORBIDDEN", refusal.message().to_owned()))?;
-    let pull = &mut state.repositories[at].pulls[index];
-    if !pull.open {
-        return Err(("UNPROCESSABLE", "Pull request is closed".to_owned()));
-    }
-    if pull.draft != draft {
-        pull.draft = draft;
-        pull.updated_at = request.now;
-        let sender = request.caller.login().unwrap_or_default().to_owned();
-        let action = if draft { "converted_to_draft" } else { "ready_for_review" };
-        state.emit_pull(at, index, action, &json!({}), &sender);
-    }
-    let pull = &state.repositories[at].pulls[index];
-    let word = match (pull.open, pull.merged_at) {
-        (true, _) => "OPEN",
-        (false, Some(_)) => "MERGED",
-        (false, None) => "CLOSED",
-    };
+    Ok((Value::Object(data), errors))
+}
+
+pub(super) fn key(field: &Field<'_, String>) -> String {
+    field.alias.as_ref().unwrap_or(&field.name).clone()
+}
+
+fn repository(state: &State, request: &Request, given: &Value) -> Result<Value, Refused> {
+    let word = |name: &str| given[name].as_str().unwrap_or_default();
+    let full = format!("{}/{}", word("owner"), word("name"));
+    let unresolved = || ("NOT_FOUND", format!("Could not resolve to a Repository with the name '{full}'."));
+    let at = state.repositories.iter().position(|one| one.full_name().eq_ignore_ascii_case(&full));
+    let at = at.ok_or_else(unresolved)?;
+    let repository = &state.repositories[at];
+    authorize(&request.caller, repository, Access::Read).map_err(|_| unresolved())?;
     Ok(json!({
-        "id": id,
-        "number": pull.number,
-        "isDraft": pull.draft,
-        "state": word,
-        "updatedAt": stamp(pull.updated_at),
+        "__typename": "Repository",
+        "id": super::objects::node_id("R", repository.id),
+        "nameWithOwner": repository.full_name(),
+        "at": at,
     }))
 }

@@ -126,12 +126,23 @@ pub(super) fn delete_ref(state: &mut State, request: &Request) -> Outcome {
         return Ok(Answer::no_content());
     };
     drop(reference);
+    delete_branch(state, at, branch, request)?;
+    Ok(Answer::no_content())
+}
+
+/// Deletes a branch that is there, unless it may not be.
+pub(super) fn delete_branch(
+    state: &mut State,
+    at: usize,
+    branch: &str,
+    request: &Request,
+) -> Result<(), Answer> {
+    let repository = &state.repositories[at];
     if branch == repository.default_branch {
         return Err(Answer::unprocessable("Cannot delete the default branch"));
     }
     protected(repository, branch, &request.caller)?;
-    remove_branch(state, at, branch, request)?;
-    Ok(Answer::no_content())
+    remove_branch(state, at, branch, request)
 }
 
 /// The object a request names by its full SHA.
@@ -271,6 +282,7 @@ pub(super) fn check_runs(state: &mut State, request: &Request) -> Outcome {
     let runs: Vec<Value> = checks
         .iter()
         .enumerate()
+        .filter(|(_, check)| !check.commit_status)
         .map(|(index, check)| {
             json!({
                 "id": talk::run_id(&sha, index),
@@ -295,7 +307,24 @@ pub(super) fn check_runs(state: &mut State, request: &Request) -> Outcome {
 pub(super) fn combined_status(state: &mut State, request: &Request) -> Outcome {
     let at = state.repository(request, Access::Read)?;
     let sha = sha_of(&state.repositories[at], request.param("ref"))?;
-    Ok(Answer::ok(json!({ "state": "pending", "statuses": [], "sha": sha, "total_count": 0 })))
+    let checks = state.repositories[at].checks_of(&sha, request.now);
+    let statuses: Vec<Value> = checks
+        .iter()
+        .filter(|check| check.commit_status)
+        .map(|check| {
+            let state = check.conclusion.as_deref().unwrap_or("pending");
+            json!({ "context": check.name, "state": state, "description": check.output.title })
+        })
+        .collect();
+    let all = |word: &str| statuses.iter().all(|status| status["state"] == word);
+    let word =
+        match statuses.iter().any(|status| ["failure", "error"].iter().any(|bad| status["state"] == *bad)) {
+            true => "failure",
+            false if !statuses.is_empty() && all("success") => "success",
+            false => "pending",
+        };
+    let total = statuses.len();
+    Ok(Answer::ok(json!({ "state": word, "statuses": statuses, "sha": sha, "total_count": total })))
 }
 
 fn sha_of(repository: &Repository, name: &str) -> Result<String, Answer> {

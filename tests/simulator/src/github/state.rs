@@ -178,6 +178,9 @@ pub struct Check {
     pub conclusion: Option<String>,
     #[serde(default)]
     pub output: CheckOutput,
+    /// A commit status and no check run: its conclusion is its `state`, its title the `description`.
+    #[serde(default)]
+    pub commit_status: bool,
 }
 
 impl Repository {
