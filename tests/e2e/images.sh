@@ -10,8 +10,8 @@ image=tests/node/image.sh
 directory="$1" built="$2" tag="$3"
 shift 3
 
-# What runs in a sandbox: a shell and the usual small programs, as in E2B's templates.
-userland=(sh base64 basename cat chmod chown cp cut date dirname env false find grep head id kill ln ls mkdir mknod mktemp mount mv
+# What runs in a sandbox: a shell, git and the usual small programs, as in E2B's templates. GitHub's side of git is git's own.
+userland=(git "$(git --exec-path)/git-http-backend" sh base64 basename cat chmod chown cp cut date dirname env false find grep head id kill ln ls mkdir mknod mktemp mount mv
   nice nsenter od printf ps readlink rm rmdir sed setsid sleep sort stat tail tar test touch tr true uname unshare wc)
 
 for name in "$@"; do

@@ -47,6 +47,7 @@ async fn tell(cluster: &Cluster) -> Result<()> {
     println!();
     interruption::upgrade(cluster, &stand_ins, &story, &release).await?;
     farewell(cluster, &stand_ins, &story).await?;
+    converse(cluster, &stand_ins, &story).await?;
     println!("\n$ kubectl get swtask,swbox,swrepo");
     print!("{}", cluster.output(&format!("kubectl get swtask,swbox,swrepo --namespace {NAMESPACE}")).await?);
     files(&stand_ins).await?;
@@ -84,6 +85,23 @@ async fn farewell(cluster: &Cluster, stand_ins: &StandIns<'_>, story: &Story) ->
     merge(cluster, stand_ins, story, "farewell", number).await
 }
 
+/// A Task works on what the others have made, and answers a reviewer.
+async fn converse(cluster: &Cluster, stand_ins: &StandIns<'_>, story: &Story) -> Result<()> {
+    println!();
+    apply(cluster, "checkout").await?;
+    let number = story.review("rename").await?;
+    let words = "Good. Please say it in German too.";
+    cluster.say(&format!("a person      asks for a change in review of #{number}: {words}"));
+    stand_ins.ask_for_a_change(REPOSITORY, number, words).await?;
+    let wish = "slipway.dev/rerun=please-answer-the-review";
+    cluster.run(&format!("kubectl annotate swtask rename {wish} --namespace {NAMESPACE}")).await?;
+    story.round("rename", 2).await?;
+    let commits = stand_ins.commits(REPOSITORY, number).await?;
+    ensure!(commits == 2, "pull request #{number} has {commits} commits");
+    cluster.say(&format!("GitHub        pull request #{number} has a second commit"));
+    merge(cluster, stand_ins, story, "rename", number).await
+}
+
 /// From review to done.
 async fn merge(
     cluster: &Cluster,
@@ -106,10 +124,14 @@ async fn files(stand_ins: &StandIns<'_>) -> Result<()> {
         ("tests/greet_test.sh", "100755"),
         ("docs/index.md", "120000"),
         ("docs/boat.png", "100644"),
-        ("bin/farewell", "100755"),
+        ("bin/goodbye", "100755"),
+        ("bin/auf-wiedersehen", "100755"),
     ] {
         let wanted = (path.to_owned(), mode.to_owned());
         ensure!(files.contains(&wanted), "{path} with mode {mode} is not among the merged files: {files:?}");
+    }
+    for path in ["bin/farewell", "docs/draft.md"] {
+        ensure!(files.iter().all(|(there, _)| there != path), "{path} is still there: {files:?}");
     }
     let names: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
     println!("\nfiles of {REPOSITORY}: {}", names.join(" "));

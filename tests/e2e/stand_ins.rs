@@ -37,6 +37,21 @@ impl<'c> StandIns<'c> {
         self.post(&format!("github/repos/{repository}/pulls/{number}/merge"), &json!({})).await.map(drop)
     }
 
+    /// A reviewer wants more.
+    pub async fn ask_for_a_change(&self, repository: &str, number: u64, words: &str) -> Result<()> {
+        let path = format!("/repos/{repository}/pulls/{number}/reviews");
+        let body = json!({"event": "REQUEST_CHANGES", "body": words});
+        let act = json!({"login": "reviewer", "method": "POST", "path": path, "body": body});
+        self.post("github/act", &act).await.map(drop)
+    }
+
+    /// Number of commits of a pull request.
+    pub async fn commits(&self, repository: &str, number: u64) -> Result<u64> {
+        let act = json!({"login": "reviewer", "method": "GET", "path": format!("/repos/{repository}/pulls/{number}")});
+        let pull = self.post("github/act", &act).await?;
+        pull["commits"].as_u64().with_context(|| format!("pull request {number} is {pull}"))
+    }
+
     /// Path and mode of every file of the branch `main`.
     pub async fn files(&self, repository: &str) -> Result<Vec<(String, String)>> {
         let path = format!("/repos/{repository}/git/trees/main?recursive=1");
