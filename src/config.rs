@@ -59,7 +59,7 @@ struct ClusterArguments {
 /// Where GitHub is.
 #[derive(Debug, Args)]
 struct GithubArguments {
-    /// Base URL of GitHub's REST API.
+    /// Base URL of GitHub's REST API; its GraphQL is found by it.
     #[arg(long, env = "GITHUB_API_URL", default_value = "https://api.github.com")]
     github_api_url: String,
     /// URL of GitHub itself, where git is spoken and web pages are. Default: by the API's, `https://github.com` or

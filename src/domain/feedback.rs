@@ -156,9 +156,12 @@ impl Feedback {
     }
 
     fn checks(&self) -> String {
-        let mut text = String::new();
+        if self.checks.is_empty() && self.checks_unread.is_none() {
+            return String::new();
+        }
+        let mut text = "\n# Checks that failed\n".to_owned();
         if let Some(why) = &self.checks_unread {
-            let _ = write!(text, "\n# Checks\n\nNot all checks could be read: {}\n", one_line(why));
+            let _ = write!(text, "\nNot all checks could be read: {}\n", one_line(why));
         }
         for (number, check) in self.checks.iter().enumerate() {
             let mut entry = format!("\n## {}: {}\n", one_line(&check.name), one_line(&check.conclusion));
@@ -178,9 +181,6 @@ impl Feedback {
             if text.len() + entry.len() > MAX_CHECKS {
                 let _ = write!(text, "\n… and {} more failed checks\n", self.checks.len() - number);
                 break;
-            }
-            if number == 0 {
-                text.push_str("\n# Checks that failed\n");
             }
             text.push_str(&entry);
         }

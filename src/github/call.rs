@@ -155,24 +155,40 @@ pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], now:
     }
 }
 
-/// The refusal in an answer of status 200 that has errors and no data, as REST would put it: the one table knows both then.
+/// The refusal in an answer of status 200 that has no data, as REST would put it: the one table knows both then. GitHub gives
+/// errors types that it documents, others, and none.
 pub(super) fn graphql_refusal(headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Refusal> {
     let answer: Value = serde_json::from_slice(body).ok()?;
-    let error = answer["errors"].as_array()?.first()?;
     let has_data = answer["data"].as_object().is_some_and(|data| data.values().any(|root| !root.is_null()));
     if has_data {
         return None;
     }
-    let status = match error["type"].as_str() {
-        Some("NOT_FOUND") => StatusCode::NOT_FOUND,
-        Some("RATE_LIMITED") => StatusCode::TOO_MANY_REQUESTS,
-        Some("FORBIDDEN" | "INSUFFICIENT_SCOPES") => StatusCode::FORBIDDEN,
-        Some("SERVICE_UNAVAILABLE") => StatusCode::SERVICE_UNAVAILABLE,
-        // A query that took too long, or that broke on GitHub's side, has no type.
-        None if error["extensions"].is_null() => StatusCode::BAD_GATEWAY,
-        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    let errors: Vec<&Value> = list(answer.get("errors")).collect();
+    let is = |kinds: &[&str]| {
+        let words = errors.iter().flat_map(|error| [&error["type"], &error["code"]]);
+        words.filter_map(Value::as_str).any(|word| kinds.contains(&word))
     };
-    Some(refusal(status, headers, body, now))
+    let refused = refusal(StatusCode::UNPROCESSABLE_ENTITY, headers, body, now);
+    let said = refused.message.to_lowercase();
+    let says = |any: &[&str]| any.iter().any(|words| said.contains(words));
+    let status = if is(&["RATE_LIMITED", "RATE_LIMIT", "graphql_rate_limit"])
+        || says(&["rate limit", "abuse detection"])
+    {
+        429
+    } else if is(&["NOT_FOUND"]) {
+        404
+    } else if is(&["FORBIDDEN", "INSUFFICIENT_SCOPES"]) {
+        403
+    } else if is(&["SERVICE_UNAVAILABLE"]) {
+        503
+    } else if says(&["something went wrong", "timeout", "timed out"]) {
+        502
+    } else if errors.is_empty() {
+        403
+    } else {
+        422
+    };
+    Some(Refusal { status, ..refused })
 }
 
 /// A body that is no JSON, where it is a sentence and not a page.

@@ -286,15 +286,15 @@ impl Client {
 
     fn meaning(&self, call: &Call<'_>, head: &http::response::Parts, body: Bytes) -> Result<Reply, Error> {
         let now = Timestamp::now();
-        let refused_beside = || graphql_refusal(&head.headers, &body, now).filter(|_| call.is_graphql());
-        let refusal = match head.status.is_success().then(refused_beside) {
-            Some(None) => {
-                self.credential.unlimited();
-                self.note_last_call(&head.headers, now);
-                return Ok(Reply::Success(Success::new(&head.headers, body)));
-            }
-            Some(Some(refusal)) => refusal,
-            None => refusal(head.status, &head.headers, &body, now),
+        let refusal = match head.status.is_success() {
+            true if !call.is_graphql() => None,
+            true => graphql_refusal(&head.headers, &body, now),
+            false => Some(refusal(head.status, &head.headers, &body, now)),
+        };
+        let Some(refusal) = refusal else {
+            self.credential.unlimited();
+            self.note_last_call(call, &head.headers, now);
+            return Ok(Reply::Success(Success::new(&head.headers, body)));
         };
         let just_made =
             call.repository.is_some_and(|name| self.recent().knows(name, &call.needs, Instant::now()));
@@ -309,7 +309,7 @@ impl Client {
         match classify(refused, &refusal) {
             Verdict::State(state) => {
                 self.credential.unlimited();
-                self.note_last_call(&head.headers, now);
+                self.note_last_call(call, &head.headers, now);
                 Ok(Reply::State(state))
             }
             Verdict::Limited(limit) => {
@@ -317,7 +317,7 @@ impl Client {
                 Err(limited(call.operation, until, Some(head.status)))
             }
             Verdict::Failed { class, reason, message } => {
-                self.note_last_call(&head.headers, now);
+                self.note_last_call(call, &head.headers, now);
                 Err(Error {
                     operation: call.operation.name(),
                     class,
@@ -330,7 +330,11 @@ impl Client {
     }
 
     /// An answer that was fine may be the last one before the limit: the next call would only be refused.
-    fn note_last_call(&self, headers: &http::HeaderMap, now: Timestamp) {
+    /// GraphQL has a budget of its own, which says nothing of REST's.
+    fn note_last_call(&self, call: &Call<'_>, headers: &http::HeaderMap, now: Timestamp) {
+        if call.is_graphql() {
+            return;
+        }
         let remaining = headers.get("x-ratelimit-remaining").and_then(|v| v.to_str().ok());
         if remaining == Some("0")
             && let Some(wait) = reset_in(headers, now)

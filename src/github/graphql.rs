@@ -15,7 +15,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 const FAILED_CHECKS: &str = include_str!("graphql/failed_checks.graphql");
-const BRANCH_TIP: &str = include_str!("graphql/branch_tip.graphql");
+const REPOSITORY_ID: &str = include_str!("graphql/repository_id.graphql");
 const UPDATE_REFS: &str = include_str!("graphql/update_refs.graphql");
 /// Stands for no commit.
 const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
@@ -42,12 +42,16 @@ struct InRepository<T> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Connection<T> {
-    nodes: Vec<Option<T>>,
-    #[serde(default)]
+struct Identified {
+    id: String,
+}
+
+/// Any of it may be null where GitHub leaves something out.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Connection {
+    nodes: Option<Vec<Value>>,
     total_count: usize,
-    #[serde(default)]
     page_info: PageInfo,
 }
 
@@ -71,7 +75,7 @@ struct CheckedCommit {
 
 #[derive(Deserialize)]
 struct Rollup {
-    contexts: Connection<Context>,
+    contexts: Connection,
 }
 
 #[derive(Deserialize)]
@@ -82,13 +86,19 @@ enum Context {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Run {
+    /// Grows with every run.
+    database_id: Option<u64>,
     name: String,
     /// Absent while it runs.
     conclusion: Option<String>,
     title: Option<String>,
     summary: Option<String>,
-    annotations: Option<Connection<Annotation>>,
+    /// Whose check it is: of which App, workflow and event.
+    #[serde(default)]
+    check_suite: Value,
+    annotations: Option<Connection>,
 }
 
 #[derive(Deserialize)]
@@ -110,31 +120,22 @@ struct Position {
     line: u32,
 }
 
-#[derive(Deserialize)]
-struct Tip {
-    id: String,
-    #[serde(rename = "ref")]
-    reference: Option<Reference>,
-}
-
-#[derive(Deserialize)]
-struct Reference {
-    target: Option<Target>,
-}
-
-#[derive(Deserialize)]
-struct Target {
-    oid: String,
-}
-
 /// Ends of a check run that are no failure: <https://docs.github.com/en/graphql/reference/enums#checkconclusionstate>.
 const FINE: [&str; 4] = ["SUCCESS", "NEUTRAL", "SKIPPED", "STALE"];
 /// States of a commit status that are one: <https://docs.github.com/en/graphql/reference/enums#statusstate>.
 const FAILED: [&str; 2] = ["FAILURE", "ERROR"];
 
+/// What became of a branch that was to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeletedBranch {
+    Deleted,
+    /// It is gone, or stands at another commit.
+    Elsewhere,
+}
+
 impl Client {
     /// The check runs and commit statuses of a commit that have failed, of the first hundred, the newest of each name; of each
-    /// run the first fifty annotations.
+    /// run the first twenty annotations.
     pub async fn failed_checks(&self, repository: &RepositoryName, sha: &str) -> Result<FailedChecks, Error> {
         let variables = json!({"owner": repository.owner, "name": repository.name, "commit": sha});
         let call = call(Operation::ListFailedChecks, FAILED_CHECKS, &variables)
@@ -142,59 +143,52 @@ impl Client {
             .needs(Made::Commit(sha.to_owned()));
         let answer: Answer<InRepository<Checked>> = self.ask(call).await?;
         let rollup = answer.data.repository.object.and_then(|commit| commit.status_check_rollup);
+        let mut unread = words(&answer.errors);
         let Some(Rollup { contexts }) = rollup else {
-            return Ok(FailedChecks { unread: words(&answer.errors), checks: Vec::new() });
+            return Ok(FailedChecks { unread, checks: Vec::new() });
         };
-        let more = contexts.page_info.has_next_page.then(|| "there are more than a hundred".to_owned());
-        let checks = contexts.nodes.into_iter().flatten().filter_map(failed).collect();
-        Ok(FailedChecks { checks, unread: words(&answer.errors).or(more) })
+        if contexts.page_info.has_next_page {
+            unread = unread.or(Some("there are more than a hundred".to_owned()));
+        }
+        let mut read = Vec::new();
+        for node in contexts.nodes.unwrap_or_default().into_iter().filter(|node| !node.is_null()) {
+            match serde_json::from_value(node) {
+                Ok(context) => read.push(context),
+                Err(error) => unread = unread.or(Some(format!("one of them can't be read: {error}"))),
+            }
+        }
+        let checks = newest(read).into_iter().filter_map(failed).collect();
+        Ok(FailedChecks { checks, unread })
     }
 
-    /// Deletes a branch where it stands at `sha`, in one step; one that is gone or has moved is left as it is. Returns whether
-    /// it was deleted now.
+    /// Deletes a branch where it stands at `sha`, in one step; one that is gone or has moved is left as it is.
     pub async fn delete_branch_at(
         &self,
         repository: &RepositoryName,
         branch: &str,
         sha: &str,
-    ) -> Result<bool, Error> {
-        let (id, tip) = self.branch_tip(repository, branch).await?;
-        let operation = Operation::DeleteRef;
-        if tip.as_deref() != Some(sha) {
-            return Ok(false);
-        }
+    ) -> Result<DeletedBranch, Error> {
+        let variables = json!({"owner": repository.owner, "name": repository.name});
+        let identify = call(Operation::GetRepositoryId, REPOSITORY_ID, &variables).about(repository);
+        let Identified { id } = self.ask::<Answer<InRepository<Identified>>>(identify).await?.data.repository;
         let update = json!({
             "name": format!("refs/heads/{branch}"), "beforeOid": sha, "afterOid": NO_COMMIT, "force": true,
         });
         let variables = json!({"input": {"repositoryId": id, "refUpdates": [update]}});
-        let call =
-            call(operation, UPDATE_REFS, &variables).about(repository).needs(Made::Branch(branch.to_owned()));
-        match self.ask::<Answer<Value>>(call).await {
-            Ok(_) => {
-                self.recent().deleted(repository, Made::Branch(branch.into()));
-                Ok(true)
-            }
-            // GitHub has no stable word for a branch that has moved: where it stands now says so.
-            Err(refused) if !refused.class.is_retryable() => match self.branch_tip(repository, branch).await?
-            {
-                (_, tip) if tip.as_deref() != Some(sha) => Ok(false),
-                _ => Err(refused),
-            },
-            Err(error) => Err(error),
+        let call = call(Operation::DeleteRef, UPDATE_REFS, &variables)
+            .about(repository)
+            .needs(Made::Branch(branch.to_owned()));
+        let Err(refused) = self.ask::<Answer<Value>>(call).await else {
+            self.recent().deleted(repository, Made::Branch(branch.into()));
+            return Ok(DeletedBranch::Deleted);
+        };
+        // GitHub has no stable word for a branch that has moved: where it stands says so.
+        if refused.class.is_retryable()
+            || self.get_branch_sha(repository, branch).await?.as_deref() == Some(sha)
+        {
+            return Err(refused);
         }
-    }
-
-    /// The repository's node id, and the commit that the branch stands at.
-    async fn branch_tip(
-        &self,
-        repository: &RepositoryName,
-        branch: &str,
-    ) -> Result<(String, Option<String>), Error> {
-        let branch = format!("refs/heads/{branch}");
-        let variables = json!({"owner": repository.owner, "name": repository.name, "branch": branch});
-        let call = call(Operation::GetBranchTip, BRANCH_TIP, &variables).about(repository);
-        let Tip { id, reference } = self.ask::<Answer<InRepository<Tip>>>(call).await?.data.repository;
-        Ok((id, reference.and_then(|reference| reference.target).map(|target| target.oid)))
+        Ok(DeletedBranch::Elsewhere)
     }
 
     async fn ask<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Error> {
@@ -210,13 +204,45 @@ fn call<'a>(operation: Operation, document: &str, variables: &Value) -> Call<'a>
     Call::post(operation, GRAPHQL.to_owned(), &json!({"query": document, "variables": variables}))
 }
 
+/// Without what was run again: GitHub lists the old ends beside the new ones.
+fn newest(contexts: Vec<Context>) -> Vec<Context> {
+    let mut newest: Vec<Context> = Vec::new();
+    for context in contexts {
+        match newest.iter_mut().find(|there| there.is_of_the_same(&context)) {
+            Some(there) if there.id() < context.id() => *there = context,
+            Some(_) => {}
+            None => newest.push(context),
+        }
+    }
+    newest
+}
+
+impl Context {
+    /// Whether both are ends of one check.
+    fn is_of_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::CheckRun(one), Self::CheckRun(two)) => {
+                (&one.name, &one.check_suite) == (&two.name, &two.check_suite)
+            }
+            (Self::StatusContext { context: one, .. }, Self::StatusContext { context: two, .. }) => {
+                one == two
+            }
+            _ => false,
+        }
+    }
+
+    fn id(&self) -> Option<u64> {
+        if let Self::CheckRun(run) = self { run.database_id } else { None }
+    }
+}
+
 fn failed(context: Context) -> Option<FailedCheck> {
-    let none = || Connection { nodes: Vec::new(), total_count: 0, page_info: PageInfo::default() };
     match context {
         Context::CheckRun(run) => {
             let conclusion = run.conclusion.filter(|conclusion| !FINE.contains(&conclusion.as_str()))?;
-            let Connection { nodes, total_count, .. } = run.annotations.unwrap_or_else(none);
-            let annotations: Vec<_> = nodes.into_iter().flatten().map(annotation).collect();
+            let Connection { nodes, total_count, .. } = run.annotations.unwrap_or_default();
+            let nodes = nodes.unwrap_or_default().into_iter();
+            let annotations: Vec<_> = nodes.filter_map(annotation).collect();
             Some(FailedCheck {
                 name: run.name,
                 conclusion: conclusion.to_lowercase(),
@@ -237,13 +263,14 @@ fn failed(context: Context) -> Option<FailedCheck> {
     }
 }
 
-fn annotation(annotation: Annotation) -> CheckAnnotation {
-    CheckAnnotation {
+fn annotation(node: Value) -> Option<CheckAnnotation> {
+    let annotation: Annotation = serde_json::from_value(node).ok()?;
+    Some(CheckAnnotation {
         path: annotation.path,
         line: annotation.location.start.line,
         level: annotation.level.unwrap_or_else(|| "NOTICE".to_owned()).to_lowercase(),
         message: annotation.message,
-    }
+    })
 }
 
 /// What GitHub says beside the data, each once.
@@ -260,17 +287,29 @@ mod tests {
 
     #[test]
     fn what_github_leaves_out_is_said_beside_the_rest() {
-        let contexts = json!([
-            null,
-            {"__typename": "CheckRun", "name": "lint", "conclusion": "FAILURE", "title": null, "summary": "s",
-             "annotations": {"totalCount": 2, "nodes": [
-                {"path": "a", "location": {"start": {"line": 3}}, "annotationLevel": "FAILURE", "message": "m"}]}},
-            {"__typename": "CheckRun", "name": "runs", "conclusion": null, "annotations": null},
-            {"__typename": "StatusContext", "context": "ci/x", "state": "ERROR", "description": "no runner"},
-            {"__typename": "StatusContext", "context": "ci/y", "state": "PENDING", "description": null}
-        ]);
-        let nodes: Vec<Option<Context>> = serde_json::from_value(contexts).expect("contexts");
-        let failed: Vec<_> = nodes.into_iter().flatten().filter_map(failed).collect();
+        let suite = json!({"app": {"databaseId": 1}, "workflowRun": {"event": "push", "workflow": {"databaseId": 2}}});
+        let run = |id: u64, name: &str, conclusion: Value| {
+            json!({"__typename": "CheckRun", "databaseId": id, "name": name, "conclusion": conclusion, "title": null,
+                   "summary": "s", "checkSuite": suite, "annotations": {"totalCount": 2, "nodes": null}})
+        };
+        let mut lint = run(1, "lint", json!("FAILURE"));
+        lint["annotations"]["nodes"] = json!([
+            null, {"path": "a", "location": {"start": {"line": 3}}, "annotationLevel": "FAILURE", "message": "m"}]);
+        let mut other = run(9, "flaky", json!("SUCCESS"));
+        other["checkSuite"] = json!({"app": {"databaseId": 3}, "workflowRun": null});
+        let contexts = [
+            lint,
+            run(2, "runs", Value::Null),
+            run(5, "flaky", json!("SUCCESS")),
+            run(4, "flaky", json!("FAILURE")),
+            other,
+            run(6, "again", json!("TIMED_OUT")),
+            run(7, "again", Value::Null),
+            json!({"__typename": "StatusContext", "context": "ci/x", "state": "ERROR", "description": "no runner"}),
+            json!({"__typename": "StatusContext", "context": "ci/y", "state": "PENDING", "description": null}),
+        ];
+        let read = contexts.map(|node| serde_json::from_value(node).expect("a context"));
+        let failed: Vec<_> = newest(read.into()).into_iter().filter_map(failed).collect();
         let told: Vec<_> =
             failed.iter().map(|check| (&*check.name, &*check.conclusion, check.more)).collect();
         assert_eq!(told, [("lint", "failure", 1), ("ci/x", "error", 0)]);

@@ -28,7 +28,7 @@ pub use client::{Client, GitHub};
 pub use commits::{Author, Commit, NewCommit};
 pub use error::Error;
 pub use git::{CreatedRef, Tree, TreeContent, TreeEntry, UpdatedRef};
-pub use graphql::FailedChecks;
+pub use graphql::{DeletedBranch, FailedChecks};
 pub use lfs::{LfsAction, LfsActions, LfsAnswer, LfsError};
 pub use name::RepositoryName;
 pub use pack::{Pack, WantedPack};

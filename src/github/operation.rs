@@ -57,7 +57,7 @@ operations! {
     CreateCommit => ("createCommit", SHORT, "Contents: write", Write),
     CreateRef => ("createBranch", SHORT, "Contents: write", Write),
     UpdateRef => ("updateBranch", SHORT, "Contents: write", Write),
-    GetBranchTip => ("getBranchTip", SHORT, "Contents: read", Read),
+    GetRepositoryId => ("getRepositoryID", SHORT, "Metadata: read", Read),
     DeleteRef => ("deleteBranch", SHORT, "Contents: write", Write),
     FetchPack => ("fetchPack", LONG, "Contents: read", Read),
     LfsBatch => ("lfsBatch", SHORT, "Contents: write", Write),

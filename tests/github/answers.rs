@@ -5,13 +5,14 @@ use crate::support::{World, author, fault};
 use slipway::{
     domain::failure::Class,
     github::{
-        Check, CheckState, CreatedPull, Error, FailedChecks, MergeMethod, Merged, NewCommit, NewPull,
-        TreeContent, TreeEntry,
+        Check, CheckState, CreatedPull, DeletedBranch, Error, FailedChecks, MergeMethod, Merged, NewCommit,
+        NewPull, TreeContent, TreeEntry,
     },
 };
 use slipway_simulator::{
+    Options,
     core::{Action, When},
-    github::{Check as SetCheck, CheckAnnotation, CheckOutput},
+    github::{self, Check as SetCheck, CheckAnnotation, CheckOutput, Settings},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -202,8 +203,10 @@ async fn failed_checks_come_with_what_they_say_in_one_call() {
         ..Default::default()
     };
     let status = SetCheck { commit_status: true, ..run("old-ci", Some("error"), 0) };
-    let checks =
-        vec![run("slow", None, 0), run("ci", Some("success"), 0), run("lint", Some("failure"), 60), status];
+    let flaky = run("flaky", Some("failure"), 0);
+    let again = run("flaky", Some("success"), 0);
+    let (slow, good) = (run("slow", None, 0), run("ci", Some("success"), 0));
+    let checks = vec![flaky, slow, good, run("lint", Some("failure"), 60), status, again];
     world.simulator.github.set_checks(&world.full_name(), &tip, checks).unwrap();
     let seq = world.simulator.calls.last_seq();
     let failed = world.client.failed_checks(&world.repository, &tip).await.unwrap();
@@ -213,7 +216,7 @@ async fn failed_checks_come_with_what_they_say_in_one_call() {
         .iter()
         .map(|check| (&*check.name, &*check.conclusion, check.annotations.len(), check.more))
         .collect();
-    assert_eq!(told, [("lint", "failure", 50, 10), ("old-ci", "error", 0, 0)]);
+    assert_eq!(told, [("lint", "failure", 20, 40), ("old-ci", "error", 0, 0)]);
 
     // Some of them may be hidden: GitHub says so beside the others.
     let partly = r#"{"data":{"repository":{"object":{"statusCheckRollup":{"contexts":{"nodes":[null]}}}}},
@@ -259,6 +262,18 @@ async fn what_graphql_refuses_is_refused_as_rest_would() {
     assert!(matches!(error.class, Class::Throttled { .. }), "{error:?}");
 }
 
+/// A GitHub Enterprise Server has REST below `/api/v3`, and GraphQL beside it.
+#[tokio::test]
+async fn an_enterprise_server_has_graphql_elsewhere() {
+    let settings = Settings { enterprise: true, ..Settings::default() };
+    let github = github::Options { settings, ..Default::default() };
+    let world = World::with(Options { github, ..Options::default() }, Duration::ZERO);
+    let tip = world.push("task/x", &[("a", Some("1"))]);
+    assert_eq!(world.client.failed_checks(&world.repository, &tip).await.unwrap(), FailedChecks::default());
+    let deleted = world.client.delete_branch_at(&world.repository, "task/x", &tip).await.unwrap();
+    assert_eq!(deleted, DeletedBranch::Deleted);
+}
+
 /// Somebody pushes after the look and before the deletion.
 #[tokio::test]
 async fn a_branch_that_moves_at_the_last_moment_is_not_deleted() {
@@ -277,7 +292,7 @@ async fn a_branch_that_moves_at_the_last_moment_is_not_deleted() {
     tokio::time::timeout(Duration::from_secs(30), waited).await.expect("the deletion is on its way");
     let theirs = world.push("task/x", &[("a", Some("2"))]);
     world.simulator.faults.remove(rule);
-    assert_eq!(deletion.await.unwrap(), Ok(false));
+    assert_eq!(deletion.await.unwrap(), Ok(DeletedBranch::Elsewhere));
     assert_eq!(world.client.get_branch_sha(&world.repository, "task/x").await.unwrap(), Some(theirs));
 }
 

@@ -4,8 +4,8 @@ use crate::support::{TOKEN, USER, World, author};
 use slipway::{
     domain::failure::Class,
     github::{
-        CreateRepository, CreatedPull, CreatedRef, MergeMethod, Merged, NewCommit, NewPull, Pull, PullState,
-        RepositoryName, TreeContent, TreeEntry, UpdatedPulls, UpdatedRef,
+        CreateRepository, CreatedPull, CreatedRef, DeletedBranch, MergeMethod, Merged, NewCommit, NewPull,
+        Pull, PullState, RepositoryName, TreeContent, TreeEntry, UpdatedPulls, UpdatedRef,
     },
     telemetry::{Attempt, ObjectLabel, Pass, in_pass},
 };
@@ -135,9 +135,10 @@ async fn branches_are_created_moved_forward_and_deleted_and_say_what_they_were()
     assert_eq!(client.get_branch_sha(repository, branch).await.unwrap(), Some(second.clone()));
     let matching = client.matching_branches(repository, "task/t").await.unwrap();
     assert_eq!(matching, [(branch.to_owned(), second.clone())]);
-    assert!(!client.delete_branch_at(repository, branch, &first).await.unwrap(), "it stands elsewhere");
-    assert!(client.delete_branch_at(repository, branch, &second).await.unwrap());
-    assert!(!client.delete_branch_at(repository, branch, &second).await.unwrap());
+    let delete = async |sha: &str| client.delete_branch_at(repository, branch, sha).await.unwrap();
+    assert_eq!(delete(&first).await, DeletedBranch::Elsewhere);
+    assert_eq!(delete(&second).await, DeletedBranch::Deleted);
+    assert_eq!(delete(&second).await, DeletedBranch::Elsewhere);
     assert_eq!(client.update_ref(repository, branch, &second).await.unwrap(), UpdatedRef::Missing);
     assert_eq!(client.matching_branches(repository, "task/t").await.unwrap(), []);
 }

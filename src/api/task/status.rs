@@ -306,7 +306,7 @@ pub struct SandboxRequest {
     #[serde(default, skip_serializing_if = "is_false")]
     pub resting: bool,
     /// What the Task has begun in this turn: the id of a run of the command, or `<task uid>-<round>-0` where none runs. Until
-    /// the turn ends, nobody else begins anything in a Sandbox that Tasks share.
+    /// the turn ends, nobody else begins anything in a Sandbox that Tasks share; of files from an earlier turn it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::ID))]
     pub begun: Option<String>,

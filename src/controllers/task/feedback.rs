@@ -40,7 +40,7 @@ impl TaskController {
         if let Some(pull) = &wanted.pull {
             let at = self.at_github(task).await?;
             feedback.pull_request = Some(pull.number);
-            read(&at, pull, &mut feedback).await?;
+            read(&at, pull, wanted.last_try, &mut feedback).await?;
         }
         let envd = self.envd(task, &wanted.sandbox).await?;
         let mut prepare = Command::sh(OPERATION, PREPARE, [directory(&wanted.generation)]);
@@ -58,7 +58,12 @@ impl TaskController {
 
 /// Reads what is said of a pull request, in at most six calls: the newest of each kind and the checks, then who may write, and
 /// what room is left for more.
-async fn read(at: &AtGitHub, pull: &OpenPull, feedback: &mut Feedback) -> Result<(), Failure> {
+async fn read(
+    at: &AtGitHub,
+    pull: &OpenPull,
+    last_try: bool,
+    feedback: &mut Feedback,
+) -> Result<(), Failure> {
     let (client, name) = (&at.client, &at.name);
     let number = u64::try_from(pull.number).unwrap_or_default();
     let (mut remarks, more_reviews) = client.reviews(name, number, 1).await?;
@@ -73,7 +78,11 @@ async fn read(at: &AtGitHub, pull: &OpenPull, feedback: &mut Feedback) -> Result
     let (comments, more_comments) = comments.unwrap_or_default();
     remarks.extend(comments);
     let checks = match &pull.head {
-        Some(head) => told(client.failed_checks(name, head).await)?,
+        Some(head) => match client.failed_checks(name, head).await {
+            // GitHub may be too busy for this one, again and again: the command is told the rest.
+            Err(error) if last_try && error.class == Class::Transient => Ok(Err(error.message)),
+            read => told(read),
+        }?,
         None => Ok(FailedChecks::default()),
     };
     match checks {

@@ -21,7 +21,7 @@ use crate::{
         output::Output,
         task::{Outcome, Step, apply_in_place, has_feedback, pull_request_text},
     },
-    github::{self, CreatedPull, CreatedRef, Merged, NewPull, UpdatedRef},
+    github::{self, CreatedPull, CreatedRef, DeletedBranch, Merged, NewPull, UpdatedRef},
 };
 use jiff::Timestamp;
 use kube::{
@@ -42,8 +42,10 @@ impl TaskController {
             Step::UpdateBranch { branch, sha } => self.update_branch(task, branch, sha).await,
             Step::DeleteBranch { branch, sha, .. } => {
                 let at = self.at_github(task).await?;
-                at.client.delete_branch_at(&at.name, branch, sha).await?;
-                Ok(Outcome::Done)
+                Ok(match at.client.delete_branch_at(&at.name, branch, sha).await? {
+                    DeletedBranch::Deleted => Outcome::Done,
+                    DeletedBranch::Elsewhere => Outcome::BranchElsewhere,
+                })
             }
             Step::CreatePullRequest { branch } => self.create_pull_request(task, branch).await,
             Step::SetPart { number, part } => self.set_part(task, *number, *part).await,

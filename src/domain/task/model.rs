@@ -279,6 +279,8 @@ pub enum Outcome {
     },
     /// GitHub says that the branch exists, and does not show it.
     BranchNotVisible,
+    /// The branch is gone, or stands at another commit than the one it was to be deleted at.
+    BranchElsewhere,
     /// The branch does not move forward to the commit: somebody pushed to it, and changed the same paths.
     BranchMoved,
     /// Somebody pushed to the branch: the commit was made again on top of that.

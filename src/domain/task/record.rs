@@ -38,6 +38,11 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
         Outcome::BranchExists { ours: true } => publish::branch_stands(scope),
         Outcome::BranchExists { ours: false } => branch_taken(scope),
         Outcome::BranchNotVisible => scope.failed_plan(&not_visible("createBranch", "the branch exists")),
+        Outcome::BranchElsewhere => {
+            // The next look finds where, and says so.
+            let failure = not_visible("deleteBranch", "the branch stands at another commit by now");
+            if deleting { release::failed(scope, &failure) } else { scope.failed_plan(&failure) }
+        }
         Outcome::BranchMoved => branch_moved(scope),
         Outcome::Rebased { parent, tree, commit } => rebased(scope, parent, tree, commit),
         Outcome::PullRequest(pull) => publish::adopt(scope, &pull),

@@ -288,6 +288,7 @@ pub(super) fn feedback(scope: &Scope<'_>, sandbox: &str) -> Option<WantedFeedbac
             head: pull.head_sha.clone(),
             since: status.feedback_since.as_ref().map(|since| since.0),
         }),
+        last_try: status.retry.as_ref().is_some_and(|retry| retry.attempt >= retry::ATTEMPTS - 1),
     })
 }
 

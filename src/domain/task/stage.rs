@@ -142,6 +142,8 @@ pub struct WantedFeedback {
     pub rerun: Option<String>,
     /// The pull request that the round goes on with.
     pub pull: Option<OpenPull>,
+    /// It is tried for the last time before a long wait: what GitHub is too busy to say of checks is left out.
+    pub last_try: bool,
 }
 
 /// An open pull request, as far as what is said of it is asked for.

@@ -106,6 +106,7 @@ fn errors_without_data_are_refusals_as_rest_has_them() {
         status(&json!({"data": {"repository": null}, "errors": [{"type": kind, "message": "m"}]}))
     };
     for (kind, expected) in [
+        ("RATE_LIMIT", 429),
         ("NOT_FOUND", 404),
         ("FORBIDDEN", 403),
         ("INSUFFICIENT_SCOPES", 403),
@@ -115,9 +116,22 @@ fn errors_without_data_are_refusals_as_rest_has_them() {
     ] {
         assert_eq!(said(json!(kind)), Some((expected, "m".to_owned())), "{kind}");
     }
-    assert_eq!(said(Value::Null).map(|(status, _)| status), Some(502));
+    assert_eq!(said(Value::Null).map(|(status, _)| status), Some(422));
+    for (words, expected) in [
+        ("Something went wrong while executing your query.", 502),
+        ("API rate limit already exceeded for user ID 1.", 429),
+        ("beforeOid does not match", 422),
+    ] {
+        let untyped = json!({"data": null, "errors": [{"message": "m"}, {"message": words}]});
+        assert_eq!(status(&untyped).map(|(status, _)| status), Some(expected), "{words}");
+    }
+    let secondary = json!({"message": "You have exceeded a secondary rate limit.", "documentation_url": "d"});
+    assert_eq!(status(&secondary).map(|(status, _)| status), Some(429));
+    assert_eq!(status(&json!({"message": "Resource not accessible"})).map(|(status, _)| status), Some(403));
     let invalid = json!({"errors": [{"message": "m", "extensions": {"code": "undefinedField"}}]});
     assert_eq!(status(&invalid).map(|(status, _)| status), Some(422));
     let partly = json!({"data": {"repository": {"id": "R_1"}}, "errors": [{"type": "FORBIDDEN"}]});
-    assert_eq!((status(&partly), status(&json!({"data": {}})), status(&json!("odd"))), (None, None, None));
+    assert_eq!(status(&partly), None);
+    let not_json = graphql_refusal(&HeaderMap::new(), b"<html>", Timestamp::UNIX_EPOCH);
+    assert!(not_json.is_none(), "it is read as an answer that nobody can read");
 }

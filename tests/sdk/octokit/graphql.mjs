@@ -38,15 +38,16 @@ await check("a branch is deleted only where it stands, with checks read before",
     ["StatusContext", "ci/external", "ERROR"],
   ]);
   const qualified = `refs/heads/${name}`;
-  const tip = async () => (await octokit.graphql(await read("branch_tip.graphql"), { owner, name: repo, branch: qualified })).repository;
-  const { id, ref: there } = await tip();
-  assert.equal(there.target.oid, commit);
+  const ref_of = "query ($owner: String!, $name: String!, $ref: String!) { repository(owner: $owner, name: $name) { ref(qualifiedName: $ref) { target { oid } } } }";
+  const tip = async () => (await octokit.graphql(ref_of, { owner, name: repo, ref: qualified })).repository.ref?.target.oid;
+  const { id } = (await octokit.graphql(await read("repository_id.graphql"), { owner, name: repo })).repository;
+  assert.equal(await tip(), commit);
   const remove = async (beforeOid) => octokit.graphql(await read("update_refs.graphql"), {
     input: { repositoryId: id, refUpdates: [{ name: qualified, beforeOid, afterOid: "0".repeat(40), force: true }] },
   });
   await assert.rejects(remove("1".repeat(40)), ({ errors }) => errors[0].type === "UNPROCESSABLE");
   await remove(commit);
-  assert.equal((await tip()).ref, null);
+  assert.equal(await tip(), undefined);
   await assert.rejects(octokit.graphql("{ repository(owner: \"x\", name: \"y\") { id } }"), ({ errors }) => errors[0].type === "NOT_FOUND");
   await assert.rejects(octokit.graphql("{ unknown { id } }"), /doesn't exist on type 'Query'/);
 });

@@ -81,7 +81,8 @@ mend() {
 }
 take() {
   git symbolic-ref HEAD "refs/heads/$branch" &&
-    printf 'update %s %s\n' "refs/heads/$branch" "$commit" refs/slipway/base "$commit" | git update-ref --no-deref --stdin &&
+    printf 'option no-deref\nupdate %s %s\n' "refs/heads/$branch" "$commit" refs/slipway/base "$commit" |
+    git update-ref --stdin &&
     git -c checkout.workers=0 reset -q --hard "$commit" &&
     git clean -q "$clean" &&
     git config remote.origin.url "$origin" &&

@@ -79,10 +79,11 @@ impl World {
             Step::UpdateBranch { branch, sha } => return self.update_branch(branch, sha),
             Step::DeleteBranch { branch, sha, .. } => {
                 self.effects.push(format!("DeleteBranch {branch}"));
-                if self.github.branches.get(branch) == Some(sha) {
-                    assert!(self.github.commits.contains_key(sha), "not ours: {sha}");
-                    self.github.delete_branch(branch, self.now);
+                if self.github.branches.get(branch) != Some(sha) {
+                    return Outcome::BranchElsewhere;
                 }
+                assert!(self.github.commits.contains_key(sha), "not ours: {sha}");
+                self.github.delete_branch(branch, self.now);
             }
             Step::CreatePullRequest { branch } => return self.create_pull(branch),
             Step::SetPart { number, part } => {

@@ -100,11 +100,15 @@ async fn backend(
             builder = builder.header(name, value.trim());
         }
     }
-    // The process lives as long as the answer.
-    let frames = ReaderStream::with_capacity(stdout, CHUNK).map(move |chunk| {
-        let _alive = &child;
-        chunk.map(Frame::data).map_err(BoxError::from)
-    });
+    let chunks = ReaderStream::with_capacity(stdout, CHUNK).map(|chunk| chunk.map_err(BoxError::from));
+    // The process lives as long as the answer; one that fails has not sent all of it.
+    let end =
+        futures::stream::once(async move { child.wait().await }).filter_map(async |ended| match ended {
+            Ok(status) if status.success() => None,
+            Ok(status) => Some(Err(BoxError::from(format!("git http-backend: {status}")))),
+            Err(error) => Some(Err(error.into())),
+        });
+    let frames = chunks.chain(end).map(|chunk| chunk.map(Frame::data));
     Ok(builder.body(StreamBody::new(frames).boxed_unsync())?)
 }
 

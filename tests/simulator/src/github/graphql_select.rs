@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::permissions::permit;
 use super::request::Request;
 use super::state::{Check, State};
+use super::talk::run_id;
 
 /// One root field that is answered.
 pub(super) struct Selector<'a> {
@@ -115,7 +116,9 @@ impl Selector<'_> {
                 if checks.is_empty() {
                     return Some(Value::Null);
                 }
-                let nodes: Vec<Value> = checks.iter().map(context).collect();
+                let sha = of["oid"].as_str()?;
+                let numbered = checks.iter().enumerate();
+                let nodes: Vec<Value> = numbered.map(|(at, check)| context(check, run_id(sha, at))).collect();
                 let nodes = self.visible(repository, nodes);
                 json!({ "__typename": "StatusCheckRollup", "contexts": connection("StatusCheckRollupContext", &nodes) })
             }
@@ -143,7 +146,7 @@ impl Selector<'_> {
     }
 }
 
-fn context(check: &Check) -> Value {
+fn context(check: &Check, id: u64) -> Value {
     let conclusion = check.conclusion.as_ref().map(|word| word.to_uppercase());
     if check.commit_status {
         return json!({
@@ -170,6 +173,16 @@ fn context(check: &Check) -> Value {
     });
     json!({
         "__typename": "CheckRun",
+        "databaseId": id,
+        "checkSuite": {
+            "__typename": "CheckSuite",
+            "app": { "__typename": "App", "databaseId": 15368 },
+            "workflowRun": {
+                "__typename": "WorkflowRun",
+                "event": "push",
+                "workflow": { "__typename": "Workflow", "databaseId": 1 },
+            },
+        },
         "name": check.name,
         "status": if conclusion.is_some() { "COMPLETED" } else { "IN_PROGRESS" },
         "conclusion": conclusion,

@@ -282,7 +282,11 @@ pub(super) fn check_runs(state: &mut State, request: &Request) -> Outcome {
     let runs: Vec<Value> = checks
         .iter()
         .enumerate()
-        .filter(|(_, check)| !check.commit_status)
+        // The newest of each name, which is GitHub's default.
+        .filter(|(index, check)| {
+            let later = &checks[index + 1..];
+            !check.commit_status && later.iter().all(|one| one.name != check.name)
+        })
         .map(|(index, check)| {
             json!({
                 "id": talk::run_id(&sha, index),
