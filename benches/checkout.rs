@@ -3,7 +3,7 @@
 
 mod support;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::json;
 use slipway::api::Task;
 use std::{
@@ -11,9 +11,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use support::{
-    Usage, options, peak_rss, reset_peak, table,
+    Usage, filled_repository, options, peak_rss, reset_peak, sh, table,
     world::{
-        Manifest, World, repository, sandbox, task,
+        Manifest, World, sandbox, task,
         wait::{ready, until},
         within,
     },
@@ -239,35 +239,10 @@ fn median(mut times: Vec<f64>) -> f64 {
 
 /// `acme/app` of so many megabytes in one commit, ready.
 async fn repository_of(world: &mut World, megabytes: usize) -> Result<()> {
-    let new = slipway_simulator::github::NewRepository {
-        owner: "acme".to_owned(),
-        name: "app".to_owned(),
-        ..Default::default()
-    };
-    world.simulator.github.create_repository(&new).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
-    let bare =
-        world.simulator.github.git_dir("acme/app").map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
     let files = megabytes * 1_000_000 / FILE;
-    let fill = format!(
-        "{{ printf 'commit refs/heads/main\\ncommitter A <a@b> 1700000000 +0000\\ndata 1\\nx\\n'
-           for n in $(seq {files}); do
-             printf 'M 644 inline d%s/f%s\\ndata {FILE}\\n' $((n % 100)) $n; head -c {FILE} /dev/urandom; echo
-           done; printf 'M 644 inline file-1\\ndata 2\\n1\\n'; }} |
-         git -c safe.directory='*' -C {} fast-import --quiet --force",
-        bare.display()
+    let file = format!(
+        "printf 'M 644 inline d%s/f%s\\ndata {FILE}\\n' $((n % 100)) $n; head -c {FILE} /dev/urandom; echo"
     );
-    sh(&fill).await?;
-    world.start_controller()?;
-    world.synced().await?;
-    world.apply(&repository("app")).await?;
-    world
-        .repository("app", "ready", |app| app.status.as_ref().is_some_and(|s| s.repository_id.is_some()))
-        .await?;
-    Ok(())
-}
-
-async fn sh(script: &str) -> Result<()> {
-    let output = tokio::process::Command::new("sh").args(["-c", script]).output().await?;
-    ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
+    let last = "printf 'M 644 inline file-1\\ndata 2\\n1\\n'";
+    filled_repository(world, &format!("for n in $(seq {files}); do {file}; done; {last}")).await
 }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    Usage, options, peak_rss, reset_peak, table,
+    Usage, filled_repository, options, peak_rss, reset_peak, sh, table,
     world::{GITHUB_TOKEN, World, repository, task},
 };
 use tokio::{
@@ -80,27 +80,8 @@ const TREE: usize = 100_000;
 
 /// A clone of [`TREE`] files of which `files` are changed.
 async fn change(world: &mut World, files: usize) -> Result<Vec<String>> {
-    let new = slipway_simulator::github::NewRepository {
-        owner: "acme".to_owned(),
-        name: "app".to_owned(),
-        ..Default::default()
-    };
-    world.simulator.github.create_repository(&new).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
-    let bare =
-        world.simulator.github.git_dir("acme/app").map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
-    let fill = format!(
-        "{{ printf 'commit refs/heads/main\\ncommitter A <a@b> 1700000000 +0000\\ndata 1\\nx\\n'
-           for n in $(seq {TREE}); do printf 'M 644 inline d%s/f%s\\ndata <<E\\nline %s\\nE\\n' $((n % 1000)) $n $n; done; }} |
-         git -c safe.directory='*' -C {} fast-import --quiet --force",
-        bare.display()
-    );
-    sh(&fill).await?;
-    world.start_controller()?;
-    world.synced().await?;
-    world.apply(&repository("app")).await?;
-    world
-        .repository("app", "ready", |app| app.status.as_ref().is_some_and(|s| s.repository_id.is_some()))
-        .await?;
+    let lines = "printf 'M 644 inline d%s/f%s\\ndata <<E\\nline %s\\nE\\n' $((n % 1000)) $n $n";
+    filled_repository(world, &format!("for n in $(seq {TREE}); do {lines}; done")).await?;
     let pid = world.controller.as_ref().context("a controller")?.pid();
     let url = world.clone_url("app");
     let script =
@@ -132,12 +113,6 @@ async fn change(world: &mut World, files: usize) -> Result<Vec<String>> {
         format!("{cpu:.1}"),
         calls.to_string(),
     ])
-}
-
-async fn sh(script: &str) -> Result<()> {
-    let output = tokio::process::Command::new("sh").args(["-c", script]).output().await?;
-    ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
 }
 
 async fn carry(world: &mut World, files: usize, name: &str, make: &str) -> Result<Vec<String>> {

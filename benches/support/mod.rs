@@ -5,12 +5,14 @@
 mod builds;
 #[path = "../../tests/controlplane/mod.rs"]
 pub mod controlplane;
+mod filled;
 mod settled;
 mod usage;
 #[path = "../../tests/world/mod.rs"]
 pub mod world;
 
 pub use builds::{released, released_at};
+pub use filled::{filled_repository, sh};
 pub use settled::settled_tasks;
 pub use usage::{Usage, peak_rss, reset_peak};
 

@@ -5,13 +5,13 @@
 
 use super::{
     Client, Error,
-    call::{Call, GRAPHQL, Reply},
+    call::{Call, GRAPHQL},
     name::RepositoryName,
     operation::Operation,
     recent::Made,
 };
 use crate::domain::feedback::{CheckAnnotation, FailedCheck};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 const FAILED_CHECKS: &str = include_str!("graphql/failed_checks.graphql");
@@ -141,7 +141,7 @@ impl Client {
         let call = call(Operation::ListFailedChecks, FAILED_CHECKS, &variables)
             .about(repository)
             .needs(Made::Commit(sha.to_owned()));
-        let answer: Answer<InRepository<Checked>> = self.ask(call).await?;
+        let answer: Answer<InRepository<Checked>> = self.read(call).await?;
         let rollup = answer.data.repository.object.and_then(|commit| commit.status_check_rollup);
         let mut unread = words(&answer.errors);
         let Some(Rollup { contexts }) = rollup else {
@@ -170,7 +170,8 @@ impl Client {
     ) -> Result<DeletedBranch, Error> {
         let variables = json!({"owner": repository.owner, "name": repository.name});
         let identify = call(Operation::GetRepositoryId, REPOSITORY_ID, &variables).about(repository);
-        let Identified { id } = self.ask::<Answer<InRepository<Identified>>>(identify).await?.data.repository;
+        let Identified { id } =
+            self.read::<Answer<InRepository<Identified>>>(identify).await?.data.repository;
         let update = json!({
             "name": format!("refs/heads/{branch}"), "beforeOid": sha, "afterOid": NO_COMMIT, "force": true,
         });
@@ -178,7 +179,7 @@ impl Client {
         let call = call(Operation::DeleteRef, UPDATE_REFS, &variables)
             .about(repository)
             .needs(Made::Branch(branch.to_owned()));
-        let Err(refused) = self.ask::<Answer<Value>>(call).await else {
+        let Err(refused) = self.read::<Answer<Value>>(call).await else {
             self.recent().deleted(repository, Made::Branch(branch.into()));
             return Ok(DeletedBranch::Deleted);
         };
@@ -189,14 +190,6 @@ impl Client {
             return Err(refused);
         }
         Ok(DeletedBranch::Elsewhere)
-    }
-
-    async fn ask<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Error> {
-        let operation = call.operation;
-        match self.send(call).await? {
-            Reply::Success(success) => success.json(operation),
-            Reply::State(other) => Err(other.unexpected(operation)),
-        }
     }
 }
 

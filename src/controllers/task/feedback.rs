@@ -117,9 +117,7 @@ async fn read(
 fn told<T>(read: Result<T, Error>) -> Result<Result<T, String>, Failure> {
     match read {
         Ok(found) => Ok(Ok(found)),
-        Err(error) if matches!(error.class, Class::Denied | Class::NotFound | Class::Invalid) => {
-            Ok(Err(error.message))
-        }
+        Err(error) if !error.class.is_retryable() => Ok(Err(error.message)),
         Err(error) => Err(error.into()),
     }
 }

@@ -4,10 +4,7 @@
 use super::{TaskController, access::AtGitHub};
 use crate::{
     api::{PullRequestPart, PullRequestSpec, Task},
-    domain::{
-        failure::{Class, Failure},
-        task::Outcome,
-    },
+    domain::{failure::Failure, task::Outcome},
     github::Error,
 };
 
@@ -58,9 +55,7 @@ async fn request_reviewers(
 fn refusal(set: Result<(), Error>) -> Result<Option<String>, Failure> {
     match set {
         Ok(()) => Ok(None),
-        Err(error) if matches!(error.class, Class::Denied | Class::Invalid | Class::NotFound) => {
-            Ok(Some(error.message))
-        }
+        Err(error) if !error.class.is_retryable() => Ok(Some(error.message)),
         Err(error) => Err(error.into()),
     }
 }
