@@ -2,7 +2,7 @@
 //! `tests/worktree` has the many kinds of trees and faults; here the way is a Task's.
 
 use crate::{
-    rounds::{in_review, rerun},
+    rounds::{Spent, in_review, rerun, spent},
     story::{at_origin, known, refused, reviewed},
     world,
     world::{Manifest, PATIENCE, World, repository, task, wait::message_of, within},
@@ -42,19 +42,6 @@ async fn status(world: &World, name: &str) -> Result<TaskStatus> {
     world.tasks().get(name).await?.status.context("a status")
 }
 
-/// Calls to GitHub about the repository since `start`: to the API, and of git.
-fn spent(world: &World, start: u64) -> (Vec<String>, usize) {
-    let calls = world.simulator.calls.since(start);
-    let git = calls.iter().filter(|call| call.api == "github" && call.endpoint == "git").count();
-    let about = |path: &str| path.starts_with("/repos/acme/app/") || path == "/repos/acme/app";
-    // What the command is told of the conversation is counted in `feedback`.
-    let told = ["/reviews", "/comments"];
-    let rest = calls.iter().filter(|call| {
-        call.api == "github" && about(&call.path) && !told.iter().any(|end| call.path.ends_with(end))
-    });
-    (rest.map(|call| format!("{} {}", call.method, call.path)).collect(), git)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_and_a_second_round_cost_few_calls() -> Result<()> {
     let world = world("checkout").await?;
@@ -63,7 +50,7 @@ async fn a_first_and_a_second_round_cost_few_calls() -> Result<()> {
     let script = "git mv README.md docs.md; git rm -q src/b; for i in $(seq 20); do echo line $i $SLIPWAY_ROUND >> file$i; done";
     world.apply(&checked_out("cheap", script)).await?;
     reviewed(&world, "cheap").await?;
-    let (mut rest, git) = spent(&world, start);
+    let Spent { mut rest, git, .. } = spent(&world, start);
     let opened =
         rest.iter().position(|call| call == "POST /repos/acme/app/pulls").context("it was opened")?;
     rest.truncate(opened + 1);
@@ -80,8 +67,8 @@ async fn a_first_and_a_second_round_cost_few_calls() -> Result<()> {
     let more = "git status --porcelain > /var/tmp/found; echo more > more";
     edit(&world, &checked_out("cheap", more)).await?;
     let second = in_review(&world, "cheap", 2).await?;
-    let (rest, git) = spent(&world, start);
-    ensure!(rest.len() <= 6 && git == 1, "{git} packs and {} calls: {rest:#?}", rest.len());
+    let Spent { rest, git, .. } = spent(&world, start);
+    ensure!(rest.len() <= 5 && git == 1, "{git} packs and {} calls: {rest:#?}", rest.len());
     ensure!(second.parent_sha == first.commit_sha, "it stands on the head: {second:?}");
     let sandbox = second.sandbox_id.context("a sandbox")?;
     let found = world.simulator.e2b.host_path(&sandbox, "/var/tmp/found").context("its home")?;

@@ -2,7 +2,7 @@
 //! becomes commit and pull request.
 
 use crate::{
-    rounds::{in_review, rerun, warned},
+    rounds::{Spent, in_review, rerun, spent, warned},
     story::{known, refused, reviewed},
     world,
     world::{PATIENCE, World, repository, task, wait::message_of, within},
@@ -55,25 +55,6 @@ fn say(world: &World, pull: &serde_json::Value) -> Result<()> {
     Ok(())
 }
 
-/// A round has cost few calls to GitHub: at most six for the feedback, five for the rest.
-fn few_calls(world: &World, start: u64) -> Result<()> {
-    let calls = world.simulator.calls.since(start);
-    let calls: Vec<String> = calls
-        .iter()
-        .filter(|call| call.api == "github")
-        .filter(|call| call.path.starts_with("/repos/acme/app") || call.path == "/graphql")
-        // How often the open pull request is read is a matter of time.
-        .filter(|call| !call.path.ends_with("/pulls/1"))
-        .map(|call| format!("{} {}", call.method, call.path))
-        .collect();
-    let is_feedback = |call: &&String| {
-        ["/reviews", "/comments", "/graphql", "/collaborators"].iter().any(|end| call.ends_with(end))
-    };
-    let told = calls.iter().filter(is_feedback).count();
-    ensure!(told <= 6 && calls.len() - told <= 5, "{told} for the feedback of {calls:#?}");
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_review_is_answered_with_a_commit_on_the_same_pull_request() -> Result<()> {
     let world = world("feedback").await?;
@@ -99,7 +80,8 @@ async fn a_review_is_answered_with_a_commit_on_the_same_pull_request() -> Result
     let start = world.simulator.calls.last_seq();
     rerun(&world, "talk", "please handle the empty list").await?;
     let second = in_review(&world, "talk", 2).await?;
-    few_calls(&world, start)?;
+    let Spent { told, rest, .. } = spent(&world, start);
+    ensure!(told.len() <= 6 && rest.len() <= 5, "{told:#?} for the feedback beside {rest:#?}");
     let feedback = found(&world, &second)?;
     for words in [
         "> please handle the empty list",

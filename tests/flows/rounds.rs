@@ -46,6 +46,28 @@ pub async fn warned(world: &World, reason: &str, about: &str) -> Result<()> {
     .with_context(|| format!("{reason} about {about}"))
 }
 
+/// Calls to GitHub about the repository: for what the command is told, packs, and the rest.
+pub struct Spent {
+    pub told: Vec<String>,
+    pub git: usize,
+    pub rest: Vec<String>,
+}
+
+/// What was spent since `start`, without looks at the open pull request: how often it is looked at is a matter of time.
+pub fn spent(world: &World, start: u64) -> Spent {
+    let calls = world.simulator.calls.since(start);
+    let github = || calls.iter().filter(|call| call.api == "github");
+    let about =
+        |path: &str| path == "/graphql" || path == "/repos/acme/app" || path.starts_with("/repos/acme/app/");
+    let (told, rest) = github()
+        .filter(|call| about(&call.path) && !(call.method == "GET" && call.path.ends_with("/pulls/1")))
+        .map(|call| format!("{} {}", call.method, call.path))
+        .partition(|call| {
+            ["/reviews", "/comments", "/graphql", "/collaborators"].iter().any(|end| call.ends_with(end))
+        });
+    Spent { told, git: github().filter(|call| call.endpoint == "git").count(), rest }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rerun_in_review_puts_a_commit_on_the_same_pull_request() -> Result<()> {
     let world = world("again").await?;
