@@ -196,8 +196,6 @@ pub mod reason {
 
     /// The Secret does not hold what it should.
     pub const CREDENTIALS_INVALID: &str = "CredentialsInvalid";
-    /// The Secret holds credentials of a kind that this release does not use.
-    pub const CREDENTIALS_UNSUPPORTED: &str = "CredentialsUnsupported";
     /// The repository is archived, so it is read-only.
     pub const REPOSITORY_ARCHIVED: &str = "RepositoryArchived";
     /// The repository that the object stood for is not visible any more.
@@ -216,7 +214,7 @@ pub mod reason {
 
     // Said by GitHub's adapter.
 
-    /// 401: the token is wrong, expired or revoked.
+    /// 401: the token is wrong, expired or revoked; of a GitHub App, its id or its private key is.
     pub const BAD_CREDENTIALS: &str = "BadCredentials";
     /// GitHub does not take a file.
     pub const BLOB_REFUSED: &str = "BlobRefused";
@@ -232,6 +230,8 @@ pub mod reason {
     pub const COMMIT_MISSING: &str = "CommitMissing";
     /// GitHub does not take the commit as it is.
     pub const COMMIT_REFUSED: &str = "CommitRefused";
+    /// GitHub's clock and the operator's differ too much for a GitHub App to sign in.
+    pub const CLOCK_SKEWED: &str = "ClockSkewed";
     /// Something else changed the same thing at the same time.
     pub const CONFLICT: &str = "Conflict";
     /// The repository knows no draft pull requests.
@@ -242,6 +242,10 @@ pub mod reason {
     pub const GITHUB_UNAVAILABLE: &str = "GitHubUnavailable";
     /// No connection to GitHub could be made.
     pub const GITHUB_UNREACHABLE: &str = "GitHubUnreachable";
+    /// The GitHub App is not installed under the number that `installationID` names.
+    pub const INSTALLATION_NOT_FOUND: &str = "InstallationNotFound";
+    /// The installation of the GitHub App is suspended.
+    pub const INSTALLATION_SUSPENDED: &str = "InstallationSuspended";
     /// The organization's IP allow list does not have the operator's address.
     pub const IP_NOT_ALLOWED: &str = "IPNotAllowed";
     /// GitHub does not take an object of git LFS.
@@ -258,7 +262,7 @@ pub mod reason {
     pub const OBJECT_MISSING: &str = "ObjectMissing";
     /// The token may not create a repository below this owner.
     pub const OWNER_NOT_USABLE: &str = "OwnerNotUsable";
-    /// 403 or 404: the token lacks the permission that the message names.
+    /// 403 or 404: the token lacks the permission that the message names. 422: the GitHub App's installation lacks it.
     pub const PERMISSION_MISSING: &str = "PermissionMissing";
     /// GitHub does not take the pull request as it is.
     pub const PULL_REQUEST_REFUSED: &str = "PullRequestRefused";
@@ -272,6 +276,8 @@ pub mod reason {
     pub const REPOSITORY_EMPTY: &str = "RepositoryEmpty";
     /// The repository was renamed or transferred.
     pub const REPOSITORY_MOVED: &str = "RepositoryMoved";
+    /// The installation of the GitHub App has no access to the repository, or there is none.
+    pub const REPOSITORY_NOT_IN_INSTALLATION: &str = "RepositoryNotInInstallation";
     /// GitHub does not create the repository like this.
     pub const REPOSITORY_REFUSED: &str = "RepositoryRefused";
     /// The call could not be sent: it is not a valid request.

@@ -60,8 +60,12 @@ pub struct RepositorySpec {
     )]
     pub name: String,
 
-    /// Secret with the key `token`: a GitHub token that may read and write contents and pull requests. To create the
-    /// repository (`createPolicy`) it also needs Administration: write, for files below `.github/workflows` Workflows: write.
+    /// Secret with the credentials for GitHub, of one of two kinds. Either the key `token`: a GitHub token. Or the keys of a
+    /// GitHub App: `appID` and `installationID` in digits, and `privateKey`, the file in PEM that GitHub gave out for it; the
+    /// operator buys tokens with it that are good for an hour and for this repository alone, and GitHub signs the commits of
+    /// Tasks that name no author. `token` wins over the App's keys. Either may read and write contents and pull requests; to
+    /// create the repository (`createPolicy`) it also needs Administration: write, for files below `.github/workflows`
+    /// Workflows: write, and to read checks Checks: read and Commit statuses: read.
     /// The Secret is read by name when it is needed; it may arrive after the Repository.
     pub credentials_secret_ref: LocalRef,
 
@@ -171,6 +175,11 @@ pub struct RepositoryStatus {
     #[serde(default, rename = "ownerID", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub owner_id: Option<i64>,
+
+    /// The id of the GitHub App whose credentials see the repository; absent with a token.
+    #[serde(default, rename = "appID", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub app_id: Option<i64>,
 
     /// `owner/name` as GitHub spells it today.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -187,11 +187,13 @@ pub struct CommitSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = bounds::TEXT))]
     pub message: Option<String>,
-    /// Author and committer. Default: `Slipway`.
+    /// Author and committer. Default: `Slipway`; with the credentials of a GitHub App the App itself, and GitHub then signs the
+    /// commit (verified), so that branches that require signatures take it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^<>\x00-\x1f]+$"))]
     pub author_name: Option<String>,
-    /// Their e-mail address. Default: `slipway@users.noreply.github.com`.
+    /// Their e-mail address. Default: `slipway@users.noreply.github.com`; with a GitHub App that of the App, unless `authorName`
+    /// is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^<>\s@]+@[^<>\s@]+$"))]
     pub author_email: Option<String>,

@@ -3,6 +3,7 @@
 
 pub mod board;
 pub mod conditions;
+pub mod credentials;
 pub mod demand;
 pub mod failure;
 pub mod feedback;

@@ -3,15 +3,15 @@
 
 use super::{
     Error,
-    classify::{Refusal, State},
+    classify::{Refusal, State, is_workflow},
     name::RepositoryName,
     operation::Operation,
     recent::Made,
 };
 use crate::{api::conditions::reason, domain::failure::Class};
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
-use jiff::Timestamp;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{fmt::Write as _, time::Duration};
@@ -32,11 +32,14 @@ pub(super) struct Call<'a> {
     pub(super) needs: Vec<Made>,
     /// The file that the call is about; of a tree, the first below `.github/workflows`.
     pub(super) file: Option<&'a str>,
+    /// The right it needs in GitHub's words, where that is not always the operation's.
+    pub(super) permission: Option<String>,
 }
 
 impl<'a> Call<'a> {
     fn new(operation: Operation, method: Method, path: String, body: Option<Bytes>) -> Self {
-        Self { operation, method, path, body, etag: None, repository: None, needs: Vec::new(), file: None }
+        let (etag, repository, needs, file, permission) = (None, None, Vec::new(), None, None);
+        Self { operation, method, path, body, etag, repository, needs, file, permission }
     }
 
     fn with_json(operation: Operation, method: Method, path: String, body: &impl Serialize) -> Self {
@@ -89,6 +92,33 @@ impl<'a> Call<'a> {
     pub(super) fn etag(self, etag: Option<String>) -> Self {
         Self { etag, ..self }
     }
+
+    pub(super) fn permission(self, words: String) -> Self {
+        Self { permission: Some(words), ..self }
+    }
+
+    /// Whether it writes a file for which GitHub wants a right of its own.
+    pub(super) fn is_of_workflows(&self) -> bool {
+        self.operation.writes() && self.file.is_some_and(is_workflow)
+    }
+
+    /// What a token is sent as.
+    pub(super) fn authorization<E>(&self, token: Result<HeaderValue, E>) -> Result<HeaderValue, Error> {
+        token.map_err(|_| {
+            self.unsendable("the token has characters that no header may carry; check the Secret")
+        })
+    }
+
+    pub(super) fn unsendable(&self, what: &str) -> Error {
+        let name = self.operation.name();
+        Error {
+            operation: name,
+            class: Class::Invalid,
+            reason: reason::REQUEST_REFUSED,
+            message: format!("{name} can't be sent: {what}"),
+            status: None,
+        }
+    }
 }
 
 /// Result of a call that did not fail.
@@ -105,6 +135,8 @@ pub(super) struct Success {
     pub(super) next_page: Option<u32>,
     /// From the `Link` header's `rel="last"`; absent on the last page.
     pub(super) last_page: Option<u32>,
+    /// GitHub's time of the answer.
+    pub(super) date: Option<Timestamp>,
     pub(super) body: Bytes,
 }
 
@@ -113,12 +145,13 @@ impl Success {
         let page =
             |relation| text(headers, header::LINK.as_str()).and_then(|link| linked_page(link, relation));
         let (next_page, last_page) = (page("next"), page("last"));
-        Self { etag: text(headers, header::ETAG.as_str()).map(str::to_owned), next_page, last_page, body }
+        let etag = text(headers, header::ETAG.as_str()).map(str::to_owned);
+        Self { etag, next_page, last_page, date: date(headers), body }
     }
 
     /// An answer that was given before.
     pub(super) fn known(body: Bytes, [next_page, last_page]: [Option<u32>; 2]) -> Self {
-        Self { etag: None, next_page, last_page, body }
+        Self { etag: None, next_page, last_page, date: None, body }
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self, operation: Operation) -> Result<T, Error> {
@@ -152,6 +185,7 @@ pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], now:
         reset_in: reset_in(headers, now),
         accepted_permissions: permissions.map(str::to_owned),
         moved_to: text(headers, header::LOCATION.as_str()).and_then(repository_id),
+        ahead: date(headers).map(|date| minutes(date.duration_since(now))),
     }
 }
 
@@ -216,6 +250,11 @@ fn detail(error: &Value) -> Option<String> {
     }
 }
 
+/// Rounded, so that the same fault has the same words.
+fn minutes(duration: SignedDuration) -> i64 {
+    duration.as_secs().saturating_add(duration.as_secs().signum() * 30) / 60
+}
+
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
@@ -233,9 +272,13 @@ fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 /// ours may be off.
 pub(super) fn reset_in(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let reset = Timestamp::from_second(text(headers, "x-ratelimit-reset")?.parse().ok()?).ok()?;
-    let date = text(headers, header::DATE.as_str()).and_then(|d| jiff::fmt::rfc2822::parse(d).ok());
-    let wait = reset.duration_since(date.map_or(now, |d| d.timestamp()));
+    let wait = reset.duration_since(date(headers).unwrap_or(now));
     Some(Duration::try_from(wait).unwrap_or_default() + Duration::from_secs(1))
+}
+
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = text(headers, header::DATE.as_str())?;
+    jiff::fmt::rfc2822::parse(date).ok().map(|date| date.timestamp())
 }
 
 /// `https://api.github.com/repositories/1300192` or a path below it.

@@ -87,6 +87,8 @@ pub(super) struct Refusal {
     pub(super) accepted_permissions: Option<String>,
     /// Target of a redirect.
     pub(super) moved_to: Option<u64>,
+    /// Minutes by which GitHub's clock is ahead of ours.
+    pub(super) ahead: Option<i64>,
 }
 
 impl Refusal {
@@ -119,8 +121,19 @@ pub(super) struct RefusedCall<'a> {
     pub(super) about: &'a str,
     /// The file that the call is about; of a tree, the first below `.github/workflows`.
     pub(super) file: Option<&'a str>,
+    /// The right it needs in GitHub's words, where that is not the operation's.
+    pub(super) permission: Option<&'a str>,
     /// What the call is about was made by this process within the last minute.
     pub(super) just_made: bool,
+    /// Its token was bought within the last 10 s.
+    pub(super) new_token: bool,
+}
+
+impl<'a> RefusedCall<'a> {
+    /// With nothing known of it but the operation and the repository.
+    pub(super) const fn new(operation: Operation, about: &'a str) -> Self {
+        Self { operation, about, file: None, permission: None, just_made: false, new_token: false }
+    }
 }
 
 /// Finds the row for an answer.
@@ -158,6 +171,7 @@ fn fits(row: &Row, call: RefusedCall<'_>, refusal: &Refusal) -> bool {
         When::Always => true,
         When::NamesLimit => refusal.limit().is_some(),
         When::JustMade => call.just_made,
+        When::NewToken => call.new_token,
         When::Workflow => call.file.is_some_and(is_workflow),
     };
     on && status && when && (row.says.is_empty() || refusal.says(row.says))
@@ -185,6 +199,14 @@ fn said(refusal: &Refusal) -> String {
     refusal.message.chars().take(300).collect()
 }
 
+fn skew(ahead: Option<i64>) -> String {
+    match ahead {
+        Some(ahead @ 1..) => format!("GitHub's is {ahead} min ahead"),
+        Some(ahead @ ..=-1) => format!("GitHub's is {} min behind", -ahead),
+        _ => "by more than GitHub takes".to_owned(),
+    }
+}
+
 fn failed(
     call: RefusedCall<'_>,
     refusal: &Refusal,
@@ -196,10 +218,12 @@ fn failed(
     // A 5xx body is a proxy's page or carries a request id: it would change with every attempt.
     let said = if said.is_empty() || status >= 500 { String::new() } else { format!(": {said}") };
     let about = if call.about.is_empty() { String::new() } else { format!(" for {}", call.about) };
-    let permission = refusal.accepted_permissions.as_deref().unwrap_or_else(|| call.operation.permission());
+    let accepted = call.permission.or(refusal.accepted_permissions.as_deref());
+    let permission = accepted.unwrap_or_else(|| call.operation.permission());
     let cure = cures
         .join("; ")
         .replace("{permission}", permission)
+        .replace("{skew}", &skew(refusal.ahead))
         .replace("{file}", call.file.unwrap_or("the file that the message names"));
     Verdict::Failed {
         class,

@@ -1,52 +1,45 @@
-//! One call to GitHub from start to end: limit, turn, request, answer, class. Every method of [`Client`] goes through
-//! [`Client::send`]; nothing is sent twice here.
+//! GitHub as one credential sees it: which token a call is made with, and which other one where GitHub refuses that.
+//! Every method of [`Client`] goes through here; `session` makes the call, `tokens` has those of a GitHub App.
 
 use super::{
     Error,
-    call::{Call, Reply, Success, graphql_refusal, refusal, reset_in},
-    classify::{Limit, RefusedCall, State, Verdict, classify, row_of},
+    app::App,
+    call::{Call, Reply, Success},
+    classify::State,
     etags::{Answer, Etags},
+    grant::Grant,
     limits::{Credential, Credentials},
-    lost::lost,
+    mint::Place,
     name::RepositoryName,
-    operation::Operation,
     recent::{Made, Recent},
+    session::{AnswerBody, Session, Shared},
+    token::Token,
+    tokens::{Bought, Tokens},
 };
-use crate::{
-    api::conditions::reason,
-    domain::failure::Class,
-    telemetry::{CallError, CallMeta, HttpService, retries},
-};
-use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
-use jiff::Timestamp;
-use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
-use secrecy::{ExposeSecret as _, SecretString};
+use crate::{api::conditions::reason, telemetry::HttpService};
+use futures::future::BoxFuture;
+use octocrab::{AuthState, OctoBody, OctocrabBuilder};
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use std::{convert::Infallible, fmt, sync::Arc, time::Instant};
 use tower::ServiceExt as _;
 
-/// No answer of GitHub's that Slipway asks for is larger: a full tree is at most 7 MB, a page of pull requests 25 MB.
-const MAX_ANSWER: usize = 64 << 20;
-
-/// The body of an answer, still to be read.
-pub(super) type AnswerBody = http_body_util::combinators::BoxBody<Bytes, octocrab::Error>;
-
-/// GitHub at one base URL. Cheap to clone; limits, turns and what was created lately are shared by all clients of it.
+/// GitHub at one base URL. Cheap to clone; limits, turns, tokens and what was created lately are shared by all clients of it.
 #[derive(Clone)]
 pub struct GitHub {
     shared: Arc<Shared>,
+    tokens: Arc<Tokens>,
 }
 
-struct Shared {
-    /// Without a trailing slash: `https://api.github.com`, `https://ghe.example/api/v3`.
-    base: String,
-    server: String,
-    octocrab: Octocrab,
-    credentials: Credentials,
-    recent: Recent,
-    etags: Etags,
+/// A GitHub App for one repository.
+#[derive(Clone)]
+pub struct AppSource {
+    pub app: App,
+    pub name: RepositoryName,
+    /// The repository's id, once it is known: the name may be another's by then.
+    pub id: Option<u64>,
+    /// Reads the App once more, past every cache: its key may have been rotated. `None`: it can't be had.
+    pub again: Arc<dyn Fn() -> BoxFuture<'static, Option<App>> + Send + Sync>,
 }
 
 impl GitHub {
@@ -69,36 +62,62 @@ impl GitHub {
             recent: Recent::default(),
             etags: Etags::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), tokens: Arc::default() }
     }
 
     /// A client that calls with this token. Cheap: make one per pass.
     pub fn client(&self, token: &SecretString) -> Client {
-        Client {
-            shared: self.shared.clone(),
-            credential: self.shared.credentials.of(token),
-            token: token.clone(),
-        }
+        let token = Arc::new(Token::own(token.clone()));
+        let account = self.shared.credentials.of(token.fingerprint);
+        let access = Access { account, token, bought: None };
+        Client { github: self.clone(), source: Source::Token(access) }
+    }
+
+    /// A client that calls with tokens which it buys for this App and repository. Cheap: make one per pass.
+    pub fn app(&self, source: AppSource) -> Client {
+        Client { github: self.clone(), source: Source::App(Arc::new(source)) }
     }
 }
 
 /// GitHub as one credential sees it.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
-    credential: Arc<Credential>,
-    token: SecretString,
+    github: GitHub,
+    source: Source,
+}
+
+#[derive(Clone)]
+enum Source {
+    Token(Access),
+    App(Arc<AppSource>),
+}
+
+/// The token of one call.
+#[derive(Clone)]
+struct Access {
+    account: Arc<Credential>,
+    token: Arc<Token>,
+    /// Where it is kept, and what it may do, if it was bought.
+    bought: Option<(Bought, Grant)>,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("base", &self.shared.base).finish_non_exhaustive()
+        f.debug_struct("Client").field("base", &self.github.shared.base).finish_non_exhaustive()
     }
 }
 
 impl Client {
+    /// The App whose tokens this client calls with, if it is one.
+    pub fn app_id(&self) -> Option<u64> {
+        match &self.source {
+            Source::Token(_) => None,
+            Source::App(source) => Some(source.app.id),
+        }
+    }
+
     pub(super) fn recent(&self) -> &Recent {
-        &self.shared.recent
+        &self.github.shared.recent
     }
 
     /// Notes what this process has just made: GitHub may not show it everywhere yet.
@@ -108,8 +127,9 @@ impl Client {
 
     /// One read, answered from memory where GitHub says that nothing has changed since.
     pub(super) async fn send_unless_known(&self, call: Call<'_>) -> Result<Reply, Error> {
-        let (etags, credential, path) = (&self.shared.etags, self.credential.fingerprint, call.path.clone());
-        let known = etags.get(credential, &path);
+        let token = self.access_for(&call).await?.token.fingerprint;
+        let (etags, path): (&Etags, _) = (&self.github.shared.etags, call.path.clone());
+        let known = etags.get(token, &path);
         let reply = self.send(call.etag(known.as_ref().map(|known| known.etag.clone()))).await?;
         Ok(match (reply, known) {
             (Reply::State(State::NotModified), Some(known)) => {
@@ -118,7 +138,7 @@ impl Client {
             (Reply::Success(success), _) => {
                 if let Some(etag) = success.etag.clone() {
                     let pages = [success.next_page, success.last_page];
-                    etags.set(credential, path, Answer { etag, body: success.body.clone(), pages });
+                    etags.set(token, path, Answer { etag, body: success.body.clone(), pages });
                 }
                 Reply::Success(success)
             }
@@ -145,31 +165,33 @@ impl Client {
         }
     }
 
-    /// One call of the API. A limit in force or a turn that is too far off is refused here, unsent and unlogged.
+    /// One call of the API.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, Error> {
-        let request = self.request(&call)?;
-        self.send_as(&call, request).await
+        self.send_as(&call, |token| self.github.shared.request(&call, token)).await
     }
 
-    /// The same of a request that was made elsewhere.
+    /// The same of a request that is made elsewhere, for the token that it is to carry.
     pub(super) async fn send_as(
+        &self,
+        call: &Call<'_>,
+        request: impl Fn(&Token) -> Result<http::Request<OctoBody>, Error>,
+    ) -> Result<Reply, Error> {
+        let access = self.access_for(call).await?;
+        let answered = self.session(&access).send(call, request(&access.token)?).await;
+        match self.another(call, &access, answered.as_ref().err()).await? {
+            Some(other) => self.session(&other).send(call, request(&other.token)?).await,
+            None => answered,
+        }
+    }
+
+    /// The same of a request that carries no token of GitHub's API, and goes where that said.
+    pub(super) async fn send_without_token(
         &self,
         call: &Call<'_>,
         request: http::Request<OctoBody>,
     ) -> Result<Reply, Error> {
-        let operation = call.operation;
-        self.check_limit(operation)?;
-        let _turn = if operation.writes() {
-            let turn = self.credential.turn().await.map_err(|until| waiting_for_turn(operation, until))?;
-            // The write before this one may have met the limit.
-            self.check_limit(operation)?;
-            Some(turn)
-        } else {
-            None
-        };
-        let reply = self.exchange(call, request).await;
-        note(operation, &reply);
-        reply
+        let access = self.access_for(call).await?;
+        self.session(&access).send(call, request).await
     }
 
     /// Sends a read whose answer is too long to be held. A success is returned with its body still to be read; anything else
@@ -177,210 +199,81 @@ impl Client {
     pub(super) async fn open(
         &self,
         call: &Call<'_>,
-        request: http::Request<OctoBody>,
+        request: impl Fn(&Token) -> Result<http::Request<OctoBody>, Error>,
     ) -> Result<AnswerBody, Error> {
-        self.check_limit(call.operation)?;
-        let opened = async {
-            let answer = self.begin(call.operation, request).await?;
-            if answer.status().is_success() {
-                return Ok(answer.into_body());
-            }
-            let (head, body) = read_whole(call.operation, answer).await?;
-            match self.meaning(call, &head, body)? {
-                Reply::Success(_) => Err(State::Absent.unexpected(call.operation)),
-                Reply::State(state) => Err(state.unexpected(call.operation)),
-            }
-        };
-        let opened = opened.await;
-        note(call.operation, &opened);
-        opened
-    }
-
-    fn check_limit(&self, operation: Operation) -> Result<(), Error> {
-        match self.credential.limited(Timestamp::now()) {
-            Some(until) => Err(limited(operation, until, None)),
-            None => Ok(()),
+        let access = self.access_for(call).await?;
+        let opened = self.session(&access).open(call, request(&access.token)?).await;
+        match self.another(call, &access, opened.as_ref().err()).await? {
+            Some(other) => self.session(&other).open(call, request(&other.token)?).await,
+            None => opened,
         }
-    }
-
-    /// Sends the request, reads the whole answer within the operation's deadline, and says what it means.
-    async fn exchange(&self, call: &Call<'_>, request: http::Request<OctoBody>) -> Result<Reply, Error> {
-        let operation = call.operation;
-        let deadline = operation.deadline();
-        let whole = async { read_whole(operation, self.begin(operation, request).await?).await };
-        let (head, body) = match tokio::time::timeout(deadline, whole).await {
-            Ok(answered) => answered?,
-            Err(_) => return Err(lost(operation, &CallError::Deadline(deadline))),
-        };
-        self.meaning(call, &head, body)
-    }
-
-    /// Sends the request; the head of the answer comes within the operation's deadline.
-    async fn begin(
-        &self,
-        operation: Operation,
-        mut request: http::Request<OctoBody>,
-    ) -> Result<http::Response<AnswerBody>, Error> {
-        request.extensions_mut().insert(CallMeta {
-            operation: operation.name(),
-            deadline: operation.deadline(),
-            write: operation.writes(),
-        });
-        self.shared.octocrab.execute(request).await.map_err(|e| lost(operation, &e))
-    }
-
-    fn request(&self, call: &Call<'_>) -> Result<http::Request<OctoBody>, Error> {
-        let operation = call.operation;
-        let wrong = |what: &str| Error {
-            operation: operation.name(),
-            class: Class::Invalid,
-            reason: reason::REQUEST_REFUSED,
-            message: format!("{} can't be sent: {what}", operation.name()),
-            status: None,
-        };
-        let mut token = HeaderValue::from_str(&format!("Bearer {}", self.token.expose_secret()))
-            .map_err(|_| wrong("the token has characters that no header may carry; check the Secret"))?;
-        token.set_sensitive(true);
-        let mut request = self
-            .beside_api(call.method.clone(), &self.url(call))
-            .header(header::AUTHORIZATION, token)
-            .header(header::ACCEPT, "application/vnd.github+json")
-            .header("x-github-api-version", "2022-11-28");
-        if let Some(etag) = &call.etag {
-            request = request.header(header::IF_NONE_MATCH, etag);
-        }
-        let body = match &call.body {
-            Some(body) => {
-                request = request.header(header::CONTENT_TYPE, "application/json");
-                OctoBody::from(body.clone())
-            }
-            None => OctoBody::from(()),
-        };
-        request.body(body).map_err(|_| wrong("owner, name or branch do not form a URL"))
-    }
-
-    /// A GitHub Enterprise Server has GraphQL beside REST's `/api/v3`, not below it.
-    fn url(&self, call: &Call<'_>) -> String {
-        let base = &self.shared.base;
-        let base = base.strip_suffix("/v3").filter(|_| call.is_graphql()).unwrap_or(base);
-        format!("{base}{}", call.path)
-    }
-
-    /// A request that carries nothing of this client's but its name.
-    #[allow(clippy::unused_self, reason = "it is said of a client")]
-    pub(super) fn beside_api(&self, method: http::Method, url: &str) -> http::request::Builder {
-        http::Request::builder()
-            .method(method)
-            .uri(url)
-            .header(header::USER_AGENT, concat!("slipway/", env!("CARGO_PKG_VERSION")))
-    }
-
-    pub(super) fn token(&self) -> &SecretString {
-        &self.token
     }
 
     /// Where git is spoken, without a trailing slash.
     pub(super) fn server(&self) -> &str {
-        &self.shared.server
+        &self.github.shared.server
     }
 
-    fn meaning(&self, call: &Call<'_>, head: &http::response::Parts, body: Bytes) -> Result<Reply, Error> {
-        let now = Timestamp::now();
-        let refusal = match head.status.is_success() {
-            true if !call.is_graphql() => None,
-            true => graphql_refusal(&head.headers, &body, now),
-            false => Some(refusal(head.status, &head.headers, &body, now)),
+    fn session<'a>(&'a self, access: &'a Access) -> Session<'a> {
+        Session { shared: &self.github.shared, account: &access.account, token: &access.token }
+    }
+
+    /// The token that a call is made with first.
+    async fn access_for(&self, call: &Call<'_>) -> Result<Access, Error> {
+        let grant = Grant::of(call.operation);
+        let grant = if call.is_of_workflows() { grant.with_workflows() } else { grant };
+        self.access(grant).await
+    }
+
+    async fn access(&self, grant: Grant) -> Result<Access, Error> {
+        let source = match &self.source {
+            Source::Token(access) => return Ok(access.clone()),
+            Source::App(source) => source,
         };
-        let Some(refusal) = refusal else {
-            self.credential.unlimited();
-            self.note_last_call(call, &head.headers, now);
-            return Ok(Reply::Success(Success::new(&head.headers, body)));
-        };
-        let just_made =
-            call.repository.is_some_and(|name| self.recent().knows(name, &call.needs, Instant::now()));
-        let about = call.repository.map(ToString::to_string).unwrap_or_default();
-        let refused = RefusedCall { operation: call.operation, about: &about, file: call.file, just_made };
-        tracing::debug!(
-            operation = call.operation.name(),
-            status = refusal.status,
-            row = row_of(refused, &refusal).name,
-            "GitHub answered otherwise"
-        );
-        match classify(refused, &refusal) {
-            Verdict::State(state) => {
-                self.credential.unlimited();
-                self.note_last_call(call, &head.headers, now);
-                Ok(Reply::State(state))
-            }
-            Verdict::Limited(limit) => {
-                let until = self.credential.limit(limit, now);
-                Err(limited(call.operation, until, Some(head.status)))
-            }
-            Verdict::Failed { class, reason, message } => {
-                self.note_last_call(call, &head.headers, now);
-                Err(Error {
-                    operation: call.operation.name(),
-                    class,
-                    reason,
-                    message,
-                    status: Some(refusal.status),
-                })
-            }
+        match self.buy(&source.app, source, grant.clone()).await {
+            Err(refused) if is_unknown(&refused) => match (source.again)().await {
+                // By its own name in the cache: who has the old key has no claim to what the new one is answered.
+                Some(app) if app.fingerprint() != source.app.fingerprint() => {
+                    self.buy(&app, source, grant).await
+                }
+                _ => Err(refused),
+            },
+            bought => bought,
         }
     }
 
-    /// An answer that was fine may be the last one before the limit: the next call would only be refused.
-    /// GraphQL has a budget of its own, which says nothing of REST's.
-    fn note_last_call(&self, call: &Call<'_>, headers: &http::HeaderMap, now: Timestamp) {
-        if call.is_graphql() {
-            return;
+    async fn buy(&self, app: &App, source: &AppSource, grant: Grant) -> Result<Access, Error> {
+        let (shared, place) = (&self.github.shared, Place { name: &source.name, id: source.id });
+        let bought = self.github.tokens.get(shared, app, place, &grant).await?;
+        let account = shared.credentials.of(app.account());
+        Ok(Access { account, token: bought.token.clone(), bought: Some((bought, grant)) })
+    }
+
+    /// The other token with which a refused call is made once more; `None`: the answer stands.
+    async fn another(
+        &self,
+        call: &Call<'_>,
+        access: &Access,
+        refused: Option<&Error>,
+    ) -> Result<Option<Access>, Error> {
+        let (Some((bought, grant)), Some(refused)) = (&access.bought, refused) else { return Ok(None) };
+        if is_unknown(refused) {
+            self.github.tokens.forget(bought);
+            return self.access(grant.clone()).await.map(Some);
         }
-        let remaining = headers.get("x-ratelimit-remaining").and_then(|v| v.to_str().ok());
-        if remaining == Some("0")
-            && let Some(wait) = reset_in(headers, now)
+        // A branch may lead to workflow files, which nothing but GitHub's answer tells.
+        let forbidden = [reason::PERMISSION_MISSING, reason::WORKFLOW_PERMISSION_MISSING];
+        if call.operation.may_move_workflows()
+            && forbidden.contains(&refused.reason)
+            && !grant.has_workflows()
         {
-            self.credential.limit(Limit { wait: Some(wait) }, now);
+            return Ok(self.access(grant.clone().with_workflows()).await.ok());
         }
+        Ok(None)
     }
 }
 
-/// Reads the body of an answer that is to be held.
-async fn read_whole(
-    operation: Operation,
-    answer: http::Response<AnswerBody>,
-) -> Result<(http::response::Parts, Bytes), Error> {
-    let (head, body) = answer.into_parts();
-    let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| lost(operation, &*e))?;
-    Ok((head, body.to_bytes()))
-}
-
-/// Notes how a call ended, for the log of what is tried again.
-fn note<T>(operation: Operation, ended: &Result<T, Error>) {
-    match ended {
-        Ok(_) => retries::call_succeeded(operation.name()),
-        Err(error) if error.reason == reason::NOT_LEADING => {}
-        Err(error) => retries::call_failed(error.operation, error.status, &error.message),
-    }
-}
-
-fn limited(operation: Operation, until: Timestamp, status: Option<StatusCode>) -> Error {
-    Error {
-        operation: operation.name(),
-        class: Class::Throttled { until },
-        reason: reason::RATE_LIMITED,
-        message: "GitHub limits the calls of this token; nothing is sent until the limit it named is over"
-            .to_owned(),
-        status: status.map(|s| s.as_u16()),
-    }
-}
-
-fn waiting_for_turn(operation: Operation, until: Timestamp) -> Error {
-    Error {
-        operation: operation.name(),
-        class: Class::Throttled { until },
-        reason: reason::WAITING_FOR_WRITE_SLOT,
-        message: "other writes with the same token come first; GitHub asks for one write at a time"
-            .to_owned(),
-        status: None,
-    }
+/// GitHub does not know (any more) who this is.
+fn is_unknown(refused: &Error) -> bool {
+    refused.status == Some(401) && refused.reason == reason::BAD_CREDENTIALS
 }

@@ -19,6 +19,8 @@ pub struct Commit {
     pub tree: String,
     pub parents: Vec<String>,
     pub message: String,
+    /// GitHub has checked its signature, or has signed it.
+    pub verified: bool,
 }
 
 /// Author of a commit. Author and committer are the same.
@@ -28,13 +30,21 @@ pub struct Author {
     pub email: String,
 }
 
-/// A commit to create. The same values give the same id, whoever creates it when.
+impl Default for Author {
+    /// Whose commits are where nobody is named.
+    fn default() -> Self {
+        Self { name: "Slipway".to_owned(), email: "slipway@users.noreply.github.com".to_owned() }
+    }
+}
+
+/// A commit to create. The same values give the same id, whoever creates it when; but for those that GitHub makes its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCommit {
     pub message: String,
     pub tree: String,
     pub parents: Vec<String>,
-    pub author: Author,
+    /// `None`: nobody is named. GitHub then makes the commit of an App the App's own, dates it and signs it.
+    pub author: Option<Author>,
     /// Second resolution.
     pub date: Timestamp,
 }
@@ -47,12 +57,21 @@ struct CommitAnswer {
     parents: Vec<Sha>,
     #[serde(default)]
     message: String,
+    #[serde(default)]
+    verification: Verification,
+}
+
+#[derive(Deserialize, Default)]
+struct Verification {
+    #[serde(default)]
+    verified: bool,
 }
 
 impl From<CommitAnswer> for Commit {
     fn from(answer: CommitAnswer) -> Self {
         let parents = answer.parents.into_iter().map(|p| p.sha).collect();
-        Self { sha: answer.sha, tree: answer.tree.sha, parents, message: answer.message }
+        let verified = answer.verification.verified;
+        Self { sha: answer.sha, tree: answer.tree.sha, parents, message: answer.message, verified }
     }
 }
 
@@ -106,6 +125,8 @@ impl Client {
         struct Inner {
             message: String,
             tree: Sha,
+            #[serde(default)]
+            verification: Verification,
         }
         #[derive(Deserialize)]
         struct Comparison {
@@ -122,6 +143,7 @@ impl Client {
                 tree: one.commit.tree.sha,
                 parents: one.parents.into_iter().map(|parent| parent.sha).collect(),
                 message: one.commit.message,
+                verified: one.commit.verification.verified,
             }));
             if is_last || commits.len() >= MAX_SINCE {
                 break;
@@ -157,15 +179,17 @@ impl Client {
         commit: &NewCommit,
     ) -> Result<Commit, Error> {
         let date = commit.date.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let person =
-            serde_json::json!({ "name": commit.author.name, "email": commit.author.email, "date": date });
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "message": commit.message,
             "tree": commit.tree,
             "parents": commit.parents,
-            "author": person,
-            "committer": person,
         });
+        let author = commit.author.clone().or_else(|| self.app_id().is_none().then(Author::default));
+        if let Some(Author { name, email }) = author {
+            let person = serde_json::json!({ "name": name, "email": email, "date": date });
+            body["author"] = person.clone();
+            body["committer"] = person;
+        }
         let path = format!("/repos/{repository}/git/commits");
         let call = Call::post(Operation::CreateCommit, path, &body)
             .about(repository)

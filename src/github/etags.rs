@@ -1,6 +1,7 @@
 //! The last answers that came with an `ETag`: asking again whether they still hold costs no rate limit.
 //! Used by `client`, for every read that is repeated.
 
+use super::token::Fingerprint;
 use bytes::Bytes;
 use std::{
     collections::HashMap,
@@ -21,17 +22,17 @@ pub(super) struct Answer {
     pub(super) pages: [Option<u32>; 2],
 }
 
-/// By credential and path: no credential sees what another was answered.
+/// By token and path: no token is shown what another was answered.
 #[derive(Debug, Default)]
-pub(super) struct Etags(Mutex<HashMap<([u8; 32], String), Answer>>);
+pub(super) struct Etags(Mutex<HashMap<(Fingerprint, String), Answer>>);
 
 impl Etags {
-    pub(super) fn get(&self, credential: [u8; 32], path: &str) -> Option<Answer> {
+    pub(super) fn get(&self, token: Fingerprint, path: &str) -> Option<Answer> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&(credential, path.to_owned())).cloned()
+        known.get(&(token, path.to_owned())).cloned()
     }
 
-    pub(super) fn set(&self, credential: [u8; 32], path: String, answer: Answer) {
+    pub(super) fn set(&self, token: Fingerprint, path: String, answer: Answer) {
         if answer.body.len() > LONGEST {
             return;
         }
@@ -39,7 +40,7 @@ impl Etags {
         if known.len() >= MOST {
             known.clear();
         }
-        known.insert((credential, path), answer);
+        known.insert((token, path), answer);
     }
 }
 
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_credential_sees_what_another_was_answered() {
+    fn no_token_sees_what_another_was_answered() {
         let etags = Etags::default();
         let answer = Answer { etag: "\"a\"".into(), body: Bytes::from_static(b"{}"), pages: [None; 2] };
         etags.set([1; 32], "/repos/o/r".into(), answer.clone());

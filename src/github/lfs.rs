@@ -6,12 +6,12 @@ use super::{
     call::{Call, Reply},
     name::RepositoryName,
     operation::Operation,
+    session::beside_api,
+    token::Token,
 };
 use crate::domain::git::Pointer;
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderName, HeaderValue, Method, header};
 use octocrab::OctoBody;
-use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
 use tokio_util::io::ReaderStream;
@@ -77,13 +77,15 @@ impl Client {
         });
         let path = format!("/{repository}.git/info/lfs/objects/batch");
         let call = Call::post(Operation::LfsBatch, path, &body).about(repository);
-        let request = self
-            .beside_api(Method::POST, &format!("{}{}", self.server(), call.path))
-            .header(header::AUTHORIZATION, self.basic())
-            .header(header::ACCEPT, LFS_JSON)
-            .header(header::CONTENT_TYPE, LFS_JSON)
-            .body(OctoBody::from(body.to_string()));
-        let reply = self.send_as(&call, request.map_err(|_| unsendable(Operation::LfsBatch))?).await?;
+        let make = |token: &Token| {
+            beside_api(Method::POST, &format!("{}{}", self.server(), call.path))
+                .header(header::AUTHORIZATION, call.authorization(token.basic())?)
+                .header(header::ACCEPT, LFS_JSON)
+                .header(header::CONTENT_TYPE, LFS_JSON)
+                .body(OctoBody::from(body.to_string()))
+                .map_err(|_| unsendable(Operation::LfsBatch))
+        };
+        let reply = self.send_as(&call, make).await?;
         Ok(success::<Answer>(reply, Operation::LfsBatch)?.objects)
     }
 
@@ -98,10 +100,8 @@ impl Client {
         let operation = Operation::LfsUpload;
         let file = tokio::fs::File::open(content).await.map_err(|_| unsendable(operation))?;
         let content = reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, PIECE));
-        let request = self
-            .action(Method::PUT, action)
-            .header(header::CONTENT_LENGTH, size)
-            .body(OctoBody::new(content));
+        let request =
+            request_of(Method::PUT, action).header(header::CONTENT_LENGTH, size).body(OctoBody::new(content));
         self.act(operation, repository, request).await
     }
 
@@ -113,8 +113,7 @@ impl Client {
         object: &Pointer,
     ) -> Result<(), Error> {
         let body = serde_json::json!({ "oid": object.oid, "size": object.size });
-        let request = self
-            .action(Method::POST, action)
+        let request = request_of(Method::POST, action)
             .header(header::ACCEPT, LFS_JSON)
             .header(header::CONTENT_TYPE, LFS_JSON)
             .body(OctoBody::from(body.to_string()));
@@ -128,32 +127,23 @@ impl Client {
         request: Result<http::Request<OctoBody>, http::Error>,
     ) -> Result<(), Error> {
         let call = Call::post_text(operation, String::new(), String::new()).about(repository);
-        match self.send_as(&call, request.map_err(|_| unsendable(operation))?).await? {
+        match self.send_without_token(&call, request.map_err(|_| unsendable(operation))?).await? {
             Reply::Success(_) => Ok(()),
             Reply::State(other) => Err(other.unexpected(operation)),
         }
     }
+}
 
-    /// The request of an action, with the headers that it names.
-    fn action(&self, method: Method, action: &LfsAction) -> http::request::Builder {
-        let mut request = self.beside_api(method, &action.href);
-        for (name, value) in &action.header {
-            if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                value.set_sensitive(true);
-                request = request.header(name, value);
-            }
+/// The request of an action, with the headers that it names.
+fn request_of(method: Method, action: &LfsAction) -> http::request::Builder {
+    let mut request = beside_api(method, &action.href);
+    for (name, value) in &action.header {
+        if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            value.set_sensitive(true);
+            request = request.header(name, value);
         }
-        request
     }
-
-    /// How git's own protocols take a token.
-    pub(super) fn basic(&self) -> HeaderValue {
-        let pair = format!("x-access-token:{}", self.token().expose_secret());
-        let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair)))
-            .expect("base64 is ASCII without control characters");
-        value.set_sensitive(true);
-        value
-    }
+    request
 }
 
 fn success<T: serde::de::DeserializeOwned>(reply: Reply, operation: Operation) -> Result<T, Error> {

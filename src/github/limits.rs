@@ -1,10 +1,8 @@
 //! Keeps what binds all calls of one credential: the limit GitHub named last, and the turn of the next write.
 //! A limit is kept here and refused locally; nothing is sent while it holds.
 
-use super::classify::Limit;
+use super::{classify::Limit, token::Fingerprint};
 use jiff::{SignedDuration, Timestamp};
-use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
 use std::{
     collections::HashMap,
     sync::{
@@ -24,10 +22,10 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// Longest wait of a write for its turn inside the adapter.
 const MAX_TURN: Duration = Duration::from_secs(5);
 
-/// The credentials seen by this process, by fingerprint: the token itself is not a key of anything.
+/// The credentials seen by this process, by fingerprint.
 #[derive(Debug)]
 pub(super) struct Credentials {
-    known: Mutex<HashMap<[u8; 32], Arc<Credential>>>,
+    known: Mutex<HashMap<Fingerprint, Arc<Credential>>>,
     write_interval: Duration,
 }
 
@@ -36,15 +34,15 @@ impl Credentials {
         Self { known: Mutex::default(), write_interval }
     }
 
-    pub(super) fn of(&self, token: &SecretString) -> Arc<Credential> {
-        let fingerprint: [u8; 32] = Sha256::digest(token.expose_secret().as_bytes()).into();
+    /// By what stands for a token or for an App's installation.
+    pub(super) fn of(&self, fingerprint: Fingerprint) -> Arc<Credential> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(credential) = known.get(&fingerprint) {
             return credential.clone();
         }
         // Rotated tokens would pile up; one that nobody holds and that nothing binds can be forgotten.
         known.retain(|_, credential| Arc::strong_count(credential) > 1 || credential.is_bound());
-        let credential = Arc::new(Credential::new(fingerprint, self.write_interval));
+        let credential = Arc::new(Credential::new(self.write_interval));
         known.insert(fingerprint, credential.clone());
         credential
     }
@@ -53,7 +51,6 @@ impl Credentials {
 /// Limits of one credential.
 #[derive(Debug)]
 pub(super) struct Credential {
-    pub(super) fingerprint: [u8; 32],
     limit: Mutex<LimitState>,
     writes: tokio::sync::Mutex<Instant>,
     waiting: AtomicU32,
@@ -71,10 +68,9 @@ struct LimitState {
 }
 
 impl Credential {
-    fn new(fingerprint: [u8; 32], write_interval: Duration) -> Self {
+    fn new(write_interval: Duration) -> Self {
         let now = Instant::now();
         Self {
-            fingerprint,
             limit: Mutex::default(),
             writes: tokio::sync::Mutex::new(now),
             waiting: AtomicU32::new(0),

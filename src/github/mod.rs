@@ -1,6 +1,7 @@
 //! GitHub's API: one call per method, its failure classified, its limits kept. No retries and no policy: what to do
 //! about a failure is decided by the controllers from its class. Uses `domain`, `telemetry` and the reasons of `api` only.
 
+mod app;
 mod call;
 mod checks;
 mod classify;
@@ -10,10 +11,12 @@ mod error;
 mod etags;
 mod feedback;
 mod git;
+mod grant;
 mod graphql;
 mod lfs;
 mod limits;
 mod lost;
+mod mint;
 mod name;
 mod operation;
 mod pack;
@@ -21,10 +24,14 @@ mod parts;
 mod pulls;
 mod recent;
 mod repositories;
+mod session;
 mod table;
+mod token;
+mod tokens;
 
+pub use app::App;
 pub use checks::{Check, CheckState};
-pub use client::{Client, GitHub};
+pub use client::{AppSource, Client, GitHub};
 pub use commits::{Author, Commit, NewCommit};
 pub use error::Error;
 pub use git::{CreatedRef, Tree, TreeContent, TreeEntry, UpdatedRef};

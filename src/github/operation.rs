@@ -41,7 +41,9 @@ macro_rules! operations {
 }
 
 operations! {
+    CreateInstallationToken => ("createInstallationToken", SHORT, "Metadata: read", Read),
     GetUser => ("getUser", SHORT, "Metadata: read", Read),
+    GetOwner => ("getOwner", SHORT, "Administration: write", Look),
     GetRepository => ("getRepository", SHORT, "Metadata: read", Look),
     CreateRepository => ("createRepository", SHORT, "Administration: write", Write),
     GetRef => ("getBranch", SHORT, "Contents: read", Look),
@@ -98,5 +100,10 @@ impl Operation {
 
     pub(super) fn writes(self) -> bool {
         self.side() == Side::Write
+    }
+
+    /// Whether it may bring workflow files to a branch without naming them.
+    pub(super) fn may_move_workflows(self) -> bool {
+        matches!(self, Self::CreateTree | Self::CreateRef | Self::UpdateRef | Self::MergePull)
     }
 }

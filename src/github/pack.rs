@@ -7,10 +7,11 @@ use super::{
     Client, Error,
     call::{Call, refusal},
     classify::{RefusedCall, Verdict, classify},
-    client::AnswerBody,
     lost::lost,
     name::RepositoryName,
     operation::Operation,
+    session::{AnswerBody, beside_api},
+    token::Token,
 };
 use crate::{
     api::conditions::reason,
@@ -64,15 +65,16 @@ impl Client {
         wanted: WantedPack<'_>,
     ) -> Result<Pack, Error> {
         let call = Call::get(OPERATION, String::new()).about(repository);
-        let request = self
-            .beside_api(Method::POST, &format!("{}/git-upload-pack", self.git_url(repository)))
-            .header(header::AUTHORIZATION, self.basic())
-            .header(header::CONTENT_TYPE, "application/x-git-upload-pack-request")
-            .header(header::ACCEPT, "application/x-git-upload-pack-result")
-            .header("git-protocol", "version=2")
-            .body(OctoBody::from(request(wanted)))
-            .map_err(|_| odd("owner and name do not form a URL"))?;
-        let mut lines = Lines { body: self.open(&call, request).await?, buffer: BytesMut::new() };
+        let make = |token: &Token| {
+            beside_api(Method::POST, &format!("{}/git-upload-pack", self.git_url(repository)))
+                .header(header::AUTHORIZATION, call.authorization(token.basic())?)
+                .header(header::CONTENT_TYPE, "application/x-git-upload-pack-request")
+                .header(header::ACCEPT, "application/x-git-upload-pack-result")
+                .header("git-protocol", "version=2")
+                .body(OctoBody::from(request(wanted)))
+                .map_err(|_| odd("owner and name do not form a URL"))
+        };
+        let mut lines = Lines { body: self.open(&call, make).await?, buffer: BytesMut::new() };
         let mut shallow = Vec::new();
         let mut section = String::new();
         loop {
@@ -220,8 +222,7 @@ fn refused(repository: &RepositoryName, words: &str) -> Error {
     let about = repository.to_string();
     let words: String = words.chars().take(MAX_WORDS).collect();
     let refusal = refusal(StatusCode::OK, &HeaderMap::new(), words.as_bytes(), Timestamp::UNIX_EPOCH);
-    let call = RefusedCall { operation: OPERATION, about: &about, file: None, just_made: false };
-    match classify(call, &refusal) {
+    match classify(RefusedCall::new(OPERATION, &about), &refusal) {
         Verdict::Failed { class, reason, message } => {
             Error { operation: OPERATION.name(), class, reason, message, status: Some(200) }
         }

@@ -8,6 +8,7 @@ use super::{
     name::RepositoryName,
     operation::Operation,
 };
+use crate::{api::conditions::reason, domain::failure::Class};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -50,6 +51,12 @@ struct CreateBody<'a> {
 }
 
 #[derive(Deserialize)]
+struct OwnerAnswer {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
 struct User {
     login: String,
 }
@@ -77,6 +84,36 @@ impl Client {
         }
     }
 
+    async fn place_for_user(&self, repository: &RepositoryName) -> Result<String, Error> {
+        let user: User = self.read(Call::get(Operation::GetUser, "/user".to_owned())).await?;
+        Ok(if user.login.eq_ignore_ascii_case(&repository.owner) {
+            "/user/repos".to_owned()
+        } else {
+            format!("/orgs/{}/repos", repository.owner)
+        })
+    }
+
+    /// An App is nobody's user, and may create below organisations alone.
+    async fn place_for_app(&self, repository: &RepositoryName) -> Result<String, Error> {
+        let operation = Operation::GetOwner;
+        let call = Call::get(operation, format!("/users/{}", repository.owner)).about(repository);
+        let owner: Option<OwnerAnswer> = self.find(call).await?;
+        if owner.is_some_and(|owner| owner.kind == "Organization") {
+            return Ok(format!("/orgs/{}/repos", repository.owner));
+        }
+        Err(Error {
+            operation: Operation::CreateRepository.name(),
+            class: Class::Denied,
+            reason: reason::OWNER_NOT_USABLE,
+            message: format!(
+                "{} is not an organization, and a GitHub App can create repositories in organizations alone: create {repository} by \
+                 hand and give the App's installation access to it, or use a token of its owner",
+                repository.owner
+            ),
+            status: None,
+        })
+    }
+
     /// Creates the repository below the token's own user or an organisation, whichever `owner` is. One that exists
     /// already (another replica, an answer that was lost) is returned as it is.
     pub async fn create_repository(
@@ -85,11 +122,9 @@ impl Client {
         create: &CreateRepository,
     ) -> Result<Repository, Error> {
         let operation = Operation::CreateRepository;
-        let user: User = self.read(Call::get(Operation::GetUser, "/user".to_owned())).await?;
-        let path = if user.login.eq_ignore_ascii_case(&repository.owner) {
-            "/user/repos".to_owned()
-        } else {
-            format!("/orgs/{}/repos", repository.owner)
+        let path = match self.app_id() {
+            Some(_) => self.place_for_app(repository).await?,
+            None => self.place_for_user(repository).await?,
         };
         let call =
             Call::post(operation, path, &CreateBody { name: &repository.name, create }).about(repository);

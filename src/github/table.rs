@@ -6,10 +6,10 @@
 
 use super::operation::{
     Operation::{
-        self, AddLabels, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreatePull, CreateRef,
-        CreateRepository, CreateTree, DeleteRef, FetchPack, GetBlob, GetTree, LfsBatch, LfsUpload, LfsVerify,
-        ListCheckRuns, ListComments, ListCommits, ListPulls, MergePull, RequestReviewers, SyncPulls,
-        UpdateRef,
+        self, AddLabels, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreateInstallationToken,
+        CreatePull, CreateRef, CreateRepository, CreateTree, DeleteRef, FetchPack, GetBlob, GetTree,
+        LfsBatch, LfsUpload, LfsVerify, ListCheckRuns, ListComments, ListCommits, ListPulls, MergePull,
+        RequestReviewers, SyncPulls, UpdateRef,
     },
     Side,
 };
@@ -26,7 +26,7 @@ pub(super) struct Row {
     pub(super) says: &'static [&'static str],
     pub(super) when: When,
     pub(super) means: Means,
-    /// What happens next, or what a person has to do. `{permission}`, `{file}` and `{repository}` are filled in.
+    /// What happens next, or what a person has to do. `{permission}`, `{file}` and `{skew}` are filled in.
     pub(super) cure: &'static str,
 }
 
@@ -55,6 +55,8 @@ pub(super) enum When {
     JustMade,
     /// The tree to write has a path below `.github/workflows`.
     Workflow,
+    /// The token was bought for a GitHub App less than 10 s ago.
+    NewToken,
 }
 
 /// The meaning of an answer.
@@ -117,6 +119,11 @@ const CHECKS: On = On::Only(&[ListCheckRuns, CombinedStatus]);
 const CHECKS_CURE: &str = "give the token the permission \"{permission}\" on this repository, or set pullRequest.merge.requireChecks to false";
 const CHECKS_AGAIN: &str = "GitHub does not show the checks of the commit: it is tried again; if it stays so, give the token \
      \"{permission}\", or set pullRequest.merge.requireChecks to false";
+/// What may bring workflow files to a branch.
+const WORKFLOW_WRITES: On =
+    On::Only(&[CreateBlob, CreateTree, CreateCommit, CreateRef, UpdateRef, DeleteRef, CreatePull, MergePull]);
+const MINT: On = On::Only(&[CreateInstallationToken]);
+const NEW_TOKEN: &str = "GitHub does not know a new token everywhere at once: it is tried again";
 const MERGE: On = On::Only(&[MergePull]);
 const RULE: &[u16] = &[403, 409, 422];
 const MERGE_RULE: &[u16] = &[403, 405, 409, 422];
@@ -159,6 +166,33 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("moved", Every, &[301, 302, 307, 308], State(Known::Moved), "the repository is followed by its id"),
     Row { status: Status::From(500, 599), ..Row::new("server-error", Every, &[], Failed(TRANSIENT, r::GITHUB_UNAVAILABLE), AGAIN) },
     Row::new("busy", Every, &[408, 429], Failed(TRANSIENT, r::GITHUB_UNAVAILABLE), AGAIN),
+
+    // Tokens of GitHub Apps.
+    Row::new("app-clock", MINT, &[401], Failed(DENIED, r::CLOCK_SKEWED),
+        "the operator's clock and GitHub's differ ({skew}): set the clock of the operator's node right")
+        .says(&["('iat')", "('exp')"]),
+    Row::new("app-key", MINT, &[401], Failed(DENIED, r::BAD_CREDENTIALS),
+        "it does not take the App's private key: put one that it lists for the App into privateKey of the Secret that          credentialsSecretRef names, then set the annotation slipway.dev/reconcile to a new value"),
+    Row::new("app-unknown", MINT, &[404], Failed(DENIED, r::BAD_CREDENTIALS),
+        "there is no GitHub App with this id: correct appID in the Secret that credentialsSecretRef names")
+        .says(&["integration not found"]),
+    Row::new("installation-absent", MINT, &[404], Failed(DENIED, r::INSTALLATION_NOT_FOUND),
+        "the App is not installed there: install it on the repository's owner, or correct installationID in the Secret that          credentialsSecretRef names"),
+    Row::new("installation-suspended", Every, &[403], Failed(DENIED, r::INSTALLATION_SUSPENDED),
+        "the installation of the GitHub App is suspended: let its owner lift that at GitHub (Settings, Applications)")
+        .says(&["installation has been suspended"]),
+    Row::new("installation-lag", MINT, &[422], Failed(TRANSIENT, r::NOT_VISIBLE_YET), SOON)
+        .says(&["does not exist or is not accessible"])
+        .when(When::JustMade),
+    Row::new("installation-repository", MINT, &[422], Failed(NOT_FOUND, r::REPOSITORY_NOT_IN_INSTALLATION),
+        "give the App's installation access to the repository at GitHub (Settings, Applications, Configure), create the          repository, or set createPolicy: IfMissing")
+        .says(&["does not exist or is not accessible"]),
+    Row::new("installation-permission", MINT, &[422], Failed(DENIED, r::PERMISSION_MISSING),
+        "give the GitHub App the permission \"{permission}\", and let the owner of the account accept it for the installation")
+        .says(&["permissions requested are not granted"]),
+    Row::new("installation-refused", MINT, &[422], Failed(DENIED, r::REFUSED), SEE),
+    Row::new("new-token-unknown", Every, &[401], Failed(TRANSIENT, r::NOT_VISIBLE_YET), NEW_TOKEN)
+        .when(When::NewToken),
     Row::new("bad-credentials", Every, &[401], Failed(DENIED, r::BAD_CREDENTIALS),
         "the token is wrong, expired or revoked: put a valid one into the Secret that credentialsSecretRef names, \
          then set the annotation slipway.dev/reconcile to a new value"),
@@ -169,7 +203,7 @@ pub(super) const ROWS: &[Row] = &[
         "let an owner of the organization add the address that the operator calls from to its IP allow list")
         .says(&["ip allow list"]),
     Row::new("suspended", Every, &[403], Failed(DENIED, r::BAD_CREDENTIALS),
-        "GitHub has suspended the account or the installation behind this token: have that lifted, or use another")
+        "GitHub has suspended the account behind this token: have that lifted, or use another")
         .says(&["account was suspended", "account is suspended", "has been suspended", "account was flagged"]),
     Row::new("blocked", Every, &[403, 451], Failed(DENIED, r::REPOSITORY_BLOCKED),
         "GitHub has blocked access to the repository: its owner has to clear that with GitHub's support")
@@ -182,9 +216,11 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("archived", Every, &[403, 409, 422], Failed(INVALID, r::REPOSITORY_ARCHIVED),
         "the repository is read-only: unarchive it")
         .says(&["was archived", "repository archived"]),
+    Row::new("new-token-forbidden", Every, &[403], Failed(TRANSIENT, r::NOT_VISIBLE_YET), NEW_TOKEN)
+        .when(When::NewToken),
 
     // Workflow files: GitHub says so on a push alone. Its API answers 404, or a 403 about something else.
-    Row::new("workflow-named", PUSHES, &[403, 404, 422], Failed(DENIED, r::WORKFLOW_PERMISSION_MISSING), WORKFLOWS)
+    Row::new("workflow-named", WORKFLOW_WRITES, &[403, 404, 422], Failed(DENIED, r::WORKFLOW_PERMISSION_MISSING), WORKFLOWS)
         .says(&["workflow` scope", "`workflows` permission"]),
     Row::new("workflow-forbidden", Only(&[CreateTree]), &[403], Failed(DENIED, r::WORKFLOW_PERMISSION_MISSING), WORKFLOWS)
         .when(When::Workflow),
@@ -206,7 +242,8 @@ pub(super) const ROWS: &[Row] = &[
         "GitHub's push protection sees a secret in {file}: take it out, or allow it at GitHub, then set the annotation slipway.dev/rerun")
         .says(&["secret detected", "contain secrets", "secret scanning", "push protection"]),
     Row::new("rule-signature", PUSHES, RULE, Rule,
-        "a rule wants signed commits: let the token bypass it, or exempt the Task's branches from it")
+        "a rule wants signed commits: GitHub signs those of a GitHub App that names no author, so use an App's credentials and \
+         leave commit.authorName and commit.authorEmail out, or exempt the Task's branches from the rule")
         .says(&["verified signature", "must be signed", "signed commit"]),
     Row::new("rule-message", PUSHES, RULE, Rule,
         "a rule wants another commit message or author: set commit.message, commit.authorName or commit.authorEmail as it says")
@@ -232,7 +269,8 @@ pub(super) const ROWS: &[Row] = &[
         "the base branch has just moved: the merge is tried again")
         .says(&["base branch was modified"]),
     Row::new("merge-signature", MERGE, MERGE_RULE, Failed(INVALID, r::BRANCH_PROTECTED),
-        "a rule wants signed commits: a person merges the pull request, or the rule lets the token bypass it")
+        "a rule wants signed commits: with a GitHub App and without commit.authorName and commit.authorEmail GitHub signs those \
+         of the next Task; of this one a person merges the pull request, or the rule lets the token bypass it")
         .says(&["verified signature", "must be signed", "signed commit"]),
     Row::new("merge-not-yet", MERGE, &[403, 405], State(Known::NotMergeable), "the merge waits")
         .says(&["status check", "review", "approv", "conversation", "deployment", "code scanning", "not mergeable", "conflict",

@@ -53,7 +53,8 @@ impl World {
         let parent = self.tip().await;
         let tree = self.client.create_tree(&self.repository, Some(&parent), &[file("a.txt")]).await.unwrap();
         let date = jiff::Timestamp::from_second(1_800_000_000).unwrap();
-        let new = NewCommit { message: "a".to_owned(), tree, parents: vec![parent], author: author(), date };
+        let new =
+            NewCommit { message: "a".to_owned(), tree, parents: vec![parent], author: Some(author()), date };
         self.client.create_commit(&self.repository, &new).await.unwrap().sha
     }
 

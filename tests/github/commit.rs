@@ -36,7 +36,7 @@ pub async fn run_until(
         title: "Add it",
         body: "Because.",
         needles: &Needles::default(),
-        author: &author(),
+        author: Some(&author()),
         date: "2026-11-25T10:00:00Z".parse().unwrap(),
         ledger: &spool.ledger(),
         deadline,

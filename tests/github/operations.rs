@@ -108,7 +108,7 @@ async fn git_objects_go_up_and_come_back() {
         message: "m\n".into(),
         tree: tree.clone(),
         parents: vec![base.clone()],
-        author: author(),
+        author: Some(author()),
         date,
     };
     let commit = client.create_commit(repository, &new).await.unwrap();

@@ -53,7 +53,7 @@ async fn run_with(world: &World, spool: &Spool, base: &str, texts: &Texts<'_>) -
         title: texts.title,
         body: texts.body,
         needles: &needles(),
-        author: &texts.author,
+        author: Some(&texts.author),
         date: "2026-11-25T10:00:00Z".parse().unwrap(),
         ledger: &spool.ledger(),
         deadline: Instant::now() + Duration::from_secs(90),

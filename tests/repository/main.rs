@@ -122,17 +122,19 @@ async fn a_wrong_token_stalls_at_once_and_a_corrected_one_cures_it() -> Result<(
 }
 
 #[tokio::test]
-async fn secrets_without_a_token_say_why() -> Result<()> {
+async fn secrets_without_credentials_say_why() -> Result<()> {
     let world = World::new("secrets").await?;
     let app = [("appID", "1"), ("installationID", "2"), ("privateKey", "-----BEGIN")];
     world.secret("github", &app).await?;
     world.repository("app", json!({})).await?;
-    let status = world.repository_with("app", "CredentialsUnsupported").await?;
-    assert!(has(&status, "Stalled") && ready(&status).unwrap().2.contains("GitHub App"));
+    let status = world.repository_with("app", "CredentialsInvalid").await?;
+    assert!(has(&status, "Stalled") && ready(&status).unwrap().2.contains("is not a private key in PEM"));
     world.secret("odd", &[("password", "x"), ("token", "")]).await?;
     world.repository("odd", json!({"credentialsSecretRef": {"name": "odd"}})).await?;
     let status = world.repository_with("odd", "CredentialsInvalid").await?;
-    assert!(has(&status, "Stalled") && ready(&status).unwrap().2.contains("no usable key token"));
+    assert!(
+        has(&status, "Stalled") && ready(&status).unwrap().2.contains("key token of Secret odd is empty")
+    );
     assert_eq!(world.sim.calls.all().len(), 0);
     Ok(())
 }

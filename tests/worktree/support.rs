@@ -210,7 +210,7 @@ impl Repository<'_> {
             title: "Change it",
             body: "",
             needles,
-            author: &author,
+            author: Some(&author),
             date: "2026-11-29T12:00:00Z".parse().unwrap(),
             ledger: &spool.ledger(&id),
             deadline: Instant::now() + Duration::from_mins(5),

@@ -2,16 +2,18 @@
 //! and applies what a sync finds to the Tasks. Reads Secrets and writes Tasks through `cluster`.
 
 mod apply_sync;
-mod credentials;
 mod memory;
 mod observe;
 mod perform;
 mod pulls;
 
-use super::shell::{MANAGER, PlanOf, Reconciler};
+use super::{
+    credentials,
+    shell::{MANAGER, PlanOf, Reconciler},
+};
 use crate::{
     api::{Repository, Task},
-    cluster::Secrets,
+    cluster::{Age, Secrets},
     domain::failure::Failure,
     domain::repository::{self, Base, Found, Observed, Outcome, Step},
     github::{self, GitHub, RepositoryName},
@@ -38,6 +40,11 @@ impl RepositoryController {
     /// `tasks`: all Tasks that are watched, complete before the first pass.
     pub fn new(client: kube::Client, secrets: Secrets, github: GitHub, tasks: Store<Task>) -> Self {
         Self { client, secrets, github, tasks, memory: Memory::default() }
+    }
+
+    /// GitHub under the Repository's credentials.
+    async fn client(&self, object: &Repository, age: Age) -> Result<github::Client, Failure> {
+        credentials::client(&self.github, &self.secrets, object, age).await
     }
 }
 
@@ -98,7 +105,8 @@ fn name_today(object: &Repository) -> RepositoryName {
     full_name.and_then(RepositoryName::parse).unwrap_or_else(|| name_in_spec(object))
 }
 
-fn of_github(found: &github::Repository, base: Base) -> Found {
+/// What GitHub says of the repository, and under whose eyes.
+fn of_github(github: &github::Client, found: &github::Repository, base: Base) -> Found {
     let signed = |id: u64| i64::try_from(id).unwrap_or(i64::MAX);
     Found {
         id: signed(found.id),
@@ -108,5 +116,6 @@ fn of_github(found: &github::Repository, base: Base) -> Found {
         html_url: found.html_url.clone(),
         archived: found.archived,
         base,
+        app_id: github.app_id().map(signed),
     }
 }

@@ -1,11 +1,14 @@
 //! Asks GitHub what the Repository's stage wants to know.
-//! Uses `credentials` for the client and `pulls` for the list of what changed.
+//! Uses `controllers::credentials` for the client and `pulls` for the list of what changed.
 
 use super::{RepositoryController, name_in_spec, of_github};
 use crate::{
     api::{Repository, Task, conditions::reason},
     cluster::Age,
-    domain::repository::{self, Base, Changes, Found, LookUp, Observed, Obstacle, Stage, sync},
+    domain::{
+        failure::Failure,
+        repository::{self, Base, Changes, Found, LookUp, Observed, Stage, sync},
+    },
     github::{self, RepositoryName},
 };
 use jiff::Timestamp;
@@ -32,22 +35,22 @@ impl RepositoryController {
     }
 
     /// The repository and whether its base branch is there; the branch is asked for until it has been seen.
-    async fn inspect(&self, object: &Repository, question: LookUp) -> Result<Option<Found>, Obstacle> {
+    async fn inspect(&self, object: &Repository, question: LookUp) -> Result<Option<Found>, Failure> {
         let age = if question.is_routine() { Age::Cached } else { Age::Fresh };
         let github = self.client(object, age).await?;
-        let Some(mut found) = self.look_up(&github, object).await.map_err(failed)? else { return Ok(None) };
+        let Some(mut found) = self.look_up(&github, object).await? else { return Ok(None) };
         let uid = object.uid().unwrap_or_default();
         if !question.is_routine() || !self.memory.has_branch(&uid) {
-            found.base = base_of(&github, object, &found).await.map_err(failed)?;
+            found.base = base_of(&github, object, &found).await?;
             self.memory.set_branch(&uid, found.base == Base::Exists);
         }
         Ok(Some(found))
     }
 
-    async fn list(&self, object: &Repository, now: Timestamp) -> Result<Changes, Obstacle> {
+    async fn list(&self, object: &Repository, now: Timestamp) -> Result<Changes, Failure> {
         let tasks = self.open_tasks(object);
         let github = self.client(object, Age::Cached).await?;
-        let read = self.changes(&github, object, &tasks).await.map_err(failed)?;
+        let read = self.changes(&github, object, &tasks).await?;
         Ok(Changes { moves: sync::moves(&tasks, &read.pulls, now), repository: read.repository })
     }
 
@@ -63,7 +66,7 @@ impl RepositoryController {
             Some(id) => github.get_repository_by_id(id).await?,
             None => github.get_repository(&name_in_spec(object)).await?,
         };
-        Ok(found.map(|found| of_github(&found, Base::Unknown)))
+        Ok(found.map(|found| of_github(github, &found, Base::Unknown)))
     }
 
     /// The Tasks of this Repository that a pull request can still move.
@@ -77,10 +80,6 @@ impl RepositoryController {
         });
         tasks
     }
-}
-
-fn failed(error: github::Error) -> Obstacle {
-    Obstacle::Failed(error.into())
 }
 
 /// Asks whether the branch that pull requests go to is there.

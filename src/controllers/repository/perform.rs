@@ -7,7 +7,7 @@ use crate::{
     cluster::Age,
     domain::{
         failure::{Class, Failure, operation},
-        repository::{Base, Found, Obstacle, Outcome, Step},
+        repository::{Base, Found, Outcome, Step},
     },
     github,
 };
@@ -37,19 +37,19 @@ impl RepositoryController {
         };
         let created = github.create_repository(&name_in_spec(object), &wanted).await?;
         tracing::info!(repository = created.full_name, id = created.id, "repository created at GitHub");
-        Ok(of_github(&created, Base::Unknown))
+        Ok(of_github(&github, &created, Base::Unknown))
     }
 }
 
 /// The Secret was there when the pass began: the next one says what has become of it.
-fn changed(obstacle: Obstacle) -> Failure {
-    match obstacle {
-        Obstacle::Failed(failure) if failure.class != Class::NotFound => failure,
-        Obstacle::Failed(_) | Obstacle::NoToken(_) => Failure {
-            operation: operation::GET_SECRET,
-            class: Class::Transient,
-            reason: reason::SECRET_NOT_FOUND,
-            message: "the Secret with the credentials has just changed".to_owned(),
-        },
+fn changed(failure: Failure) -> Failure {
+    if ![Class::NotFound, Class::Invalid].contains(&failure.class) {
+        return failure;
+    }
+    Failure {
+        operation: operation::GET_SECRET,
+        class: Class::Transient,
+        reason: reason::SECRET_NOT_FOUND,
+        message: "the Secret with the credentials has just changed".to_owned(),
     }
 }

@@ -72,7 +72,7 @@ impl RepositoryController {
             position.newest = first.pulls.first().map(|pull| pull.updated_at).max(known.newest);
             position.etag.clone_from(&first.etag);
             let described = first.pulls.first().and_then(|pull| pull.base_repository.as_deref());
-            let described = described.map(|repository| of_github(repository, Base::Unknown));
+            let described = described.map(|repository| of_github(github, repository, Base::Unknown));
             // Another repository may have the name by now: the id decides.
             let id = object.status.as_ref().and_then(|status| status.repository_id);
             read.repository = match described.filter(|described| id.is_none_or(|id| id == described.id)) {

@@ -1,9 +1,11 @@
-//! A Task's way to the two outside worlds: GitHub under its Repository's token, envd of its sandbox.
-//! Part of the Task controller; the keys to them come from `credentials`.
+//! A Task's way to the two outside worlds: GitHub under its Repository's credentials, envd of its sandbox.
+//! Part of the Task controller; the key of a sandbox comes from `keys`.
 
-use super::{TaskController, credentials::gone};
+use super::{TaskController, keys::gone};
 use crate::{
     api::{Repository, Task, conditions::reason},
+    cluster::Age,
+    controllers::credentials,
     domain::{
         failure::{Class, Failure, operation},
         git,
@@ -17,7 +19,7 @@ use crate::{
 };
 use kube::ResourceExt;
 
-/// GitHub under the Repository's token, and the repository's name there.
+/// GitHub under the Repository's credentials, and the repository's name there.
 pub(super) struct AtGitHub {
     pub client: Client,
     pub name: RepositoryName,
@@ -33,8 +35,8 @@ impl TaskController {
             );
             gone(operation::FIND_REPOSITORY, reason::REPOSITORY_NOT_FOUND, message)
         })?;
-        let token = self.github_token(task, &repository).await?;
-        Ok(AtGitHub { client: self.github.client(&token), name: name_of(&repository) })
+        let client = credentials::client(&self.github, &self.secrets, &repository, Age::Cached).await?;
+        Ok(AtGitHub { client, name: name_of(&repository) })
     }
 
     /// Returns the daemon in the Task's sandbox, `id` being the one the round works in.
@@ -78,13 +80,17 @@ pub(super) fn commit_message(task: &Task, output: &Output) -> String {
     }
 }
 
-/// Author and committer of the Task's commit.
-pub(super) fn author(task: &Task) -> Author {
+/// Author and committer of the Task's commit, where the spec names one.
+pub(super) fn author(task: &Task) -> Option<Author> {
     let commit = task.spec.commit.clone().unwrap_or_default();
-    Author {
-        name: commit.author_name.unwrap_or_else(|| "Slipway".into()),
-        email: commit.author_email.unwrap_or_else(|| "slipway@users.noreply.github.com".into()),
+    if commit.author_name.is_none() && commit.author_email.is_none() {
+        return None;
     }
+    let default = Author::default();
+    Some(Author {
+        name: commit.author_name.unwrap_or(default.name),
+        email: commit.author_email.unwrap_or(default.email),
+    })
 }
 
 /// A pull request as the decisions see it.

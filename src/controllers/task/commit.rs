@@ -25,13 +25,14 @@ pub use request::{Prepared, Request};
 use crate::{
     api::conditions::reason,
     domain::failure::Failure,
-    github::{Client, NewCommit},
+    github::{Client, Commit, NewCommit},
 };
 use answers::mismatch;
 use pass::{End, Pass};
 use planned::Planned;
 
-/// Looks for secrets, uploads what GitHub has not, then creates tree and commit. Doing it again gives the same ids.
+/// Looks for secrets, uploads what GitHub has not, then creates tree and commit. Doing it again gives the same ids, but for a
+/// commit that GitHub dates and signs itself.
 ///
 /// Calls for a change of small text files: one to read the tree (none for a work tree), one to create it, one for the commit.
 pub async fn prepare(github: &Client, request: Request<'_>) -> Result<Prepared, Failure> {
@@ -48,7 +49,8 @@ pub async fn prepare(github: &Client, request: Request<'_>) -> Result<Prepared, 
     planned.check(github, &request, &tree).await?;
     let stays = planned.stays(&request);
     let commit = commit(github, &request, &planned.parent, &tree).await?;
-    Ok(Prepared::Commit { tree, commit, parent: planned.parent, stays })
+    let Commit { sha: commit, verified, .. } = commit;
+    Ok(Prepared::Commit { tree, commit, parent: planned.parent, stays, verified })
 }
 
 async fn whole_tree(pass: &mut Pass<'_>, planned: &Planned<'_>) -> Result<String, End> {
@@ -67,17 +69,17 @@ async fn whole_tree(pass: &mut Pass<'_>, planned: &Planned<'_>) -> Result<String
     }
 }
 
-async fn commit(github: &Client, request: &Request<'_>, parent: &str, tree: &str) -> Result<String, Failure> {
+async fn commit(github: &Client, request: &Request<'_>, parent: &str, tree: &str) -> Result<Commit, Failure> {
     let new = NewCommit {
         message: request.message.to_owned(),
         tree: tree.to_owned(),
         parents: vec![parent.to_owned()],
-        author: request.author.clone(),
+        author: request.author.cloned(),
         date: request.date,
     };
     let created = github.create_commit(request.repository, &new).await?;
     if created.tree != new.tree || created.parents != new.parents {
         return Err(mismatch("createCommit", "a commit with another tree or parent than was asked for"));
     }
-    Ok(created.sha)
+    Ok(created)
 }

@@ -4,10 +4,9 @@
 use super::{
     TaskController,
     access::{AtGitHub, author, name_of, seen_pull},
-    commit,
-    credentials::gone,
-    feedback,
+    commit, feedback,
     generate::{self, GenerationSpec},
+    keys::gone,
     output,
     result::commit_date,
 };
@@ -175,11 +174,12 @@ impl TaskController {
             return Ok(Outcome::BranchMoved);
         };
         let status = task.status.clone().unwrap_or_default();
+        let author = author(task);
         let asked = commit::Rebase {
             repository: &at.name,
             commit: sha,
             onto: &head,
-            author: &author(task),
+            author: author.as_ref(),
             date: commit_date(task, &status),
         };
         Ok(match commit::rebase(&at.client, asked).await? {

@@ -71,6 +71,7 @@ impl TaskController {
         let output = &collected.snapshot.output;
         let text = question.opens.then(|| pull_request_text(task, &status, output));
         let (title, body) = text.clone().unwrap_or_default();
+        let author = author(task);
         let request = commit::Request {
             repository: &at.name,
             parent: &question.parent,
@@ -82,7 +83,7 @@ impl TaskController {
             title: &title,
             body: &body,
             needles,
-            author: &author(task),
+            author: author.as_ref(),
             date: commit_date(task, &status),
             ledger: &ledger,
             deadline: Instant::now() + UPLOAD,
@@ -100,9 +101,10 @@ impl TaskController {
     ) -> Result<Files, Failure> {
         let digest = collected.digest;
         match prepared {
-            Ok(Prepared::Commit { tree, commit, parent, stays }) => {
+            Ok(Prepared::Commit { tree, commit, parent, stays, verified }) => {
                 let submodules = collected.snapshot.work_tree.map(|tree| tree.moved).unwrap_or_default();
-                let remarks = Remarks { stays, submodules, output: collected.snapshot.output.odd };
+                let output = collected.snapshot.output.odd;
+                let remarks = Remarks { verified, stays, submodules, output };
                 Ok(Files::Committed { tree, commit, parent, digest, text, remarks })
             }
             Ok(Prepared::NothingToCommit) => Ok(Files::Unchanged { digest }),

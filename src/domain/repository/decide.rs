@@ -2,12 +2,12 @@
 //! Builds on `scope`, which writes status; `controllers::shell` carries the plan out.
 
 use super::{
-    Changes, Credentials, Found, Observed, Obstacle, Step,
+    Changes, Found, Observed, Step,
     scope::{Decided, Scope},
     stage::Answer,
 };
 use crate::{
-    api::{CreatePolicy, Repository, conditions::reason},
+    api::{Repository, conditions::reason},
     domain::{
         conditions::Standing,
         failure::{Class, Failure, operation},
@@ -26,7 +26,7 @@ pub fn decide(repository: &Repository, observed: &Observed, now: Timestamp) -> D
         Answer::LookedUp(Ok(Some(looked_up))) => found(scope, looked_up),
         Answer::LookedUp(Ok(None)) => absent(scope),
         Answer::Listed(Ok(changes)) => synced(scope, changes),
-        Answer::LookedUp(Err(obstacle)) | Answer::Listed(Err(obstacle)) => hindered(scope, obstacle),
+        Answer::LookedUp(Err(failure)) | Answer::Listed(Err(failure)) => hindered(scope, failure),
     }
 }
 
@@ -42,24 +42,20 @@ fn waiting(scope: Scope<'_>) -> Decided {
     Plan::settle(scope.status, Next::At(next))
 }
 
-fn hindered(scope: Scope<'_>, obstacle: &Obstacle) -> Decided {
-    match obstacle {
-        // It may still come, or be shown again, and is named by whoever looked for it.
-        Obstacle::Failed(failure) if failure.class == Class::NotFound => {
-            scope.missing(failure.operation, failure.reason, &failure.message)
-        }
-        Obstacle::NoToken(credentials) => no_token(scope, *credentials),
-        Obstacle::Failed(failure) => scope.failed(failure),
+fn hindered(scope: Scope<'_>, failure: &Failure) -> Decided {
+    // An App's token for a repository can't be had where there is no such repository.
+    if failure.reason == reason::REPOSITORY_NOT_IN_INSTALLATION && scope.may_create() {
+        return create(scope);
+    }
+    // It may still come, or be shown again, and is named by whoever looked for it.
+    match failure.class {
+        Class::NotFound => scope.missing(failure.operation, failure.reason, &failure.message),
+        _ => scope.failed(failure),
     }
 }
 
-fn no_token(scope: Scope<'_>, credentials: Credentials) -> Decided {
-    let (reason, message) = credentials.complaint(scope.secret());
-    scope.failed(&Failure { operation: operation::GET_SECRET, class: Class::Invalid, reason, message })
-}
-
 /// GitHub knows no such repository, or shows it to this token as if there were none.
-fn absent(mut scope: Scope<'_>) -> Decided {
+fn absent(scope: Scope<'_>) -> Decided {
     if let Some(id) = scope.status.repository_id {
         let message = format!(
             "GitHub does not show the repository with id {id} ({}) to this token any more: restore it or the token's access to it; \
@@ -69,17 +65,21 @@ fn absent(mut scope: Scope<'_>) -> Decided {
         // One 404 proves little: GitHub answers it in moments of trouble too.
         return scope.missing(operation::FIND_REPOSITORY, reason::REPOSITORY_GONE, &message);
     }
-    if scope.repository.spec.create_policy == CreatePolicy::IfMissing {
-        let create = scope.repository.spec.create.clone().unwrap_or_default();
-        let message = format!("creating {}", scope.name());
-        scope.stand(Standing::Reconciling, reason::CREATING, &message);
-        return Plan::act(scope.status, Step::Create(create));
+    if scope.may_create() {
+        return create(scope);
     }
     let message = format!(
         "there is no repository {} that this token may see: create it, give the token access to it, or set createPolicy: IfMissing",
         scope.name()
     );
     scope.missing(operation::FIND_REPOSITORY, reason::REPOSITORY_NOT_FOUND, &message)
+}
+
+fn create(mut scope: Scope<'_>) -> Decided {
+    let create = scope.repository.spec.create.clone().unwrap_or_default();
+    let message = format!("creating {}", scope.name());
+    scope.stand(Standing::Reconciling, reason::CREATING, &message);
+    Plan::act(scope.status, Step::Create(create))
 }
 
 fn found(mut scope: Scope<'_>, found: &Found) -> Decided {

@@ -1,7 +1,6 @@
 //! Repositories: look one up, create it where that is wanted and it was never seen, re-read its pull requests once per
 //! interval. Pure; fed and carried out by `controllers::repository`. The way: `stage` → `decide` → `record`.
 
-mod credentials;
 mod decide;
 mod record;
 mod scope;
@@ -11,7 +10,6 @@ pub mod sync;
 #[cfg(test)]
 mod tests;
 
-pub use credentials::{Credentials, TOKEN, credentials};
 pub use decide::decide;
 pub use record::record;
 pub use stage::{Finding, List, LookUp, Observed, Stage, first_sync, interval, is_settled, stage, timed_out};
@@ -31,6 +29,8 @@ pub struct Found {
     pub html_url: String,
     pub archived: bool,
     pub base: Base,
+    /// The GitHub App that sees it; absent where a token does.
+    pub app_id: Option<i64>,
 }
 
 /// Knowledge of the branch that pull requests go to.
@@ -50,14 +50,6 @@ pub struct Changes {
     pub moves: Vec<Move>,
     /// The repository, where the list or a look-up on the way has described it.
     pub repository: Option<Found>,
-}
-
-/// Reason why a question got no answer.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Obstacle {
-    /// The Secret holds nothing to call GitHub with; what it holds instead.
-    NoToken(Credentials),
-    Failed(Failure),
 }
 
 /// The one effect of a pass.

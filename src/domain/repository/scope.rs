@@ -6,7 +6,7 @@ use super::{
     stage::{asked_again, is_settled, standing_retry},
 };
 use crate::{
-    api::{Repository, RepositoryStatus, bounds, common::Retry, conditions::reason},
+    api::{CreatePolicy, Repository, RepositoryStatus, bounds, common::Retry, conditions::reason},
     domain::{
         conditions::{self, Standing},
         failure::{Failure, operation},
@@ -47,8 +47,9 @@ impl<'a> Scope<'a> {
         format!("{}/{}", self.repository.spec.owner, self.repository.spec.name)
     }
 
-    pub(super) fn secret(&self) -> &'a str {
-        &self.repository.spec.credentials_secret_ref.name
+    /// Whether a repository that is not there is to be made: never one that was there before.
+    pub(super) fn may_create(&self) -> bool {
+        self.status.repository_id.is_none() && self.repository.spec.create_policy == CreatePolicy::IfMissing
     }
 
     fn uid(&self) -> String {
@@ -102,6 +103,7 @@ impl<'a> Scope<'a> {
     pub(super) fn identify(&mut self, found: &Found) {
         self.status.repository_id = Some(found.id);
         self.status.owner_id = Some(found.owner_id);
+        self.status.app_id = found.app_id;
         self.status.full_name = Some(bounds::cut(&found.full_name, 256));
         self.status.archived = found.archived;
         self.status.html_url = Some(bounds::cut(&found.html_url, bounds::URL));

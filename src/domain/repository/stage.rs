@@ -1,7 +1,7 @@
 //! Finds where a Repository stands, and so what has to be asked: a stage carries its question and takes only its answer.
 //! Read from spec and status alone; asked by `controllers::repository` before it calls GitHub, answered into `decide`.
 
-use super::{Changes, Found, Obstacle};
+use super::{Changes, Found};
 use crate::{
     api::{RECONCILE_ANNOTATION, Repository, bounds, common::Retry, conditions::reason},
     domain::{failure::Failure, jitter, retry},
@@ -40,8 +40,8 @@ pub(super) enum Answer {
     /// Nothing is due.
     NotAsked,
     /// `None`: GitHub shows no such repository to this token.
-    LookedUp(Result<Option<Found>, Obstacle>),
-    Listed(Result<Changes, Obstacle>),
+    LookedUp(Result<Option<Found>, Failure>),
+    Listed(Result<Changes, Failure>),
 }
 
 /// Findings of a pass, and the time of the next sync.
@@ -58,14 +58,14 @@ impl LookUp {
     }
 
     /// The answer: `None` when GitHub shows no such repository to this token.
-    pub fn answered(self, found: Result<Option<Found>, Obstacle>) -> Finding {
+    pub fn answered(self, found: Result<Option<Found>, Failure>) -> Finding {
         Finding(Answer::LookedUp(found))
     }
 }
 
 impl List {
     /// The answer.
-    pub fn answered(self, changes: Result<Changes, Obstacle>) -> Finding {
+    pub fn answered(self, changes: Result<Changes, Failure>) -> Finding {
         Finding(Answer::Listed(changes))
     }
 }
@@ -79,7 +79,7 @@ impl Finding {
 
 /// The finding of a pass that ran out of time.
 pub fn timed_out(repository: &Repository, failure: Failure) -> Finding {
-    LookUp { settled: is_settled(repository) }.answered(Err(Obstacle::Failed(failure)))
+    LookUp { settled: is_settled(repository) }.answered(Err(failure))
 }
 
 /// Finds what to ask for now; nothing that `status.retry` still forbids. `open`: whether some Task has a pull request that could

@@ -9,6 +9,7 @@ use crate::{
     },
     domain::{
         conditions,
+        credentials::Fault,
         failure::{Class, operation},
         plan::{Next, Plan},
         retry,
@@ -44,6 +45,7 @@ fn found() -> Found {
         default_branch: "main".into(),
         html_url: "https://github.example/acme/app".into(),
         archived: false,
+        app_id: None,
         base: Base::Exists,
     }
 }
@@ -65,7 +67,7 @@ fn synced(moves: Vec<Move>) -> Answer {
 }
 
 fn failed(failure: Failure) -> Answer {
-    Answer::Listed(Err(Obstacle::Failed(failure)))
+    Answer::Listed(Err(failure))
 }
 
 #[derive(Debug, PartialEq)]
@@ -271,10 +273,10 @@ fn a_limit_outlasts_a_person_in_a_hurry_and_a_failure_does_not() {
     assert_eq!(asks(&corrected, at(0), at(1)), Asked::LookUp);
 }
 
-fn no_secret() -> Obstacle {
+fn no_secret() -> Failure {
     let (operation, reason) = (operation::GET_SECRET, reason::SECRET_NOT_FOUND);
     let message = "Secret github does not exist".into();
-    Obstacle::Failed(Failure { operation, class: Class::NotFound, reason, message })
+    Failure { operation, class: Class::NotFound, reason, message }
 }
 
 #[test]
@@ -307,15 +309,25 @@ fn a_pass_that_ran_out_of_time_says_so_in_retry_and_backs_off() {
 
 #[test]
 fn useless_secrets_stall_with_a_cure() {
-    for (credentials, reason) in
-        [(Credentials::App, "CredentialsUnsupported"), (Credentials::Unknown, "CredentialsInvalid")]
-    {
-        let plan = see(&object(), Answer::LookedUp(Err(Obstacle::NoToken(credentials))), 0);
-        assert_eq!(ready(&plan.status).1, reason);
-        assert!(is(&plan.status, names::STALLED));
-        let said = ready(&plan.status).2;
-        assert!(said.contains("Secret github ") && said.contains("slipway.dev/reconcile"), "{said}");
-    }
+    let plan = see(&object(), Answer::LookedUp(Err(Fault::Nothing.failure("github"))), 0);
+    assert_eq!(ready(&plan.status).1, "CredentialsInvalid");
+    assert!(is(&plan.status, names::STALLED));
+    let said = ready(&plan.status).2;
+    assert!(said.contains("Secret github ") && said.contains("slipway.dev/reconcile"), "{said}");
+}
+
+#[test]
+fn what_an_installation_lacks_is_created_only_where_that_is_wanted_and_it_was_never_there() {
+    let (operation, reason) = ("createInstallationToken", reason::REPOSITORY_NOT_IN_INSTALLATION);
+    let lacking = Failure { operation, class: Class::NotFound, reason, message: "give it".into() };
+    let see = |object: &Repository| see(object, Answer::LookedUp(Err(lacking.clone())), 0);
+    let mut wanted = object();
+    let plan = see(&wanted);
+    assert_eq!((plan.step.clone(), ready(&plan.status).1), (None, reason));
+    wanted.spec.create_policy = CreatePolicy::IfMissing;
+    assert!(matches!(see(&wanted).step, Some(Step::Create(_))));
+    wanted.status = Some(RepositoryStatus { repository_id: Some(7), ..RepositoryStatus::default() });
+    assert_eq!(see(&wanted).step, None, "what was there is never made again");
 }
 
 #[test]

@@ -176,6 +176,8 @@ pub enum Files {
 /// What a commit does not carry, although the sandbox has it otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Remarks {
+    /// GitHub has signed the commit.
+    pub verified: bool,
     /// Number of files that the base has and a plain directory lacks.
     pub stays: usize,
     /// Submodules that lead elsewhere in the sandbox: their links are as before.

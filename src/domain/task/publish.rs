@@ -34,7 +34,7 @@ impl Decide for Collect {
             Files::Committed { tree, commit, parent, digest, text, remarks } => {
                 note_digest(&mut scope, &digest);
                 scope.status.parent_sha = Some(parent);
-                let plan = committed(scope, tree, commit, text, remarks.stays);
+                let plan = committed(scope, tree, commit, text, &remarks);
                 remarked(plan, &remarks)
             }
             Files::Unchanged { digest } => {
@@ -82,7 +82,7 @@ fn committed(
     tree: String,
     commit: String,
     text: Option<(String, String)>,
-    stays: usize,
+    remarks: &Remarks,
 ) -> Plan {
     let base = scope.status.base_branch.clone().unwrap_or_default();
     let status = &mut scope.status;
@@ -92,12 +92,14 @@ fn committed(
     let sandbox = Some(input::sandbox_digest(&scope.task.spec));
     status.publication = text.map(|(title, body)| Publication { title, body, base, sandbox });
     scope.release_sandbox();
-    let stay = match stays {
+    let verified = if remarks.verified { ", and has signed it (verified)" } else { "" };
+    let stay = match remarks.stays {
         0 => String::new(),
         1 => "; 1 file of the repository that the directory lacks stays".to_owned(),
-        _ => format!("; {stays} files of the repository that the directory lacks stay"),
+        stays => format!("; {stays} files of the repository that the directory lacks stay"),
     };
-    scope.condition(names::COMMITTED, true, reason::SUCCEEDED, &format!("GitHub has the commit{stay}"));
+    let message = format!("GitHub has the commit{verified}{stay}");
+    scope.condition(names::COMMITTED, true, reason::SUCCEEDED, &message);
     let branch = scope.status.branch.clone().unwrap_or_default();
     let short: String = commit.chars().take(7).collect();
     let (verb, step) = if scope.has_open_pull() {

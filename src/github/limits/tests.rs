@@ -1,7 +1,7 @@
 use super::*;
 
 fn credential(interval: Duration) -> Credential {
-    Credential::new([0; 32], interval)
+    Credential::new(interval)
 }
 
 fn at(second: i64) -> Timestamp {
@@ -50,13 +50,12 @@ fn a_wrong_header_never_binds_longer_than_a_day() {
 #[test]
 fn one_token_is_one_credential_and_idle_ones_are_forgotten() {
     let credentials = Credentials::new(Duration::ZERO);
-    let token = |text: &str| SecretString::from(text.to_owned());
     let (first, again, other) =
-        (credentials.of(&token("a")), credentials.of(&token("a")), credentials.of(&token("b")));
+        (credentials.of([b'a'; 32]), credentials.of([b'a'; 32]), credentials.of([b'b'; 32]));
     assert!(Arc::ptr_eq(&first, &again) && !Arc::ptr_eq(&first, &other));
     other.limit(told(3600), Timestamp::now());
     drop((first, again, other));
-    credentials.of(&token("c"));
+    credentials.of([b'c'; 32]);
     let known = credentials.known.lock().unwrap();
     assert_eq!(known.len(), 2, "the limited one and the new one");
 }

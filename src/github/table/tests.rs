@@ -65,7 +65,7 @@ fn an_answer_that_names_several_rules_has_the_cure_of_each() {
     let body = r#"{"message":"Repository rule violations found\n\nCommits must have verified signatures.\n\nCommit message must match a pattern\n\nFile path is restricted"}"#;
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     let refusal = refusal(status, &HeaderMap::new(), body.as_bytes(), Timestamp::UNIX_EPOCH);
-    let call = RefusedCall { operation: CreateRef, about: "acme/app", file: None, just_made: false };
+    let call = RefusedCall::new(CreateRef, "acme/app");
     let (means, message) = told(&classify(call, &refusal));
     assert_eq!(means, "Invalid BranchProtected");
     for cure in ["signed commits", "commit.message", "source.exclude"] {
@@ -84,7 +84,7 @@ fn every_status_that_github_describes_has_a_row() {
             described.get(operation.name()).unwrap_or_else(|| panic!("{operation:?} is not described"));
         for status in statuses {
             let refusal = Refusal { status: *status, ..Refusal::default() };
-            let call = RefusedCall { operation: *operation, about: "", file: None, just_made: false };
+            let call = RefusedCall::new(*operation, "");
             assert_ne!(row_of(call, &refusal).name, "other", "{operation:?} {status}");
         }
     }
@@ -111,6 +111,7 @@ fn answer(row: &Row) -> String {
         When::Always => "",
         When::NamesLimit => "; it names a limit",
         When::JustMade => "; within a minute of our own creation",
+        When::NewToken => "; within 10 s of the buying of an App's token",
         When::Workflow => "; the tree has a path below `.github/workflows`",
     };
     let separator = if says.is_empty() { "" } else { ": " };
@@ -130,7 +131,8 @@ fn meaning(row: &Row) -> String {
 #[test]
 fn docs_github_md_says_what_the_table_says() {
     let line = |row: &Row| {
-        let cure = row.cure.replace("{permission}", "…").replace("{file}", "*the file*");
+        let cure =
+            row.cure.replace("{permission}", "…").replace("{file}", "*the file*").replace("{skew}", "…");
         format!("| {} | {} | {} | {} | {cure} |\n", row.name, on(row), answer(row), meaning(row))
     };
     let page: String =

@@ -48,8 +48,8 @@ pub(super) async fn check(
 fn in_texts(request: &Request<'_>) -> Vec<String> {
     let texts = [
         ("the commit message", request.message),
-        ("the name of the commit's author", request.author.name.as_str()),
-        ("the address of the commit's author", request.author.email.as_str()),
+        ("the name of the commit's author", request.author.map_or("", |author| author.name.as_str())),
+        ("the address of the commit's author", request.author.map_or("", |author| author.email.as_str())),
         ("the pull request's title", request.title),
         ("the pull request's text", request.body),
     ];

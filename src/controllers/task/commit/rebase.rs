@@ -27,7 +27,8 @@ pub struct Rebase<'a> {
     pub commit: &'a str,
     /// The branch's head.
     pub onto: &'a str,
-    pub author: &'a Author,
+    /// `None`: nobody is named.
+    pub author: Option<&'a Author>,
     pub date: Timestamp,
 }
 
@@ -70,7 +71,7 @@ pub async fn rebase(github: &Client, asked: Rebase<'_>) -> Result<Option<(String
     };
     head.check(github, repository, changes.tree.as_ref(), &tree).await?;
     let commit = commit(github, &request, asked.onto, &tree).await?;
-    Ok(Some((tree, commit)))
+    Ok(Some((tree, commit.sha)))
 }
 
 fn gone(commit: &str) -> Failure {

@@ -31,7 +31,8 @@ pub struct Request<'a> {
     pub body: &'a str,
     /// Values that must not leave: those of the Secrets that the sandbox was given.
     pub needles: &'a Needles,
-    pub author: &'a Author,
+    /// `None`: nobody is named.
+    pub author: Option<&'a Author>,
     pub date: Timestamp,
     /// File for accepted blob ids, next to the spooled files; created if missing.
     pub ledger: &'a Path,
@@ -51,6 +52,8 @@ pub enum Prepared {
         parent: String,
         /// Number of files that the parent has and the directory lacks: they stay.
         stays: usize,
+        /// GitHub has signed it.
+        verified: bool,
     },
     /// Files are left: come again. `failure` is what ended the pass early, worth a retry, after at least one more file
     /// was accepted in it; absent when the deadline or another write's turn did.

@@ -23,13 +23,23 @@ fn case(
     means: &'static str,
     cure: &'static str,
 ) -> Case {
-    let call = RefusedCall { operation, about: "acme/app", file: None, just_made: false };
+    let call = RefusedCall::new(operation, "acme/app");
     Case { row, call, status, body, headers: &[], means, cure }
 }
 
 impl Case {
     fn just_made(mut self) -> Self {
         self.call.just_made = true;
+        self
+    }
+
+    fn new_token(mut self) -> Self {
+        self.call.new_token = true;
+        self
+    }
+
+    fn needs(mut self, permission: &'static str) -> Self {
+        self.call.permission = Some(permission);
         self
     }
 
@@ -55,6 +65,7 @@ impl Case {
 const FORBIDDEN: &str = r#"{"message":"Resource not accessible by integration","documentation_url":"https://docs.github.com/rest","status":"403"}"#;
 const MISSING: &str =
     r#"{"message":"Not Found","documentation_url":"https://docs.github.com/rest","status":"404"}"#;
+const NOT_INSTALLED: &str = r#"{"message":"There is at least one repository that does not exist or is not accessible to the parent installation."}"#;
 const SPAMMED: &str =
     r#"{"message":"Validation Failed","errors":[{"resource":"PullRequest","field":"q","code":"odd"}]}"#;
 const NO_COMMITS: &str = r#"{"message":"Validation Failed","errors":[{"resource":"PullRequest","code":"custom","message":"No commits between main and task/greet/1"}]}"#;
@@ -112,7 +123,22 @@ fn of_every_call() -> Vec<Case> {
         case("single-sign-on", CreateTree, 403, r#"{"message":"Resource protected by organization SAML enforcement. You must grant your Personal Access token access to this organization."}"#, "Denied SAMLRequired", "single sign-on"),
         case("ip-allow-list", GetRepository, 403, IP, "Denied IPNotAllowed", "IP allow list"),
         case("suspended", GetUser, 403, r#"{"message":"Sorry. Your account was suspended."}"#, "Denied BadCredentials", "suspended"),
-        case("suspended", GetRepository, 403, r#"{"message":"This installation has been suspended"}"#, "Denied BadCredentials", "suspended"),
+        case("installation-suspended", GetRepository, 403, r#"{"message":"This installation has been suspended"}"#, "Denied InstallationSuspended", "lift that"),
+        case("app-clock", CreateInstallationToken, 401, r#"{"message":"'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"}"#, "Denied ClockSkewed", "GitHub's is 60 min ahead")
+            .headers(&[("date", "Thu, 01 Jan 1970 01:00:10 GMT")]),
+        case("app-clock", CreateInstallationToken, 401, r#"{"message":"'Expiration time' claim ('exp') is too far in the future"}"#, "Denied ClockSkewed", "clock of the operator's node"),
+        case("app-key", CreateInstallationToken, 401, r#"{"message":"A JSON web token could not be decoded"}"#, "Denied BadCredentials", "privateKey"),
+        case("app-unknown", CreateInstallationToken, 404, r#"{"message":"Integration not found"}"#, "Denied BadCredentials", "appID"),
+        case("installation-absent", CreateInstallationToken, 404, MISSING, "Denied InstallationNotFound", "installationID"),
+        case("installation-suspended", CreateInstallationToken, 403, r#"{"message":"This installation has been suspended"}"#, "Denied InstallationSuspended", "Applications"),
+        case("installation-lag", CreateInstallationToken, 422, NOT_INSTALLED, "Transient NotVisibleYet", "tried again").just_made(),
+        case("installation-repository", CreateInstallationToken, 422, NOT_INSTALLED, "NotFound RepositoryNotInInstallation", "Configure"),
+        case("installation-permission", CreateInstallationToken, 422, r#"{"message":"The permissions requested are not granted to this installation."}"#, "Denied PermissionMissing", "\"Contents: write\" and \"Workflows: write\"")
+            .needs("Contents: write\" and \"Workflows: write"),
+        case("installation-refused", CreateInstallationToken, 422, r#"{"message":"Invalid request."}"#, "Denied Refused", "GitHub's message"),
+        case("new-token-unknown", GetRef, 401, r#"{"message":"Bad credentials"}"#, "Transient NotVisibleYet", "new token").new_token(),
+        case("new-token-forbidden", GetRef, 403, FORBIDDEN, "Transient NotVisibleYet", "new token").new_token(),
+        case("workflow-named", MergePull, 403, r#"{"message":"refusing to allow a GitHub App to create or update workflow `.github/workflows/ci.yml` without `workflows` permission"}"#, "Denied WorkflowPermissionMissing", "Workflows: write"),
         case("blocked", GetRepository, 403, r#"{"message":"Repository access blocked","block":{"reason":"tos"}}"#, "Denied RepositoryBlocked", "GitHub's support"),
         case("blocked-by-law", GetRepository, 451, "", "Denied RepositoryBlocked", "legal reasons"),
         case("empty", GetRef, 409, r#"{"message":"Git Repository is empty."}"#, "Invalid RepositoryEmpty", "autoInit"),

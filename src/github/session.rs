@@ -1,0 +1,275 @@
+//! One call with one token from start to end: limit, turn, request, answer, class. Nothing is sent twice here.
+//! `client` chooses the token and may try another; `mint` buys tokens by calls of this kind.
+
+use super::{
+    Error,
+    call::{Call, Reply, Success, graphql_refusal, refusal, reset_in},
+    classify::{Limit, RefusedCall, State, Verdict, classify, row_of},
+    etags::Etags,
+    limits::{Credential, Credentials},
+    lost::lost,
+    operation::Operation,
+    recent::Recent,
+    token::Token,
+};
+use crate::{
+    api::conditions::reason,
+    domain::failure::Class,
+    telemetry::{CallError, CallMeta, retries},
+};
+use bytes::Bytes;
+use http::{StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use jiff::Timestamp;
+use octocrab::{OctoBody, Octocrab};
+use std::time::Instant;
+
+/// No answer of GitHub's that Slipway asks for is larger: a full tree is at most 7 MB, a page of pull requests 25 MB.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// The body of an answer, still to be read.
+pub(super) type AnswerBody = http_body_util::combinators::BoxBody<Bytes, octocrab::Error>;
+
+/// What all clients of one GitHub share.
+pub(super) struct Shared {
+    /// Without a trailing slash: `https://api.github.com`, `https://ghe.example/api/v3`.
+    pub(super) base: String,
+    /// Where git is spoken, without a trailing slash.
+    pub(super) server: String,
+    pub(super) octocrab: Octocrab,
+    pub(super) credentials: Credentials,
+    pub(super) recent: Recent,
+    pub(super) etags: Etags,
+}
+
+impl Shared {
+    /// The request of a call, signed with `token`.
+    pub(super) fn request(&self, call: &Call<'_>, token: &Token) -> Result<http::Request<OctoBody>, Error> {
+        let bearer = call.authorization(token.bearer())?;
+        let mut request = beside_api(call.method.clone(), &self.url(call))
+            .header(header::AUTHORIZATION, bearer)
+            .header(header::ACCEPT, "application/vnd.github+json")
+            .header("x-github-api-version", "2022-11-28");
+        if let Some(etag) = &call.etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        let body = match &call.body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                OctoBody::from(body.clone())
+            }
+            None => OctoBody::from(()),
+        };
+        request.body(body).map_err(|_| call.unsendable("owner, name or branch do not form a URL"))
+    }
+
+    /// A GitHub Enterprise Server has GraphQL beside REST's `/api/v3`, not below it.
+    fn url(&self, call: &Call<'_>) -> String {
+        let base = self.base.strip_suffix("/v3").filter(|_| call.is_graphql()).unwrap_or(&self.base);
+        format!("{base}{}", call.path)
+    }
+}
+
+/// A request that carries nothing but the operator's name.
+pub(super) fn beside_api(method: http::Method, url: &str) -> http::request::Builder {
+    http::Request::builder()
+        .method(method)
+        .uri(url)
+        .header(header::USER_AGENT, concat!("slipway/", env!("CARGO_PKG_VERSION")))
+}
+
+/// What a call is made with.
+#[derive(Clone, Copy)]
+pub(super) struct Session<'a> {
+    pub(super) shared: &'a Shared,
+    /// Whose limits and turns bind the call.
+    pub(super) account: &'a Credential,
+    pub(super) token: &'a Token,
+}
+
+impl Session<'_> {
+    /// Sends a request. A limit in force or a turn that is too far off is refused here, unsent and unlogged.
+    pub(super) async fn send(
+        self,
+        call: &Call<'_>,
+        request: http::Request<OctoBody>,
+    ) -> Result<Reply, Error> {
+        let operation = call.operation;
+        self.check_limit(operation)?;
+        let _turn = if operation.writes() {
+            let turn = self.account.turn().await.map_err(|until| waiting_for_turn(operation, until))?;
+            // The write before this one may have met the limit.
+            self.check_limit(operation)?;
+            Some(turn)
+        } else {
+            None
+        };
+        let reply = self.exchange(call, request).await;
+        note(operation, &reply);
+        reply
+    }
+
+    /// Sends a read whose answer is too long to be held. A success is returned with its body still to be read; anything else
+    /// is read, and is a failure.
+    pub(super) async fn open(
+        self,
+        call: &Call<'_>,
+        request: http::Request<OctoBody>,
+    ) -> Result<AnswerBody, Error> {
+        self.check_limit(call.operation)?;
+        let opened = async {
+            let answer = self.begin(call.operation, request).await?;
+            if answer.status().is_success() {
+                return Ok(answer.into_body());
+            }
+            let (head, body) = read_whole(call.operation, answer).await?;
+            match self.meaning(call, &head, body)? {
+                Reply::Success(_) => Err(State::Absent.unexpected(call.operation)),
+                Reply::State(state) => Err(state.unexpected(call.operation)),
+            }
+        };
+        let opened = opened.await;
+        note(call.operation, &opened);
+        opened
+    }
+
+    fn check_limit(self, operation: Operation) -> Result<(), Error> {
+        match self.account.limited(Timestamp::now()) {
+            Some(until) => Err(limited(operation, until, None)),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends the request, reads the whole answer within the operation's deadline, and says what it means.
+    async fn exchange(self, call: &Call<'_>, request: http::Request<OctoBody>) -> Result<Reply, Error> {
+        let operation = call.operation;
+        let deadline = operation.deadline();
+        let whole = async { read_whole(operation, self.begin(operation, request).await?).await };
+        let (head, body) = match tokio::time::timeout(deadline, whole).await {
+            Ok(answered) => answered?,
+            Err(_) => return Err(lost(operation, &CallError::Deadline(deadline))),
+        };
+        self.meaning(call, &head, body)
+    }
+
+    /// Sends the request; the head of the answer comes within the operation's deadline.
+    async fn begin(
+        self,
+        operation: Operation,
+        mut request: http::Request<OctoBody>,
+    ) -> Result<http::Response<AnswerBody>, Error> {
+        request.extensions_mut().insert(CallMeta {
+            operation: operation.name(),
+            deadline: operation.deadline(),
+            write: operation.writes(),
+        });
+        self.shared.octocrab.execute(request).await.map_err(|e| lost(operation, &e))
+    }
+
+    fn meaning(self, call: &Call<'_>, head: &http::response::Parts, body: Bytes) -> Result<Reply, Error> {
+        let now = Timestamp::now();
+        let refusal = match head.status.is_success() {
+            true if !call.is_graphql() => None,
+            true => graphql_refusal(&head.headers, &body, now),
+            false => Some(refusal(head.status, &head.headers, &body, now)),
+        };
+        let Some(refusal) = refusal else {
+            self.account.unlimited();
+            self.note_last_call(call, &head.headers, now);
+            return Ok(Reply::Success(Success::new(&head.headers, body)));
+        };
+        let just_made =
+            call.repository.is_some_and(|name| self.shared.recent.knows(name, &call.needs, Instant::now()));
+        let about = call.repository.map(ToString::to_string).unwrap_or_default();
+        let refused = RefusedCall {
+            operation: call.operation,
+            about: &about,
+            file: call.file,
+            permission: call.permission.as_deref(),
+            just_made,
+            new_token: self.token.is_new(),
+        };
+        tracing::debug!(
+            operation = call.operation.name(),
+            status = refusal.status,
+            row = row_of(refused, &refusal).name,
+            "GitHub answered otherwise"
+        );
+        match classify(refused, &refusal) {
+            Verdict::State(state) => {
+                self.account.unlimited();
+                self.note_last_call(call, &head.headers, now);
+                Ok(Reply::State(state))
+            }
+            Verdict::Limited(limit) => {
+                let until = self.account.limit(limit, now);
+                Err(limited(call.operation, until, Some(head.status)))
+            }
+            Verdict::Failed { class, reason, message } => {
+                self.note_last_call(call, &head.headers, now);
+                Err(Error {
+                    operation: call.operation.name(),
+                    class,
+                    reason,
+                    message,
+                    status: Some(refusal.status),
+                })
+            }
+        }
+    }
+
+    /// An answer that was fine may be the last one before the limit: the next call would only be refused.
+    /// GraphQL has a budget of its own, which says nothing of REST's.
+    fn note_last_call(self, call: &Call<'_>, headers: &http::HeaderMap, now: Timestamp) {
+        if call.is_graphql() {
+            return;
+        }
+        let remaining = headers.get("x-ratelimit-remaining").and_then(|v| v.to_str().ok());
+        if remaining == Some("0")
+            && let Some(wait) = reset_in(headers, now)
+        {
+            self.account.limit(Limit { wait: Some(wait) }, now);
+        }
+    }
+}
+
+/// Reads the body of an answer that is to be held.
+async fn read_whole(
+    operation: Operation,
+    answer: http::Response<AnswerBody>,
+) -> Result<(http::response::Parts, Bytes), Error> {
+    let (head, body) = answer.into_parts();
+    let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| lost(operation, &*e))?;
+    Ok((head, body.to_bytes()))
+}
+
+/// Notes how a call ended, for the log of what is tried again.
+fn note<T>(operation: Operation, ended: &Result<T, Error>) {
+    match ended {
+        Ok(_) => retries::call_succeeded(operation.name()),
+        Err(error) if error.reason == reason::NOT_LEADING => {}
+        Err(error) => retries::call_failed(error.operation, error.status, &error.message),
+    }
+}
+
+fn limited(operation: Operation, until: Timestamp, status: Option<StatusCode>) -> Error {
+    Error {
+        operation: operation.name(),
+        class: Class::Throttled { until },
+        reason: reason::RATE_LIMITED,
+        message: "GitHub limits the calls of this token; nothing is sent until the limit it named is over"
+            .to_owned(),
+        status: status.map(|s| s.as_u16()),
+    }
+}
+
+fn waiting_for_turn(operation: Operation, until: Timestamp) -> Error {
+    Error {
+        operation: operation.name(),
+        class: Class::Throttled { until },
+        reason: reason::WAITING_FOR_WRITE_SLOT,
+        message: "other writes with the same token come first; GitHub asks for one write at a time"
+            .to_owned(),
+        status: None,
+    }
+}
