@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod answers;
+mod app_support;
+mod app_work;
+mod apps;
 mod commit;
 mod failures;
 mod git_rules;

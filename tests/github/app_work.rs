@@ -1,0 +1,153 @@
+//! What is done under a GitHub App: commits that GitHub signs, workflow files, checks, new repositories, an Enterprise Server.
+//! Neighbours: `app_support` has the App, `apps` its tokens.
+
+use crate::app_support::{AppWorld, INSTALLATION, all_permissions, ten_seconds_pass, told};
+use serde_json::json;
+use slipway::{
+    domain::failure::Class,
+    github::{
+        Author, CreateRepository, CreatedPull, CreatedRef, MergeMethod, Merged, NewCommit, NewPull,
+        RepositoryName, WantedPack,
+    },
+};
+use slipway_simulator::{
+    Options,
+    github::{self, RepositorySelection, Token},
+};
+
+#[tokio::test]
+async fn github_signs_the_commit_of_an_app_that_names_nobody() {
+    let world = AppWorld::new();
+    let (client, repository) = (world.client(), &world.repository);
+    world.simulator.github.require_signatures("acme/app", "signed", true).unwrap();
+    let commit = world.commit(&client, &["a.txt"]).await.unwrap();
+    assert!(commit.verified);
+    assert_eq!(client.create_ref(repository, "signed", &commit.sha).await.unwrap(), CreatedRef::Created);
+
+    let date = jiff::Timestamp::from_second(1_800_000_000).unwrap();
+    let named = NewCommit {
+        message: "Named\n".into(),
+        tree: commit.tree.clone(),
+        parents: vec![commit.sha.clone()],
+        author: Some(Author::default()),
+        date,
+    };
+    let named = client.create_commit(repository, &named).await.unwrap();
+    assert!(!named.verified);
+    ten_seconds_pass().await;
+    let (class, reason, message) = told(client.update_ref(repository, "signed", &named.sha).await);
+    assert_eq!((class, reason), (Class::Invalid, "BranchProtected"));
+    assert!(message.contains("GitHub App") && message.contains("commit.authorName"), "{message}");
+    assert!(client.get_commit(repository, &commit.sha).await.unwrap().unwrap().verified);
+}
+
+#[tokio::test]
+async fn a_token_names_the_operator_and_is_told_the_cure_where_signatures_are_wanted() {
+    let world = AppWorld::new();
+    world.simulator.github.add_token(Token::personal("ghp_token", "reviewer"));
+    let client = world.github.client(&"ghp_token".into());
+    let commit = world.commit(&client, &["a.txt"]).await.unwrap();
+    assert!(!commit.verified);
+    assert_eq!(world.commit(&client, &["a.txt"]).await.unwrap().sha, commit.sha, "the same again");
+    world.simulator.github.require_signatures("acme/app", "signed", true).unwrap();
+    let (class, reason, message) = told(client.create_ref(&world.repository, "signed", &commit.sha).await);
+    assert_eq!((class, reason), (Class::Invalid, "BranchProtected"));
+    assert!(message.contains("use an App's credentials"), "{message}");
+    assert_eq!(world.bought(), 0);
+}
+
+#[tokio::test]
+async fn the_right_to_workflow_files_is_bought_only_for_them() {
+    let world = AppWorld::new();
+    let (client, repository) = (world.client(), &world.repository);
+    let commit = world.commit(&client, &[".github/workflows/ci.yml"]).await.unwrap();
+    assert_eq!(world.bought(), 2, "one for the tree alone");
+    assert_eq!(world.newest()["permissions"]["workflows"], json!("write"));
+    ten_seconds_pass().await;
+    assert_eq!(client.create_ref(repository, "task/a", &commit.sha).await.unwrap(), CreatedRef::Created);
+    let pull = NewPull {
+        title: "a".into(),
+        head: "task/a".into(),
+        base: "main".into(),
+        body: String::new(),
+        draft: false,
+    };
+    let CreatedPull::Created(pull) = client.create_pull(repository, &pull).await.unwrap() else {
+        panic!("it is the first")
+    };
+    let merged = client.merge_pull(repository, pull.number, &commit.sha, MergeMethod::Merge).await.unwrap();
+    assert!(matches!(merged, Merged::Merged { .. }), "{merged:?}");
+    assert_eq!(world.bought(), 2, "the branch and the merge needed it too");
+
+    let without = AppWorld::new();
+    let mut granted = all_permissions();
+    granted.remove("workflows");
+    without.simulator.github.grant(INSTALLATION, granted).unwrap();
+    let client = without.client();
+    let (class, reason, message) = told(without.commit(&client, &[".github/workflows/ci.yml"]).await);
+    assert_eq!((class, reason), (Class::Denied, "PermissionMissing"));
+    assert!(message.contains("\"Workflows: write\""), "{message}");
+    without.commit(&client, &["a.txt"]).await.expect("anything else is as before");
+}
+
+#[tokio::test]
+async fn checks_are_read_with_rights_of_their_own() {
+    let world = AppWorld::new();
+    let client = world.client();
+    let head = client.get_branch_sha(&world.repository, "main").await.unwrap().unwrap();
+    assert_eq!(client.get_checks(&world.repository, &head).await.unwrap(), []);
+    assert_eq!(client.failed_checks(&world.repository, &head).await.unwrap().checks, []);
+    let minted = world.simulator.github.minted(INSTALLATION);
+    let has = |name: &str| minted.iter().filter(|token| token["permissions"].get(name).is_some()).count();
+    assert_eq!((minted.len(), has("checks"), has("statuses"), has("administration")), (4, 2, 2, 0));
+    let pack = client.fetch_pack(&world.repository, WantedPack { commit: &head, depth: 1 }).await;
+    assert!(pack.is_ok(), "git takes the token");
+    assert_eq!(world.simulator.github.minted(INSTALLATION).len(), 4);
+}
+
+#[tokio::test]
+async fn an_app_creates_repositories_in_organizations_alone() {
+    let world = AppWorld::new();
+    let new = RepositoryName::new("acme", "new");
+    let source = slipway::github::AppSource {
+        name: new.clone(),
+        ..world.source(crate::app_support::app(github::TestKey::One))
+    };
+    let client = world.github.app(source.clone());
+    assert_eq!(told(client.get_repository(&new).await).1, "RepositoryNotInInstallation");
+    let create = CreateRepository { private: true, description: None, auto_init: true };
+    let made = client.create_repository(&new, &create).await.unwrap();
+    assert_eq!((made.full_name.as_str(), made.private), ("acme/new", true));
+    assert_eq!(world.newest()["repositories"], json!(null), "it could not be named");
+    assert_eq!(world.newest()["permissions"], json!({"administration": "write", "metadata": "read"}));
+    assert_eq!(client.get_repository(&new).await.unwrap().unwrap().id, made.id);
+    // One that exists already and is not the installation's can't be seen, and is not made twice.
+    let taken = RepositoryName::new("acme", "app");
+    world
+        .simulator
+        .github
+        .select_repositories(INSTALLATION, RepositorySelection::Selected, &["new".to_owned()])
+        .unwrap();
+    let elsewhere = world.github.app(slipway::github::AppSource { name: taken.clone(), ..source.clone() });
+    let refused = told(elsewhere.create_repository(&taken, &create).await);
+    assert_eq!((refused.0, refused.1), (Class::NotFound, "RepositoryNotInInstallation"));
+    let (class, reason, message) =
+        told(client.create_repository(&RepositoryName::new("reviewer", "x"), &create).await);
+    assert_eq!((class, reason), (Class::Denied, "OwnerNotUsable"));
+    assert!(message.contains("organizations alone"), "{message}");
+}
+
+#[tokio::test]
+async fn an_enterprise_server_is_served_under_its_own_paths() {
+    let settings = github::Settings { enterprise: true, ..github::Settings::default() };
+    let options = github::Options { settings, ..github::Options::default() };
+    let world = AppWorld::with(Options { github: options, ..Options::default() });
+    let client = world.client();
+    let commit = world.commit(&client, &["a.txt"]).await.unwrap();
+    client.create_ref(&world.repository, "task/a", &commit.sha).await.unwrap();
+    assert_eq!(client.failed_checks(&world.repository, &commit.sha).await.unwrap().checks, []);
+    client.delete_branch_at(&world.repository, "task/a", &commit.sha).await.unwrap();
+    let wanted = WantedPack { commit: &commit.parents[0], depth: 1 };
+    assert!(client.fetch_pack(&world.repository, wanted).await.is_ok());
+    assert_eq!(world.simulator.calls.count(|call| call.endpoint.ends_with("unknown")), 0);
+}
