@@ -35,12 +35,12 @@ pub(super) struct Signed {
     _held: Body,
 }
 
-/// `integration` (a GitHub App) joins these when Repositories know their `appID`.
 fn target_of(headers: &HeaderMap) -> Option<Target> {
     let id = text(headers, &TARGET_ID)?.parse().ok()?;
     match text(headers, &TARGET_TYPE)? {
         "repository" => Some(Target::Repository(id)),
         "organization" => Some(Target::Organization(id)),
+        "integration" => Some(Target::App(id)),
         _ => None,
     }
 }

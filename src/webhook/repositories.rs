@@ -27,6 +27,8 @@ pub(super) enum SecretSource {
 pub(super) enum Target {
     Repository(i64),
     Organization(i64),
+    /// A GitHub App, which has one hook for all its installations.
+    App(i64),
 }
 
 /// A repository as a payload names it.
@@ -58,6 +60,8 @@ pub(super) struct Status {
     repository_id: Option<i64>,
     #[serde(rename = "ownerID")]
     owner_id: Option<i64>,
+    #[serde(rename = "appID")]
+    app_id: Option<i64>,
     full_name: Option<String>,
 }
 
@@ -71,6 +75,7 @@ pub(super) struct TrackedRepository {
     pub(super) secret: SecretSource,
     id: Option<i64>,
     owner_id: Option<i64>,
+    app_id: Option<i64>,
     /// `owner/name` of the spec, in lower case.
     spec_name: String,
     /// `owner/name` as GitHub spells it today, in lower case.
@@ -94,6 +99,7 @@ impl From<SeenRepository> for TrackedRepository {
             secret,
             id: status.repository_id,
             owner_id: status.owner_id,
+            app_id: status.app_id,
             spec_name: format!("{}/{}", spec.owner, spec.name).to_lowercase(),
             full_name: status.full_name.map(|name| name.to_lowercase()),
         }
@@ -113,7 +119,8 @@ impl TrackedRepository {
     /// The hooks that may be this Repository's.
     fn targets(&self) -> impl Iterator<Item = Target> {
         let repository = self.id.map(Target::Repository);
-        repository.into_iter().chain(self.owner_id.map(Target::Organization))
+        let owner = self.owner_id.map(Target::Organization);
+        repository.into_iter().chain(owner).chain(self.app_id.map(Target::App))
     }
 
     /// The names it goes by, each once.
@@ -286,7 +293,7 @@ pub(super) mod tests {
     fn a_repository_is_found_in_every_way_once_and_left_by_all() {
         let mut repositories = Repositories::default();
         let own = SecretSource::Own("n".into(), "s".into());
-        let status = json!({"repositoryID": 7, "ownerID": 1, "fullName": "New/Name"});
+        let status = json!({"repositoryID": 7, "ownerID": 1, "appID": 1, "fullName": "New/Name"});
         repositories.put(seen("a", "Old/Name", Some("s"), &status));
         repositories.put(seen("b", "old/name", None, &json!({})));
         let named =
@@ -302,7 +309,10 @@ pub(super) mod tests {
         ] {
             assert_eq!(names(&repositories.named(&asked)), expected, "{asked:?}");
         }
-        assert_eq!(repositories.candidates(Target::Organization(1), 9), std::slice::from_ref(&own));
+        for target in [Target::Organization(1), Target::App(1), Target::Repository(7)] {
+            assert_eq!(repositories.candidates(target, 9), std::slice::from_ref(&own));
+        }
+        assert_eq!(repositories.candidate_count(Target::App(7)), 0);
         assert_eq!(names(repositories.by_secret(&own)), ["a"]);
         assert_eq!(names(repositories.by_secret(&SecretSource::OperatorWide)), ["b"]);
         // Another state of the same one leaves nothing of the last behind.
