@@ -12,7 +12,7 @@ use crate::{
 };
 use futures::FutureExt as _;
 use kube::ResourceExt as _;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 
 /// What is read of a Secret.
@@ -44,7 +44,7 @@ pub async fn client(
 fn held(namespace: &str, secret: &str, values: Option<&SecretValues>) -> Result<Held, Failure> {
     let key = |key| SecretKey { namespace, secret, key, purpose: "a GitHub token" };
     let Some(values) = values else { return Ok(Held::Token(key(credentials::TOKEN).text_in(None)?)) };
-    let value = |key: &str| values.get(key).map(|value| value.expose_secret());
+    let value = |key: &str| values.get(key).map(ExposeSecret::expose_secret);
     let found = credentials::credentials(value).map_err(|fault| fault.failure(secret))?;
     let text = |name| key(name).text_in(Some(values));
     Ok(match found {

@@ -258,7 +258,7 @@ impl Client {
     ) -> Result<Option<Access>, Error> {
         let (Some((bought, grant)), Some(refused)) = (&access.bought, refused) else { return Ok(None) };
         if is_unknown(refused) {
-            self.github.tokens.forget(bought);
+            bought.forget();
             return self.access(grant.clone()).await.map(Some);
         }
         // A branch may lead to workflow files, which nothing but GitHub's answer tells.

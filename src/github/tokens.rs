@@ -76,6 +76,19 @@ pub(super) struct Bought {
     slot: Arc<Slot>,
 }
 
+impl Bought {
+    /// Forgets a token that GitHub does not know any more; another one in its place stays.
+    pub(super) fn forget(&self) {
+        let mut known = self.slot.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |known: &Known| {
+            known.outcome.as_ref().is_ok_and(|minted| Arc::ptr_eq(&minted.token, &self.token))
+        };
+        if known.as_ref().is_some_and(is_it) {
+            *known = None;
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Tokens(Mutex<HashMap<Purpose, Arc<Slot>>>);
 
@@ -111,17 +124,6 @@ impl Tokens {
             self.slot(&Purpose { repository: Repository::Id(*id), ..purpose }).set(outcome.clone());
         }
         outcome.map(bought)
-    }
-
-    /// Forgets a token that GitHub does not know any more; another one in its place stays.
-    pub(super) fn forget(&self, bought: &Bought) {
-        let mut known = bought.slot.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |known: &Known| {
-            known.outcome.as_ref().is_ok_and(|minted| Arc::ptr_eq(&minted.token, &bought.token))
-        };
-        if known.as_ref().is_some_and(is_it) {
-            *known = None;
-        }
     }
 
     /// Where a token is kept. Others that are of no use and that nobody waits for are forgotten on the way to a new one.

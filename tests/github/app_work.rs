@@ -1,10 +1,13 @@
 //! What is done under a GitHub App: commits that GitHub signs, workflow files, checks, new repositories, an Enterprise Server.
 //! Neighbours: `app_support` has the App, `apps` its tokens.
 
-use crate::app_support::{AppWorld, INSTALLATION, all_permissions, ten_seconds_pass, told};
+use crate::{
+    app_support::{AppWorld, INSTALLATION, all_permissions, ten_seconds_pass, told},
+    support::fault,
+};
 use serde_json::json;
 use slipway::{
-    domain::failure::Class,
+    domain::{failure::Class, git::Pointer},
     github::{
         Author, CreateRepository, CreatedPull, CreatedRef, MergeMethod, Merged, NewCommit, NewPull,
         RepositoryName, WantedPack,
@@ -12,6 +15,7 @@ use slipway::{
 };
 use slipway_simulator::{
     Options,
+    core::When,
     github::{self, RepositorySelection, Token},
 };
 
@@ -103,6 +107,29 @@ async fn checks_are_read_with_rights_of_their_own() {
     let pack = client.fetch_pack(&world.repository, WantedPack { commit: &head, depth: 1 }).await;
     assert!(pack.is_ok(), "git takes the token");
     assert_eq!(world.simulator.github.minted(INSTALLATION).len(), 4);
+}
+
+/// A token may end while much is sent: what comes after it goes with another.
+#[tokio::test]
+async fn git_and_git_lfs_go_on_with_another_token_where_one_has_ended() {
+    let world = AppWorld::new();
+    let client = world.client();
+    let head = client.get_branch_sha(&world.repository, "main").await.unwrap().unwrap();
+    for bought in [2, 3] {
+        ten_seconds_pass().await;
+        let endpoint = if bought == 2 { "git" } else { "POST lfs/objects/batch" };
+        let rule =
+            world.simulator.faults.set(fault(endpoint).when(When::Next(1)).status(401, "Bad credentials"));
+        if bought == 2 {
+            let wanted = WantedPack { commit: &head, depth: 1 };
+            assert!(client.fetch_pack(&world.repository, wanted).await.is_ok());
+        } else {
+            let object = Pointer { oid: "a".repeat(64), size: 1 };
+            let seen = client.lfs_batch(&world.repository, &[object]).await.unwrap();
+            assert!(seen[0].actions.upload.is_some());
+        }
+        assert_eq!((world.simulator.faults.hits(rule), world.bought()), (Some(1), bought), "{endpoint}");
+    }
 }
 
 #[tokio::test]
