@@ -7,6 +7,6 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 # Longest first. `upgrade` and `architecture` need no server, the simulator's own tests are quick.
-tests="flows worktree canaries chart sandbox repository outage webhook controlplane github e2b upgrade architecture"
+tests="flows worktree canaries chart sandbox repository outage webhook controlplane github github_app e2b upgrade architecture"
 # shellcheck disable=SC2086 # a list of words
 exec python3 tests/runner/run.py leader -- $tests
