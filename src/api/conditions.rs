@@ -292,7 +292,7 @@ pub mod reason {
     pub const UNEXPECTED_ANSWER: &str = "UnexpectedAnswer";
     /// GitHub's answer could not be read.
     pub const UNREADABLE_ANSWER: &str = "UnreadableAnswer";
-    /// Other writes with the same token come first.
+    /// Other writes with the same token, or of the same installation of a GitHub App, come first.
     pub const WAITING_FOR_WRITE_SLOT: &str = "WaitingForWriteSlot";
     /// Workflow files need a token that may write them.
     pub const WORKFLOW_PERMISSION_MISSING: &str = "WorkflowPermissionMissing";

@@ -21,7 +21,12 @@ use futures::future::BoxFuture;
 use octocrab::{AuthState, OctoBody, OctocrabBuilder};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
-use std::{convert::Infallible, fmt, sync::Arc, time::Instant};
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 use tower::ServiceExt as _;
 
 /// GitHub at one base URL. Cheap to clone; limits, turns, tokens and what was created lately are shared by all clients of it.
@@ -75,7 +80,10 @@ impl GitHub {
 
     /// A client that calls with tokens which it buys for this App and repository. Cheap: make one per pass.
     pub fn app(&self, source: AppSource) -> Client {
-        Client { github: self.clone(), source: Source::App(Arc::new(source)) }
+        Client {
+            github: self.clone(),
+            source: Source::App(Arc::new(Installed { source, rotated: OnceLock::new() })),
+        }
     }
 }
 
@@ -89,7 +97,13 @@ pub struct Client {
 #[derive(Clone)]
 enum Source {
     Token(Access),
-    App(Arc<AppSource>),
+    App(Arc<Installed>),
+}
+
+struct Installed {
+    source: AppSource,
+    /// The App with the key that it turned out to have by now.
+    rotated: OnceLock<App>,
 }
 
 /// The token of one call.
@@ -112,7 +126,7 @@ impl Client {
     pub fn app_id(&self) -> Option<u64> {
         match &self.source {
             Source::Token(_) => None,
-            Source::App(source) => Some(source.app.id),
+            Source::App(installed) => Some(installed.source.app.id),
         }
     }
 
@@ -226,15 +240,19 @@ impl Client {
     }
 
     async fn access(&self, grant: Grant) -> Result<Access, Error> {
-        let source = match &self.source {
+        let Installed { source, rotated } = match &self.source {
             Source::Token(access) => return Ok(access.clone()),
-            Source::App(source) => source,
+            Source::App(installed) => installed.as_ref(),
         };
-        match self.buy(&source.app, source, grant.clone()).await {
+        let app = rotated.get().unwrap_or(&source.app);
+        match self.buy(app, source, grant.clone()).await {
             Err(refused) if is_unknown(&refused) => match (source.again)().await {
                 // By its own name in the cache: who has the old key has no claim to what the new one is answered.
-                Some(app) if app.fingerprint() != source.app.fingerprint() => {
-                    self.buy(&app, source, grant).await
+                Some(other) if other.fingerprint() != app.fingerprint() => {
+                    let access = self.buy(&other, source, grant).await?;
+                    // Another call may have found out first.
+                    let _ = rotated.set(other);
+                    Ok(access)
                 }
                 _ => Err(refused),
             },

@@ -257,7 +257,7 @@ fn limited(operation: Operation, until: Timestamp, status: Option<StatusCode>) -
         operation: operation.name(),
         class: Class::Throttled { until },
         reason: reason::RATE_LIMITED,
-        message: "GitHub limits the calls of this token; nothing is sent until the limit it named is over"
+        message: "GitHub limits the calls of this token, or of the App's installation; nothing is sent until the limit it named is over"
             .to_owned(),
         status: status.map(|s| s.as_u16()),
     }
@@ -268,7 +268,7 @@ fn waiting_for_turn(operation: Operation, until: Timestamp) -> Error {
         operation: operation.name(),
         class: Class::Throttled { until },
         reason: reason::WAITING_FOR_WRITE_SLOT,
-        message: "other writes with the same token come first; GitHub asks for one write at a time"
+        message: "other writes with the same token, or of the same installation, come first; GitHub asks for one write at a time"
             .to_owned(),
         status: None,
     }

@@ -109,7 +109,9 @@ async fn a_rotated_key_is_read_once_more_where_github_does_not_take_the_old_one(
     source.again = Arc::new(|| async { Some(app(TestKey::Two)) }.boxed());
     let rotated = world.github.app(source);
     assert!(rotated.get_branch_sha(&world.repository, "main").await.unwrap().is_some());
-    assert_eq!(world.bought(), 2, "with each key once");
+    let head = rotated.get_branch_sha(&world.repository, "main").await.unwrap().unwrap();
+    assert_eq!(rotated.get_checks(&world.repository, &head).await.unwrap(), []);
+    assert_eq!(world.bought(), 4, "with the old key once");
     // The old key opens nothing, although its owner has shown the new one.
     assert_eq!(told(stale.get_branch_sha(&world.repository, "main").await).1, "BadCredentials");
 }
