@@ -11,6 +11,7 @@ pub mod files;
 pub mod git;
 pub mod input;
 pub mod jitter;
+pub mod line;
 pub mod mask;
 pub mod output;
 pub mod patch;
