@@ -22,6 +22,7 @@ pub use write::Write;
 
 use forecast::{Forecast, Start};
 use jiff::Timestamp;
+use lane::Load;
 use limits::Limits;
 use past::{LONGEST_WRITE, Past};
 use queue::Queue;
@@ -80,7 +81,7 @@ pub struct Line {
     /// How long writes have taken lately.
     takes: i64,
     tickets: u64,
-    /// The latest time that has come in: it does not go back.
+    /// The latest time that has come in. A clock that was set back stands here until it is there again: nothing goes twice.
     seen: Moment,
     forecast: Option<Forecast>,
 }
@@ -93,6 +94,9 @@ impl Line {
 
     /// Goes on where the leader before has stopped, which wrote this state down; `None` (or what can't be read) if it wrote none
     /// at all, about no account. Then nothing is known: the first write waits 3 s, and for an hour about one goes in 8 s.
+    ///
+    /// The line's own state has to be written down before its first turn is given: a leader that is gone before it has written
+    /// anything would leave that of the one before, which may say that nothing was sent after it.
     pub fn restore(settings: Settings, state: Option<&str>, gained_at: Timestamp) -> Self {
         let gained = ceil(gained_at);
         let past = match state.and_then(State::decode) {
@@ -210,7 +214,7 @@ impl Line {
     /// The state for the next leader. `handed_over`: nothing will be sent after this.
     pub fn encode(&self, now: Timestamp, handed_over: bool) -> String {
         let last = self.window.latest().next().unwrap_or_default();
-        let written = time::seconds(ceil(now).max(self.seen).max(last)) * SECOND;
+        let written = ceil(now).max(self.seen).max(last);
         let held = self.limits.held.filter(|_| !self.limits.is_idle(written));
         let under_way = self.under_way.is_some();
         State {
@@ -221,6 +225,7 @@ impl Line {
             next: (self.next - written).max(0),
             limits: Limits { held: held.map(|(until, named)| (until - written, named)), ..self.limits },
             ages: self.window.latest().map(|end| written - end).collect(),
+            step: 0,
         }
         .encode()
     }
@@ -264,14 +269,22 @@ impl Line {
 
     fn wait(&mut self, now: Moment, number: u64) -> Wait {
         let ahead = self.queue.ahead(number).unwrap_or_default();
-        let (turn, why) = self.turn(now, ahead.load.writes + 1);
-        let (first, _) = self.turn(now, 1);
-        let interval = span(self.settings.interval);
-        let spaced = first + factor(ahead.load.writes + 2 * ahead.load.notices) * interval;
-        let why = if spaced > turn { Why::Spacing(self.settings.interval) } else { why };
-        let until = turn.max(spaced).max(now + SOON);
+        let (nearest, why) = self.turn(now, ahead.waiters + 1);
+        // Who may be next in a moment has to be there, in case that nobody comes with another write before it.
+        let (turn, why) =
+            if nearest <= now + LEAD { (nearest, why) } else { self.turn_behind(now, ahead.load) };
+        let until = turn.max(now + SOON);
         self.queue.promised(number, until);
         Wait { place: ahead.waiters + 1, why, until: timestamp(until) }
+    }
+
+    /// When the turn behind all these writes comes.
+    fn turn_behind(&mut self, now: Moment, load: Load) -> (Moment, Why) {
+        let (first, _) = self.turn(now, 1);
+        let interval = span(self.settings.interval);
+        let spaced = first + factor(load.writes + 2 * load.notices) * interval;
+        let (turn, why) = self.turn(now, load.writes + 1);
+        if spaced > turn { (spaced, Why::Spacing(self.settings.interval)) } else { (turn, why) }
     }
 
     /// When the turn of this number comes, from 1, and what binds it.
@@ -298,3 +311,6 @@ impl Line {
         Start { earliest, why, pending, takes: self.takes }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@ pub mod board;
 pub mod conditions;
 pub mod credentials;
 pub mod demand;
+#[cfg(test)]
+mod dice;
 pub mod failure;
 pub mod feedback;
 pub mod files;

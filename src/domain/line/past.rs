@@ -39,9 +39,7 @@ pub(super) fn written(settings: &Settings, state: &State, gained: Moment) -> Pas
         },
         next: anchor + state.next,
     };
-    for age in state.ages.iter().rev() {
-        past.window.add(anchor - age);
-    }
+    state.ages.iter().rev().for_each(|age| past.window.add(anchor - age));
     if !state.is_last {
         let late = (anchor + UNSEEN + LONGEST_WRITE).min(gained + SKEW);
         for _ in 0..unseen(settings, state, &past, anchor) {
@@ -74,6 +72,7 @@ pub(super) fn unmentioned(settings: &Settings, gained: Moment) -> Past {
         next: 0,
         limits: Limits::default(),
         ages: Vec::new(),
+        step: 0,
     };
     written(settings, &state, gained)
 }

@@ -20,8 +20,8 @@ pub(super) const PATIENCE: i64 = 3 * SECOND;
 pub(super) const MISSED: i64 = 30 * SECOND;
 /// So is one that has not asked so long after the time it was told, though its turn has not come.
 pub(super) const SILENT: i64 = 15 * MINUTE;
-/// Who comes with its next write within this has been in the line all the time.
-const FOLLOWS: i64 = 2 * MINUTE;
+/// Who comes with its next write so soon after the begin of the one before, which may take minutes, was in the line all the time.
+pub(super) const FOLLOWS: i64 = 5 * MINUTE;
 /// A place in the line is good for so many writes in a row: a Task of a thousand files lets others in between.
 pub(super) const ROUND: u32 = 50;
 
@@ -102,6 +102,11 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn knows(&self, uid: &str) -> bool {
+        self.numbers.contains_key(uid)
     }
 
     /// Puts the waiter into its place, or leaves it there, and returns its number.
@@ -234,7 +239,9 @@ impl Queue {
     pub(super) fn missed(&mut self, now: Moment, number: u64) -> bool {
         let Some(entry) = self.entries.get_mut(&number) else { return true };
         let since = *entry.missed.get_or_insert(now);
-        self.expire_at(number, since + MISSED);
+        // Who has not been called comes when it was told to.
+        let due = if entry.called { since } else { since.max(entry.until) };
+        self.expire_at(number, due + MISSED);
         if since + PATIENCE > now {
             return false;
         }

@@ -19,7 +19,7 @@ const CALLS: usize = 20_000;
 /// All times are milliseconds from `written`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
-    /// When it was written, a whole second.
+    /// When it was written. Exactly: by a clock that is behind, that moment is taken for the present.
     pub(super) written: Moment,
     /// Nothing was sent after it was written, and nothing was under way.
     pub(super) is_last: bool,
@@ -28,8 +28,10 @@ pub(super) struct State {
     /// When the next write may begin, by spacing.
     pub(super) next: i64,
     pub(super) limits: Limits,
-    /// How long ago calls ended, the latest first.
+    /// How long ago calls ended at least, the latest first.
     pub(super) ages: Vec<i64>,
+    /// They ended at most so much earlier: the text tells them in steps.
+    pub(super) step: i64,
 }
 
 impl State {
@@ -47,7 +49,7 @@ impl State {
             Some((until, Named::Spent)) => format!("p{}", seconds(until)),
             None => String::new(),
         };
-        let (written, next, silent) = (self.written / SECOND, self.next, self.limits.silent);
+        let (written, next, silent) = (self.written, self.next, self.limits.silent);
         let fit = STEPS.iter().find_map(|step| {
             let calls = calls(&self.ages, *step);
             (calls.len() <= BYTES || *step == STEPS[STEPS.len() - 1]).then(|| format!("{step};{calls}"))
@@ -63,12 +65,15 @@ impl State {
         };
         let settings: Vec<&str> = settings.split(',').collect();
         let &[interval, minute, hour] = &settings[..] else { return None };
-        let held = match limit.split_at_checked(1) {
-            Some((name, until)) => Some((number(until)? * SECOND, named(name)?)),
-            None => None,
+        let held = if limit.is_empty() {
+            None
+        } else {
+            let (name, until) = limit.split_at_checked(1)?;
+            Some((number(until)? * SECOND, named(name)?))
         };
+        let step = STEPS.into_iter().find(|known| Some(*known) == number(step))?;
         Some(Self {
-            written: number(written)? * SECOND,
+            written: number(written)?,
             is_last: mark == "l",
             under_way: match mark {
                 "l" | "o" => false,
@@ -82,7 +87,8 @@ impl State {
             },
             next: number(next)?,
             limits: Limits { held, silent: silent.parse().ok()? },
-            ages: ages(calls, STEPS.into_iter().find(|known| Some(*known) == number(step))?)?,
+            ages: ages(calls, step)?,
+            step: step * SECOND,
         })
     }
 }
@@ -98,7 +104,7 @@ fn named(name: &str) -> Option<Named> {
 
 /// Numbers that times can be computed with: within some thousand years, so that nothing overflows.
 fn number(text: &str) -> Option<i64> {
-    text.parse().ok().filter(|number: &i64| number.abs() < 100_000_000_000)
+    text.parse().ok().filter(|number: &i64| number.abs() < 100_000_000_000_000)
 }
 
 /// For each step of time that has calls, the latest first: a letter for the steps since the one before it (`+` for 52 more), and how

@@ -8,7 +8,6 @@ mod checkout;
 mod checks;
 mod deadline;
 mod deletion;
-mod dice;
 mod drive;
 mod edits;
 mod effects;
@@ -42,6 +41,7 @@ use crate::{
     domain::{
         board::{BUILDING, DONE, FAILED_EARLY, FAILED_LATE, NOTHING_CHANGED, PENDING as NEW, REVIEW, Row},
         conditions::{find, is_true},
+        dice,
     },
 };
 use jiff::Timestamp;
