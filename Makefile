@@ -60,11 +60,12 @@ sdk: ## The stand-ins, checked by the official SDKs
 e2e: ## The chart on a whole cluster: kind where there is docker, else, as root, a node of this machine
 	@CARGO=$(CARGO) tests/e2e/run.sh
 
-bench: ## Throughput, deliveries, checkout, files, rest and outages, measured (docs/benchmarks.md)
+bench: ## Throughput, deliveries, checkout, files, GitHub's line, rest and outages, measured (docs/benchmarks.md)
 	$(CARGO) bench --bench tasks
 	$(CARGO) bench --bench deliveries
 	$(CARGO) bench --bench checkout
 	$(CARGO) bench --bench files
+	$(CARGO) bench --bench line
 	$(CARGO) bench --bench rest
 	$(CARGO) bench --bench outage
 

@@ -81,6 +81,10 @@ fn what_is_no_state_is_none() {
         assert_eq!(State::decode(bad), None, "{bad}");
     }
     assert!(State::decode("1;0;l;0,0,0;0;;0;1;").is_some());
+    let odd = "1;1796000000000;l;0,0,0;0;s60;0;1;";
+    let until =
+        Line::restore(Settings::default(), Some(odd), at(0)).limit(at(0), Duration::ZERO, Named::Silent);
+    assert_eq!(until, at(60_000));
     // Whatever happens to a text, nothing panics, and what is read can be used.
     let mut dice = Dice(1);
     for _ in 0..20_000 {
@@ -92,6 +96,7 @@ fn what_is_no_state_is_none() {
         let text: String = text.into_iter().collect();
         let mut line = Line::restore(Settings::default(), Some(&text), at(0));
         let _ = line.ask(at(0), &waiter("a", Write::Blob, 0));
+        line.limit(at(0), Duration::ZERO, Named::Silent);
         let _ = line.encode(at(1_000), false);
     }
 }
