@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use lane::Load;
 use limits::Limits;
 use past::{LONGEST_WRITE, Past};
-use queue::Queue;
+use queue::{PATIENCE, Queue};
 use state::State;
 use std::{sync::Arc, time::Duration};
 use time::{Moment, SECOND, ceil, factor, floor, span, timestamp};
@@ -80,6 +80,8 @@ pub struct Line {
     next: Moment,
     /// How long writes have taken lately.
     takes: i64,
+    /// Since when the turn at hand is there, as far as it has been seen.
+    free_since: Option<Moment>,
     tickets: u64,
     /// The latest time that has come in. A clock that was set back stands here until it is there again: nothing goes twice.
     seen: Moment,
@@ -121,6 +123,7 @@ impl Line {
             under_way: None,
             next: past.next,
             takes: TAKES,
+            free_since: None,
             tickets: 0,
             seen: 0,
             forecast: None,
@@ -131,7 +134,7 @@ impl Line {
     pub fn ask(&mut self, now: Timestamp, waiter: &Waiter) -> Asked {
         let now = self.pass(now);
         let number = self.queue.enter(now, waiter);
-        if self.is_free(now) && self.first_present(now, Some(number)) == Some(number) {
+        if self.is_free(now) && self.may_go(now, number) {
             self.queue.served(now, number);
             return Asked::Go(self.begin(now, waiter.write));
         }
@@ -160,8 +163,8 @@ impl Line {
     /// they were to. Each is named once until it asks again. One that does not come loses its turn.
     pub fn call(&mut self, now: Timestamp) -> Vec<Arc<str>> {
         let now = self.pass(now);
-        if self.is_free(now) {
-            self.first_present(now, None);
+        if self.is_free(now) && self.first_is_late(now) {
+            self.free_since = Some(now);
         }
         let mut called = Vec::new();
         for (ahead, number) in self.queue.next(CALLED).into_iter().enumerate() {
@@ -244,24 +247,33 @@ impl Line {
     }
 
     fn is_free(&mut self, now: Moment) -> bool {
-        self.under_way.is_none() && self.turn(now, 1).0 <= now
+        let is_free = self.under_way.is_none() && self.turn(now, 1).0 <= now;
+        self.free_since = is_free.then(|| self.free_since.unwrap_or(now));
+        is_free
     }
 
-    /// The first of those whose turn it may be now: `present` has just asked, and those before it that do not come lose
-    /// their turn.
-    fn first_present(&mut self, now: Moment, present: Option<u64>) -> Option<u64> {
-        while let Some(first) = self.queue.first() {
-            if Some(first) == present || !self.queue.missed(now, first) {
-                return Some(first);
-            }
+    /// Returns whether the turn at hand is this waiter's, who has asked: as the first, or because the first does not come. However
+    /// many of those before it are not there, the turn waits for them once.
+    fn may_go(&mut self, now: Moment, number: u64) -> bool {
+        self.queue.first() == Some(number) || self.first_is_late(now)
+    }
+
+    /// Passes over the first if the turn at hand has waited for it long enough.
+    fn first_is_late(&mut self, now: Moment) -> bool {
+        let Some(first) = self.queue.first() else { return false };
+        self.queue.missed(now, first);
+        let is_late = self.free_since.is_some_and(|since| since + PATIENCE <= now);
+        if is_late {
+            self.queue.pass_over(first);
         }
-        None
+        is_late
     }
 
     fn begin(&mut self, now: Moment, write: Write) -> Ticket {
         self.tickets += 1;
         let interval = span(self.settings.interval);
         self.next = now + if write.notifies() { 3 * interval } else { interval };
+        self.free_since = None;
         self.under_way = Some(UnderWay { ticket: self.tickets, began: now });
         self.forecast = None;
         Ticket(self.tickets)

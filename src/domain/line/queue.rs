@@ -14,7 +14,7 @@ use std::{
 
 /// Who has waited so long goes before all who have not.
 pub(super) const LONG: i64 = 10 * MINUTE;
-/// The turn of a waiter that does not come passes to the next after this: a pass of its controller takes less.
+/// A turn that nobody comes for whose it is goes to whoever asks after this: a pass of a controller takes less.
 pub(super) const PATIENCE: i64 = 3 * SECOND;
 /// A waiter that has not come so long after its turn is forgotten.
 pub(super) const MISSED: i64 = 30 * SECOND;
@@ -235,21 +235,21 @@ impl Queue {
         }
     }
 
-    /// The waiter's turn is there, and it is not. Returns whether its turn has passed to the next.
-    pub(super) fn missed(&mut self, now: Moment, number: u64) -> bool {
-        let Some(entry) = self.entries.get_mut(&number) else { return true };
+    /// The waiter's turn is there, and it is not.
+    pub(super) fn missed(&mut self, now: Moment, number: u64) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
         let since = *entry.missed.get_or_insert(now);
         // Who has not been called comes when it was told to.
         let due = if entry.called { since } else { since.max(entry.until) };
         self.expire_at(number, due + MISSED);
-        if since + PATIENCE > now {
-            return false;
-        }
+    }
+
+    /// The waiter has not come, and its turn goes to others until it comes.
+    pub(super) fn pass_over(&mut self, number: u64) {
         self.take_out(number);
         if let Some(entry) = self.entries.get_mut(&number) {
             entry.standing = Standing::Away;
         }
-        true
     }
 
     /// The waiter writes now.

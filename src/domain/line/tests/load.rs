@@ -40,7 +40,7 @@ fn some_that_do_not_come_cost_nothing() {
         let mut world = crowd(500, 5, seed, habits);
         world.run(BEGIN + 6 * HOUR);
         let hours = world.github.by_hour(BEGIN, 6);
-        assert!(hours.iter().all(|calls| (475..=500).contains(calls)), "{hours:?}");
+        assert!(hours.iter().all(|calls| (475..=500).contains(calls)), "{habits:?} {hours:?}");
         assert_eq!(world.github.violations, 0);
     }
 }

@@ -158,6 +158,25 @@ fn a_turn_passes_on_from_who_does_not_come_and_its_place_is_kept_a_while() {
 }
 
 #[test]
+fn however_many_do_not_come_a_turn_waits_for_them_once() {
+    let (mut line, ticket) = busy();
+    for n in 0..100 {
+        line.ask(at(10), &waiter(&format!("{n}"), Write::Tree, 0)).wait();
+    }
+    let b = waiter("b", Write::Blob, 0);
+    line.ask(at(11), &b).wait();
+    line.done(at(1_000), ticket);
+    line.ask(at(1_000), &b).wait();
+    let ticket = line.ask(at(1_000 + PATIENCE), &b).go();
+    // The one whose turn it was has lost it, the others keep their places.
+    line.done(at(5_000), ticket);
+    assert_eq!(line.ask(at(5_000), &b).wait().place, 100);
+    // Each turn waits anew, and for the next of them.
+    line.ask(at(5_000 + PATIENCE - 1), &b).wait();
+    line.ask(at(5_000 + PATIENCE), &b).goes();
+}
+
+#[test]
 fn who_does_not_come_is_forgotten() {
     let (mut line, ticket) = busy();
     let wait = line.ask(at(10), &waiter("a", Write::Tree, 0)).wait();
