@@ -58,7 +58,10 @@ fn unseen(settings: &Settings, state: &State, past: &Past, anchor: Moment) -> us
     let earliest = anchor.max(past.next).max(limit);
     let start = Start { earliest, why: Why::Spacing(state.settings.interval), pending: None, takes: 0 };
     let mut forecast = Forecast::new(state.settings, start);
-    let begun = (1..=most).take_while(|turn| forecast.turn(&past.window, *turn).0 <= anchor + UNSEEN).count();
+    // What ended earlier than it is told left its place earlier.
+    let mut window = Window::default();
+    state.ages.iter().rev().for_each(|age| window.add(anchor - age - state.step));
+    let begun = (1..=most).take_while(|turn| forecast.turn(&window, *turn).0 <= anchor + UNSEEN).count();
     begun + usize::from(state.under_way)
 }
 

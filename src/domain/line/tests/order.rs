@@ -101,6 +101,9 @@ fn of_those_who_have_waited_long_work_at_its_end_takes_every_second_turn() {
         waiters[1..].iter().map(|one| line.ask(at(now), one).wait().place).collect()
     };
     assert_eq!(places(&mut line), [2, 4, 5, 1, 3]);
+    let next = line.queue.next(4);
+    let next: Vec<&str> = next.iter().map(|number| &**line.queue.promise(*number).unwrap().uid).collect();
+    assert_eq!(next, ["merge 0", "blob 1", "merge 1", "blob 2"]);
     line.done(at(now), ticket);
     let ticket = line.ask(at(now), &waiters[4]).go();
     assert_eq!(line.ask(at(now), &waiters[5]).wait().place, 2);
@@ -247,4 +250,16 @@ fn who_is_told_a_later_time_than_its_turn_is_called_once() {
     line.ask(at(1_100), &waiters[11]).wait();
     line.done(at(1_200), ticket);
     assert_eq!(line.call(at(2_100)), [Arc::from("13")]);
+    let ticket = line.ask(at(2_100), &waiters[11]).go();
+    line.ask(at(2_100), &waiters[12]).wait();
+    let merges: Vec<Waiter> = (0..10).map(|n| waiter(&format!("merge {n}"), Write::Merge, n)).collect();
+    for merge in &merges {
+        line.ask(at(2_100), merge).wait();
+    }
+    line.ask(at(2_100), &waiters[12]).wait();
+    for merge in &merges {
+        line.leave(&merge.uid);
+    }
+    assert_eq!(line.call(at(2_200)), [Arc::from("12")]);
+    line.done(at(2_300), ticket);
 }

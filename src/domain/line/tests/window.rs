@@ -98,6 +98,11 @@ fn a_clock_that_goes_back_lets_nothing_through_early() {
     line.ask(at(5_000), &waiter("a", Write::Blob, 0)).wait();
     line.ask(at(10_999), &waiter("a", Write::Blob, 0)).wait();
     line.ask(at(11_000), &waiter("a", Write::Blob, 0)).goes();
+    // Nor does a write end before it began.
+    let mut line = Line::new(settings(0, 1, 0));
+    write(&mut line, "a", Write::Blob, 10_000, 5_000);
+    let wait = line.ask(at(6_000), &waiter("a", Write::Blob, 0)).wait();
+    assert_eq!(wait.until, at(70_500));
 }
 
 #[test]
@@ -127,6 +132,9 @@ fn an_idle_line_may_be_forgotten() {
     line.limit(at(2 * HOUR), Duration::ZERO, Named::Silent);
     assert!(!line.is_idle(at(3 * HOUR + MINUTE - 1)));
     assert!(line.is_idle(at(3 * HOUR + MINUTE)));
+    let mut spaced = Line::restore(settings(1_000, 0, 0), None, at(0));
+    assert!(!spaced.is_idle(at(2_999)));
+    assert!(spaced.is_idle(at(3_000)));
     let mut waits = Line::new(settings(HOUR.unsigned_abs(), 0, 0));
     write(&mut waits, "a", Write::Blob, 0, 100);
     waits.ask(at(100), &waiter("b", Write::Blob, 0)).wait();
