@@ -218,7 +218,7 @@ impl Line {
     pub fn encode(&self, now: Timestamp, handed_over: bool) -> String {
         let last = self.window.latest().next().unwrap_or_default();
         let written = ceil(now).max(self.seen).max(last);
-        let held = self.limits.held.filter(|_| !self.limits.is_idle(written));
+        let held = self.limits.held.map(|(until, named)| (until - written, named));
         let under_way = self.under_way.is_some();
         State {
             written,
@@ -226,7 +226,7 @@ impl Line {
             under_way,
             settings: self.settings,
             next: (self.next - written).max(0),
-            limits: Limits { held: held.map(|(until, named)| (until - written, named)), ..self.limits },
+            limits: Limits { held, ..self.limits },
             ages: self.window.latest().map(|end| written - end).collect(),
             step: 0,
         }

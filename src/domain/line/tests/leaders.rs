@@ -94,6 +94,9 @@ fn a_crash_costs_what_its_line_would_have_let_through() {
     write(&mut line, "a", Write::Blob, 0, 300);
     let under_way = line.ask(at(1_900), &waiter("a", Write::Blob, 0)).go();
     let next = Line::restore(Settings::default(), Some(&line.encode(at(2_000), false)), at(15_000));
+    // Handed over with a write under way, it is not handed over.
+    let early = Line::restore(Settings::default(), Some(&line.encode(at(2_000), true)), at(15_000));
+    assert_eq!(early.window.latest().count(), 12);
     drop(under_way);
     // One known, one under way, and one each second from 2.9 s to 12 s.
     assert_eq!(next.window.latest().count(), 12);

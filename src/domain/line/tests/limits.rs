@@ -45,6 +45,15 @@ fn a_limit_holds_for_reads_and_writes_until_its_end() {
 }
 
 #[test]
+fn a_limit_binds_who_was_told_to_come_before_it() {
+    let mut line = Line::new(Settings::default());
+    write(&mut line, "a", Write::Blob, 0, 300);
+    let wait = line.ask(at(500), &waiter("a", Write::Blob, 0)).wait();
+    let limited = line.limit(at(600), Duration::from_mins(1), Named::Told);
+    assert_eq!(line.ask(wait.until, &waiter("a", Write::Blob, 0)).wait().until, limited);
+}
+
+#[test]
 fn a_shorter_limit_never_shortens_a_longer_one() {
     let mut line = Line::new(Settings::default());
     line.limit(at(0), Duration::from_secs(100), Named::Told);

@@ -176,7 +176,13 @@ fn however_many_do_not_come_a_turn_waits_for_them_once() {
     assert_eq!(line.ask(at(5_000), &b).wait().place, 100);
     // Each turn waits anew, and for the next of them.
     line.ask(at(5_000 + PATIENCE - 1), &b).wait();
-    line.ask(at(5_000 + PATIENCE), &b).goes();
+    let ticket = line.ask(at(5_000 + PATIENCE), &b).go();
+    line.done(at(20_000), ticket);
+    // A call passes the turn on to the next, who is called for it and has time to come.
+    line.call(at(20_000));
+    line.call(at(20_000 + PATIENCE));
+    line.ask(at(20_000 + 2 * PATIENCE - 1), &b).wait();
+    line.ask(at(20_000 + 2 * PATIENCE), &b).goes();
 }
 
 #[test]
