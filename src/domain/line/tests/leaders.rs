@@ -159,6 +159,10 @@ fn without_any_state_no_minute_is_overdrawn_and_the_hour_is_used_evenly() {
     let wait =
         Line::restore(Settings::default(), None, at(0)).ask(at(0), &waiter("a", Write::Blob, 0)).wait();
     assert_eq!(wait.until, at(3_000));
+    // Without spacing, the whole minute may have been used just now.
+    let bursts = settings(0, 80, 0);
+    let wait = Line::restore(bursts, None, at(0)).ask(at(0), &waiter("a", Write::Blob, 0)).wait();
+    assert_eq!(wait.until, at(60_500));
     let unlimited = settings(0, 0, 0);
     Line::restore(unlimited, None, at(0)).ask(at(0), &waiter("a", Write::Blob, 0)).goes();
 }
