@@ -45,12 +45,15 @@ fn say(world: &World, pull: &serde_json::Value) -> Result<()> {
     let annotations = vec![CheckAnnotation { path: "said".into(), line: 1, message: "too quiet".into() }];
     let output =
         CheckOutput { title: Some("1 problem".into()), summary: Some("See below.".into()), annotations };
-    let failed =
-        Check { name: "lint".into(), conclusion: Some("failure".into()), output, ..Check::default() };
-    let passed = Check { name: "build".into(), conclusion: Some("success".into()), ..Check::default() };
+    let check = |name: &str, conclusion: &str| Check {
+        name: name.into(),
+        conclusion: Some(conclusion.into()),
+        ..Check::default()
+    };
+    let failed = Check { output, ..check("lint", "failure") };
+    let passed = check("build", "success");
     let output = CheckOutput { title: Some("no runner".into()), ..CheckOutput::default() };
-    let status =
-        Check { name: "ci/external".into(), conclusion: Some("error".into()), output, commit_status: true };
+    let status = Check { commit_status: true, output, ..check("ci/external", "error") };
     github.set_checks(name, head, vec![failed, passed, status]).map_err(refused)?;
     Ok(())
 }

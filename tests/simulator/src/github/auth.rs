@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::apps::Acting;
+use super::permissions::Permissions;
 use super::state::{Repository, State};
 
 /// A token that the stand-in accepts.
@@ -26,6 +27,9 @@ pub struct Token {
     /// `false`: the token may only read.
     #[serde(default = "yes")]
     pub write: bool,
+    /// A fine-grained token may do what these say and no more, beside reading metadata; absent: a classic one.
+    #[serde(default)]
+    pub permissions: Option<Permissions>,
 }
 
 fn yes() -> bool {
@@ -48,7 +52,7 @@ impl Token {
     /// A personal access token that may do everything.
     pub fn personal(value: &str, login: &str) -> Self {
         let (value, login) = (value.to_owned(), login.to_owned());
-        Self { value, login, kind: TokenKind::Personal, owners: Vec::new(), write: true }
+        Self { value, login, kind: TokenKind::Personal, owners: Vec::new(), write: true, permissions: None }
     }
 }
 
@@ -103,6 +107,15 @@ impl Caller {
         match self {
             Self::Installation(acting) => acting.reaches(repository),
             _ => self.reaches(&repository.owner),
+        }
+    }
+
+    /// The permissions that decide, of those whose rights consist of permissions.
+    pub(super) fn granted(&self) -> Option<&Permissions> {
+        match self {
+            Self::Installation(acting) => Some(&acting.permissions),
+            Self::Token(token) => token.permissions.as_ref(),
+            _ => None,
         }
     }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::people::{MergeMethod, NewRepository};
-use super::{Account, Check, GitHub, Manners, Mode, Order, Refused, Token};
+use super::{Account, Check, DeliveryManners, GitHub, Manners, Mode, Order, Refused, Token};
 use crate::core::{self, Body};
 
 #[derive(Deserialize)]
@@ -121,6 +121,9 @@ impl GitHub {
             ("POST", ["deliveries", "mode"]) => {
                 parse::<SetMode>(body).map(|wanted| self.deliveries.set_mode(wanted.mode)).map(|()| json!({}))
             }
+            ("POST", ["deliveries", "manners"]) => parse::<DeliveryManners>(body)
+                .map(|manners| self.deliveries.set_manners(manners))
+                .map(|()| json!({})),
             ("POST", ["deliveries", "release"]) => match parse::<Release>(body) {
                 Ok(wanted) => {
                     let ids = self.deliveries.release(wanted.order, wanted.copies.unwrap_or(1)).await;
@@ -129,7 +132,7 @@ impl GitHub {
                 Err(failure) => Err(failure),
             },
             ("POST", ["deliveries", id, "redeliver"]) => {
-                let delivery = self.deliveries.redeliver(id.parse().ok()?).await;
+                let delivery = self.redeliver(id.parse().ok()?).await;
                 Ok(json!(delivery?))
             }
             ("POST", ["accounts"]) => parse::<Account>(body).map(|account| {

@@ -1,96 +1,19 @@
 //! Delivers webhooks as GitHub does: signed, once, within a time-out, in no promised order, all of it on record.
-//! Tests may hold deliveries back, lose them, release them reordered or doubled, and redeliver them.
+//! Tests may hold deliveries back, lose them, release them reordered or doubled; `delivery_log` is what the API shows of them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hmac::{Hmac, KeyInit, Mac};
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sha2::Sha256;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
-use super::request::encode;
+use super::delivery::{Delivery, DeliveryManners, DeliveryState, Event, Mode, Order, Outgoing, dress};
 use super::state::Hook;
 use crate::core::Clock;
 
-/// The id of the first delivery, of the size that GitHub gives out.
-const FIRST_ID: u64 = 170_000_000_001;
-
-/// An event on its way to one hook.
-pub(super) struct Outgoing {
-    pub(super) hook: Hook,
-    pub(super) event: &'static str,
-    pub(super) repository_id: u64,
-    pub(super) payload: Value,
-}
-
-/// What happens to new deliveries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    #[default]
-    Deliver,
-    /// Kept until `release`.
-    Hold,
-    /// Never sent, as when GitHub has an outage; they can still be redelivered.
-    Lose,
-}
-
-/// The order in which held deliveries are released.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Order {
-    #[default]
-    AsHappened,
-    Reversed,
-}
-
-/// One attempt to deliver one event to one hook.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Delivery {
-    pub id: u64,
-    /// `X-GitHub-Delivery`; a redelivery has the same.
-    pub guid: String,
-    pub hook_id: u64,
-    pub repository_id: u64,
-    pub event: String,
-    pub action: Option<String>,
-    pub redelivery: bool,
-    /// Simulated time at which it was made.
-    pub at: Timestamp,
-    pub state: DeliveryState,
-    /// `OK`, or why it failed.
-    pub status: String,
-    pub status_code: Option<u16>,
-    /// Milliseconds from the connection to the whole answer.
-    pub duration_ms: u64,
-    pub url: String,
-    pub request_headers: BTreeMap<String, String>,
-    /// The body as sent.
-    pub body: String,
-    pub response_body: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DeliveryState {
-    Held,
-    Lost,
-    Sending,
-    /// Answered with 2xx.
-    Succeeded,
-    Failed,
-}
-
-impl Delivery {
-    pub fn payload(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_default()
-    }
-}
+/// Deliveries get ids above this, of the size that GitHub gives out.
+const BEFORE_FIRST_ID: u64 = 170_000_000_000;
 
 /// The deliveries of all hooks; clones share them.
 #[derive(Clone)]
@@ -101,18 +24,28 @@ pub struct Deliveries {
     /// The simulator's own runtime: a test's runtime may end before a delivery does.
     runtime: tokio::runtime::Handle,
     clock: Clock,
+    timeout: Duration,
 }
 
-#[derive(Default)]
 struct Log {
     mode: Mode,
+    manners: DeliveryManners,
+    last_id: u64,
     deliveries: Vec<Delivery>,
+}
+
+impl Log {
+    /// Ids grow, with gaps: other repositories have deliveries too.
+    fn next_id(&mut self) -> u64 {
+        let usual = self.last_id + 1 + self.last_id % 9973 * 31 % 9973;
+        self.last_id = self.manners.next_id.take().filter(|id| *id > self.last_id).unwrap_or(usual);
+        self.last_id
+    }
 }
 
 impl Deliveries {
     pub(super) fn new(clock: Clock, timeout: Duration) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder()
-            .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
             // A connection kept open would be stale after the receiver restarts, and keep it from ending.
             .pool_max_idle_per_host(0)
@@ -120,7 +53,14 @@ impl Deliveries {
             .no_proxy()
             .build()?;
         let runtime = tokio::runtime::Handle::current();
-        Ok(Self { log: Arc::default(), version: Arc::default(), client, runtime, clock })
+        let log = Log {
+            mode: Mode::default(),
+            manners: DeliveryManners::default(),
+            last_id: BEFORE_FIRST_ID,
+            deliveries: Vec::new(),
+        };
+        let log = Arc::new(Mutex::new(log));
+        Ok(Self { log, version: Arc::default(), client, runtime, clock, timeout })
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -129,6 +69,20 @@ impl Deliveries {
 
     pub fn set_mode(&self, mode: Mode) {
         self.log().mode = mode;
+    }
+
+    pub fn set_manners(&self, manners: DeliveryManners) {
+        self.log().manners = manners;
+    }
+
+    /// What the log shows of a hook, newest first; the lag is over by then.
+    pub(super) fn shown(&self, hook_id: u64, now: Timestamp) -> Vec<Delivery> {
+        let log = self.log();
+        let lag = SignedDuration::from_secs(log.manners.log_lag_seconds);
+        let shown = |one: &&Delivery| {
+            one.hook_id == hook_id && one.ended() && one.ended_at.is_some_and(|ended| now >= ended + lag)
+        };
+        log.deliveries.iter().rev().filter(shown).cloned().collect()
     }
 
     /// Every delivery so far, oldest first.
@@ -163,7 +117,13 @@ impl Deliveries {
     /// Takes events in; sends each at once unless the mode says otherwise.
     pub(super) fn submit(&self, events: Vec<Outgoing>) {
         for event in events {
-            let (id, mode) = self.record(event);
+            let (id, mode) = match event {
+                Outgoing::Event(event) => self.record(event),
+                Outgoing::Again { id, hook } => {
+                    let Some(id) = self.record_again(id, Some(hook)) else { continue };
+                    (id, Mode::Deliver)
+                }
+            };
             if mode == Mode::Deliver {
                 let this = self.clone();
                 self.runtime.spawn(async move { this.send(id).await });
@@ -171,56 +131,41 @@ impl Deliveries {
         }
     }
 
-    fn record(&self, event: Outgoing) -> (u64, Mode) {
-        let Outgoing { hook, event, repository_id, payload } = event;
-        let guid = uuid::Uuid::new_v4().to_string();
+    fn record(&self, event: Event) -> (u64, Mode) {
+        let Event { hook, name, guid, repository_id, payload } = event;
         let action = payload["action"].as_str().map(str::to_owned);
-        let json = payload.to_string();
-        let (content_type, body) = match hook.content_type.as_str() {
-            "json" => ("application/json", json),
-            _ => ("application/x-www-form-urlencoded", format!("payload={}", encode(&json))),
-        };
-        let mut headers = BTreeMap::new();
-        for (name, value) in [
-            ("Accept", "*/*".to_owned()),
-            ("Content-Type", content_type.to_owned()),
-            ("User-Agent", "GitHub-Hookshot/044aadd".to_owned()),
-            ("X-GitHub-Delivery", guid.clone()),
-            ("X-GitHub-Event", event.to_owned()),
-            ("X-GitHub-Hook-ID", hook.id.to_string()),
-            ("X-GitHub-Hook-Installation-Target-ID", repository_id.to_string()),
-            ("X-GitHub-Hook-Installation-Target-Type", "repository".to_owned()),
-        ] {
-            headers.insert(name.to_owned(), value);
-        }
-        if let Some(secret) = &hook.secret {
-            headers.insert("X-Hub-Signature-256".to_owned(), signature(secret, &body));
-        }
+        let json: Arc<str> = payload.to_string().into();
         let mut log = self.log();
-        let (mode, id) = (log.mode, FIRST_ID + log.deliveries.len() as u64);
+        let (mode, id) = (log.mode, log.next_id());
         let state = match mode {
             Mode::Deliver => DeliveryState::Sending,
             Mode::Hold => DeliveryState::Held,
             Mode::Lose => DeliveryState::Lost,
         };
-        log.deliveries.push(Delivery {
+        let mut delivery = Delivery {
             id,
             guid,
             hook_id: hook.id,
             repository_id,
-            event: event.to_owned(),
+            event: name.to_owned(),
             action,
             redelivery: false,
             at: self.clock.now(),
             state,
             status: String::new(),
             status_code: None,
+            told_code: 0,
             duration_ms: 0,
-            url: hook.url,
-            request_headers: headers,
-            body,
+            ended_at: None,
+            url: String::new(),
+            request_headers: BTreeMap::new(),
+            body: String::new(),
+            response_headers: BTreeMap::new(),
             response_body: String::new(),
-        });
+            json,
+        };
+        dress(&mut delivery, hook);
+        log.deliveries.push(delivery);
         drop(log);
         self.version.send_modify(|version| *version += 1);
         (id, mode)
@@ -230,24 +175,28 @@ impl Deliveries {
     async fn send(&self, id: u64) {
         let Some(delivery) = self.get(id) else { return };
         self.change(id, |delivery| delivery.state = DeliveryState::Sending);
-        let mut request = self.client.post(&delivery.url).body(delivery.body.clone());
+        let manners = self.log().manners;
+        let timeout = manners.timeout_seconds.and_then(|wanted| Duration::try_from_secs_f64(wanted).ok());
+        let request = self.client.post(&delivery.url).timeout(timeout.unwrap_or(self.timeout));
+        let mut request = request.body(delivery.body.clone());
         for (name, value) in &delivery.request_headers {
             request = request.header(name, value);
         }
         let started = Instant::now();
         let answer = async {
             let response = request.send().await?;
-            let status = response.status();
-            Ok::<_, reqwest::Error>((status, response.text().await?))
+            let (status, headers) = (response.status(), headers_of(&response));
+            Ok::<_, reqwest::Error>((status, headers, response.text().await?))
         };
         let answer = answer.await;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = self.clock.now();
         self.change(id, |delivery| {
-            delivery.duration_ms = duration_ms;
+            (delivery.duration_ms, delivery.ended_at) = (duration_ms, Some(now));
             match answer {
-                Ok((status, body)) => {
+                Ok((status, headers, body)) => {
                     delivery.status_code = Some(status.as_u16());
-                    delivery.response_body = body;
+                    (delivery.response_headers, delivery.response_body) = (headers, body);
                     delivery.status = if status.is_success() {
                         "OK".to_owned()
                     } else {
@@ -257,11 +206,13 @@ impl Deliveries {
                         if status.is_success() { DeliveryState::Succeeded } else { DeliveryState::Failed };
                 }
                 Err(error) => {
-                    delivery.status = if error.is_timeout() {
-                        "timed out".to_owned()
+                    let (status, code) = if error.is_timeout() {
+                        ("timed out", 504)
                     } else {
-                        "failed to connect to host".to_owned()
+                        ("failed to connect to host", 502)
                     };
+                    status.clone_into(&mut delivery.status);
+                    delivery.told_code = if manners.without_status_codes { 0 } else { code };
                     delivery.state = DeliveryState::Failed;
                 }
             }
@@ -288,27 +239,34 @@ impl Deliveries {
         for id in &held {
             self.on_own_runtime(*id).await;
             for _ in 1..copies {
-                self.redeliver(*id).await;
+                if let Some(copy) = self.record_again(*id, None) {
+                    self.on_own_runtime(copy).await;
+                }
             }
         }
         held
     }
 
-    /// Delivers once more, with the same GUID and body; returns the new delivery. `None`: unknown id.
-    pub async fn redeliver(&self, id: u64) -> Option<Delivery> {
-        let id = self.record_again(id)?;
+    /// Delivers once more to what the hook is now, with the same GUID; returns the new delivery. `None`: unknown id.
+    pub(super) async fn redeliver(&self, id: u64, hook: Hook) -> Option<Delivery> {
+        let id = self.record_again(id, Some(hook))?;
         self.on_own_runtime(id).await;
         self.get(id)
     }
 
-    fn record_again(&self, id: u64) -> Option<u64> {
+    /// Without a hook it is the same request once more.
+    fn record_again(&self, id: u64, hook: Option<Hook>) -> Option<u64> {
         let mut copy = self.get(id)?;
         let mut log = self.log();
-        copy.id = FIRST_ID + log.deliveries.len() as u64;
+        copy.id = log.next_id();
         copy.redelivery = true;
         copy.at = self.clock.now();
         copy.state = DeliveryState::Sending;
-        (copy.status, copy.status_code, copy.response_body) = (String::new(), None, String::new());
+        (copy.status, copy.status_code, copy.ended_at) = (String::new(), None, None);
+        (copy.response_body, copy.response_headers) = (String::new(), BTreeMap::new());
+        if let Some(hook) = hook {
+            dress(&mut copy, hook);
+        }
         let id = copy.id;
         log.deliveries.push(copy);
         Some(id)
@@ -321,9 +279,7 @@ impl Deliveries {
     }
 }
 
-/// `X-Hub-Signature-256` of a body (GitHub docs, "Validating webhook deliveries").
-pub fn signature(secret: &str, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(body.as_bytes());
-    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+fn headers_of(response: &reqwest::Response) -> BTreeMap<String, String> {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }

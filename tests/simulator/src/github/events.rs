@@ -4,7 +4,7 @@
 use git2::Oid;
 use serde_json::{Value, json};
 
-use super::deliveries::Outgoing;
+use super::delivery::{Event, Outgoing};
 use super::objects::git_commit;
 use super::state::{AccountKind, Hook, State};
 
@@ -22,10 +22,15 @@ impl State {
             return;
         }
         self.complete(at, &mut payload, sender);
-        let repository_id = self.repositories[at].id;
+        let guid = uuid::Uuid::new_v4().to_string();
         for hook in hooks {
-            self.outbox.push(Outgoing { hook, event, repository_id, payload: payload.clone() });
+            self.queue(at, hook, event, &guid, payload.clone());
         }
+    }
+
+    fn queue(&mut self, at: usize, hook: Hook, name: &'static str, guid: &str, payload: Value) {
+        let (repository_id, guid) = (self.repositories[at].id, guid.to_owned());
+        self.outbox.push(Outgoing::Event(Event { hook, name, guid, repository_id, payload }));
     }
 
     /// Adds what every payload has.
@@ -69,6 +74,19 @@ impl State {
         forced: bool,
         sender: &str,
     ) {
+        let payload = self.push_payload(at, branch, before, after, forced, sender);
+        self.emit(at, "push", payload, sender);
+    }
+
+    fn push_payload(
+        &self,
+        at: usize,
+        branch: &str,
+        before: Option<Oid>,
+        after: Option<Oid>,
+        forced: bool,
+        sender: &str,
+    ) -> Value {
         let repository = &self.repositories[at];
         let commit = after.and_then(|id| repository.git.find_commit(id).ok());
         let head = commit.map(|commit| git_commit(&self.url, repository, &commit));
@@ -78,7 +96,7 @@ impl State {
             (None, _) => json!([]),
         };
         let html = format!("https://github.com/{}", repository.full_name());
-        let payload = json!({
+        json!({
             "ref": format!("refs/heads/{branch}"),
             "before": show(before),
             "after": show(after),
@@ -90,8 +108,7 @@ impl State {
             "commits": commits,
             "head_commit": head.as_ref().map(brief),
             "pusher": { "name": sender, "email": super::objects::noreply(sender) },
-        });
-        self.emit(at, "push", payload, sender);
+        })
     }
 
     /// The `ping` that a new hook gets, whatever its events.
@@ -102,8 +119,21 @@ impl State {
             "hook": view,
         });
         self.complete(at, &mut payload, sender);
-        let repository_id = self.repositories[at].id;
-        self.outbox.push(Outgoing { hook: hook.clone(), event: "ping", repository_id, payload });
+        self.queue(at, hook.clone(), "ping", &uuid::Uuid::new_v4().to_string(), payload);
+    }
+
+    /// Tells one hook, if it wants to know, of the push that the default branch is at.
+    pub(super) fn emit_last_push(&mut self, at: usize, hook: &Hook, sender: &str) {
+        let repository = &self.repositories[at];
+        let Some(tip) = repository.tip(&repository.default_branch) else { return };
+        if !hook.events.iter().any(|event| event == "push" || event == "*") {
+            return;
+        }
+        let before = repository.git.find_commit(tip).ok().and_then(|commit| commit.parent_id(0).ok());
+        let branch = repository.default_branch.clone();
+        let mut payload = self.push_payload(at, &branch, before, Some(tip), false, sender);
+        self.complete(at, &mut payload, sender);
+        self.queue(at, hook.clone(), "push", &uuid::Uuid::new_v4().to_string(), payload);
     }
 }
 

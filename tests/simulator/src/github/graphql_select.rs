@@ -4,10 +4,10 @@
 use graphql_parser::query::{Field, Selection, SelectionSet, TypeCondition, Value as Given};
 use serde_json::{Map, Value, json};
 
+use super::checks::Check;
 use super::permissions::permit;
 use super::request::Request;
-use super::state::{Check, State};
-use super::talk::run_id;
+use super::state::State;
 
 /// One root field that is answered.
 pub(super) struct Selector<'a> {
@@ -116,9 +116,7 @@ impl Selector<'_> {
                 if checks.is_empty() {
                     return Some(Value::Null);
                 }
-                let sha = of["oid"].as_str()?;
-                let numbered = checks.iter().enumerate();
-                let nodes: Vec<Value> = numbered.map(|(at, check)| context(check, run_id(sha, at))).collect();
+                let nodes: Vec<Value> = checks.iter().map(|shown| context(shown.check, shown.id)).collect();
                 let nodes = self.visible(repository, nodes);
                 json!({ "__typename": "StatusCheckRollup", "contexts": connection("StatusCheckRollupContext", &nodes) })
             }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::auth::Caller;
+use super::checks::Check;
 use super::request::Request;
-use super::state::{Check, Repository, State};
+use super::state::{Repository, State};
 use super::{GitHub, Refused};
 
 /// The manners of a repository; the default is a fast one without rules.
@@ -27,6 +27,10 @@ pub struct Manners {
     pub merge_methods: Vec<String>,
     /// The default branch has a merge queue.
     pub merge_queue: bool,
+    /// A pull request leaves the queue, and the answer says that it could not be removed.
+    pub dequeues_in_silence: bool,
+    /// The owner has not paid for rules of private repositories: they can't be asked for.
+    pub plan_without_rules: bool,
     /// The default branch takes verified commits alone, as `GitHub::require_signatures` asks of any branch.
     pub signed_commits: bool,
     /// The branch of a merged pull request goes with it.
@@ -60,34 +64,11 @@ impl Repository {
         lag == 0 || self.made_at.get(what).is_none_or(|made| now >= after(*made, lag))
     }
 
-    /// The checks of a commit: those that were set for it, or those that come with each push.
-    pub(super) fn checks_of(&self, sha: &str, now: Timestamp) -> &[Check] {
-        if let Some(checks) = self.checks.get(sha) {
-            return checks;
-        }
-        let pushed = self.pushed.get(sha);
-        let there = pushed.is_some_and(|pushed| now >= after(*pushed, self.manners.checks_after_seconds));
-        if there { &self.manners.checks } else { &[] }
-    }
-
-    /// Whether a pull request into `base` may be merged by this method, in GitHub's words where it may not.
-    pub(super) fn may_merge(&self, base: &str, method: &str, caller: &Caller) -> Result<(), Answer> {
+    /// Whether anything may be merged by this method, in GitHub's words where it may not.
+    pub(super) fn may_merge(&self, method: &str) -> Result<(), Answer> {
         let manners = &self.manners;
         if !manners.merge_methods.is_empty() && !manners.merge_methods.iter().any(|known| known == method) {
-            let name = match method {
-                "squash" => "Squash merges",
-                "rebase" => "Rebase merges",
-                _ => "Merge commits",
-            };
-            return Err(Answer::not_allowed(format!("{name} are not allowed on this repository.")));
-        }
-        // People go through the queue, and sign.
-        if matches!(caller, Caller::Person(_)) || base != self.default_branch {
-            return Ok(());
-        }
-        if manners.merge_queue {
-            let rule = "Changes must be made through the merge queue";
-            return Err(Answer::not_allowed(format!("Repository rule violations found\n\n{rule}\n\n")));
+            return Err(method_refused(method));
         }
         Ok(())
     }
@@ -138,6 +119,15 @@ pub(super) fn foreign(own: &Value) -> [Value; 2] {
     fork["id"] = 9_000_001.into();
     (fork["full_name"], fork["fork"]) = ("stranger/fork".into(), true.into());
     [closed(1000, fork), closed(2000, Value::Null)]
+}
+
+pub(super) fn method_refused(method: &str) -> Answer {
+    let name = match method {
+        "squash" => "Squash merges",
+        "rebase" => "Rebase merges",
+        _ => "Merge commits",
+    };
+    Answer::not_allowed(format!("{name} are not allowed on this repository."))
 }
 
 /// `422` for what builds on something that the replica does not have yet.

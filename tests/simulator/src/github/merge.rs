@@ -64,7 +64,8 @@ pub(super) fn merge_pull(state: &mut State, request: &Request) -> Outcome {
         return Err(Answer::not_allowed(message));
     }
     let repository = &state.repositories[at];
-    repository.may_merge(&repository.pulls[index].base_ref, &method, &request.caller)?;
+    repository.may_merge(&method)?;
+    repository.rules_allow(&repository.pulls[index], &method, &request.caller, request.now)?;
     repository.takes_merge(&repository.pulls[index], &method, &request.caller)?;
     test_merge(state, at, index)?;
     if state.repositories[at].pulls[index].mergeability != Mergeability::Known(true) {

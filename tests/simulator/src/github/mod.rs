@@ -6,9 +6,13 @@ mod app_keys;
 mod app_people;
 mod apps;
 mod auth;
+mod branch_rules;
+mod checks;
 mod compare;
 mod control;
 mod deliveries;
+mod delivery;
+mod delivery_log;
 mod enterprise;
 mod etag;
 mod events;
@@ -17,6 +21,7 @@ mod graphql;
 mod graphql_draft;
 mod graphql_refs;
 mod graphql_select;
+mod hook_config;
 mod hooks;
 mod installations;
 mod jwt;
@@ -25,6 +30,7 @@ mod limits;
 mod manners;
 mod merge;
 mod objects;
+mod options;
 mod parts;
 mod people;
 mod permissions;
@@ -40,11 +46,9 @@ mod trees;
 mod verified;
 mod views;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -55,12 +59,16 @@ use serde_json::json;
 pub use self::app_keys::TestKey;
 pub use self::apps::{App, AppManners, Installation, NewTokens, RepositorySelection};
 pub use self::auth::{Token, TokenKind};
-pub use self::deliveries::{Deliveries, Delivery, DeliveryState, Mode, Order, signature};
+pub use self::branch_rules::{BranchRule, RuleKind};
+pub use self::checks::Check;
+pub use self::deliveries::Deliveries;
+pub use self::delivery::{Delivery, DeliveryManners, DeliveryState, Mode, Order, signature};
 pub use self::limits::{primary_limit, secondary_limit};
 pub use self::manners::Manners;
+pub use self::options::{Options, Settings};
 pub use self::people::{MergeMethod, NewRepository};
 pub use self::permissions::Permissions;
-pub use self::state::{Account, AccountKind, Check, Counts};
+pub use self::state::{Account, AccountKind, Counts};
 pub use self::talk::{CheckAnnotation, CheckOutput};
 
 use self::answer::Answer;
@@ -68,58 +76,6 @@ use self::auth::Caller;
 use self::request::Request;
 use self::state::State;
 use crate::core::{self, Api, Body, Clock, Core, Endpoint, Server};
-
-/// How the GitHub stand-in starts.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub listen: SocketAddr,
-    pub settings: Settings,
-    /// Accounts that exist from the start; more can be added later.
-    pub accounts: Vec<Account>,
-    /// Tokens that are accepted from the start.
-    pub tokens: Vec<Token>,
-}
-
-/// What tests may want to be different from GitHub.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Entries of a recursive tree before it is `truncated` (GitHub: 100,000).
-    pub tree_limit: usize,
-    /// Whether the first read of a pull request after a change says `mergeable: null`, as GitHub's does.
-    pub mergeable_lag: bool,
-    /// How long a hook may take to answer (GitHub: 10 s).
-    pub webhook_timeout: Duration,
-    /// The paths of GitHub Enterprise Server: REST below `/api/v3`, GraphQL at `/api/graphql`, and no others.
-    pub enterprise: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            tree_limit: 100_000,
-            mergeable_lag: true,
-            webhook_timeout: Duration::from_secs(10),
-            enterprise: false,
-        }
-    }
-}
-
-impl Default for Options {
-    /// User `slipway-bot` with the token `slipway-bot-token`, a person `reviewer`, the organization `acme`.
-    fn default() -> Self {
-        let account = |login: &str, kind| Account { login: login.to_owned(), kind };
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            settings: Settings::default(),
-            accounts: vec![
-                account("slipway-bot", AccountKind::User),
-                account("reviewer", AccountKind::User),
-                account("acme", AccountKind::Organization),
-            ],
-            tokens: vec![Token::personal("slipway-bot-token", "slipway-bot")],
-        }
-    }
-}
 
 /// The running GitHub stand-in; clones share it.
 #[derive(Clone)]
@@ -161,6 +117,7 @@ impl GitHub {
         let enterprise = options.settings.enterprise;
         let state = State {
             settings: options.settings,
+            clock: core.clock.clone(),
             dir: dir.path().to_owned(),
             url: String::new(),
             host: String::new(),
@@ -171,6 +128,7 @@ impl GitHub {
             repositories: Vec::new(),
             moved: std::collections::HashMap::new(),
             outbox: Vec::new(),
+            deliveries: deliveries.clone(),
             counts: Counts::default(),
             last_id: 0,
         };
@@ -294,7 +252,7 @@ impl Inner {
         if !unchanged && !free {
             state.limits.count(&caller, resource, now);
         }
-        if matches!(caller, Caller::Installation(_)) && !needs.is_empty() {
+        if caller.granted().is_some() && !needs.is_empty() {
             answer.headers.push((permissions::HEADER, needs.to_owned()));
         }
         // An hour off is what a client has to learn from the answer.
@@ -371,7 +329,7 @@ fn dispatch(
     let method = parts.method.clone();
     let request = Request { method, params, query, body, caller, needs: route.needs, now, target };
     // Before anything is said of the body, whatever the handler looks at first.
-    if matches!(request.caller, Caller::Installation(_))
+    if request.caller.granted().is_some()
         && !request.param("repo").is_empty()
         && let Err(refusal) = state.repository(&request, auth::Access::Read)
     {

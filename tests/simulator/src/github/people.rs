@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::auth::{Caller, Token, TokenKind};
 use super::objects::{git_time, noreply};
 use super::request::{Request, parse_query};
-use super::state::{Account, AccountKind, Check, Counts, State};
+use super::state::{Account, AccountKind, Counts, State};
 use super::{GitHub, Refused, refs, routes};
 use crate::github::answer::Answer;
 
@@ -287,13 +287,6 @@ impl GitHub {
     pub fn comment(&self, login: &str, full_name: &str, number: u64, body: &str) -> Result<Value, Refused> {
         let target = format!("/repos/{full_name}/issues/{number}/comments");
         self.act(login, &Method::POST, &target, json!({ "body": body }))
-    }
-
-    /// The check runs of a commit, replacing what was set before.
-    pub fn set_checks(&self, full_name: &str, sha: &str, checks: Vec<Check>) -> Result<(), Refused> {
-        self.with_repository(full_name, |state, at| {
-            state.repositories[at].checks.insert(sha.to_owned(), checks);
-        })
     }
 
     /// Makes `mergeable_state` say this (`blocked`, `behind`, `unstable`) until reset with `None`.

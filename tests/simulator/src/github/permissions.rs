@@ -15,6 +15,9 @@ pub(super) const JWT: &str = "jwt";
 
 pub(super) const HEADER: &str = "x-accepted-github-permissions";
 
+/// What everybody has who knows of a repository.
+const METADATA: &str = "metadata=read";
+
 /// Reads of these need no permission where the repository is public.
 const PUBLIC: [&str; 6] = ["checks", "contents", "issues", "metadata", "pull_requests", "statuses"];
 
@@ -51,11 +54,11 @@ pub(super) fn missing(caller: &Caller, needs: &str) -> Answer {
     caller.not_accessible().with_header(HEADER, needs)
 }
 
-/// Whether the token of an installation is good enough for what a call needs of a repository that its caller may know of.
-/// Other callers' rights are no business of this module.
+/// Whether the token of an installation, or a fine-grained one, is good enough for what a call needs of a repository that its
+/// caller may know of. Other callers' rights are no business of this module.
 pub(super) fn permit(caller: &Caller, repository: &Repository, needs: &str) -> Result<(), Answer> {
-    let Caller::Installation(acting) = caller else { return Ok(()) };
-    let covered = acting.reaches(repository) && covers(&acting.permissions, needs);
+    let Some(granted) = caller.granted() else { return Ok(()) };
+    let covered = caller.reaches_repository(repository) && (needs == METADATA || covers(granted, needs));
     if covered || !repository.private && is_public(needs) { Ok(()) } else { Err(missing(caller, needs)) }
 }
 

@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Outcome};
 use super::auth::{Access, Caller};
 use super::manners;
-use super::objects::{node_id, oid, repository_commit, resolve};
+use super::objects::{node_id, oid, repository_commit};
 use super::request::Request;
 use super::state::{Mergeability, Repository, State};
-use super::talk;
 
 fn view(url: &str, repository: &Repository, name: &str, id: Oid) -> Value {
     let base = format!("{url}/repos/{}/git", repository.full_name());
@@ -104,8 +103,9 @@ pub(super) fn update_ref(state: &mut State, request: &Request) -> Outcome {
     if repository.git.find_commit(id).is_err() {
         return Err(update_failed());
     }
-    protected(repository, branch, &request.caller)?;
-    if !force && id != current && !repository.git.graph_descendant_of(id, current)? {
+    let forward = id == current || repository.git.graph_descendant_of(id, current)?;
+    protected(repository, branch, &request.caller, Some(forward))?;
+    if !force && !forward {
         return Err(Answer::unprocessable("Update is not a fast forward"));
     }
     set_branch(state, at, branch, id, request)?;
@@ -141,7 +141,7 @@ pub(super) fn delete_branch(
     if branch == repository.default_branch {
         return Err(Answer::unprocessable("Cannot delete the default branch"));
     }
-    protected(repository, branch, &request.caller)?;
+    protected(repository, branch, &request.caller, None)?;
     remove_branch(state, at, branch, request)
 }
 
@@ -158,13 +158,17 @@ fn update_failed() -> Answer {
     Answer::unprocessable("Reference update failed")
 }
 
-/// A protected branch changes through pull requests only (GitHub's words for a ruleset of that kind).
-fn protected(repository: &Repository, branch: &str, caller: &Caller) -> Result<(), Answer> {
-    if !repository.protected.contains(branch) || matches!(caller, Caller::Person(_)) {
-        return Ok(());
+/// A protected branch changes through pull requests only, or through its queue; people may pass that by.
+fn protected(
+    repository: &Repository,
+    branch: &str,
+    caller: &Caller,
+    forward: Option<bool>,
+) -> Result<(), Answer> {
+    match caller {
+        Caller::Person(_) => Ok(()),
+        _ => repository.rules_allow_push(branch, forward),
     }
-    let message = "Repository rule violations found\n\nChanges must be made through a pull request.\n\n";
-    Err(Answer::unprocessable(message))
 }
 
 /// Creates or moves a branch: pull requests from it follow, hooks get `push` (and `synchronize`).
@@ -271,71 +275,4 @@ pub(super) fn get_branch(state: &mut State, request: &Request) -> Outcome {
         "protection": { "enabled": repository.protected.contains(branch) },
         "protection_url": format!("{base}/protection"),
     })))
-}
-
-/// The check runs that were set for a commit.
-pub(super) fn check_runs(state: &mut State, request: &Request) -> Outcome {
-    let at = state.repository(request, Access::Read)?;
-    let repository = &state.repositories[at];
-    let sha = sha_of(repository, request.param("ref"))?;
-    let checks = repository.checks_of(&sha, request.now);
-    let runs: Vec<Value> = checks
-        .iter()
-        .enumerate()
-        // The newest of each name, which is GitHub's default.
-        .filter(|(index, check)| {
-            let later = &checks[index + 1..];
-            !check.commit_status && later.iter().all(|one| one.name != check.name)
-        })
-        .map(|(index, check)| {
-            json!({
-                "id": talk::run_id(&sha, index),
-                "name": check.name,
-                "head_sha": sha,
-                "status": if check.conclusion.is_some() { "completed" } else { "in_progress" },
-                "conclusion": check.conclusion,
-                "output": {
-                    "title": check.output.title,
-                    "summary": check.output.summary,
-                    "text": null,
-                    "annotations_count": check.output.annotations.len(),
-                },
-                "app": { "id": 15368, "slug": "github-actions" },
-            })
-        })
-        .collect();
-    Ok(Answer::ok(json!({ "total_count": runs.len(), "check_runs": runs })))
-}
-
-/// The combined commit status; check runs are no part of it, as on GitHub.
-pub(super) fn combined_status(state: &mut State, request: &Request) -> Outcome {
-    let at = state.repository(request, Access::Read)?;
-    let sha = sha_of(&state.repositories[at], request.param("ref"))?;
-    let checks = state.repositories[at].checks_of(&sha, request.now);
-    let statuses: Vec<Value> = checks
-        .iter()
-        .filter(|check| check.commit_status)
-        .map(|check| {
-            let state = check.conclusion.as_deref().unwrap_or("pending");
-            json!({ "context": check.name, "state": state, "description": check.output.title })
-        })
-        .collect();
-    let all = |word: &str| statuses.iter().all(|status| status["state"] == word);
-    let word =
-        match statuses.iter().any(|status| ["failure", "error"].iter().any(|bad| status["state"] == *bad)) {
-            true => "failure",
-            false if !statuses.is_empty() && all("success") => "success",
-            false => "pending",
-        };
-    let total = statuses.len();
-    Ok(Answer::ok(json!({ "state": word, "statuses": statuses, "sha": sha, "total_count": total })))
-}
-
-fn sha_of(repository: &Repository, name: &str) -> Result<String, Answer> {
-    repository.not_empty()?;
-    let commit = resolve(repository, name).and_then(|object| object.peel_to_commit().ok());
-    let Some(commit) = commit else {
-        return Err(Answer::unprocessable(format!("No commit found for SHA: {name}")));
-    };
-    Ok(commit.id().to_string())
 }

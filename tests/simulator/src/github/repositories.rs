@@ -127,6 +127,7 @@ fn create(state: &mut State, request: &Request, owner: &str) -> Outcome {
         git,
         pulls: Vec::new(),
         hooks: Vec::new(),
+        rules: Vec::new(),
         protected: BTreeSet::new(),
         signed: BTreeSet::new(),
         verified: RefCell::default(),

@@ -10,7 +10,8 @@ use super::permissions::JWT;
 use super::request::{Request, decode};
 use super::state::State;
 use super::{
-    compare, graphql, hooks, installations, merge, objects, parts, pulls, refs, repositories, talk, trees,
+    branch_rules, checks, compare, delivery_log, graphql, hooks, installations, merge, objects, parts, pulls,
+    refs, repositories, talk, trees,
 };
 
 pub(super) type Handler = fn(&mut State, &Request) -> Outcome;
@@ -60,9 +61,13 @@ static ROUTES: &[Route] = routes! {
     DELETE "/repos/{owner}/{repo}" "administration=write" "repos/repos#delete-a-repository" repositories::delete_repository;
     GET "/repos/{owner}/{repo}/branches/{branch...}" "contents=read" "branches/branches#get-a-branch" refs::get_branch;
     GET "/repos/{owner}/{repo}/commits" "contents=read" "commits/commits#list-commits" compare::list_commits;
+    GET "/repos/{owner}/{repo}/rules/branches/{branch...}" "metadata=read" "repos/rules#get-rules-for-a-branch" branch_rules::list;
     GET "/repos/{owner}/{repo}/compare/{basehead...}" "contents=read" "commits/commits#compare-two-commits" compare::compare;
-    GET "/repos/{owner}/{repo}/commits/{ref...}/check-runs" "checks=read" "checks/runs#list-check-runs-for-a-git-reference" refs::check_runs;
-    GET "/repos/{owner}/{repo}/commits/{ref...}/status" "statuses=read" "commits/statuses#get-the-combined-status-for-a-specific-reference" refs::combined_status;
+    GET "/repos/{owner}/{repo}/commits/{ref...}/check-runs" "checks=read" "checks/runs#list-check-runs-for-a-git-reference" checks::list_runs;
+    GET "/repos/{owner}/{repo}/commits/{ref...}/status" "statuses=read" "commits/statuses#get-the-combined-status-for-a-specific-reference" checks::combined_status;
+    GET "/repos/{owner}/{repo}/commits/{ref...}/statuses" "statuses=read" "commits/statuses#list-commit-statuses-for-a-reference" checks::list_statuses;
+    GET "/repos/{owner}/{repo}/commits/{ref...}/check-suites" "checks=read" "checks/suites#list-check-suites-for-a-git-reference" checks::list_suites;
+    GET "/repos/{owner}/{repo}/check-suites/{check_suite_id}/check-runs" "checks=read" "checks/runs#list-check-runs-in-a-check-suite" checks::list_runs_of_suite;
     GET "/repos/{owner}/{repo}/check-runs/{check_run_id}/annotations" "checks=read" "checks/runs#list-check-run-annotations" talk::list_annotations;
     GET "/repos/{owner}/{repo}/collaborators" "metadata=read" "collaborators/collaborators#list-repository-collaborators" talk::list_collaborators;
     GET "/repos/{owner}/{repo}/issues/{issue_number}/comments" "issues=read; pull_requests=read" "issues/comments#list-issue-comments" talk::list_comments;
@@ -94,6 +99,13 @@ static ROUTES: &[Route] = routes! {
     GET "/repos/{owner}/{repo}/hooks" "repository_hooks=read" "repos/webhooks#list-repository-webhooks" hooks::list_hooks;
     GET "/repos/{owner}/{repo}/hooks/{hook_id}" "repository_hooks=read" "repos/webhooks#get-a-repository-webhook" hooks::get_hook;
     DELETE "/repos/{owner}/{repo}/hooks/{hook_id}" "repository_hooks=write" "repos/webhooks#delete-a-repository-webhook" hooks::delete_hook;
+    PATCH "/repos/{owner}/{repo}/hooks/{hook_id}" "repository_hooks=write" "repos/webhooks#update-a-repository-webhook" hooks::update_hook;
+    POST "/repos/{owner}/{repo}/hooks/{hook_id}/pings" "repository_hooks=write" "repos/webhooks#ping-a-repository-webhook" hooks::ping_hook;
+    POST "/repos/{owner}/{repo}/hooks/{hook_id}/tests" "repository_hooks=write" "repos/webhooks#test-the-push-repository-webhook" hooks::test_hook;
+    GET "/repos/{owner}/{repo}/hooks/{hook_id}/deliveries" "repository_hooks=read" "repos/webhooks#list-deliveries-for-a-repository-webhook" delivery_log::list;
+    GET "/repos/{owner}/{repo}/hooks/{hook_id}/deliveries/{delivery_id}" "repository_hooks=read" "repos/webhooks#get-a-delivery-for-a-repository-webhook" delivery_log::get;
+    POST "/repos/{owner}/{repo}/hooks/{hook_id}/deliveries/{delivery_id}/attempts" "repository_hooks=write" "repos/webhooks#redeliver-a-delivery-for-a-repository-webhook" delivery_log::attempt;
+    GET "/repos/{owner}/{repo}/hooks/{hook_id}/config" "repository_hooks=read" "repos/webhooks#get-a-webhook-configuration-for-a-repository" hooks::get_hook_config;
     PATCH "/repos/{owner}/{repo}/hooks/{hook_id}/config" "repository_hooks=write" "repos/webhooks#update-a-webhook-configuration-for-a-repository" hooks::update_hook_config;
 };
 

@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use super::answer::Answer;
 use super::auth::Caller;
+use super::branch_rules::RuleKind;
 use super::permissions::{covers, missing};
 use super::state::{Pull, Repository};
 use super::{GitHub, Refused};
@@ -51,8 +52,9 @@ impl Repository {
         files.into_iter().map(|(name, _)| format!("{WORKFLOWS}/{name}")).min()
     }
 
-    fn wants_signatures(&self, branch: &str) -> bool {
-        self.signed.contains(branch) || self.manners.signed_commits && branch == self.default_branch
+    pub(super) fn wants_signatures(&self, branch: &str) -> bool {
+        let ruled = self.has_rule(branch, RuleKind::RequiredSignatures);
+        ruled || self.signed.contains(branch) || self.manners.signed_commits && branch == self.default_branch
     }
 
     /// Whether all that `new` has and `old` has not is verified.

@@ -13,13 +13,17 @@ use super::Settings;
 use super::answer::Answer;
 use super::apps::Apps;
 use super::auth::{Access, Caller, Token, authorize};
-use super::deliveries::Outgoing;
+use super::branch_rules::BranchRule;
+use super::checks::CheckSet;
+use super::deliveries::Deliveries;
+use super::delivery::Outgoing;
 use super::lfs::Storage;
 use super::limits::Limits;
 use super::manners::Manners;
 use super::permissions::permit;
 use super::request::Request;
-use super::talk::{CheckOutput, Said};
+use super::talk::Said;
+use crate::core::Clock;
 
 /// A user, an organization or the bot of a GitHub App.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,6 +67,7 @@ pub struct Counts {
 
 pub(super) struct State {
     pub(super) settings: Settings,
+    pub(super) clock: Clock,
     /// Where the bare repositories are.
     pub(super) dir: PathBuf,
     /// The API's own base URL, without a trailing slash.
@@ -78,6 +83,8 @@ pub(super) struct State {
     /// Lower-case full names that were renamed away, to repository ids.
     pub(super) moved: HashMap<String, u64>,
     pub(super) outbox: Vec<Outgoing>,
+    /// What was sent so far, which the API shows.
+    pub(super) deliveries: Deliveries,
     pub(super) counts: Counts,
     pub(super) last_id: u64,
 }
@@ -96,13 +103,14 @@ pub(super) struct Repository {
     pub(super) git: git2::Repository,
     pub(super) pulls: Vec<Pull>,
     pub(super) hooks: Vec<Hook>,
+    pub(super) rules: Vec<BranchRule>,
     /// Branches that only change through pull requests.
     pub(super) protected: BTreeSet<String>,
     /// Branches that take verified commits only.
     pub(super) signed: BTreeSet<String>,
     /// Commits that GitHub has signed, and when.
     pub(super) verified: RefCell<HashMap<git2::Oid, Timestamp>>,
-    pub(super) checks: BTreeMap<String, Vec<Check>>,
+    pub(super) checks: BTreeMap<String, CheckSet>,
     pub(super) manners: Manners,
     /// What was said of its pull requests, oldest first.
     pub(super) talk: Vec<Said>,
@@ -163,24 +171,12 @@ pub(super) struct Hook {
     pub(super) secret: Option<String>,
     /// `json` or `form`.
     pub(super) content_type: String,
+    /// `0` or `1`.
+    pub(super) insecure_ssl: String,
     pub(super) events: Vec<String>,
     pub(super) active: bool,
     pub(super) created_at: Timestamp,
-}
-
-/// A check run (`conclusion` absent: not finished) on one commit.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Check {
-    pub name: String,
-    /// `success`, `failure`, `neutral`, `cancelled`, `timed_out`, `action_required`, `skipped`.
-    #[serde(default)]
-    pub conclusion: Option<String>,
-    #[serde(default)]
-    pub output: CheckOutput,
-    /// A commit status and no check run: its conclusion is its `state`, its title the `description`.
-    #[serde(default)]
-    pub commit_status: bool,
+    pub(super) updated_at: Timestamp,
 }
 
 impl Repository {

@@ -1,6 +1,8 @@
 //! What people and checks say: reviews, comments on lines and of the conversation, annotations, and who may write.
 //! Neighbour of `pulls` and `refs`, which have the rest of a pull request and its checks.
 
+use std::collections::BTreeMap;
+
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Outcome};
 use super::auth::{Access, authorize};
 use super::request::{Request, paginate, stamp};
-use super::state::State;
+use super::state::{Repository, State};
 
 /// One thing that was said of a pull request.
 #[derive(Clone)]
@@ -47,9 +49,18 @@ pub struct CheckAnnotation {
     pub message: String,
 }
 
-/// The id of the nth check run of a commit.
-pub(super) fn run_id(sha: &str, index: usize) -> u64 {
-    u64::from_str_radix(&sha[..8], 16).unwrap_or_default() * 100 + index as u64 + 1
+/// Who of those that may write has said what of a pull request, the last word of each.
+pub(super) fn verdicts(repository: &Repository, number: u64) -> BTreeMap<&str, &'static str> {
+    let mut verdicts = BTreeMap::new();
+    for said in repository.talk.iter().filter(|said| said.number == number) {
+        match said.what {
+            What::Review(word) if word != "COMMENTED" && repository.writers.contains(&said.author) => {
+                verdicts.insert(said.author.as_str(), word);
+            }
+            _ => {}
+        }
+    }
+    verdicts
 }
 
 fn list(state: &mut State, request: &Request, number: &str, is: fn(&What) -> bool) -> Outcome {
@@ -173,12 +184,7 @@ pub(super) fn list_collaborators(state: &mut State, request: &Request) -> Outcom
 pub(super) fn list_annotations(state: &mut State, request: &Request) -> Outcome {
     let at = state.repository(request, Access::Read)?;
     let id = request.number("check_run_id")?;
-    let repository = &state.repositories[at];
-    let runs = repository.checks.iter().flat_map(|(sha, checks)| {
-        checks.iter().enumerate().map(move |(index, check)| (run_id(sha, index), check))
-    });
-    let mut runs = runs;
-    let (_, check) = runs.find(|(run, _)| *run == id).ok_or_else(Answer::not_found)?;
+    let check = state.repositories[at].run(id).ok_or_else(Answer::not_found)?;
     let views = check.output.annotations.iter().map(|annotation| {
         json!({
             "path": annotation.path,

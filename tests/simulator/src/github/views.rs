@@ -190,11 +190,12 @@ impl State {
         view
     }
 
-    /// `mergeable_state`: draft wins over the rest, then what was forced, conflicts, unfinished checks.
-    fn mergeable_state(&self, at: usize, pull: &Pull, mergeable: Option<bool>) -> String {
-        let checks = self.repositories[at].checks.get(&pull.head_sha).map_or(&[][..], Vec::as_slice);
-        let passed = |conclusion: &Option<String>| {
-            matches!(conclusion.as_deref(), Some("success" | "neutral" | "skipped"))
+    /// `mergeable_state`: draft wins over the rest, then what was forced, conflicts, rules, unfinished checks.
+    pub(super) fn mergeable_state(&self, at: usize, pull: &Pull, mergeable: Option<bool>) -> String {
+        let (repository, now) = (&self.repositories[at], self.clock.now());
+        let passed = || {
+            let latest = repository.latest_checks_of(&pull.head_sha, now);
+            latest.iter().all(|shown| shown.check.has_passed())
         };
         let state = match mergeable {
             None => "unknown",
@@ -202,7 +203,9 @@ impl State {
             Some(true) if pull.draft => "draft",
             Some(true) => match &pull.forced_state {
                 Some(state) => state,
-                None if checks.iter().all(|check| passed(&check.conclusion)) => "clean",
+                None if repository.is_behind(pull) => "behind",
+                None if !repository.violations(pull, now, false).is_empty() => "blocked",
+                None if passed() => "clean",
                 None => "unstable",
             },
         };

@@ -4,8 +4,10 @@
 mod app_rights;
 mod app_support;
 mod apps;
+mod delivery_log;
 mod faults;
 mod git;
+mod hooks;
 mod manners;
 mod support;
 mod verified;

@@ -103,7 +103,7 @@ async fn failures_are_recorded_and_never_repeated_by_themselves() {
     );
     // Redelivered by hand: the same GUID and the same bytes.
     receiver.answer(Some(200));
-    let again = simulator.github.deliveries.redeliver(refused.id).await.expect("known");
+    let again = simulator.github.redeliver(refused.id).await.expect("known");
     assert_eq!((again.state, again.redelivery), (DeliveryState::Succeeded, true));
     let got = receiver.received();
     assert_eq!(got.len(), 4, "ping, 503, time-out, redelivery: nothing else");

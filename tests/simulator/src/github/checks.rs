@@ -1,0 +1,382 @@
+//! Checks of a commit: runs in suites, which may come late, be run again or never end, and commit statuses beside them.
+//! `manners` brings those of each push; `branch_rules` asks which of them are required and how they stand.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Outcome};
+use super::auth::Access;
+use super::objects::{node_id, resolve};
+use super::request::{Request, paginate, stamp};
+use super::state::{Repository, State};
+use super::talk::CheckOutput;
+use super::{GitHub, Refused};
+
+/// The App that runs a check which names none: GitHub Actions.
+const ACTIONS: u64 = 15368;
+
+/// What the conclusion of a run may be (`stale` and `startup_failure` are GitHub's own), and the state of a commit status.
+const CONCLUSIONS: [&str; 9] = [
+    "success",
+    "failure",
+    "neutral",
+    "cancelled",
+    "skipped",
+    "timed_out",
+    "action_required",
+    "stale",
+    "startup_failure",
+];
+const STATES: [&str; 4] = ["success", "failure", "error", "pending"];
+
+/// A check run (`conclusion` absent: not finished) on one commit.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Check {
+    pub name: String,
+    /// `success`, `failure`, `neutral`, `cancelled`, `timed_out`, `action_required`, `skipped`, `stale`, `startup_failure`.
+    pub conclusion: Option<String>,
+    pub output: CheckOutput,
+    /// A commit status and no check run: its conclusion is its `state`, its title the `description`.
+    pub commit_status: bool,
+    /// Of a run that is not finished: `queued`, `in_progress` (the default), `waiting`, `requested`, `pending`.
+    pub status: Option<String>,
+    /// The App that runs it; absent: GitHub Actions.
+    pub app: Option<u64>,
+    /// It appears so many seconds after the others; its suite is there before.
+    pub after_seconds: i64,
+}
+
+/// The checks of a commit, and since when.
+pub(super) struct CheckSet {
+    pub(super) since: Timestamp,
+    pub(super) checks: Vec<Check>,
+}
+
+/// A check that can be seen.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) id: u64,
+    pub(super) at: Timestamp,
+    pub(super) check: &'a Check,
+}
+
+impl Check {
+    pub(super) fn app(&self) -> u64 {
+        self.app.unwrap_or(ACTIONS)
+    }
+
+    pub(super) fn status(&self) -> &str {
+        match (&self.conclusion, &self.status) {
+            (Some(_), _) => "completed",
+            (None, Some(status)) => status,
+            (None, None) => "in_progress",
+        }
+    }
+
+    pub(super) fn has_passed(&self) -> bool {
+        matches!(self.conclusion.as_deref(), Some("success" | "neutral" | "skipped"))
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        let ended = self.conclusion.as_deref().is_some_and(|word| word != "pending");
+        ended && !self.has_passed()
+    }
+
+    fn valid(&self) -> Result<(), Answer> {
+        let known: &[&str] = if self.commit_status { &STATES } else { &CONCLUSIONS };
+        match self.conclusion.as_deref() {
+            Some(word) if !known.contains(&word) => {
+                Err(Answer::unprocessable(format!("stand-in: {word} is no conclusion of {}", self.name)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn after(at: Timestamp, seconds: i64) -> Timestamp {
+    at.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+/// The id of the nth check run of a commit.
+fn run_id(sha: &str, index: usize) -> u64 {
+    u64::from_str_radix(&sha[..8], 16).unwrap_or_default() * 100 + index as u64 + 1
+}
+
+fn suite_id(sha: &str, app: u64) -> u64 {
+    u64::from_str_radix(&sha[8..16], 16).unwrap_or_default() * 100_000 + app % 100_000
+}
+
+impl Repository {
+    /// The checks that are meant for a commit, and since when they could be there: those that were set for it, or those of each push.
+    fn meant_for(&self, sha: &str) -> Option<(Timestamp, &[Check])> {
+        if let Some(set) = self.checks.get(sha) {
+            return Some((set.since, &set.checks));
+        }
+        let pushed = after(*self.pushed.get(sha)?, self.manners.checks_after_seconds);
+        Some((pushed, &self.manners.checks))
+    }
+
+    /// All checks of a commit that have appeared, oldest first.
+    pub(super) fn checks_of(&self, sha: &str, now: Timestamp) -> Vec<Shown<'_>> {
+        let Some((since, checks)) = self.meant_for(sha) else { return Vec::new() };
+        let shown = checks.iter().enumerate().map(|(index, check)| Shown {
+            id: run_id(sha, index),
+            at: after(since, check.after_seconds),
+            check,
+        });
+        shown.filter(|shown| now >= shown.at).collect()
+    }
+
+    /// The newest of each name: what has been run again no longer counts.
+    pub(super) fn latest_checks_of(&self, sha: &str, now: Timestamp) -> Vec<Shown<'_>> {
+        newest(self.checks_of(sha, now))
+    }
+
+    /// A run by its id, and its commit.
+    pub(super) fn run(&self, id: u64) -> Option<&Check> {
+        let commits = self.checks.keys().chain(self.pushed.keys());
+        let of = |sha: &String| self.checks_of(sha, Timestamp::MAX).into_iter().find(|shown| shown.id == id);
+        commits.filter_map(of).map(|shown| shown.check).next()
+    }
+}
+
+fn newest(all: Vec<Shown<'_>>) -> Vec<Shown<'_>> {
+    let key = |shown: &Shown<'_>| {
+        let check = shown.check;
+        (check.name.clone(), check.commit_status, if check.commit_status { 0 } else { check.app() })
+    };
+    let last: Vec<u64> = all
+        .iter()
+        .enumerate()
+        .filter(|(index, shown)| all[index + 1..].iter().all(|later| key(later) != key(shown)))
+        .map(|(_, shown)| shown.id)
+        .collect();
+    all.into_iter().filter(|shown| last.contains(&shown.id)).collect()
+}
+
+fn run_view(state: &State, at: usize, sha: &str, shown: &Shown<'_>) -> Value {
+    let (id, check) = (shown.id, shown.check);
+    let url = format!("{}/repos/{}/check-runs/{id}", state.url, state.repositories[at].full_name());
+    json!({
+        "id": id,
+        "node_id": node_id("CR", id),
+        "external_id": "",
+        "name": check.name,
+        "head_sha": sha,
+        "status": check.status(),
+        "conclusion": check.conclusion,
+        "url": url,
+        "html_url": format!("https://github.com/runs/{id}"),
+        "details_url": format!("https://github.com/runs/{id}"),
+        "started_at": stamp(shown.at),
+        "completed_at": check.conclusion.as_ref().map(|_| stamp(shown.at)),
+        "output": {
+            "title": check.output.title,
+            "summary": check.output.summary,
+            "text": null,
+            "annotations_count": check.output.annotations.len(),
+            "annotations_url": format!("{url}/annotations"),
+        },
+        "check_suite": { "id": suite_id(sha, check.app()) },
+        "app": { "id": check.app(), "slug": slug(check.app()) },
+        "pull_requests": [],
+    })
+}
+
+fn slug(app: u64) -> String {
+    if app == ACTIONS { "github-actions".to_owned() } else { format!("app-{app}") }
+}
+
+/// A page of runs, of those that the query asks for.
+fn runs(state: &State, at: usize, request: &Request, sha: &str, suite: Option<u64>) -> Outcome {
+    let repository = &state.repositories[at];
+    let mut all = repository.checks_of(sha, request.now);
+    if request.query("filter") != Some("all") {
+        all = newest(all);
+    }
+    all.retain(|shown| {
+        let check = shown.check;
+        let is = |name: &str, value: &str| request.query(name).is_none_or(|wanted| wanted == value);
+        !check.commit_status
+            && suite.is_none_or(|suite| suite == suite_id(sha, check.app()))
+            && is("check_name", &check.name)
+            && is("status", check.status())
+            && is("app_id", &check.app().to_string())
+    });
+    // The newest first, as GitHub has them.
+    all.reverse();
+    let total = all.len();
+    let (page, link) = paginate(request, &state.url, all);
+    let page: Vec<Value> = page.iter().map(|shown| run_view(state, at, sha, shown)).collect();
+    Ok(Answer::page(json!({ "total_count": total, "check_runs": page }), link))
+}
+
+pub(super) fn list_runs(state: &mut State, request: &Request) -> Outcome {
+    let at = state.repository(request, Access::Read)?;
+    let sha = sha_of(&state.repositories[at], request.param("ref"))?;
+    runs(state, at, request, &sha, None)
+}
+
+/// The suites of a commit: one for each App, there before its runs are.
+pub(super) fn list_suites(state: &mut State, request: &Request) -> Outcome {
+    let at = state.repository(request, Access::Read)?;
+    let sha = sha_of(&state.repositories[at], request.param("ref"))?;
+    let mut views = Vec::new();
+    for app in apps_of(&state.repositories[at], &sha) {
+        if request.query("app_id").is_none_or(|wanted| wanted == app.to_string()) {
+            views.push(suite_view(state, at, &sha, app, request.now));
+        }
+    }
+    let total = views.len();
+    let (page, link) = paginate(request, &state.url, views);
+    Ok(Answer::page(json!({ "total_count": total, "check_suites": page }), link))
+}
+
+fn apps_of(repository: &Repository, sha: &str) -> Vec<u64> {
+    let checks = repository.meant_for(sha).map_or(&[][..], |(_, checks)| checks);
+    let mut apps: Vec<u64> = checks.iter().filter(|check| !check.commit_status).map(Check::app).collect();
+    apps.sort_unstable();
+    apps.dedup();
+    apps
+}
+
+fn suite_view(state: &State, at: usize, sha: &str, app: u64, now: Timestamp) -> Value {
+    let repository = &state.repositories[at];
+    let mut latest = repository.latest_checks_of(sha, now);
+    latest.retain(|shown| !shown.check.commit_status && shown.check.app() == app);
+    let done = !latest.is_empty() && latest.iter().all(|shown| shown.check.conclusion.is_some());
+    let has = |word: &&str| latest.iter().any(|shown| shown.check.conclusion.as_deref() == Some(word));
+    // The worst decides.
+    let order = [
+        "action_required",
+        "failure",
+        "startup_failure",
+        "timed_out",
+        "cancelled",
+        "stale",
+        "success",
+        "neutral",
+        "skipped",
+    ];
+    let conclusion = order.iter().find(|word| has(word)).filter(|_| done);
+    let status = match (latest.is_empty(), done) {
+        (true, _) => "queued",
+        (false, true) => "completed",
+        (false, false) => "in_progress",
+    };
+    let id = suite_id(sha, app);
+    let url = format!("{}/repos/{}/check-suites/{id}", state.url, repository.full_name());
+    let made = repository.meant_for(sha).map(|(since, _)| stamp(since));
+    json!({
+        "id": id,
+        "node_id": node_id("CS", id),
+        "head_branch": null,
+        "head_sha": sha,
+        "status": status,
+        "conclusion": conclusion,
+        "url": url,
+        "before": null,
+        "after": sha,
+        "pull_requests": [],
+        "app": { "id": app, "slug": slug(app) },
+        "created_at": made,
+        "updated_at": made,
+        "latest_check_runs_count": latest.len(),
+        "check_runs_url": format!("{url}/check-runs"),
+        "rerequestable": true,
+        "runs_rerequestable": true,
+    })
+}
+
+pub(super) fn list_runs_of_suite(state: &mut State, request: &Request) -> Outcome {
+    let at = state.repository(request, Access::Read)?;
+    let suite = request.number("check_suite_id")?;
+    let repository = &state.repositories[at];
+    let mut commits = repository.checks.keys().chain(repository.pushed.keys());
+    let has = |sha: &&String| apps_of(repository, sha).iter().any(|app| suite_id(sha, *app) == suite);
+    let sha = commits.find(has).ok_or_else(Answer::not_found)?.clone();
+    runs(state, at, request, &sha, Some(suite))
+}
+
+fn status_view(shown: &Shown<'_>) -> Value {
+    let check = shown.check;
+    json!({
+        "id": shown.id,
+        "node_id": node_id("SC", shown.id),
+        "context": check.name,
+        "state": check.conclusion.as_deref().unwrap_or("pending"),
+        "description": check.output.title,
+        "target_url": null,
+        "created_at": stamp(shown.at),
+        "updated_at": stamp(shown.at),
+    })
+}
+
+/// Every status that was ever set, the newest first.
+pub(super) fn list_statuses(state: &mut State, request: &Request) -> Outcome {
+    let at = state.repository(request, Access::Read)?;
+    let repository = &state.repositories[at];
+    let sha = sha_of(repository, request.param("ref"))?;
+    let mut all = repository.checks_of(&sha, request.now);
+    all.retain(|shown| shown.check.commit_status);
+    all.reverse();
+    let (page, link) = paginate(request, &state.url, all.iter().map(status_view).collect());
+    Ok(Answer::page(Value::Array(page), link))
+}
+
+/// The combined commit status, of the newest of each context; check runs are no part of it, as on GitHub.
+pub(super) fn combined_status(state: &mut State, request: &Request) -> Outcome {
+    let at = state.repository(request, Access::Read)?;
+    let repository = &state.repositories[at];
+    let sha = sha_of(repository, request.param("ref"))?;
+    let mut all = repository.latest_checks_of(&sha, request.now);
+    all.retain(|shown| shown.check.commit_status);
+    let word = if all.iter().any(|shown| shown.check.has_failed()) {
+        "failure"
+    } else if !all.is_empty() && all.iter().all(|shown| shown.check.has_passed()) {
+        "success"
+    } else {
+        "pending"
+    };
+    let total = all.len();
+    let (page, link) = paginate(request, &state.url, all.iter().map(status_view).collect::<Vec<_>>());
+    Ok(Answer::page(json!({ "state": word, "statuses": page, "sha": sha, "total_count": total }), link))
+}
+
+fn sha_of(repository: &Repository, name: &str) -> Result<String, Answer> {
+    repository.not_empty()?;
+    let commit = resolve(repository, name).and_then(|object| object.peel_to_commit().ok());
+    let Some(commit) = commit else {
+        return Err(Answer::unprocessable(format!("No commit found for SHA: {name}")));
+    };
+    Ok(commit.id().to_string())
+}
+
+impl GitHub {
+    /// The check runs of a commit, replacing what was set before.
+    pub fn set_checks(&self, full_name: &str, sha: &str, checks: Vec<Check>) -> Result<(), Refused> {
+        checks.iter().try_for_each(Check::valid)?;
+        let since = self.inner.clock.now();
+        self.with_repository(full_name, |state, at| {
+            state.repositories[at].checks.insert(sha.to_owned(), CheckSet { since, checks });
+        })
+    }
+
+    /// One more check of a commit: a new one, or one of the same name that is run again.
+    pub fn add_check(&self, full_name: &str, sha: &str, check: Check) -> Result<(), Refused> {
+        check.valid()?;
+        let now = self.inner.clock.now();
+        self.with_repository(full_name, |state, at| {
+            let repository = &mut state.repositories[at];
+            let (since, mut checks) = repository
+                .meant_for(sha)
+                .map_or_else(|| (now, Vec::new()), |(since, all)| (since, all.to_vec()));
+            // Counted from the same time as the others.
+            let later = now.duration_since(since).as_secs().max(0);
+            checks.push(Check { after_seconds: later + check.after_seconds, ..check });
+            repository.checks.insert(sha.to_owned(), CheckSet { since, checks });
+        })
+    }
+}
