@@ -44,6 +44,12 @@ pub struct BranchRule {
 }
 
 impl BranchRule {
+    /// A rule of the repository; `parameters` is an object, or null for none.
+    pub fn new(branch: &str, kind: RuleKind, parameters: &Value) -> Self {
+        let parameters = parameters.as_object().cloned().unwrap_or_default();
+        Self { branch: branch.to_owned(), kind, parameters, organization: false }
+    }
+
     fn of(branch: &str, kind: RuleKind) -> Self {
         Self { branch: branch.to_owned(), kind, parameters: defaults(kind), organization: false }
     }
@@ -279,7 +285,9 @@ impl Repository {
         let mut standings = self.standings(&pull.base_ref, &pull.head_sha, now);
         if self.is_behind(pull) && !may_run {
             // What was checked is not what would be merged.
-            standings.values_mut().for_each(|standing| *standing = Standing::Expected);
+            for standing in standings.values_mut() {
+                *standing = Standing::Expected;
+            }
         }
         let waits = standings.values().all(|standing| *standing == Standing::Passed || standing.runs());
         if !(may_run && waits) {

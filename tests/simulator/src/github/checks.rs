@@ -190,7 +190,7 @@ fn slug(app: u64) -> String {
 }
 
 /// A page of runs, of those that the query asks for.
-fn runs(state: &State, at: usize, request: &Request, sha: &str, suite: Option<u64>) -> Outcome {
+fn runs(state: &State, at: usize, request: &Request, sha: &str, suite: Option<u64>) -> Answer {
     let repository = &state.repositories[at];
     let mut all = repository.checks_of(sha, request.now);
     if request.query("filter") != Some("all") {
@@ -210,13 +210,13 @@ fn runs(state: &State, at: usize, request: &Request, sha: &str, suite: Option<u6
     let total = all.len();
     let (page, link) = paginate(request, &state.url, all);
     let page: Vec<Value> = page.iter().map(|shown| run_view(state, at, sha, shown)).collect();
-    Ok(Answer::page(json!({ "total_count": total, "check_runs": page }), link))
+    Answer::page(json!({ "total_count": total, "check_runs": page }), link)
 }
 
 pub(super) fn list_runs(state: &mut State, request: &Request) -> Outcome {
     let at = state.repository(request, Access::Read)?;
     let sha = sha_of(&state.repositories[at], request.param("ref"))?;
-    runs(state, at, request, &sha, None)
+    Ok(runs(state, at, request, &sha, None))
 }
 
 /// The suites of a commit: one for each App, there before its runs are.
@@ -297,7 +297,7 @@ pub(super) fn list_runs_of_suite(state: &mut State, request: &Request) -> Outcom
     let mut commits = repository.checks.keys().chain(repository.pushed.keys());
     let has = |sha: &&String| apps_of(repository, sha).iter().any(|app| suite_id(sha, *app) == suite);
     let sha = commits.find(has).ok_or_else(Answer::not_found)?.clone();
-    runs(state, at, request, &sha, Some(suite))
+    Ok(runs(state, at, request, &sha, Some(suite)))
 }
 
 fn status_view(shown: &Shown<'_>) -> Value {

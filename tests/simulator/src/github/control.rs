@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::people::{MergeMethod, NewRepository};
-use super::{Account, Check, DeliveryManners, GitHub, Manners, Mode, Order, Refused, Token};
+use super::{
+    Account, BranchRule, Check, DeliveryManners, GitHub, Manners, Mode, Order, QueueStep, Refused, Token,
+};
 use crate::core::{self, Body};
 
 #[derive(Deserialize)]
@@ -86,6 +88,19 @@ struct RequireSignatures {
 struct Checks {
     sha: String,
     checks: Vec<Check>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddedCheck {
+    sha: String,
+    check: Check,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rules {
+    rules: Vec<BranchRule>,
 }
 
 #[derive(Deserialize)]
@@ -215,41 +230,37 @@ impl GitHub {
             ("GET", ["pulls"]) => self.pulls(full_name).map(Value::Array),
             ("POST", ["hooks"]) => return Some(self.control_hook(full_name, body)),
             ("POST", ["push"]) => return Some(self.control_push(full_name, body)),
-            ("POST", ["protect"]) => {
-                let protect: Result<Protect, _> = parse(body);
-                return Some(protect.and_then(|wanted| {
-                    self.protect(full_name, &wanted.branch, wanted.protect)?;
-                    Ok(json!({}))
-                }));
-            }
-            ("POST", ["require-signatures"]) => {
-                let wanted: Result<RequireSignatures, _> = parse(body);
-                return Some(wanted.and_then(|wanted| {
-                    self.require_signatures(full_name, &wanted.branch, wanted.require)?;
-                    Ok(json!({}))
-                }));
-            }
-            ("POST", ["checks"]) => {
-                let checks: Result<Checks, _> = parse(body);
-                return Some(checks.and_then(|wanted| {
-                    self.set_checks(full_name, &wanted.sha, wanted.checks)?;
-                    Ok(json!({}))
-                }));
-            }
-            ("POST", ["manners"]) => {
-                let manners: Result<Manners, _> = parse(body);
-                return Some(manners.and_then(|manners| {
-                    self.set_manners(full_name, manners)?;
-                    Ok(json!({}))
-                }));
-            }
             ("DELETE", ["branches", branch @ ..]) => self.delete_branch(full_name, &branch.join("/")),
             (method, ["pulls", number, act @ ..]) => {
                 return self.control_pull(method, full_name, number.parse().ok()?, act, body);
             }
+            ("POST", setting) => return self.control_setting(full_name, setting, body),
             _ => return None,
         };
         Some(act.map_err(Failure::from))
+    }
+
+    /// What a repository is told to be like. `None`: unknown.
+    fn control_setting(
+        &self,
+        full_name: &str,
+        setting: &[&str],
+        body: &Bytes,
+    ) -> Option<Result<Value, Failure>> {
+        let set = match setting {
+            ["protect"] => parse::<Protect>(body)
+                .and_then(|wanted| Ok(self.protect(full_name, &wanted.branch, wanted.protect)?)),
+            ["require-signatures"] => parse::<RequireSignatures>(body)
+                .and_then(|wanted| Ok(self.require_signatures(full_name, &wanted.branch, wanted.require)?)),
+            ["checks"] => parse::<Checks>(body)
+                .and_then(|wanted| Ok(self.set_checks(full_name, &wanted.sha, wanted.checks)?)),
+            ["checks", "add"] => parse::<AddedCheck>(body)
+                .and_then(|wanted| Ok(self.add_check(full_name, &wanted.sha, wanted.check)?)),
+            ["rules"] => parse::<Rules>(body).and_then(|wanted| Ok(self.set_rules(full_name, wanted.rules)?)),
+            ["manners"] => parse::<Manners>(body).and_then(|wanted| Ok(self.set_manners(full_name, wanted)?)),
+            _ => return None,
+        };
+        Some(set.map(|()| json!({})))
     }
 
     fn control_hook(&self, full_name: &str, body: &Bytes) -> Result<Value, Failure> {
@@ -284,6 +295,13 @@ impl GitHub {
                     let merge: Result<Merge, _> = parse(body);
                     return Some(merge.and_then(|wanted| {
                         Ok(json!({ "sha": self.merge(full_name, number, wanted.method)? }))
+                    }));
+                }
+                ("POST", ["queue"]) => {
+                    let step: Result<QueueStep, _> = parse(body);
+                    return Some(step.and_then(|step| {
+                        self.queue_step(full_name, number, step)?;
+                        Ok(json!({}))
                     }));
                 }
                 ("POST", ["touch"]) => self.touch(full_name, number).map(|()| json!({})),

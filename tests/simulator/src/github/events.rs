@@ -13,7 +13,7 @@ const NONE: &str = "0000000000000000000000000000000000000000";
 
 impl State {
     /// Queues an event for every hook of the repository that wants it.
-    fn emit(&mut self, at: usize, event: &'static str, mut payload: Value, sender: &str) {
+    pub(super) fn emit(&mut self, at: usize, event: &'static str, mut payload: Value, sender: &str) {
         let repository = &self.repositories[at];
         let wants =
             |hook: &&Hook| hook.active && hook.events.iter().any(|wanted| wanted == "*" || wanted == event);

@@ -1,5 +1,5 @@
 //! GraphQL: what REST does not have. A document is parsed and answered field by field; a field that GitHub does not have is refused.
-//! `graphql_select` picks what was asked for; `graphql_draft` and `graphql_refs` are the mutations.
+//! `graphql_select` picks what was asked for; `graphql_draft`, `graphql_queue` and `graphql_refs` are the mutations.
 
 use graphql_parser::query::{Definition, Document, Field, OperationDefinition, Selection, SelectionSet};
 use http::StatusCode;
@@ -8,9 +8,10 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Outcome};
 use super::auth::{Access, Caller, authorize};
 use super::graphql_select::{Selector, arguments};
+use super::permissions::permit;
 use super::request::Request;
-use super::state::State;
-use super::{graphql_draft, graphql_refs};
+use super::state::{Mergeability, State};
+use super::{graphql_draft, graphql_pull, graphql_queue, graphql_refs, merge};
 
 /// An entry of `errors`: its type and what it says.
 pub(super) type Refused = (&'static str, String);
@@ -62,18 +63,29 @@ fn answer(
         let given = arguments(field, variables);
         let found = match (kind, field.name.as_str()) {
             ("Query", "repository") => repository(state, request, &given),
+            ("Query", "node") => node(state, request, &given),
             ("Mutation", "updateRefs") => graphql_refs::update(state, request, &given["input"]),
             ("Mutation", graphql_draft::READY) => graphql_draft::set(state, request, &given["input"], false),
             ("Mutation", graphql_draft::DRAFT) => graphql_draft::set(state, request, &given["input"], true),
+            ("Mutation", name @ (graphql_queue::ENQUEUE | graphql_queue::DEQUEUE)) => {
+                graphql_queue::fits(name, &given["input"])?;
+                let change = if name == graphql_queue::ENQUEUE {
+                    graphql_queue::enqueue
+                } else {
+                    graphql_queue::dequeue
+                };
+                change(state, request, &given["input"])
+            }
             (_, name) => return Err(format!("Field '{name}' doesn't exist on type '{kind}'")),
         };
         let name = key(field);
         let value = match found {
             Ok(found) => {
-                let mut selector =
-                    Selector { state, request, variables, path: vec![json!(name)], errors: Vec::new() };
+                let mut selector = Selector::new(state, request, variables, json!(name));
                 let value = selector.select(&found, &field.selection_set)?;
                 errors.append(&mut selector.errors);
+                let unknown = std::mem::take(&mut selector.unknown);
+                compute(state, &unknown);
                 value
             }
             Err((kind, message)) => {
@@ -102,6 +114,29 @@ fn repository(state: &State, request: &Request, given: &Value) -> Result<Value, 
         "__typename": "Repository",
         "id": super::objects::node_id("R", repository.id),
         "nameWithOwner": repository.full_name(),
-        "at": at,
+        "@at": at,
     }))
+}
+
+/// The next read knows whether these can be merged.
+fn compute(state: &mut State, unknown: &[(usize, usize)]) {
+    for (at, index) in unknown {
+        let pull = &state.repositories[*at].pulls[*index];
+        if pull.open && !matches!(pull.mergeability, Mergeability::Known(_)) {
+            // What git can't do stays unknown.
+            let _ = merge::test_merge(state, *at, *index);
+        }
+    }
+}
+
+/// Of all that has an id, pull requests.
+fn node(state: &State, request: &Request, given: &Value) -> Result<Value, Refused> {
+    let id = given["id"].as_str().unwrap_or_default();
+    let unresolved = || ("NOT_FOUND", format!("Could not resolve to a node with the global id of '{id}'"));
+    let (at, index) = graphql_pull::find(state, id).ok_or_else(unresolved)?;
+    let repository = &state.repositories[at];
+    authorize(&request.caller, repository, Access::Read).map_err(|_| unresolved())?;
+    permit(&request.caller, repository, "pull_requests=read")
+        .map_err(|refusal| ("FORBIDDEN", refusal.message().to_owned()))?;
+    Ok(graphql_pull::view(state, at, index))
 }

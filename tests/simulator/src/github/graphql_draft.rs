@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::auth::{Access, authorize};
 use super::graphql::Refused;
-use super::objects::node_id;
+use super::graphql_pull::{find, state_word};
 use super::permissions::permit;
 use super::request::{Request, stamp};
 use super::state::State;
@@ -23,12 +23,7 @@ pub(super) fn set(
     let id = input["pullRequestId"].as_str();
     let id = id.ok_or(("INVALID_ARGUMENT", "Field needs the argument input.pullRequestId".to_owned()))?;
     let unresolved = || ("NOT_FOUND", format!("Could not resolve to a node with the global id of '{id}'"));
-    let mut found = None;
-    for (at, repository) in state.repositories.iter().enumerate() {
-        let index = repository.pulls.iter().position(|pull| node_id("PR", pull.id) == id);
-        found = found.or(index.map(|index| (at, index)));
-    }
-    let (at, index) = found.ok_or_else(unresolved)?;
+    let (at, index) = find(state, id).ok_or_else(unresolved)?;
     authorize(&request.caller, &state.repositories[at], Access::Read).map_err(|_| unresolved())?;
     let (caller, repository) = (&request.caller, &state.repositories[at]);
     authorize(caller, repository, Access::Write)
@@ -46,17 +41,12 @@ pub(super) fn set(
         state.emit_pull(at, index, action, &json!({}), &sender);
     }
     let pull = &state.repositories[at].pulls[index];
-    let word = match (pull.open, pull.merged_at) {
-        (true, _) => "OPEN",
-        (false, Some(_)) => "MERGED",
-        (false, None) => "CLOSED",
-    };
     let pull = json!({
         "__typename": "PullRequest",
         "id": id,
         "number": pull.number,
         "isDraft": pull.draft,
-        "state": word,
+        "state": state_word(pull),
         "updatedAt": stamp(pull.updated_at),
     });
     Ok(json!({ "__typename": "Payload", "pullRequest": pull }))

@@ -1,23 +1,29 @@
 //! Picks from what is there what a GraphQL document asks for; a field that a type does not have is refused, as GitHub does it.
-//! Used by `graphql`; `refs` and `talk` answer the same questions for REST.
+//! Used by `graphql`; `graphql_pull` and `graphql_checks` say what there is.
 
 use graphql_parser::query::{Field, Selection, SelectionSet, TypeCondition, Value as Given};
 use serde_json::{Map, Value, json};
 
-use super::checks::Check;
+use super::graphql_checks::{context, is_required, rollup_state};
+use super::graphql_pull::{commit, entry_view, queue_view, timeline, view};
 use super::permissions::permit;
 use super::request::Request;
-use super::state::State;
+use super::state::{Repository, State};
 
 /// One root field that is answered.
 pub(super) struct Selector<'a> {
-    pub(super) state: &'a State,
-    pub(super) request: &'a Request,
-    pub(super) variables: &'a Value,
-    pub(super) path: Vec<Value>,
+    state: &'a State,
+    request: &'a Request,
+    variables: &'a Value,
+    path: Vec<Value>,
     /// What is left out, beside the data.
     pub(super) errors: Vec<Value>,
+    /// Pull requests (repository, position) that were looked at and may be mergeable or not.
+    pub(super) unknown: Vec<(usize, usize)>,
 }
+
+/// Most records of a connection in one answer.
+const MOST: u64 = 100;
 
 /// The arguments of a field, with the variables' values.
 pub(super) fn arguments(field: &Field<'_, String>, variables: &Value) -> Value {
@@ -40,7 +46,11 @@ fn value(given: &Given<'_, String>, variables: &Value) -> Value {
     }
 }
 
-impl Selector<'_> {
+impl<'a> Selector<'a> {
+    pub(super) fn new(state: &'a State, request: &'a Request, variables: &'a Value, root: Value) -> Self {
+        Self { state, request, variables, path: vec![root], errors: Vec::new(), unknown: Vec::new() }
+    }
+
     pub(super) fn select(&mut self, found: &Value, set: &SelectionSet<'_, String>) -> Result<Value, String> {
         match found {
             Value::Array(all) => {
@@ -64,15 +74,12 @@ impl Selector<'_> {
             match selection {
                 Selection::Field(field) => {
                     let given = arguments(field, self.variables);
-                    let found = match self.computed(fields, &field.name, &given) {
-                        Some(found) => found,
-                        None => fields.get(&field.name).cloned().ok_or_else(|| {
-                            format!("Field '{}' doesn't exist on type '{typename}'", field.name)
-                        })?,
-                    };
                     let name = super::graphql::key(field);
                     self.path.push(json!(name));
-                    let found = self.select(&first(found, &given), &field.selection_set)?;
+                    let found = self.find(fields, typename, &field.name, &given)?;
+                    shaped(&found, field)?;
+                    let found = self.page(found, &field.name, &given);
+                    let found = self.select(&found, &field.selection_set)?;
                     self.path.pop();
                     picked.insert(name, found);
                 }
@@ -91,41 +98,141 @@ impl Selector<'_> {
         Ok(Value::Object(picked))
     }
 
+    /// A field of an object, or the refusal of one that its type does not have.
+    fn find(
+        &mut self,
+        fields: &Map<String, Value>,
+        typename: &str,
+        name: &str,
+        given: &Value,
+    ) -> Result<Value, String> {
+        if let Some(found) = self.computed(fields, typename, name, given)? {
+            return Ok(found);
+        }
+        let found = fields.get(name).cloned();
+        found.ok_or_else(|| format!("Field '{name}' doesn't exist on type '{typename}'"))
+    }
+
     /// What depends on arguments, or on what the caller may see.
-    fn computed(&mut self, of: &Map<String, Value>, name: &str, given: &Value) -> Option<Value> {
-        let repository = &self.state.repositories[usize::try_from(of.get("at")?.as_u64()?).ok()?];
+    fn computed(
+        &mut self,
+        of: &Map<String, Value>,
+        typename: &str,
+        name: &str,
+        given: &Value,
+    ) -> Result<Option<Value>, String> {
+        let position =
+            |name: &str| of.get(name).and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
+        let Some(at) = position("@at") else { return Ok(None) };
+        let state = self.state;
+        let repository = &state.repositories[at];
         let word = |name: &str| given[name].as_str().unwrap_or_default();
-        Some(match (of["__typename"].as_str()?, name) {
-            ("Repository", "ref") => {
-                let tip =
-                    word("qualifiedName").strip_prefix("refs/heads/").and_then(|name| repository.tip(name));
-                tip.map_or(Value::Null, |tip| {
-                    let target = json!({ "__typename": "Commit", "oid": tip.to_string(), "at": of["at"] });
-                    json!({ "__typename": "Ref", "name": word("qualifiedName"), "target": target })
-                })
+        let own = |name: &str| of.get(name).and_then(Value::as_str).unwrap_or_default();
+        let pull = position("@index").filter(|index| *index < repository.pulls.len());
+        Ok(Some(match (typename, name) {
+            ("Repository", "ref") => reference(repository, at, word("qualifiedName")),
+            ("Repository", "object") => object(repository, at, word("oid")),
+            ("Repository", "pullRequest") => self.pull(at, &given["number"]),
+            ("Repository", "mergeQueue") => {
+                let branch = given["branch"].as_str().unwrap_or(&repository.default_branch);
+                queue_view(state, at, branch)
             }
-            ("Repository", "object") => {
-                let id = git2::Oid::from_str(word("oid")).ok();
-                let commit = id.and_then(|id| repository.git.find_commit(id).ok());
-                commit.map_or(Value::Null, |commit| {
-                    json!({ "__typename": "Commit", "oid": commit.id().to_string(), "at": of["at"] })
-                })
+            ("Commit", "statusCheckRollup") => self.rollup(at, own("oid")),
+            ("PullRequest", "statusCheckRollup") => self.rollup(at, own("headRefOid")),
+            ("CheckRun" | "StatusContext", "isRequired") => {
+                is_required(repository, &Value::Object(of.clone()), given)?
             }
-            ("Commit", "statusCheckRollup") => {
-                let checks = repository.checks_of(of["oid"].as_str()?, self.request.now);
-                if checks.is_empty() {
-                    return Some(Value::Null);
-                }
-                let nodes: Vec<Value> = checks.iter().map(|shown| context(shown.check, shown.id)).collect();
-                let nodes = self.visible(repository, nodes);
-                json!({ "__typename": "StatusCheckRollup", "contexts": connection("StatusCheckRollupContext", &nodes) })
+            ("PullRequest", "mergeable" | "mergeStateStatus") => {
+                self.unknown.extend(pull.map(|index| (at, index)));
+                return Ok(None);
             }
-            _ => return None,
+            ("PullRequest", "mergeQueueEntry") => {
+                let entry =
+                    of.get("number").and_then(Value::as_u64).and_then(|number| repository.entry(number));
+                entry.map_or(Value::Null, |entry| entry_view(state, at, entry))
+            }
+            ("PullRequest", "mergeQueue") => queue_view(state, at, own("baseRefName")),
+            ("PullRequest", "timelineItems") => {
+                pull.map_or(Value::Null, |index| timeline(state, at, index, given))
+            }
+            ("MergeQueueEntry", "pullRequest") => pull.map_or(Value::Null, |index| view(state, at, index)),
+            ("MergeQueueEntry", "mergeQueue") => queue_view(state, at, own("@branch")),
+            _ => return Ok(None),
+        }))
+    }
+
+    fn refuse(&mut self, kind: &str, message: &str) -> Value {
+        self.errors.push(json!({ "type": kind, "path": self.path, "message": message }));
+        Value::Null
+    }
+
+    fn pull(&mut self, at: usize, number: &Value) -> Value {
+        let repository = &self.state.repositories[at];
+        if let Err(refusal) = permit(&self.request.caller, repository, "pull_requests=read") {
+            return self.refuse("FORBIDDEN", refusal.message());
+        }
+        if let Some(index) = repository.pulls.iter().position(|pull| *number == pull.number) {
+            return view(self.state, at, index);
+        }
+        let message = format!("Could not resolve to a PullRequest with the number of {number}.");
+        self.refuse("NOT_FOUND", &message)
+    }
+
+    /// The checks of a commit; null where it has none.
+    fn rollup(&mut self, at: usize, sha: &str) -> Value {
+        let repository = &self.state.repositories[at];
+        let checks = repository.checks_of(sha, self.request.now);
+        if checks.is_empty() {
+            return Value::Null;
+        }
+        let state = rollup_state(&repository.latest_checks_of(sha, self.request.now));
+        let nodes: Vec<Value> = checks.iter().map(|shown| context(shown, &json!(at))).collect();
+        let nodes = self.visible(repository, nodes);
+        json!({
+            "__typename": "StatusCheckRollup",
+            "state": state,
+            "contexts": connection("StatusCheckRollupContext", &nodes),
         })
     }
 
+    /// The part of a connection that is asked for. GitHub wants to be asked for a part.
+    fn page(&mut self, found: Value, name: &str, given: &Value) -> Value {
+        let Some(nodes) = found.get("nodes").and_then(Value::as_array) else { return found };
+        let (first, last) = (given["first"].as_u64(), given["last"].as_u64());
+        let Some(most) = first.or(last) else {
+            let message = format!(
+                "You must provide a `first` or `last` value to properly paginate the `{name}` connection."
+            );
+            return self.refuse("MISSING_PAGINATION_BOUNDARIES", &message);
+        };
+        if most > MOST {
+            let which = if first.is_some() { "first" } else { "last" };
+            let message = format!(
+                "Requesting {most} records on the `{name}` connection exceeds the `{which}` limit of {MOST} records."
+            );
+            return self.refuse("EXCESSIVE_PAGINATION", &message);
+        }
+        let count = usize::try_from(most).unwrap_or(usize::MAX);
+        let after =
+            given["after"].as_str().and_then(|cursor| cursor.strip_prefix("Y3Vyc29yOn")?.parse().ok());
+        let begin = match first {
+            Some(_) => usize::min(after.unwrap_or(0), nodes.len()),
+            None => nodes.len().saturating_sub(count),
+        };
+        let end = usize::min(begin + count, nodes.len());
+        let mut page = found.clone();
+        page["nodes"] = Value::Array(nodes[begin..end].to_vec());
+        page["pageInfo"] = json!({
+            "__typename": "PageInfo",
+            "hasNextPage": end < nodes.len(),
+            "hasPreviousPage": begin > 0,
+            "endCursor": (end > begin).then(|| format!("Y3Vyc29yOn{end}")),
+        });
+        page
+    }
+
     /// Without the rights a check is null, and an error says so.
-    fn visible(&mut self, repository: &super::state::Repository, nodes: Vec<Value>) -> Vec<Value> {
+    fn visible(&mut self, repository: &Repository, nodes: Vec<Value>) -> Vec<Value> {
         let hidden = |node: &Value| {
             let needs = if node["__typename"] == "CheckRun" { "checks=read" } else { "statuses=read" };
             permit(&self.request.caller, repository, needs).err()
@@ -144,53 +251,22 @@ impl Selector<'_> {
     }
 }
 
-fn context(check: &Check, id: u64) -> Value {
-    let conclusion = check.conclusion.as_ref().map(|word| word.to_uppercase());
-    if check.commit_status {
-        return json!({
-            "__typename": "StatusContext",
-            "context": check.name,
-            "state": conclusion.unwrap_or_else(|| "PENDING".to_owned()),
-            "description": check.output.title,
-        });
-    }
-    let annotations = check.output.annotations.iter().map(|annotation| {
-        let position =
-            |line: u64| json!({ "__typename": "CheckAnnotationPosition", "line": line, "column": null });
-        json!({
-            "__typename": "CheckAnnotation",
-            "path": annotation.path,
-            "location": {
-                "__typename": "CheckAnnotationSpan",
-                "start": position(annotation.line),
-                "end": position(annotation.line),
-            },
-            "annotationLevel": "FAILURE",
-            "message": annotation.message,
-        })
-    });
-    json!({
-        "__typename": "CheckRun",
-        "databaseId": id,
-        "checkSuite": {
-            "__typename": "CheckSuite",
-            "app": { "__typename": "App", "databaseId": 15368 },
-            "workflowRun": {
-                "__typename": "WorkflowRun",
-                "event": "push",
-                "workflow": { "__typename": "Workflow", "databaseId": 1 },
-            },
-        },
-        "name": check.name,
-        "status": if conclusion.is_some() { "COMPLETED" } else { "IN_PROGRESS" },
-        "conclusion": conclusion,
-        "title": check.output.title,
-        "summary": check.output.summary,
-        "annotations": connection("CheckAnnotation", &annotations.collect::<Vec<_>>()),
-    })
+/// A branch by its full name.
+fn reference(repository: &Repository, at: usize, name: &str) -> Value {
+    let tip = name.strip_prefix("refs/heads/").and_then(|name| repository.tip(name));
+    tip.map_or(
+        Value::Null,
+        |tip| json!({ "__typename": "Ref", "name": name, "target": commit(at, &tip.to_string()) }),
+    )
 }
 
-fn connection(of: &str, nodes: &[Value]) -> Value {
+fn object(repository: &Repository, at: usize, oid: &str) -> Value {
+    let id = git2::Oid::from_str(oid).ok();
+    let found = id.and_then(|id| repository.git.find_commit(id).ok());
+    found.map_or(Value::Null, |found| commit(at, &found.id().to_string()))
+}
+
+pub(super) fn connection(of: &str, nodes: &[Value]) -> Value {
     json!({
         "__typename": format!("{of}Connection"),
         "totalCount": nodes.len(),
@@ -199,13 +275,17 @@ fn connection(of: &str, nodes: &[Value]) -> Value {
     })
 }
 
-/// The beginning of a connection, as many as are asked for.
-fn first(mut connection: Value, given: &Value) -> Value {
-    let most = given["first"].as_u64().and_then(|most| usize::try_from(most).ok());
-    if let (Some(most), Some(nodes)) = (most, connection.get_mut("nodes").and_then(Value::as_array_mut)) {
-        let more = nodes.len() > most;
-        nodes.truncate(most);
-        connection["pageInfo"]["hasNextPage"] = json!(more);
+/// Whether parts are asked for where there are some, and only there.
+fn shaped(found: &Value, field: &Field<'_, String>) -> Result<(), String> {
+    let one = found.as_array().map_or(Some(found), |all| all.first());
+    let (name, parts) = (&field.name, !field.selection_set.items.is_empty());
+    match one {
+        Some(Value::Object(_)) if !parts => Err(format!(
+            "Field must have selections (field '{name}' returns an object but has no selections. Did you mean '{name} {{ ... }}'?)"
+        )),
+        Some(Value::String(_) | Value::Number(_) | Value::Bool(_)) if parts => {
+            Err(format!("Selections can't be made on scalars (field '{name}')"))
+        }
+        _ => Ok(()),
     }
-    connection
 }

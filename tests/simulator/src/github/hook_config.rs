@@ -109,7 +109,7 @@ impl HookConfig {
         }
         hook.secret = None;
         // GitHub's defaults for hooks that the API makes.
-        ("form".clone_into(&mut hook.content_type), "0".clone_into(&mut hook.insecure_ssl));
+        (hook.content_type, hook.insecure_ssl) = ("form".to_owned(), "0".to_owned());
         self.change(hook)
     }
 

@@ -8,7 +8,7 @@ use super::answer::{Answer, Outcome};
 use super::auth::Access;
 use super::objects::{git_time, noreply};
 use super::request::Request;
-use super::state::{Mergeability, Pull, State};
+use super::state::{Mergeability, Pull, Repository, State};
 use super::{manners, pulls, refs};
 
 /// Merges head into base without touching a branch, and remembers the result.
@@ -26,8 +26,10 @@ pub(super) fn test_merge(state: &mut State, at: usize, index: usize) -> Result<(
 
 /// The test merge commit, which no branch has; `None` on conflicts.
 fn try_merge(state: &State, at: usize, pull: &Pull) -> Result<Option<Oid>, Answer> {
-    let (base, head) = sides(state, at, pull)?;
-    let git = &state.repositories[at].git;
+    let repository = &state.repositories[at];
+    let base = repository.tip(&pull.base_ref).ok_or_else(Answer::not_found)?;
+    let (base, head) = sides(repository, pull, base)?;
+    let git = &repository.git;
     let mut merged = git.merge_commits(&base, &head, None)?;
     if merged.has_conflicts() {
         return Ok(None);
@@ -64,6 +66,9 @@ pub(super) fn merge_pull(state: &mut State, request: &Request) -> Outcome {
         return Err(Answer::not_allowed(message));
     }
     let repository = &state.repositories[at];
+    if repository.entry(pull.number).is_some() {
+        return Err(Answer::not_allowed("Pull Request is in the merge queue."));
+    }
     repository.may_merge(&method)?;
     repository.rules_allow(&repository.pulls[index], &method, &request.caller, request.now)?;
     repository.takes_merge(&repository.pulls[index], &method, &request.caller)?;
@@ -71,11 +76,9 @@ pub(super) fn merge_pull(state: &mut State, request: &Request) -> Outcome {
     if state.repositories[at].pulls[index].mergeability != Mergeability::Known(true) {
         return Err(Answer::not_allowed("Pull Request is not mergeable"));
     }
-    let sha = match method.as_str() {
-        "squash" => squash(state, at, index, request)?,
-        "rebase" => rebase(state, at, index, request)?,
-        _ => merge_commit(state, at, index, request)?,
-    };
+    let base = state.repositories[at].tip(&state.repositories[at].pulls[index].base_ref);
+    let base = base.ok_or_else(Answer::not_found)?;
+    let sha = commit(state, (at, index), &method, base, request)?;
     finish(state, at, index, sha, request)?;
     Ok(Answer::ok(json!({
         "sha": sha.to_string(),
@@ -84,8 +87,45 @@ pub(super) fn merge_pull(state: &mut State, request: &Request) -> Outcome {
     })))
 }
 
+/// The pull request merged by this method onto a commit, which need not be the tip of its base.
+fn commit(
+    state: &State,
+    (at, index): (usize, usize),
+    method: &str,
+    base: Oid,
+    request: &Request,
+) -> Result<Oid, Answer> {
+    match method {
+        "squash" => squash(state, at, index, base, request),
+        "rebase" => rebase(state, at, index, base, request),
+        _ => merge_commit(state, at, index, base, request),
+    }
+}
+
+/// The same for a queue, which throws conflicts out: `None`.
+pub(super) fn onto(
+    state: &State,
+    (at, index): (usize, usize),
+    method: &str,
+    base: Oid,
+    request: &Request,
+) -> Result<Option<Oid>, Answer> {
+    let repository = &state.repositories[at];
+    let (base_commit, head) = sides(repository, &repository.pulls[index], base)?;
+    if repository.git.merge_commits(&base_commit, &head, None)?.has_conflicts() {
+        return Ok(None);
+    }
+    commit(state, (at, index), method, base, request).map(Some)
+}
+
 /// Moves the base branch and closes the pull request as merged.
-fn finish(state: &mut State, at: usize, index: usize, sha: Oid, request: &Request) -> Result<(), Answer> {
+pub(super) fn finish(
+    state: &mut State,
+    at: usize,
+    index: usize,
+    sha: Oid,
+    request: &Request,
+) -> Result<(), Answer> {
     let login = request.caller.login()?.to_owned();
     let pull = &mut state.repositories[at].pulls[index];
     pull.close(request.now);
@@ -100,10 +140,8 @@ fn finish(state: &mut State, at: usize, index: usize, sha: Oid, request: &Reques
     manners::delete_merged_branch(state, at, &head, request)
 }
 
-/// Base and head of the pull request as commits.
-fn sides<'a>(state: &'a State, at: usize, pull: &Pull) -> Result<(Commit<'a>, Commit<'a>), Answer> {
-    let repository = &state.repositories[at];
-    let base = repository.tip(&pull.base_ref).ok_or_else(Answer::not_found)?;
+/// What is merged onto, and the head of the pull request, as commits.
+fn sides<'a>(repository: &'a Repository, pull: &Pull, base: Oid) -> Result<(Commit<'a>, Commit<'a>), Answer> {
     let git = &repository.git;
     Ok((git.find_commit(base)?, git.find_commit(Oid::from_str(&pull.head_sha)?)?))
 }
@@ -123,10 +161,10 @@ fn words(request: &Request, title: String, message: &str) -> Result<String, Answ
     Ok(if message.is_empty() { title } else { format!("{title}\n\n{message}") })
 }
 
-fn merge_commit(state: &State, at: usize, index: usize, request: &Request) -> Result<Oid, Answer> {
+fn merge_commit(state: &State, at: usize, index: usize, base: Oid, request: &Request) -> Result<Oid, Answer> {
     let repository = &state.repositories[at];
     let pull = &repository.pulls[index];
-    let (base, head) = sides(state, at, pull)?;
+    let (base, head) = sides(repository, pull, base)?;
     let tree = repository.git.merge_commits(&base, &head, None)?.write_tree_to(&repository.git)?;
     let tree = repository.git.find_tree(tree)?;
     let title = format!("Merge pull request #{} from {}/{}", pull.number, repository.owner, pull.head_ref);
@@ -135,10 +173,10 @@ fn merge_commit(state: &State, at: usize, index: usize, request: &Request) -> Re
     repository.signed_commit(&author, &github(request)?, &message, &tree, &[&base, &head], request.now)
 }
 
-fn squash(state: &State, at: usize, index: usize, request: &Request) -> Result<Oid, Answer> {
+fn squash(state: &State, at: usize, index: usize, base: Oid, request: &Request) -> Result<Oid, Answer> {
     let repository = &state.repositories[at];
     let pull = &repository.pulls[index];
-    let (base, head) = sides(state, at, pull)?;
+    let (base, head) = sides(repository, pull, base)?;
     let tree = repository.git.merge_commits(&base, &head, None)?.write_tree_to(&repository.git)?;
     let tree = repository.git.find_tree(tree)?;
     let commits = commits(state, at, base.id(), head.id())?;
@@ -161,10 +199,10 @@ fn squash(state: &State, at: usize, index: usize, request: &Request) -> Result<O
     repository.signed_commit(&author, &github(request)?, &message, &tree, &[&base], request.now)
 }
 
-fn rebase(state: &State, at: usize, index: usize, request: &Request) -> Result<Oid, Answer> {
+fn rebase(state: &State, at: usize, index: usize, base: Oid, request: &Request) -> Result<Oid, Answer> {
     let repository = &state.repositories[at];
     let git = &repository.git;
-    let (base, head) = sides(state, at, &repository.pulls[index])?;
+    let (base, head) = sides(repository, &repository.pulls[index], base)?;
     let committer = signature(request.caller.login()?, request)?;
     let mut tip = base.clone();
     for commit in commits(state, at, base.id(), head.id())? {

@@ -64,11 +64,20 @@ impl GitHub {
         }
     }
 
+    /// A request of `login` about a repository, whatever it asks for.
+    pub(super) fn request_of(&self, login: &str, full_name: &str) -> Request {
+        let mut request = self.request(login);
+        let (owner, name) = full_name.split_once('/').unwrap_or((full_name, ""));
+        request.params.insert("owner", owner.to_owned());
+        request.params.insert("repo", name.to_owned());
+        request
+    }
+
     /// Changes the state as `login` and sends what the change queued.
-    fn with_state<T>(&self, login: &str, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn with_state<T>(&self, login: &str, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.inner.state();
         if state.account(login).is_none() {
-            state.accounts.push(Account { login: login.to_owned(), kind: AccountKind::User });
+            state.accounts.push(Account { login: login.to_owned(), kind: kind_of(login) });
         }
         let result = change(&mut state);
         let events = std::mem::take(&mut state.outbox);
@@ -219,10 +228,7 @@ impl GitHub {
         files: &[(&str, Option<&str>)],
         message: &str,
     ) -> Result<String, Refused> {
-        let mut request = self.request("reviewer");
-        let (owner, name) = full_name.split_once('/').unwrap_or((full_name, ""));
-        request.params.insert("owner", owner.to_owned());
-        request.params.insert("repo", name.to_owned());
+        let request = self.request_of("reviewer", full_name);
         let pushed =
             self.with_state("reviewer", |state| commit_files(state, &request, branch, files, message));
         pushed.map_err(Refused::from)
@@ -327,6 +333,10 @@ impl GitHub {
         let at = state.find(owner, name).ok_or_else(Answer::not_found)?;
         Ok(change(&mut state, at))
     }
+}
+
+fn kind_of(login: &str) -> AccountKind {
+    if login.ends_with("[bot]") { AccountKind::Bot } else { AccountKind::User }
 }
 
 fn commit_files(

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Outcome};
 use super::auth::Access;
+use super::merge_queue::{self, RemovalReason};
 use super::request::{Request, not_a, paginate};
 use super::state::{Mergeability, Pull, Repository, State};
 
@@ -217,7 +218,13 @@ pub(super) fn update_pull(state: &mut State, request: &Request) -> Outcome {
     if action.is_some() || !changes.is_empty() {
         after.updated_at = request.now;
     }
+    // Closed, or meant for another branch: it is no longer in that queue.
+    let stays = after.open && after.base_ref == before.base_ref;
+    let number = after.number;
     state.repositories[at].pulls[index] = after;
+    if !stays {
+        merge_queue::leave(state, at, number, RemovalReason::Manual, request);
+    }
     if !changes.is_empty() {
         state.emit_pull(at, index, "edited", &json!({ "changes": changes }), &sender);
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Outcome};
 use super::auth::{Access, Caller};
 use super::manners;
+use super::merge_queue::{self, RemovalReason};
 use super::objects::{node_id, oid, repository_commit};
 use super::request::Request;
 use super::state::{Mergeability, Repository, State};
@@ -142,6 +143,7 @@ pub(super) fn delete_branch(
         return Err(Answer::unprocessable("Cannot delete the default branch"));
     }
     protected(repository, branch, &request.caller, None)?;
+    repository.not_queued(branch)?;
     remove_branch(state, at, branch, request)
 }
 
@@ -185,6 +187,7 @@ pub(super) fn set_branch(
     if before == Some(id) {
         return Ok(());
     }
+    repository.not_queued(branch)?;
     repository.takes_commit(branch, id, &request.caller)?;
     // The name of a branch can't be the directory of another one's.
     repository.git.reference(&name, id, true, "update").map_err(|_| update_failed())?;
@@ -203,6 +206,12 @@ pub(super) fn set_branch(
     }
     let sender = request.caller.login()?.to_owned();
     state.emit_push(at, branch, before, Some(id), forced, &sender);
+    move_pulls(state, at, branch, id, request)
+}
+
+/// Takes the pull requests of a branch along.
+fn move_pulls(state: &mut State, at: usize, branch: &str, id: Oid, request: &Request) -> Result<(), Answer> {
+    let sender = request.caller.login()?.to_owned();
     let mut moved = Vec::new();
     for (index, pull) in state.repositories[at].pulls.iter_mut().enumerate() {
         if !pull.open {
@@ -250,7 +259,9 @@ pub(super) fn remove_branch(
     for index in 0..state.repositories[at].pulls.len() {
         let pull = &mut state.repositories[at].pulls[index];
         if pull.open && (pull.head_ref == branch || pull.base_ref == branch) {
+            let number = pull.number;
             pull.close(request.now);
+            merge_queue::leave(state, at, number, RemovalReason::Manual, request);
             state.emit_pull(at, index, "closed", &json!({}), &sender);
         }
     }

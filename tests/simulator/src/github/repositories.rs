@@ -128,6 +128,8 @@ fn create(state: &mut State, request: &Request, owner: &str) -> Outcome {
         pulls: Vec::new(),
         hooks: Vec::new(),
         rules: Vec::new(),
+        queue: Vec::new(),
+        removals: Vec::new(),
         protected: BTreeSet::new(),
         signed: BTreeSet::new(),
         verified: RefCell::default(),

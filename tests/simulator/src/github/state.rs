@@ -20,6 +20,7 @@ use super::delivery::Outgoing;
 use super::lfs::Storage;
 use super::limits::Limits;
 use super::manners::Manners;
+use super::merge_queue::{Entry, Removal};
 use super::permissions::permit;
 use super::request::Request;
 use super::talk::Said;
@@ -104,6 +105,9 @@ pub(super) struct Repository {
     pub(super) pulls: Vec<Pull>,
     pub(super) hooks: Vec<Hook>,
     pub(super) rules: Vec<BranchRule>,
+    pub(super) queue: Vec<Entry>,
+    /// Who has left the queue, oldest first.
+    pub(super) removals: Vec<Removal>,
     /// Branches that only change through pull requests.
     pub(super) protected: BTreeSet<String>,
     /// Branches that take verified commits only.

@@ -4,11 +4,14 @@
 mod app_rights;
 mod app_support;
 mod apps;
+mod branch_rules;
+mod checks;
 mod delivery_log;
 mod faults;
 mod git;
 mod hooks;
 mod manners;
+mod merge_queue;
 mod support;
 mod verified;
 mod webhooks;
