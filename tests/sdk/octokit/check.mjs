@@ -8,7 +8,10 @@ await import("./repositories.mjs");
 await import("./pulls.mjs");
 await import("./talk.mjs");
 await import("./graphql.mjs");
+await import("./queue.mjs");
 await import("./apps.mjs");
+// It turns the clock by days, which a JWT of before would not survive.
+await import("./hooks.mjs");
 await import("./protocol.mjs");
 receiver.close();
 receiver.closeAllConnections();
