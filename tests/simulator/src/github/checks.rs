@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Outcome};
 use super::auth::Access;
-use super::objects::{node_id, resolve};
-use super::request::{Request, paginate, stamp};
+use super::check_views::{run_view, status_view, suite_view};
+use super::objects::resolve;
+use super::request::{Request, paginate};
 use super::state::{Repository, State};
 use super::talk::CheckOutput;
 use super::{GitHub, Refused};
 
 /// The App that runs a check which names none: GitHub Actions.
-const ACTIONS: u64 = 15368;
+pub(super) const ACTIONS: u64 = 15368;
 
 /// What the conclusion of a run may be (`stale` and `startup_failure` are GitHub's own), and the state of a commit status.
 const CONCLUSIONS: [&str; 9] = [
@@ -104,13 +105,13 @@ fn run_id(sha: &str, index: usize) -> u64 {
     u64::from_str_radix(&sha[..8], 16).unwrap_or_default() * 100 + index as u64 + 1
 }
 
-fn suite_id(sha: &str, app: u64) -> u64 {
+pub(super) fn suite_id(sha: &str, app: u64) -> u64 {
     u64::from_str_radix(&sha[8..16], 16).unwrap_or_default() * 100_000 + app % 100_000
 }
 
 impl Repository {
     /// The checks that are meant for a commit, and since when they could be there: those that were set for it, or those of each push.
-    fn meant_for(&self, sha: &str) -> Option<(Timestamp, &[Check])> {
+    pub(super) fn meant_for(&self, sha: &str) -> Option<(Timestamp, &[Check])> {
         if let Some(set) = self.checks.get(sha) {
             return Some((set.since, &set.checks));
         }
@@ -154,39 +155,6 @@ fn newest(all: Vec<Shown<'_>>) -> Vec<Shown<'_>> {
         .map(|(_, shown)| shown.id)
         .collect();
     all.into_iter().filter(|shown| last.contains(&shown.id)).collect()
-}
-
-fn run_view(state: &State, at: usize, sha: &str, shown: &Shown<'_>) -> Value {
-    let (id, check) = (shown.id, shown.check);
-    let url = format!("{}/repos/{}/check-runs/{id}", state.url, state.repositories[at].full_name());
-    json!({
-        "id": id,
-        "node_id": node_id("CR", id),
-        "external_id": "",
-        "name": check.name,
-        "head_sha": sha,
-        "status": check.status(),
-        "conclusion": check.conclusion,
-        "url": url,
-        "html_url": format!("https://github.com/runs/{id}"),
-        "details_url": format!("https://github.com/runs/{id}"),
-        "started_at": stamp(shown.at),
-        "completed_at": check.conclusion.as_ref().map(|_| stamp(shown.at)),
-        "output": {
-            "title": check.output.title,
-            "summary": check.output.summary,
-            "text": null,
-            "annotations_count": check.output.annotations.len(),
-            "annotations_url": format!("{url}/annotations"),
-        },
-        "check_suite": { "id": suite_id(sha, check.app()) },
-        "app": { "id": check.app(), "slug": slug(check.app()) },
-        "pull_requests": [],
-    })
-}
-
-fn slug(app: u64) -> String {
-    if app == ACTIONS { "github-actions".to_owned() } else { format!("app-{app}") }
 }
 
 /// A page of runs, of those that the query asks for.
@@ -242,54 +210,6 @@ fn apps_of(repository: &Repository, sha: &str) -> Vec<u64> {
     apps
 }
 
-fn suite_view(state: &State, at: usize, sha: &str, app: u64, now: Timestamp) -> Value {
-    let repository = &state.repositories[at];
-    let mut latest = repository.latest_checks_of(sha, now);
-    latest.retain(|shown| !shown.check.commit_status && shown.check.app() == app);
-    let done = !latest.is_empty() && latest.iter().all(|shown| shown.check.conclusion.is_some());
-    let has = |word: &&str| latest.iter().any(|shown| shown.check.conclusion.as_deref() == Some(word));
-    // The worst decides.
-    let order = [
-        "action_required",
-        "failure",
-        "startup_failure",
-        "timed_out",
-        "cancelled",
-        "stale",
-        "success",
-        "neutral",
-        "skipped",
-    ];
-    let conclusion = order.iter().find(|word| has(word)).filter(|_| done);
-    let status = match (latest.is_empty(), done) {
-        (true, _) => "queued",
-        (false, true) => "completed",
-        (false, false) => "in_progress",
-    };
-    let id = suite_id(sha, app);
-    let url = format!("{}/repos/{}/check-suites/{id}", state.url, repository.full_name());
-    let made = repository.meant_for(sha).map(|(since, _)| stamp(since));
-    json!({
-        "id": id,
-        "node_id": node_id("CS", id),
-        "head_branch": null,
-        "head_sha": sha,
-        "status": status,
-        "conclusion": conclusion,
-        "url": url,
-        "before": null,
-        "after": sha,
-        "pull_requests": [],
-        "app": { "id": app, "slug": slug(app) },
-        "created_at": made,
-        "updated_at": made,
-        "latest_check_runs_count": latest.len(),
-        "check_runs_url": format!("{url}/check-runs"),
-        "rerequestable": true,
-        "runs_rerequestable": true,
-    })
-}
-
 pub(super) fn list_runs_of_suite(state: &mut State, request: &Request) -> Outcome {
     let at = state.repository(request, Access::Read)?;
     let suite = request.number("check_suite_id")?;
@@ -300,20 +220,6 @@ pub(super) fn list_runs_of_suite(state: &mut State, request: &Request) -> Outcom
     Ok(runs(state, at, request, &sha, Some(suite)))
 }
 
-fn status_view(shown: &Shown<'_>) -> Value {
-    let check = shown.check;
-    json!({
-        "id": shown.id,
-        "node_id": node_id("SC", shown.id),
-        "context": check.name,
-        "state": check.conclusion.as_deref().unwrap_or("pending"),
-        "description": check.output.title,
-        "target_url": null,
-        "created_at": stamp(shown.at),
-        "updated_at": stamp(shown.at),
-    })
-}
-
 /// Every status that was ever set, the newest first.
 pub(super) fn list_statuses(state: &mut State, request: &Request) -> Outcome {
     let at = state.repository(request, Access::Read)?;
@@ -322,7 +228,8 @@ pub(super) fn list_statuses(state: &mut State, request: &Request) -> Outcome {
     let mut all = repository.checks_of(&sha, request.now);
     all.retain(|shown| shown.check.commit_status);
     all.reverse();
-    let (page, link) = paginate(request, &state.url, all.iter().map(status_view).collect());
+    let views = all.iter().map(|shown| status_view(state, at, &sha, shown)).collect();
+    let (page, link) = paginate(request, &state.url, views);
     Ok(Answer::page(Value::Array(page), link))
 }
 
@@ -341,8 +248,19 @@ pub(super) fn combined_status(state: &mut State, request: &Request) -> Outcome {
         "pending"
     };
     let total = all.len();
-    let (page, link) = paginate(request, &state.url, all.iter().map(status_view).collect::<Vec<_>>());
-    Ok(Answer::page(json!({ "state": word, "statuses": page, "sha": sha, "total_count": total }), link))
+    let views: Vec<Value> = all.iter().map(|shown| status_view(state, at, &sha, shown)).collect();
+    let (page, link) = paginate(request, &state.url, views);
+    let commit_url = format!("{}/repos/{}/commits/{sha}", state.url, repository.full_name());
+    let view = json!({
+        "state": word,
+        "statuses": page,
+        "sha": sha,
+        "total_count": total,
+        "repository": state.repository_view(at, None),
+        "commit_url": commit_url,
+        "url": format!("{commit_url}/status"),
+    });
+    Ok(Answer::page(view, link))
 }
 
 fn sha_of(repository: &Repository, name: &str) -> Result<String, Answer> {

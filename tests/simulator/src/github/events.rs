@@ -137,8 +137,8 @@ impl State {
     }
 }
 
-/// A commit as `push` shows it.
-fn brief(commit: &Value) -> Value {
+/// A commit as `push` shows it, and others who need few words.
+pub(super) fn brief(commit: &Value) -> Value {
     json!({
         "id": commit["sha"],
         "tree_id": commit["tree"]["sha"],

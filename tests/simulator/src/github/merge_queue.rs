@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::branch_rules::RuleKind;
+use super::events::brief;
 use super::objects::git_commit;
 use super::request::Request;
 use super::state::{Mergeability, Repository, State};
@@ -267,7 +268,7 @@ fn emit_group(state: &mut State, at: usize, entry: &Entry, action: &str, mut pay
         "head_ref": format!("refs/heads/{branch}"),
         "base_sha": group.base.to_string(),
         "base_ref": format!("refs/heads/{}", entry.base),
-        "head_commit": commit.map(|commit| git_commit(&state.url, repository, &commit)),
+        "head_commit": commit.map(|commit| brief(&git_commit(&state.url, repository, &commit))),
     });
     state.emit(at, "merge_group", payload, BOT);
 }

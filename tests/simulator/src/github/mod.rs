@@ -7,6 +7,7 @@ mod app_people;
 mod apps;
 mod auth;
 mod branch_rules;
+mod check_views;
 mod checks;
 mod compare;
 mod control;

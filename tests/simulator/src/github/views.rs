@@ -243,6 +243,7 @@ fn links(pull: &str, html: &str, issue: &str, statuses: &str) -> Value {
         "issue": link(issue.to_owned()),
         "comments": link(format!("{issue}/comments")),
         "review_comments": link(format!("{pull}/comments")),
+        "review_comment": link(format!("{}/comments{{/number}}", pull.rsplit_once('/').map_or(pull, |(list, _)| list))),
         "commits": link(format!("{pull}/commits")),
         "statuses": link(statuses.to_owned()),
     })

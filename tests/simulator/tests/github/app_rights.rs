@@ -71,7 +71,13 @@ async fn every_call_names_the_permission_that_it_lacks() {
         (Method::POST, format!("/issues/{number}/labels"), write),
         (Method::GET, format!("/commits/{sha}/check-runs"), "checks=read"),
         (Method::GET, format!("/commits/{sha}/status"), "statuses=read"),
+        (Method::GET, format!("/commits/{sha}/check-suites"), "checks=read"),
+        (Method::GET, format!("/commits/{sha}/statuses"), "statuses=read"),
         (Method::GET, "/hooks".into(), "repository_hooks=read"),
+        (Method::GET, "/hooks/1/deliveries".into(), "repository_hooks=read"),
+        (Method::POST, "/hooks/1/deliveries/1/attempts".into(), "repository_hooks=write"),
+        (Method::PATCH, "/hooks/1".into(), "repository_hooks=write"),
+        (Method::POST, "/hooks/1/pings".into(), "repository_hooks=write"),
         (Method::POST, "/hooks".into(), "repository_hooks=write"),
         (Method::PATCH, String::new(), "administration=write"),
     ];

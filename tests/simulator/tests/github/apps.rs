@@ -58,7 +58,7 @@ async fn what_is_wrong_with_a_jwt_is_said() {
     let cases = [
         (claims(&simulator, &json!(7), 0, 540), (404, "Integration not found")),
         (claims(&simulator, &json!("<App ID>"), 0, 540), ISSUER),
-        (claims(&simulator, &json!(APP), -60, 601), FUTURE),
+        (claims(&simulator, &json!(APP), -60, 660), FUTURE),
         (claims(&simulator, &json!(APP), -600, -1), PAST),
         (claims(&simulator, &json!(APP), 30, 540), ISSUED),
         (json!({ "iss": APP, "iat": 1 }), PAST),
