@@ -11,7 +11,7 @@ use super::graphql_select::{Selector, arguments};
 use super::permissions::permit;
 use super::request::Request;
 use super::state::{Mergeability, State};
-use super::{graphql_draft, graphql_pull, graphql_queue, graphql_refs, merge};
+use super::{graphql_draft, graphql_pull, graphql_queue, graphql_refs, graphql_variables, merge};
 
 /// An entry of `errors`: its type and what it says.
 pub(super) type Refused = (&'static str, String);
@@ -26,16 +26,21 @@ pub(super) fn graphql(state: &mut State, request: &Request) -> Outcome {
         Ok(document) => document,
         Err(error) => return Ok(invalid("parseError", &format!("Parse error: {error}"))),
     };
-    let (kind, set) = match document.definitions.as_slice() {
-        [Definition::Operation(OperationDefinition::Query(query))] => ("Query", &query.selection_set),
-        [Definition::Operation(OperationDefinition::Mutation(mutation))] => {
-            ("Mutation", &mutation.selection_set)
+    let (kind, set, declared) = match document.definitions.as_slice() {
+        [Definition::Operation(OperationDefinition::Query(query))] => {
+            ("Query", &query.selection_set, query.variable_definitions.as_slice())
         }
-        [Definition::Operation(OperationDefinition::SelectionSet(set))] => ("Query", set),
+        [Definition::Operation(OperationDefinition::Mutation(mutation))] => {
+            ("Mutation", &mutation.selection_set, mutation.variable_definitions.as_slice())
+        }
+        [Definition::Operation(OperationDefinition::SelectionSet(set))] => ("Query", set, &[][..]),
         _ => return Ok(invalid("operationName", "stand-in: one operation and no fragments are offered")),
     };
     let empty = json!({});
     let variables = request.body.get("variables").filter(|given| given.is_object()).unwrap_or(&empty);
+    if let Err(message) = graphql_variables::fit(declared, set, variables) {
+        return Ok(invalid("variableMismatch", &message));
+    }
     match answer(state, request, kind, set, variables) {
         Ok((data, errors)) if errors.is_empty() => Ok(Answer::ok(json!({ "data": data }))),
         Ok((data, errors)) => Ok(Answer::ok(json!({ "data": data, "errors": errors }))),

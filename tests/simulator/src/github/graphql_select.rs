@@ -78,7 +78,7 @@ impl<'a> Selector<'a> {
                     self.path.push(json!(name));
                     let found = self.find(fields, typename, &field.name, &given)?;
                     shaped(&found, field)?;
-                    let found = self.page(found, &field.name, &given);
+                    let found = self.page(found, field, &given);
                     let found = self.select(&found, &field.selection_set)?;
                     self.path.pop();
                     picked.insert(name, found);
@@ -196,10 +196,16 @@ impl<'a> Selector<'a> {
     }
 
     /// The part of a connection that is asked for. GitHub wants to be asked for a part.
-    fn page(&mut self, found: Value, name: &str, given: &Value) -> Value {
+    fn page(&mut self, found: Value, field: &Field<'_, String>, given: &Value) -> Value {
+        let name = &field.name;
         let Some(nodes) = found.get("nodes").and_then(Value::as_array) else { return found };
         let (first, last) = (given["first"].as_u64(), given["last"].as_u64());
+        let wants = |one: &Selection<'_, String>| matches!(one, Selection::Field(one) if one.name == "nodes");
         let Some(most) = first.or(last) else {
+            // Who only counts needs no part.
+            if !field.selection_set.items.iter().any(wants) {
+                return found;
+            }
             let message = format!(
                 "You must provide a `first` or `last` value to properly paginate the `{name}` connection."
             );

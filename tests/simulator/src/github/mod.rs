@@ -25,6 +25,7 @@ mod graphql_pull;
 mod graphql_queue;
 mod graphql_refs;
 mod graphql_select;
+mod graphql_variables;
 mod hook_config;
 mod hooks;
 mod installations;

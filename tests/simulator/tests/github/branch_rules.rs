@@ -1,4 +1,5 @@
 //! Rules of branches: what the API lists, what it refuses by them, in GitHub's words.
+//! `merge_queue` has the rule that needs a place of its own, `verified` the one about signatures.
 
 use http::Method;
 use serde_json::{Value, json};

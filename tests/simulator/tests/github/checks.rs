@@ -1,4 +1,5 @@
 //! Checks as CI has them: late, never ending, run again, of several Apps, with commit statuses beside them.
+//! Which of them a merge needs is in `branch_rules`.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! The log of a hook's deliveries as the API has it: outcomes, pages, attempts, and three days after which it forgets.
+//! Beside `webhooks`, which disturbs deliveries, and `hooks`, which makes and changes hooks.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! A repository's webhooks over the API: made once, changed with and without their secret, hidden from those who may not see them.
+//! What is sent to them is in `webhooks`, the log of it in `delivery_log`.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};

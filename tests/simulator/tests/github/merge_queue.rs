@@ -1,4 +1,5 @@
 //! The merge queue: in by GraphQL with the head's SHA, followed, out again, merged by the queue itself.
+//! `branch_rules` has the rules that send a pull request there.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -143,6 +144,61 @@ async fn what_is_not_ready_is_refused_in_githubs_words() {
     let odd = graphql(&simulator, DEQUEUE, json!({ "input": { "pullRequestId": "x" } })).await;
     let message = "InputObject 'DequeuePullRequestInput' doesn't accept argument 'pullRequestId'";
     assert_eq!((odd.get("data"), &odd["errors"][0]["message"]), (None, &json!(message)));
+}
+
+#[tokio::test]
+async fn a_document_that_does_not_fit_is_not_run_at_all() {
+    let simulator = queued();
+    let number = open_pull(&simulator, "b");
+    let repository = |inner: &str| format!("{{ repository(owner: \"acme\", name: \"demo\") {{ {inner} }} }}");
+    for (document, message) in [
+        (
+            repository("pullRequest(number: $n) { id }"),
+            "Variable $n is used by anonymous query but not declared",
+        ),
+        (
+            format!("query($n: Int!) {}", repository("id")),
+            "Variable $n is declared by anonymous query but not used",
+        ),
+        (
+            format!("query($n: Int!) {}", repository("pullRequest(number: $n) { id }")),
+            "Variable $n of type Int! was provided invalid value",
+        ),
+        (
+            repository("pullRequest(number: 1) { position }"),
+            "Field 'position' doesn't exist on type 'PullRequest'",
+        ),
+        (
+            repository("pullRequest(number: 1) { mergeQueue }"),
+            "Field must have selections (field 'mergeQueue' returns an object but has no selections. Did you mean \
+             'mergeQueue { ... }'?)",
+        ),
+        (
+            repository("pullRequest(number: 1) { state { name } }"),
+            "Selections can't be made on scalars (field 'state')",
+        ),
+    ] {
+        let answer = graphql(&simulator, &document, json!({})).await;
+        assert_eq!(
+            (answer.get("data"), &answer["errors"][0]["message"]),
+            (None, &json!(message)),
+            "{document}"
+        );
+    }
+    let gone = graphql(&simulator, &repository("pullRequest(number: 99) { id }"), json!({})).await;
+    let told = ("NOT_FOUND", "Could not resolve to a PullRequest with the number of 99.");
+    assert_eq!((refusal(&gone), &gone["data"]["repository"]["pullRequest"]), (told, &Value::Null));
+    let whole = format!(
+        "pullRequest(number: {number}) {{ statusCheckRollup {{ contexts {{ nodes {{ __typename }} }} }} }}"
+    );
+    let answer = graphql(&simulator, &repository(&whole), json!({})).await;
+    assert_eq!(refusal(&answer).0, "MISSING_PAGINATION_BOUNDARIES", "{answer}");
+    let count = whole.replace("nodes { __typename }", "totalCount");
+    assert_eq!(
+        graphql(&simulator, &repository(&count), json!({})).await.get("errors"),
+        None,
+        "counting is free"
+    );
 }
 
 #[tokio::test]
