@@ -14,6 +14,9 @@ use http::StatusCode;
 /// How long a delivery can be seen and redelivered (docs, "Redelivering webhooks").
 const KEPT_HOURS: i64 = 72;
 
+/// After which a hook does not know its last response any more (REST docs, "List repository webhooks").
+const REMEMBERED_HOURS: i64 = 30 * 24;
+
 fn kept(delivery: &Delivery, now: Timestamp) -> bool {
     now < delivery.at + SignedDuration::from_hours(KEPT_HOURS)
 }
@@ -41,11 +44,14 @@ fn item(delivery: &Delivery) -> Value {
     })
 }
 
-/// `last_response` of a hook.
+/// `last_response` of a hook; null once it is too long ago.
 pub(super) fn last_response(state: &State, hook: u64, now: Timestamp) -> Value {
     let Some(last) = state.deliveries.shown(hook, now).into_iter().next() else {
         return json!({ "code": null, "status": "unused", "message": null });
     };
+    if now >= last.at + SignedDuration::from_hours(REMEMBERED_HOURS) {
+        return Value::Null;
+    }
     let status = match (last.status_code, last.status.as_str()) {
         (Some(200..=299), _) => "active",
         (Some(_), _) => "misconfigured",

@@ -194,6 +194,10 @@ async fn after_three_days_a_delivery_is_forgotten() {
     simulator.faults.set(rule);
     let limited = hooked.api(Method::POST, &format!("/{}/attempts", mine.id)).await;
     assert_eq!((limited.status.as_u16(), limited.header("x-ratelimit-remaining")), (403, "0"));
+    simulator.clock.advance(Duration::from_hours(30 * 24));
+    let hook = format!("/repos/{DEMO}/hooks/{}", hooked.hook);
+    let reply = send(simulator, Method::GET, &hook, Some(TOKEN), Value::Null).await;
+    assert_eq!(reply.body.get("last_response"), Some(&Value::Null), "there, and null");
 }
 
 #[tokio::test]
