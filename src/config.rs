@@ -5,7 +5,11 @@ mod value;
 
 pub use value::{Environment, Error};
 
-use crate::{domain::files::Caps, e2b::Endpoints, telemetry::logs::Format};
+use crate::{
+    domain::{files::Caps, line},
+    e2b::Endpoints,
+    telemetry::logs::Format,
+};
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -95,9 +99,15 @@ pub struct ControllerArguments {
     /// start.
     #[arg(long, env = "SLIPWAY_CA_BUNDLE", default_value = "", hide_default_value = true)]
     ca_bundle: String,
-    /// Least time between two writes to GitHub with one token.
+    /// Least time between two writes to GitHub through one account.
     #[arg(long, env = "SLIPWAY_GITHUB_WRITE_INTERVAL", default_value = "1s")]
     github_write_interval: String,
+    /// Most writes to GitHub through one account in any minute; 0: as many as GitHub takes.
+    #[arg(long, env = "SLIPWAY_GITHUB_WRITES_PER_MINUTE", default_value = "80")]
+    github_writes_per_minute: String,
+    /// Most writes to GitHub through one account in any hour; 0: as many as GitHub takes.
+    #[arg(long, env = "SLIPWAY_GITHUB_WRITES_PER_HOUR", default_value = "500")]
+    github_writes_per_hour: String,
     /// Directory for files on their way from a sandbox to GitHub.
     #[arg(long, env = "SLIPWAY_SPOOL_DIR", default_value = "/tmp/slipway")]
     spool_dir: String,
@@ -186,7 +196,8 @@ pub struct Controller {
     pub ops_listen: Listen,
     /// Authorities to trust beside the system's.
     pub ca_bundle: Option<PathBuf>,
-    pub github_write_interval: Duration,
+    /// Bounds of the writes through one account of GitHub's.
+    pub github_line: line::Settings,
     pub spool_dir: PathBuf,
     pub spool_bytes: u64,
     pub caps: Caps,
@@ -285,8 +296,7 @@ impl ControllerArguments {
             installation: Setting::new("SLIPWAY_INSTALLATION", &self.installation).optional(Raw::id)?,
             ops_listen: listen("SLIPWAY_OPS_LISTEN", &self.ops_listen, 8080)?,
             ca_bundle: Setting::new("SLIPWAY_CA_BUNDLE", &self.ca_bundle).optional(Raw::absolute_path)?,
-            github_write_interval: Setting::new("SLIPWAY_GITHUB_WRITE_INTERVAL", &self.github_write_interval)
-                .read(|raw| raw.duration(Duration::ZERO, Duration::from_mins(1)))?,
+            github_line: self.github_line()?,
             spool_dir: Setting::new("SLIPWAY_SPOOL_DIR", &self.spool_dir).read(Raw::absolute_path)?,
             spool_bytes,
             caps: Caps {
@@ -296,6 +306,18 @@ impl ControllerArguments {
                 max_total_bytes,
                 max_checkout_bytes: bytes("SLIPWAY_MAX_CHECKOUT_BYTES", &self.max_checkout_bytes, 100 * GIB)?,
             },
+        })
+    }
+}
+
+impl ControllerArguments {
+    fn github_line(&self) -> Result<line::Settings, Error> {
+        let most = |name, value| Setting::new(name, value).read(|raw| raw.most(100_000));
+        Ok(line::Settings {
+            interval: Setting::new("SLIPWAY_GITHUB_WRITE_INTERVAL", &self.github_write_interval)
+                .read(|raw| raw.duration(Duration::ZERO, Duration::from_mins(1)))?,
+            per_minute: most("SLIPWAY_GITHUB_WRITES_PER_MINUTE", &self.github_writes_per_minute)?,
+            per_hour: most("SLIPWAY_GITHUB_WRITES_PER_HOUR", &self.github_writes_per_hour)?,
         })
     }
 }

@@ -266,7 +266,9 @@ pub mod reason {
     pub const PERMISSION_MISSING: &str = "PermissionMissing";
     /// GitHub does not take the pull request as it is.
     pub const PULL_REQUEST_REFUSED: &str = "PullRequestRefused";
-    /// GitHub named a limit: nothing is sent with this token until it is over.
+    /// The last of the calls that GitHub gives the account in an hour is made.
+    pub const QUOTA_SPENT: &str = "QuotaSpent";
+    /// GitHub named a limit: nothing is sent through this account until it is over.
     pub const RATE_LIMITED: &str = "RateLimited";
     /// GitHub refused for a reason that only its message tells.
     pub const REFUSED: &str = "Refused";
@@ -292,8 +294,8 @@ pub mod reason {
     pub const UNEXPECTED_ANSWER: &str = "UnexpectedAnswer";
     /// GitHub's answer could not be read.
     pub const UNREADABLE_ANSWER: &str = "UnreadableAnswer";
-    /// Other writes with the same token, or of the same installation of a GitHub App, come first.
-    pub const WAITING_FOR_WRITE_SLOT: &str = "WaitingForWriteSlot";
+    /// Others write first through the same GitHub account; the message has the place in its line, and about when the turn comes.
+    pub const WAITING_FOR_GITHUB: &str = "WaitingForGitHub";
     /// Workflow files need a token that may write them.
     pub const WORKFLOW_PERMISSION_MISSING: &str = "WorkflowPermissionMissing";
 

@@ -11,7 +11,7 @@ mod schema;
 mod task;
 
 pub use repository::{
-    CreatePolicy, CreateRepository, Repository, RepositoryChecks, RepositorySpec, RepositoryStatus,
+    CreatePolicy, CreateRepository, Limits, Repository, RepositoryChecks, RepositorySpec, RepositoryStatus,
 };
 pub use sandbox::{
     CreateAnswer, Creating, DeletionPolicy, Holder, OnTimeout, OperatingMode, PastSandbox, Recovery,

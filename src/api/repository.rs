@@ -5,7 +5,7 @@ use super::{
     bounds,
     common::{LocalRef, Retry},
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -181,6 +181,16 @@ pub struct RepositoryStatus {
     #[schemars(range(min = 1))]
     pub app_id: Option<i64>,
 
+    /// The account of GitHub's whose limits bind all calls with these credentials: the login of the token's user, or the
+    /// installation of the App. All Repositories of an account share its limits, and one line for their Tasks' writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::ID))]
+    pub account: Option<String>,
+
+    /// The limit of that account that holds now, as GitHub named it: nothing is called until it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+
     /// `owner/name` as GitHub spells it today.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -208,4 +218,15 @@ pub struct RepositoryStatus {
     /// A call that failed and will be made again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+}
+
+/// A limit that GitHub has named for an account.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// The end of the limit, to the minute: a limit that moves by less is not written again.
+    pub until: Time,
+    /// `RateLimited`: GitHub refused a call; `QuotaSpent`: the last of the account's calls for this hour is made.
+    #[schemars(length(max = bounds::ID))]
+    pub reason: String,
 }

@@ -2,7 +2,7 @@
 //! Used by `app`; what it gives goes to controllers and receiver.
 
 use crate::{
-    cluster::{self, Elector, Events, Leadership, Secrets},
+    cluster::{self, Elector, Events, Handover, Leadership, Secrets},
     config,
     controllers::shell::MANAGER,
     e2b::E2b,
@@ -63,6 +63,19 @@ impl Election {
     }
 }
 
+/// The lines of GitHub's accounts, which outlive a leader.
+struct Lines(GitHub);
+
+impl Handover for Lines {
+    fn hand_over(&self, ended: bool) -> String {
+        self.0.hand_over(ended)
+    }
+
+    fn take_over(&self, words: Option<&str>) {
+        self.0.take_over(words);
+    }
+}
+
 impl Clients {
     pub(super) async fn new(
         config: &config::Controller,
@@ -77,15 +90,17 @@ impl Clients {
         let in_flight = TaskTracker::new();
         let leading = leave(leadership.clone(), in_flight.clone(), stop.clone());
         let behind = |api| service(&http, api, metrics, &leading);
+        let github = GitHub::new(
+            &config.github_api_url,
+            &config.github_server_url,
+            behind(Api::Github),
+            config.github_line,
+        );
+        let elector = elector.handing_over(Arc::new(Lines(github.clone())));
         Ok(Self {
             secrets: Secrets::new(kubernetes.clone()),
             events: Events::new(kubernetes.clone(), MANAGER, &instance()),
-            github: GitHub::new(
-                &config.github_api_url,
-                &config.github_server_url,
-                behind(Api::Github),
-                config.github_write_interval,
-            ),
+            github,
             e2b: E2b::new(config.e2b_endpoints.clone(), behind(Api::E2b), behind(Api::Envd)),
             e2b_api_key: config.e2b_api_key.clone(),
             installation: installation(config, &kubernetes).await?,

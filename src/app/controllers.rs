@@ -4,6 +4,7 @@
 mod gate;
 mod related;
 mod sweep;
+mod turns;
 
 use super::{clients::Clients, ops::Readiness, shutdown::Tasks};
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     telemetry::Metrics,
 };
 use anyhow::Context;
-use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc::UnboundedReceiver, stream};
+use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc::UnboundedReceiver};
 use gate::{Gate, Keeper};
 use k8s_openapi::NamespaceResourceScope;
 use kube::{
@@ -124,7 +125,7 @@ pub(super) fn start(
     let repository = repository_controller(&clients, &stores);
     tasks.spawn(
         "the Repository controller",
-        runner.run(repository, repository_events, stores.repositories.clone(), None),
+        runner.run(repository, repository_events, stores.repositories.clone(), triggers.repositories),
     );
 
     let tell = related.clone();
@@ -133,15 +134,14 @@ pub(super) fn start(
     let sweep = sandbox.sweep(stores.sandboxes.clone(), namespace);
     tasks.spawn(
         "the Sandbox controller",
-        runner.run(sandbox, sandbox_events, stores.sandboxes.clone(), Some(triggers.sandboxes)),
+        runner.run(sandbox, sandbox_events, stores.sandboxes.clone(), triggers.sandboxes),
     );
 
+    let called = turns::call(clients.github.clone(), related.clone(), tasks.stop());
+    tasks.spawn("the turns at GitHub", called);
     let task_events = task_events.inspect_ok(move |event| related.of_task(event));
     let task = task_controller(&clients, &stores, spool.clone(), config.caps);
-    tasks.spawn(
-        "the Task controller",
-        runner.run(task, task_events, stores.tasks.clone(), Some(triggers.tasks)),
-    );
+    tasks.spawn("the Task controller", runner.run(task, task_events, stores.tasks.clone(), triggers.tasks));
 
     let Clients { leadership, election, events, lease, .. } = clients;
     let sweeper = Sweeper { sweep, leadership: leadership.clone(), events, lease, metrics: metrics.clone() };
@@ -198,7 +198,7 @@ impl Runner<'_> {
         reconciler: R,
         events: S,
         store: Store<R::Kind>,
-        related: Option<UnboundedReceiver<ObjectRef<R::Kind>>>,
+        related: UnboundedReceiver<ObjectRef<R::Kind>>,
     ) -> impl Future<Output = anyhow::Result<()>> + Send + use<R, S> {
         let shell = Shell::new(
             reconciler,
@@ -211,7 +211,7 @@ impl Runner<'_> {
         let (gate, known) = (self.gate.clone(), store.clone());
         let passes = Controller::for_stream(events.applied_objects(), store)
             .with_config(controller::Config::default().concurrency(WORKERS))
-            .reconcile_on(stream::iter(related).flatten())
+            .reconcile_on(related)
             .graceful_shutdown_on(self.stop.clone().cancelled_owned())
             .run(
                 move |object, shell| gate.clone().pass(shell, known.clone(), object),

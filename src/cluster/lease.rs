@@ -1,16 +1,16 @@
 //! Leader election on a Lease, after client-go's algorithm: who holds it leads until a known instant, renewed or not.
 //! Run by `app`, which asks [`Leadership`] at the start of every pass and before every external write.
 
+mod record;
+
 use super::{Error, patience::patient};
 use crate::telemetry::Metrics;
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::{coordination::v1::Lease, core::v1::ObjectReference},
-    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
-};
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::ObjectReference};
 use kube::{Api, Client, Resource, ResourceExt, api::PostParams, runtime::watcher::watch_object};
-use std::{pin::pin, time::Duration};
+use record::{Held, LeaseSnapshot, handed_over, held_by, holder, released};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::watch as flag,
     time::{Instant, sleep, sleep_until, timeout},
@@ -19,9 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Field manager of the Lease, and its name.
 const NAME: &str = "slipway-controller";
-/// Others may take a Lease that they have not seen change for this long. client-go's and Kubernetes' own default.
-const DURATION: Duration = Duration::from_secs(15);
-/// A holder leads for this long after it sent its last successful renewal. Shorter than [`DURATION`]: the difference is
+/// A holder leads for this long after it sent its last successful renewal. Shorter than [`record::DURATION`]: the difference is
 /// what clocks may drift apart and a write may need from the check to the network.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// From one renewal, or one failed try, to the next.
@@ -69,6 +67,17 @@ impl Leadership {
     }
 }
 
+/// What one leader passes on to the next, in an annotation of the Lease. Each renewal writes it anew: a leader that dies leaves
+/// what was true then, and may have gone on for up to [`RENEW_DEADLINE`] since.
+pub trait Handover: Send + Sync {
+    /// Words it for the next leader. `ended`: nothing follows of this process.
+    fn hand_over(&self, ended: bool) -> String;
+
+    /// Takes over from the leader before; this process leads as soon as the Lease says so. Nothing was passed on where nobody has
+    /// led before (empty), and by a release that does not (absent).
+    fn take_over(&self, words: Option<&str>);
+}
+
 /// Tries to hold the Lease as long as it runs.
 pub struct Elector {
     api: Api<Lease>,
@@ -76,6 +85,7 @@ pub struct Elector {
     identity: String,
     until: flag::Sender<Option<Instant>>,
     metrics: Metrics,
+    handover: Option<Arc<dyn Handover>>,
 }
 
 impl Elector {
@@ -96,7 +106,13 @@ impl Elector {
             _ => NAME.to_owned(),
         };
         let api = Api::default_namespaced(client);
-        (Self { api, name, identity, until: sender, metrics }, Leadership { until })
+        let elector = Self { api, name, identity, until: sender, metrics, handover: None };
+        (elector, Leadership { until })
+    }
+
+    /// Hands this over with the Lease.
+    pub fn handing_over(self, handover: Arc<dyn Handover>) -> Self {
+        Self { handover: Some(handover), ..self }
     }
 
     /// The Lease, for events about the installation as a whole.
@@ -153,7 +169,12 @@ impl Elector {
                 },
                 () = until(due) => {
                     let started = Instant::now();
-                    match self.try_acquire(seen.as_ref().and_then(|seen| seen.lease.as_ref())).await {
+                    let lease = seen.as_ref().and_then(|seen| seen.lease.as_ref());
+                    // Before the Lease is taken: its first version by this process passes on what the last one has written.
+                    if let Some(handover) = &self.handover {
+                        handover.take_over(lease.map_or(Some(""), handed_over));
+                    }
+                    match self.try_acquire(lease).await {
                         Ok(Held::Ours(lease)) => return (lease, started + RENEW_DEADLINE),
                         Ok(Held::Others(lease)) => {
                             LeaseSnapshot::renew(&mut seen, lease);
@@ -194,7 +215,7 @@ impl Elector {
 
     /// Writes us into the Lease as it was seen, or into a new one.
     async fn try_acquire(&self, seen: Option<&Lease>) -> Result<Held, Error> {
-        let wanted = held_by(seen, &self.name, &self.identity, Timestamp::now());
+        let wanted = held_by(seen, &self.name, &self.identity, self.hand_over(false), Timestamp::now());
         match self.write(&wanted).await {
             Ok(lease) => Ok(Held::Ours(lease)),
             Err(Error::Conflict(_) | Error::NotFound(_)) => {
@@ -206,12 +227,8 @@ impl Elector {
     }
 
     /// Lets the next one take it without a wait; what fails here heals by the Lease's age.
-    async fn release(&self, mut lease: Lease) {
-        let mut spec = lease.spec.take().unwrap_or_default();
-        spec.holder_identity = None;
-        spec.lease_duration_seconds = Some(1);
-        spec.renew_time = Some(MicroTime(Timestamp::now()));
-        lease.spec = Some(spec);
+    async fn release(&self, lease: Lease) {
+        let lease = released(lease, self.hand_over(true), Timestamp::now());
         match timeout(RELEASE_DEADLINE, self.write(&lease)).await {
             Ok(Ok(_)) => tracing::info!(lease = self.name, identity = self.identity, "the Lease is released"),
             Ok(Err(error)) => {
@@ -223,6 +240,10 @@ impl Elector {
         }
     }
 
+    fn hand_over(&self, ended: bool) -> Option<String> {
+        self.handover.as_ref().map(|handover| handover.hand_over(ended))
+    }
+
     /// With the version that was read: of several candidates one wins.
     async fn write(&self, lease: &Lease) -> Result<Lease, Error> {
         let params = PostParams { field_manager: Some(NAME.into()), ..PostParams::default() };
@@ -232,66 +253,6 @@ impl Elector {
             within(self.api.create(&params, lease)).await
         }
     }
-}
-
-/// Result of a try to take the Lease.
-enum Held {
-    Ours(Lease),
-    /// As it stands; `None` when there is none.
-    Others(Option<Lease>),
-}
-
-/// The Lease as last seen. Its age is counted by our own clock from when we saw it change: clocks of machines differ.
-struct LeaseSnapshot {
-    lease: Option<Lease>,
-    since: Instant,
-}
-
-impl LeaseSnapshot {
-    /// Takes note of the Lease; whether it has changed.
-    fn renew(seen: &mut Option<Self>, lease: Option<Lease>) -> bool {
-        let version = |lease: &Option<Lease>| lease.as_ref().and_then(ResourceExt::resource_version);
-        let changed = seen.as_ref().is_none_or(|seen| version(&seen.lease) != version(&lease));
-        if changed {
-            *seen = Some(Self { lease, since: Instant::now() });
-        }
-        changed
-    }
-
-    /// From when on `identity` may take it.
-    fn free_at(&self, identity: &str) -> Instant {
-        let Some(lease) = &self.lease else { return self.since };
-        if holder(lease).is_none_or(|holder| holder == identity) {
-            return self.since;
-        }
-        let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
-        let duration = seconds.and_then(|s| u64::try_from(s).ok()).map_or(DURATION, Duration::from_secs);
-        self.since + duration
-    }
-}
-
-/// Returns the holder, if there is one.
-fn holder(lease: &Lease) -> Option<&str> {
-    lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
-}
-
-/// The Lease with us as its holder: what is not ours in it stays as it was.
-fn held_by(seen: Option<&Lease>, name: &str, identity: &str, now: Timestamp) -> Lease {
-    let mut lease = seen.cloned().unwrap_or_else(|| Lease {
-        metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() },
-        spec: None,
-    });
-    let takes_over = holder(&lease) != Some(identity);
-    let mut spec = lease.spec.take().unwrap_or_default();
-    if takes_over {
-        spec.acquire_time = Some(MicroTime(now));
-        spec.lease_transitions =
-            Some(spec.lease_transitions.map_or(0, |transitions| transitions.saturating_add(1)));
-    }
-    spec.holder_identity = Some(identity.to_owned());
-    spec.lease_duration_seconds = i32::try_from(DURATION.as_secs()).ok();
-    spec.renew_time = Some(MicroTime(now));
-    Lease { spec: Some(spec), ..lease }
 }
 
 async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
@@ -311,12 +272,6 @@ async fn until(due: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn lease(holder: &str, version: &str) -> Lease {
-        let mut lease = held_by(None, NAME, holder, Timestamp::UNIX_EPOCH);
-        lease.metadata.resource_version = Some(version.into());
-        lease
-    }
 
     #[tokio::test(start_paused = true)]
     async fn leading_ends_at_its_instant_whether_or_not_somebody_says_so() {
@@ -342,47 +297,5 @@ mod tests {
         let started = Instant::now();
         tokio::join!(leadership.lost(), losing);
         assert_eq!(started.elapsed().as_secs(), 12);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_lease_is_free_when_it_has_not_been_seen_to_change_for_its_duration() {
-        let mut seen = None;
-        assert!(LeaseSnapshot::renew(&mut seen, Some(lease("a", "1"))));
-        let first = Instant::now();
-        sleep(Duration::from_secs(9)).await;
-        assert!(
-            !LeaseSnapshot::renew(&mut seen, Some(lease("a", "1"))),
-            "the same version again is no renewal"
-        );
-        let free_at =
-            |seen: &Option<LeaseSnapshot>, identity| seen.as_ref().map(|seen| seen.free_at(identity));
-        assert_eq!(free_at(&seen, "b"), Some(first + DURATION));
-        assert_eq!(free_at(&seen, "a"), Some(first), "its own Lease waits for nobody");
-        assert!(LeaseSnapshot::renew(&mut seen, Some(lease("a", "2"))));
-        assert_eq!(free_at(&seen, "b"), Some(Instant::now() + DURATION));
-        assert!(LeaseSnapshot::renew(&mut seen, Some(lease("", "3"))));
-        assert_eq!(free_at(&seen, "b"), Some(Instant::now()), "released");
-        assert!(LeaseSnapshot::renew(&mut seen, None));
-        assert_eq!(free_at(&seen, "b"), Some(Instant::now()), "deleted");
-    }
-
-    #[test]
-    fn taking_over_counts_a_transition_and_renewing_does_not() {
-        let spec = |lease: &Lease| lease.spec.clone().unwrap_or_default();
-        let first = held_by(None, NAME, "a", Timestamp::UNIX_EPOCH);
-        assert_eq!(spec(&first).lease_transitions, Some(0));
-        let later = Timestamp::UNIX_EPOCH + Duration::from_secs(2);
-        let renewed = held_by(Some(&first), NAME, "a", later);
-        assert_eq!(
-            (spec(&renewed).lease_transitions, spec(&renewed).acquire_time),
-            (Some(0), spec(&first).acquire_time)
-        );
-        assert_eq!(spec(&renewed).renew_time, Some(MicroTime(later)));
-        let taken = held_by(Some(&renewed), NAME, "b", later);
-        assert_eq!(
-            (spec(&taken).lease_transitions, spec(&taken).acquire_time),
-            (Some(1), Some(MicroTime(later)))
-        );
-        assert_eq!(holder(&taken), Some("b"));
     }
 }

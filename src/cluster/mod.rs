@@ -16,7 +16,7 @@ pub use error::Error;
 pub use events::Events;
 pub use guard::Guarded;
 pub use kept::{KeptSandbox, KeptSandboxes, NAME as KEPT_SANDBOXES, Record};
-pub use lease::{Elector, Leadership};
+pub use lease::{Elector, Handover, Leadership};
 pub use patience::{Waits, chance};
 pub use secrets::{Age, SecretError, SecretKey, SecretText, SecretValues, Secrets};
 pub use status::Written;

@@ -31,7 +31,8 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(config.e2b_endpoints.api_url.as_str(), "https://api.e2b.app/");
     assert_eq!(config.ops_listen, Listen::Anywhere(8080));
     assert!(config.ca_bundle.is_none());
-    assert_eq!(config.github_write_interval, Duration::from_secs(1));
+    let line = line::Settings { interval: Duration::from_secs(1), per_minute: 80, per_hour: 500 };
+    assert_eq!(config.github_line, line);
     assert_eq!((config.spool_dir.to_str(), config.spool_bytes), (Some("/tmp/slipway"), 1 << 30));
     let caps = Caps {
         max_files: 5000,
@@ -52,7 +53,7 @@ fn units_are_read() {
     let config =
         controller(&["--github-write-interval", "500ms", "--spool-bytes", "2Gi", "--max-file-bytes", "4096"]);
     let config = config.expect("valid");
-    assert_eq!(config.github_write_interval, Duration::from_millis(500));
+    assert_eq!(config.github_line.interval, Duration::from_millis(500));
     assert_eq!((config.spool_bytes, config.caps.max_file_bytes), (2 << 30, 4096));
 }
 
@@ -96,6 +97,8 @@ fn wrong_values_are_named_with_what_is_allowed() {
         ("ops-listen", "8080", "SLIPWAY_OPS_LISTEN", "0.0.0.0:8080"),
         ("github-write-interval", "1", "SLIPWAY_GITHUB_WRITE_INTERVAL", "1s or 500ms"),
         ("github-write-interval", "2m", "SLIPWAY_GITHUB_WRITE_INTERVAL", "0 s to 60 s"),
+        ("github-writes-per-minute", "1.5", "SLIPWAY_GITHUB_WRITES_PER_MINUTE", "0 for no bound"),
+        ("github-writes-per-hour", "all", "SLIPWAY_GITHUB_WRITES_PER_HOUR", "1 to 100000"),
         ("spool-dir", "spool", "SLIPWAY_SPOOL_DIR", "absolute path"),
         ("spool-bytes", "1GB", "SLIPWAY_SPOOL_BYTES", "1GiB"),
         ("spool-bytes", "99999999999GiB", "SLIPWAY_SPOOL_BYTES", "1GiB"),

@@ -100,6 +100,12 @@ impl Raw<'_> {
         count.ok_or_else(|| format!("a number from {min} to {max}"))
     }
 
+    /// An upper bound; 0: none.
+    pub(super) fn most(self, max: u32) -> Result<u32, String> {
+        let most = self.0.parse().ok().filter(|most| *most <= max);
+        most.ok_or_else(|| format!("a number from 1 to {max}, or 0 for no bound"))
+    }
+
     pub(super) fn absolute_path(self) -> Result<PathBuf, String> {
         let path = PathBuf::from(self.0);
         if path.is_absolute() { Ok(path) } else { Err("an absolute path".to_owned()) }

@@ -1,6 +1,7 @@
 //! Decides everything without touching the world: decisions, transitions, names, git object ids.
 //! Pure: may use `api` only; time, randomness and ids come in as arguments.
 
+pub mod asker;
 pub mod board;
 pub mod conditions;
 pub mod credentials;

@@ -23,6 +23,9 @@ pub const ARRIVES_LATER: [&str; 5] = [
     reason::SANDBOX_NOT_FOUND,
     reason::PULL_REQUEST_NOT_FOUND,
 ];
+/// An object that waits for its turn to write at GitHub is called when the turn comes. This long after it was expected, the object
+/// asks by itself; and a turn that moves by less is not worth a write of status.
+const UNCALLED: SignedDuration = SignedDuration::from_mins(1);
 /// Interval at which a stalled object and an exhausted call are looked at again.
 pub const SLOW: SignedDuration = SignedDuration::from_secs(300);
 
@@ -35,6 +38,14 @@ pub struct Verdict {
     pub message: String,
     /// The last attempt has just failed: worth a Warning once.
     pub exhausted_now: bool,
+}
+
+impl Verdict {
+    /// Keeps to what status says already, where that will do.
+    fn unless_told(self, told: Option<&Retry>) -> Self {
+        let Some(retry) = told else { return self };
+        Self { message: said(retry).1, retry: retry.clone(), ..self }
+    }
 }
 
 /// Judges `failure`, given what `status.retry` held before. `uid` spreads the slow retries.
@@ -55,6 +66,12 @@ pub fn after(previous: Option<&Retry>, failure: &Failure, uid: &str, now: Timest
         Verdict { retry, standing, reason, message, exhausted_now: false }
     };
     match failure.class {
+        Class::Throttled { until } if failure.reason == reason::WAITING_FOR_GITHUB => {
+            let latest = latest_turn(until, now);
+            let verdict =
+                verdict(failed, latest.duration_since(now), true, Standing::Reconciling, failure.reason);
+            verdict.unless_told(previous.filter(|retry| is_same_turn(retry, failure, latest)))
+        }
         Class::Throttled { until } => {
             // The wait ends at a whole second, never before the limit does.
             // One that is over already by our clock still costs a moment, or the same answer would come in a circle.
@@ -116,9 +133,24 @@ pub fn said(retry: &Retry) -> (String, String) {
     (reason, message)
 }
 
-/// Returns until when `status.retry` forbids calls, if it still does.
+/// When an object that waits for its turn asks by itself: some time after the turn is expected. The line calls it before.
+fn latest_turn(expected: Timestamp, now: Timestamp) -> Timestamp {
+    let wait = expected.duration_since(now).max(SignedDuration::ZERO);
+    now + SignedDuration::from_secs(wait.as_secs() + 1) + UNCALLED
+}
+
+/// Whether status need not be written again: it waits for the turn of the same call, which has moved by less than [`UNCALLED`].
+fn is_same_turn(retry: &Retry, failure: &Failure, latest: Timestamp) -> bool {
+    retry.reason == failure.reason
+        && retry.operation == failure.operation
+        && latest.duration_since(retry.next_attempt_at.0).abs() < UNCALLED
+}
+
+/// Returns until when `status.retry` forbids calls, if it still does. Who waits for a turn may ask for it at any time: the line
+/// of the account knows whose turn it is.
 pub fn wait_until(retry: Option<&Retry>, now: Timestamp) -> Option<Timestamp> {
-    retry.map(|retry| retry.next_attempt_at.0).filter(|at| *at > now)
+    let retry = retry.filter(|retry| retry.reason != reason::WAITING_FOR_GITHUB)?;
+    Some(retry.next_attempt_at.0).filter(|at| *at > now)
 }
 
 /// Returns what is left of a retry when a person asks to look again: only a limit's wait stands.
@@ -226,6 +258,33 @@ mod tests {
         assert_eq!(clear_backoff(Some(verdict.retry), over), None);
         let transient = after(None, &failure(Class::Transient), "uid", now());
         assert_eq!(clear_backoff(Some(transient.retry), now()), None);
+    }
+
+    #[test]
+    fn a_turn_is_written_once_until_it_moves_by_a_minute_and_forbids_nothing() {
+        let turn = |seconds: i64, message: &str| Failure {
+            reason: reason::WAITING_FOR_GITHUB,
+            message: message.into(),
+            ..failure(Class::Throttled { until: now() + SignedDuration::from_secs(seconds) })
+        };
+        let ask = |previous: &Verdict, failure: &Failure, later: i64| {
+            after(Some(&previous.retry), failure, "uid", now() + SignedDuration::from_secs(later))
+        };
+        let first = after(None, &turn(300, "place 40"), "uid", now());
+        assert_eq!(first.standing, Standing::Reconciling);
+        assert_eq!(first.retry.next_attempt_at.0.as_second(), NOW + 361, "later than it is called");
+        assert_eq!(wait_until(Some(&first.retry), now()), None);
+
+        let nearer = ask(&first, &turn(250, "place 31"), 20);
+        assert_eq!(nearer, first, "nothing to write");
+        let further = ask(&first, &turn(359, "place 45"), 20);
+        assert_eq!(further, first, "nothing to write");
+        let moved = ask(&first, &turn(360, "place 52"), 20);
+        assert_eq!(moved.retry.last_error, "place 52");
+        let other = Failure { operation: "createTree", ..turn(300, "place 3") };
+        assert_eq!(ask(&first, &other, 20).retry.operation, "createTree");
+        let limit = Failure { reason: reason::RATE_LIMITED, ..turn(300, "limited") };
+        assert_eq!(ask(&first, &limit, 20).reason, reason::RATE_LIMITED);
     }
 
     #[test]

@@ -3,21 +3,25 @@
 
 use super::{
     Error,
+    account::Account,
+    accounts::Accounts,
     app::App,
     call::{Call, Reply, Success},
     classify::State,
     etags::{Answer, Etags},
     grant::Grant,
-    limits::{Credential, Credentials},
+    identities::{Identities, User},
     mint::Place,
     name::RepositoryName,
+    operation::Operation,
     recent::{Made, Recent},
-    session::{AnswerBody, Session, Shared},
+    session::{AnswerBody, Caller, Session, Shared},
     token::Token,
     tokens::{Bought, Tokens},
 };
-use crate::{api::conditions::reason, telemetry::HttpService};
+use crate::{api::conditions::reason, domain::line::Settings, telemetry::HttpService};
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use octocrab::{AuthState, OctoBody, OctocrabBuilder};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
@@ -34,6 +38,7 @@ use tower::ServiceExt as _;
 pub struct GitHub {
     shared: Arc<Shared>,
     tokens: Arc<Tokens>,
+    identities: Arc<Identities>,
 }
 
 /// A GitHub App for one repository.
@@ -48,14 +53,9 @@ pub struct AppSource {
 }
 
 impl GitHub {
-    /// `base_url` as in `GITHUB_API_URL`, `server_url` as in `GITHUB_SERVER_URL`; `write_interval`: writes of one credential
-    /// begin at least this far apart. Must be called inside a tokio runtime, and lives as long as it.
-    pub fn new(
-        base_url: &str,
-        server_url: &str,
-        http: HttpService,
-        write_interval: std::time::Duration,
-    ) -> Self {
+    /// `base_url` as in `GITHUB_API_URL`, `server_url` as in `GITHUB_SERVER_URL`; `line`: bounds of the writes of one account.
+    /// Must be called inside a tokio runtime, and lives as long as it.
+    pub fn new(base_url: &str, server_url: &str, http: HttpService, line: Settings) -> Self {
         let service = http.map_request(|request: http::Request<OctoBody>| request.map(reqwest::Body::wrap));
         let built = OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build();
         let octocrab = built.unwrap_or_else(|never: Infallible| match never {});
@@ -63,27 +63,64 @@ impl GitHub {
             base: base_url.trim_end_matches('/').to_owned(),
             server: server_url.trim_end_matches('/').to_owned(),
             octocrab,
-            credentials: Credentials::new(write_interval),
+            accounts: Accounts::new(line),
             recent: Recent::default(),
             etags: Etags::default(),
         };
-        Self { shared: Arc::new(shared), tokens: Arc::default() }
+        Self { shared: Arc::new(shared), tokens: Arc::default(), identities: Arc::default() }
     }
 
     /// A client that calls with this token. Cheap: make one per pass.
     pub fn client(&self, token: &SecretString) -> Client {
-        let token = Arc::new(Token::own(token.clone()));
-        let account = self.shared.credentials.of(token.fingerprint);
-        let access = Access { account, token, bought: None };
-        Client { github: self.clone(), source: Source::Token(access) }
+        let source = Source::Token(Arc::new(Token::own(token.clone())));
+        Client { github: self.clone(), source, caller: Caller::default() }
     }
 
     /// A client that calls with tokens which it buys for this App and repository. Cheap: make one per pass.
     pub fn app(&self, source: AppSource) -> Client {
-        Client {
-            github: self.clone(),
-            source: Source::App(Arc::new(Installed { source, rotated: OnceLock::new() })),
+        let installed = Installed { source, rotated: OnceLock::new() };
+        Client { github: self.clone(), source: Source::App(Arc::new(installed)), caller: Caller::default() }
+    }
+
+    /// Waits until the turns of some have come that were told to wait for theirs, and returns who they are.
+    pub async fn called(&self) -> Vec<Arc<str>> {
+        self.shared.accounts.called().await
+    }
+
+    /// What the next leader has to know of all accounts. `ended`: this process sends nothing any more.
+    pub fn hand_over(&self, ended: bool) -> String {
+        self.shared.accounts.hand_over(ended)
+    }
+
+    /// Takes over what [`Self::hand_over`] said for the leader before. Empty: nobody has led; absent: its release says nothing.
+    pub fn take_over(&self, words: Option<&str>) {
+        self.shared.accounts.take_over(words);
+    }
+
+    /// The account whose limits bind a token: that of its user, where GitHub tells who that is.
+    async fn account_of(&self, token: &Token) -> Arc<Account> {
+        let accounts = &self.shared.accounts;
+        if let Some(account) = accounts.of_token(&token.fingerprint) {
+            return account;
         }
+        let Some(user) = self.user_of(token).await else { return accounts.of(&token.fingerprint) };
+        let name = format!("user {}", user.id);
+        accounts.learned(&token.fingerprint, name.as_bytes());
+        accounts.of(name.as_bytes())
+    }
+
+    async fn user_of(&self, token: &Token) -> Option<Arc<User>> {
+        let (shared, operation) = (&self.shared, Operation::GetUser);
+        let ask = async {
+            let call = Call::get(operation, "/user".to_owned());
+            let account = shared.accounts.of(&token.fingerprint);
+            let session = Session { shared, account: &account, token, caller: &Caller::default() };
+            match session.send(&call, shared.request(&call, token)?).await? {
+                Reply::Success(success) => success.json(operation),
+                Reply::State(other) => Err(other.unexpected(operation)),
+            }
+        };
+        self.identities.user(token.fingerprint, ask).await
     }
 }
 
@@ -92,11 +129,12 @@ impl GitHub {
 pub struct Client {
     github: GitHub,
     source: Source,
+    caller: Caller,
 }
 
 #[derive(Clone)]
 enum Source {
-    Token(Access),
+    Token(Arc<Token>),
     App(Arc<Installed>),
 }
 
@@ -109,7 +147,7 @@ struct Installed {
 /// The token of one call.
 #[derive(Clone)]
 struct Access {
-    account: Arc<Credential>,
+    account: Arc<Account>,
     token: Arc<Token>,
     /// Where it is kept, and what it may do, if it was bought.
     bought: Option<(Bought, Grant)>,
@@ -122,6 +160,25 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
+    /// This client, for the object `id`, whose work has been under way `since`: the older goes first. It is called by its id when
+    /// its turn comes.
+    #[must_use]
+    pub fn on_behalf_of(self, id: &str, since: Timestamp) -> Self {
+        Self { caller: Caller { id: id.into(), since }, ..self }
+    }
+
+    /// The account whose limits bind the calls of this client. Whoever it calls for is called when a limit begins, moves or ends.
+    pub async fn account(&self) -> Result<Arc<Account>, Error> {
+        let account = self.access(Grant::of(Operation::GetRepository)).await?.account;
+        if let (None, Source::Token(token)) = (account.name(), &self.source)
+            && let Some(user) = self.github.user_of(token).await
+        {
+            account.named(|| user.login.clone());
+        }
+        account.watch(&self.caller.id);
+        Ok(account)
+    }
+
     /// The App whose tokens this client calls with, if it is one.
     pub fn app_id(&self) -> Option<u64> {
         match &self.source {
@@ -229,7 +286,12 @@ impl Client {
     }
 
     fn session<'a>(&'a self, access: &'a Access) -> Session<'a> {
-        Session { shared: &self.github.shared, account: &access.account, token: &access.token }
+        Session {
+            shared: &self.github.shared,
+            account: &access.account,
+            token: &access.token,
+            caller: &self.caller,
+        }
     }
 
     /// The token that a call is made with first.
@@ -241,7 +303,10 @@ impl Client {
 
     async fn access(&self, grant: Grant) -> Result<Access, Error> {
         let Installed { source, rotated } = match &self.source {
-            Source::Token(access) => return Ok(access.clone()),
+            Source::Token(token) => {
+                let account = self.github.account_of(token).await;
+                return Ok(Access { account, token: token.clone(), bought: None });
+            }
             Source::App(installed) => installed.as_ref(),
         };
         let app = rotated.get().unwrap_or(&source.app);
@@ -263,7 +328,8 @@ impl Client {
     async fn buy(&self, app: &App, source: &AppSource, grant: Grant) -> Result<Access, Error> {
         let (shared, place) = (&self.github.shared, Place { name: &source.name, id: source.id });
         let bought = self.github.tokens.get(shared, app, place, &grant).await?;
-        let account = shared.credentials.of(app.account());
+        let account = shared.accounts.of(&app.account());
+        account.named(|| format!("installation {}", app.installation));
         Ok(Access { account, token: bought.token.clone(), bought: Some((bought, grant)) })
     }
 

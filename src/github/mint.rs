@@ -10,7 +10,7 @@ use super::{
     grant::Grant,
     name::RepositoryName,
     operation::Operation,
-    session::{Session, Shared},
+    session::{Caller, Session, Shared},
     token::Token,
 };
 use crate::{api::conditions::reason, domain::failure::Class};
@@ -82,11 +82,11 @@ pub(super) async fn mint(
     let path = format!("/app/installations/{}/access_tokens", app.installation);
     let call = Call::post(OPERATION, path, &body).about(place.name).permission(grant.words());
     // Not the account that the installation's calls count for: whoever signs in has still to show that the App is his.
-    let account = shared.credentials.of(app.fingerprint());
+    let account = shared.accounts.of(&app.fingerprint());
     let jwt = Token::own(jwt);
     let request = shared.request(&call, &jwt)?;
     let asked = Instant::now();
-    let session = Session { shared, account: &account, token: &jwt };
+    let session = Session { shared, account: &account, token: &jwt, caller: &Caller::default() };
     let success = match session.send(&call, request).await? {
         Reply::Success(success) => success,
         Reply::State(other) => return Err(other.unexpected(OPERATION)),

@@ -1,6 +1,8 @@
 //! GitHub's API: one call per method, its failure classified, its limits kept. No retries and no policy: what to do
 //! about a failure is decided by the controllers from its class. Uses `domain`, `telemetry` and the reasons of `api` only.
 
+mod account;
+mod accounts;
 mod app;
 mod call;
 mod checks;
@@ -13,8 +15,8 @@ mod feedback;
 mod git;
 mod grant;
 mod graphql;
+mod identities;
 mod lfs;
-mod limits;
 mod lost;
 mod mint;
 mod name;
@@ -29,6 +31,7 @@ mod table;
 mod token;
 mod tokens;
 
+pub use account::{Account, AccountLimit};
 pub use app::App;
 pub use checks::{Check, CheckState};
 pub use client::{AppSource, Client, GitHub};

@@ -1,6 +1,7 @@
 //! The calls this adapter makes: names, deadlines, the rights they need, and on which side a call stands. The same rows serve
 //! log lines, metrics, messages and the table of answers.
 
+use crate::domain::line::Write;
 use std::time::Duration;
 
 /// Side of a call, which says what a 404 means.
@@ -100,6 +101,21 @@ impl Operation {
 
     pub(super) fn writes(self) -> bool {
         self.side() == Side::Write
+    }
+
+    /// The place that a write has in the line of its account; none of a read.
+    pub(super) fn write(self) -> Option<Write> {
+        self.writes().then_some(match self {
+            Self::MergePull => Write::Merge,
+            Self::CreatePull => Write::PullRequest,
+            Self::AddLabels | Self::RequestReviewers => Write::Comment,
+            Self::CreateRef | Self::UpdateRef | Self::DeleteRef => Write::Ref,
+            Self::CreateCommit => Write::Commit,
+            Self::CreateTree => Write::Tree,
+            Self::CreateBlob | Self::LfsBatch | Self::LfsUpload | Self::LfsVerify => Write::Blob,
+            Self::CreateRepository => Write::Repository,
+            _ => Write::Other,
+        })
     }
 
     /// Whether it may bring workflow files to a branch without naming them.

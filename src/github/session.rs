@@ -3,10 +3,11 @@
 
 use super::{
     Error,
+    account::Account,
+    accounts::Accounts,
     call::{Call, Reply, Success, graphql_refusal, refusal, reset_in},
-    classify::{Limit, RefusedCall, State, Verdict, classify, row_of},
+    classify::{RefusedCall, State, Verdict, classify, row_of},
     etags::Etags,
-    limits::{Credential, Credentials},
     lost::lost,
     operation::Operation,
     recent::Recent,
@@ -14,7 +15,10 @@ use super::{
 };
 use crate::{
     api::conditions::reason,
-    domain::failure::Class,
+    domain::{
+        failure::Class,
+        line::{Named, Wait, Waiter},
+    },
     telemetry::{CallError, CallMeta, retries},
 };
 use bytes::Bytes;
@@ -22,7 +26,10 @@ use http::{StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 use octocrab::{OctoBody, Octocrab};
-use std::time::Instant;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// No answer of GitHub's that Slipway asks for is larger: a full tree is at most 7 MB, a page of pull requests 25 MB.
 const MAX_ANSWER: usize = 64 << 20;
@@ -37,7 +44,7 @@ pub(super) struct Shared {
     /// Where git is spoken, without a trailing slash.
     pub(super) server: String,
     pub(super) octocrab: Octocrab,
-    pub(super) credentials: Credentials,
+    pub(super) accounts: Accounts,
     pub(super) recent: Recent,
     pub(super) etags: Etags,
 }
@@ -83,8 +90,17 @@ pub(super) fn beside_api(method: http::Method, url: &str) -> http::request::Buil
 pub(super) struct Session<'a> {
     pub(super) shared: &'a Shared,
     /// Whose limits and turns bind the call.
-    pub(super) account: &'a Credential,
+    pub(super) account: &'a Account,
     pub(super) token: &'a Token,
+    pub(super) caller: &'a Caller,
+}
+
+/// For whom a call is made.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Caller {
+    pub(super) id: Arc<str>,
+    /// Since when its work has been under way.
+    pub(super) since: Timestamp,
 }
 
 impl Session<'_> {
@@ -96,8 +112,9 @@ impl Session<'_> {
     ) -> Result<Reply, Error> {
         let operation = call.operation;
         self.check_limit(operation)?;
-        let _turn = if operation.writes() {
-            let turn = self.account.turn().await.map_err(|until| waiting_for_turn(operation, until))?;
+        let _turn = if let Some(write) = operation.write() {
+            let waiter = Waiter { uid: self.caller.id.clone(), write, since: self.caller.since };
+            let turn = self.account.turn(&waiter).await.map_err(|wait| waiting_for_turn(operation, &wait))?;
             // The write before this one may have met the limit.
             self.check_limit(operation)?;
             Some(turn)
@@ -134,7 +151,7 @@ impl Session<'_> {
     }
 
     fn check_limit(self, operation: Operation) -> Result<(), Error> {
-        match self.account.limited(Timestamp::now()) {
+        match self.account.blocked() {
             Some(until) => Err(limited(operation, until, None)),
             None => Ok(()),
         }
@@ -202,7 +219,9 @@ impl Session<'_> {
                 Ok(Reply::State(state))
             }
             Verdict::Limited(limit) => {
-                let until = self.account.limit(limit, now);
+                let told = limit.wait.map(|wait| (wait, Named::Told));
+                let (wait, named) = told.unwrap_or((Duration::ZERO, Named::Silent));
+                let until = self.account.limit(wait, named);
                 Err(limited(call.operation, until, Some(head.status)))
             }
             Verdict::Failed { class, reason, message } => {
@@ -228,7 +247,7 @@ impl Session<'_> {
         if remaining == Some("0")
             && let Some(wait) = reset_in(headers, now)
         {
-            self.account.limit(Limit { wait: Some(wait) }, now);
+            self.account.limit(wait, Named::Spent);
         }
     }
 }
@@ -257,19 +276,18 @@ fn limited(operation: Operation, until: Timestamp, status: Option<StatusCode>) -
         operation: operation.name(),
         class: Class::Throttled { until },
         reason: reason::RATE_LIMITED,
-        message: "GitHub limits the calls of this token, or of the App's installation; nothing is sent until the limit it named is over"
+        message: "GitHub limits the calls of this account; nothing is sent until the limit it named is over"
             .to_owned(),
         status: status.map(|s| s.as_u16()),
     }
 }
 
-fn waiting_for_turn(operation: Operation, until: Timestamp) -> Error {
+fn waiting_for_turn(operation: Operation, wait: &Wait) -> Error {
     Error {
         operation: operation.name(),
-        class: Class::Throttled { until },
-        reason: reason::WAITING_FOR_WRITE_SLOT,
-        message: "other writes with the same token, or of the same installation, come first; GitHub asks for one write at a time"
-            .to_owned(),
+        class: Class::Throttled { until: wait.until },
+        reason: reason::WAITING_FOR_GITHUB,
+        message: wait.to_string(),
         status: None,
     }
 }

@@ -158,9 +158,9 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("git-refused", Only(&[FetchPack]), &[200], Failed(TRANSIENT, r::GITHUB_UNAVAILABLE), AGAIN),
 
     // Every call.
-    Row::new("limit", Every, &[403, 429], Limited, "nothing is sent with this token until then")
+    Row::new("limit", Every, &[403, 429], Limited, "nothing is sent through this account until then")
         .when(When::NamesLimit),
-    Row::new("limit-on-content", All(Side::Write), &[422], Limited, "nothing is sent with this token until then")
+    Row::new("limit-on-content", All(Side::Write), &[422], Limited, "nothing is sent through this account until then")
         .when(When::NamesLimit),
     Row::new("not-modified", Every, &[304], State(Known::NotModified), "what was read before still holds"),
     Row::new("moved", Every, &[301, 302, 307, 308], State(Known::Moved), "the repository is followed by its id"),

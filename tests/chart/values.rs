@@ -41,6 +41,8 @@ async fn wrong_values_are_refused_with_their_place() -> Result<()> {
         (json!({"crds": {"enabled": "yes"}}), "/crds/enabled"),
         (json!({"github": {"apiURL": "api.github.com"}}), "/github/apiURL"),
         (json!({"github": {"writeInterval": "1"}}), "/github/writeInterval"),
+        (json!({"github": {"writesPerMinute": -1}}), "/github/writesPerMinute"),
+        (json!({"github": {"writesPerHour": "many"}}), "/github/writesPerHour"),
         (json!({"github": {"serverURL": "github.com"}}), "/github/serverURL"),
         (json!({"files": {"spoolSize": "1GB"}}), "/files/spoolSize"),
         (json!({"files": {"maxCheckoutSize": "1GB"}}), "/files/maxCheckoutSize"),

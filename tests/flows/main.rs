@@ -14,6 +14,7 @@ mod feedback;
 mod handbook;
 mod kill;
 mod lies;
+mod limits;
 mod manners;
 mod network;
 mod parts;

@@ -1,7 +1,7 @@
 //! An App with an installation on `acme`, a client that calls under it, and what was bought for it.
 //! Used by the tests of Apps, beside `support`.
 
-use crate::support::http_client;
+use crate::support::{http_client, spaced};
 use futures::FutureExt as _;
 use serde_json::Value;
 use slipway::{
@@ -56,7 +56,7 @@ impl AppWorld {
             &simulator.github_url(),
             &simulator.github.host_url(),
             http_service(http_client(), &layer),
-            Duration::ZERO,
+            spaced(Duration::ZERO),
         );
         let public_keys = vec![TestKey::One.public_pem()];
         let permissions = all_permissions();

@@ -1,6 +1,6 @@
 //! What goes wrong, and what a failure says.
 
-use crate::support::{TOKEN, World, fault, http_client};
+use crate::support::{TOKEN, World, fault, http_client, spaced};
 use secrecy::SecretString;
 use slipway::{
     domain::failure::Class,
@@ -60,7 +60,7 @@ async fn a_server_that_is_not_there_is_named_with_the_setting_to_check() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let github = GitHub::new(&url, &url, http_service(http_client(), &layer), Duration::ZERO);
+    let github = GitHub::new(&url, &url, http_service(http_client(), &layer), spaced(Duration::ZERO));
     let client = github.client(&SecretString::from(TOKEN));
     let error = client.get_repository(&RepositoryName::new("a", "b")).await.unwrap_err();
     assert_eq!(class(&error), (Class::Transient, "GitHubUnreachable"));
@@ -75,7 +75,7 @@ async fn a_process_that_does_not_lead_reads_but_sends_no_write() {
         &world.simulator.github_url(),
         &world.simulator.github_url(),
         http_service(http_client(), &layer),
-        Duration::ZERO,
+        spaced(Duration::ZERO),
     );
     let client = github.client(&SecretString::from(TOKEN));
     let sha = client.get_branch_sha(&world.repository, "main").await.unwrap().unwrap();

@@ -71,6 +71,7 @@ async fn the_primary_limit_waits_for_its_reset() {
 async fn the_last_call_before_the_limit_is_noticed_and_the_next_not_sent() {
     let world = World::new();
     let reset = Timestamp::now() + SignedDuration::from_secs(120);
+    assert_eq!(world.client.account().await.unwrap().name(), Some(crate::support::USER));
     assert!(world.simulator.github.set_rate_limit(crate::support::TOKEN, 1, reset));
     assert!(world.client.get_branch_sha(&world.repository, "main").await.is_ok());
     let sent = world.count();
@@ -103,7 +104,7 @@ async fn writes_of_one_credential_arrive_one_by_one_an_interval_apart_and_reads_
             loop {
                 let outcome = client.create_blob(repository, "file", &[n]).await;
                 let Err(error) = &outcome else { break outcome };
-                if error.reason != "WaitingForWriteSlot" {
+                if error.reason != "WaitingForGitHub" {
                     break outcome;
                 }
                 let wait = until(error).duration_since(Timestamp::now());
@@ -133,7 +134,7 @@ async fn a_write_that_would_wait_longer_than_five_seconds_is_given_a_time_to_com
     let world = World::with(Options::default(), Duration::from_secs(20));
     world.client.create_blob(&world.repository, "file", b"1").await.unwrap();
     let error = world.client.create_blob(&world.repository, "file", b"2").await.unwrap_err();
-    assert_eq!((error.reason, error.status), ("WaitingForWriteSlot", None));
+    assert_eq!((error.reason, error.status), ("WaitingForGitHub", None));
     assert!(is_away(until(&error), 20), "{error:?}");
     assert_eq!(world.calls("POST /repos/{owner}/{repo}/git/blobs"), 1);
     assert!(world.client.get_branch_sha(&world.repository, "main").await.is_ok(), "reads go on");

@@ -5,6 +5,7 @@ use slipway::{
     domain::{
         files::{File, Mode, Snapshot},
         git::blob_id,
+        line::Settings,
     },
     github::{Author, Client, GitHub, RepositoryName},
     telemetry::{Api, CallLayer, Metrics, http_service},
@@ -23,6 +24,11 @@ pub struct World {
     pub repository: RepositoryName,
 }
 
+/// A line that only spaces its writes.
+pub fn spaced(interval: Duration) -> Settings {
+    Settings { interval, per_minute: 0, per_hour: 0 }
+}
+
 impl World {
     /// A repository with a first commit; writes without pauses.
     pub fn new() -> Self {
@@ -37,7 +43,7 @@ impl World {
             &simulator.github_url(),
             &simulator.github_url(),
             http_service(http_client(), &layer),
-            write_interval,
+            spaced(write_interval),
         );
         let client = github.client(&SecretString::from(TOKEN));
         let repository = RepositoryName::new(USER, "app");
@@ -79,9 +85,9 @@ impl World {
         self.simulator.calls.of("github", endpoint).len()
     }
 
-    /// All API calls so far.
+    /// All API calls so far, but for the one that asks whose a token is: it comes once per token.
     pub fn count(&self) -> usize {
-        self.simulator.calls.count(|call| call.api == "github")
+        self.simulator.calls.count(|call| call.api == "github" && call.endpoint != "GET /user")
     }
 
     pub fn client_of(&self, token: &str) -> Client {

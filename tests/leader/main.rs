@@ -4,6 +4,7 @@
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
 mod isolation;
+mod line;
 mod proxy;
 mod replica;
 mod takeover;

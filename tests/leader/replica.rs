@@ -80,7 +80,12 @@ fn as_localhost(world: &World) -> Vec<(String, String)> {
 async fn lease(world: &World) -> Result<LeaseSpec> {
     // In the operator's own namespace, which outside a cluster is the kubeconfig's.
     let leases: Api<Lease> = Api::default_namespaced(world.client.clone());
-    let lease = leases.get(&format!("slipway-controller-{}", world.namespace)).await?;
+    let served = world.environment()?.into_iter().rfind(|(name, _)| name == "SLIPWAY_NAMESPACE");
+    let name = match served {
+        Some((_, namespace)) if !namespace.is_empty() => format!("slipway-controller-{namespace}"),
+        _ => "slipway-controller".to_owned(),
+    };
+    let lease = leases.get(&name).await?;
     lease.spec.context("a Lease has a spec")
 }
 

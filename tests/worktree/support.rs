@@ -9,6 +9,7 @@ use slipway::{
         parent::BaseBranch,
         result,
     },
+    domain::line::Settings,
     domain::{failure::Failure, files::Caps, output::Output, secrets::Needles},
     e2b::{self, CreateRequest, E2b, Endpoints, Envd},
     github::{Author, Client, GitHub, RepositoryName},
@@ -72,7 +73,7 @@ impl World {
             &simulator.github_url(),
             &simulator.github_url(),
             service(Api::Github),
-            Duration::ZERO,
+            Settings { interval: Duration::ZERO, per_minute: 0, per_hour: 0 },
         );
         let client = github.client(&SecretString::from("slipway-bot-token"));
         let endpoints =

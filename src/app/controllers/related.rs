@@ -3,7 +3,7 @@
 
 use crate::{
     api::{Repository, Sandbox, Task},
-    domain::demand,
+    domain::{asker::Asker, demand},
 };
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::{
@@ -26,6 +26,7 @@ pub(super) struct Related {
     synced: watch::Receiver<bool>,
     sandboxes: UnboundedSender<ObjectRef<Sandbox>>,
     tasks: UnboundedSender<ObjectRef<Task>>,
+    repositories: UnboundedSender<ObjectRef<Repository>>,
     /// The Sandbox that each Task worked in by its last event, by the Task's uid.
     worked_in: Arc<Mutex<HashMap<String, ObjectRef<Sandbox>>>>,
 }
@@ -34,6 +35,7 @@ pub(super) struct Related {
 pub(super) struct Triggers {
     pub(super) sandboxes: UnboundedReceiver<ObjectRef<Sandbox>>,
     pub(super) tasks: UnboundedReceiver<ObjectRef<Task>>,
+    pub(super) repositories: UnboundedReceiver<ObjectRef<Repository>>,
 }
 
 impl Related {
@@ -42,10 +44,11 @@ impl Related {
     pub(super) fn new(work: Store<Task>, synced: watch::Receiver<bool>) -> (Self, Triggers) {
         let (sandboxes, to_sandboxes) = unbounded();
         let (tasks, to_tasks) = unbounded();
+        let (repositories, to_repositories) = unbounded();
         let worked_in = Arc::default();
         (
-            Self { work, synced, sandboxes, tasks, worked_in },
-            Triggers { sandboxes: to_sandboxes, tasks: to_tasks },
+            Self { work, synced, sandboxes, tasks, repositories, worked_in },
+            Triggers { sandboxes: to_sandboxes, tasks: to_tasks, repositories: to_repositories },
         )
     }
 
@@ -93,6 +96,16 @@ impl Related {
         if let Some(repository) = self.concerned(event) {
             let name = repository.name_any();
             self.tell(&namespace(repository), |task| task.spec.repository_ref.name == name);
+        }
+    }
+
+    /// The turn of this object to write at GitHub has come.
+    pub(super) fn of_turn(&self, asker: &Asker) {
+        let Asker { kind, namespace, name } = asker;
+        if *kind == Task::kind(&()) {
+            send(&self.tasks, ObjectRef::new(name).within(namespace));
+        } else if *kind == Repository::kind(&()) {
+            send(&self.repositories, ObjectRef::new(name).within(namespace));
         }
     }
 

@@ -1,11 +1,11 @@
 //! Remembers each Repository between syncs: when the next is due and how far the last one read.
 //! In memory only: after a restart the first sync reads further back.
 
-use crate::domain::repository::first_sync;
+use crate::{domain::repository::first_sync, github::Account};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// The longest interval is a day: an entry that is overdue for longer belongs to a Repository that is not synced any more.
@@ -31,6 +31,7 @@ struct Entry {
     next_sync: Option<Timestamp>,
     position: Position,
     has_branch: bool,
+    account: Option<Arc<Account>>,
 }
 
 impl Memory {
@@ -82,6 +83,15 @@ impl Memory {
     /// Returns whether this process has seen the base branch.
     pub(super) fn has_branch(&self, uid: &str) -> bool {
         self.entries().get(uid).is_some_and(|entry| entry.has_branch)
+    }
+
+    /// The account that this process has called through.
+    pub(super) fn account(&self, uid: &str) -> Option<Arc<Account>> {
+        self.entries().get(uid)?.account.clone()
+    }
+
+    pub(super) fn set_account(&self, uid: &str, account: Arc<Account>) {
+        self.change(uid, |entry| entry.account = Some(account));
     }
 
     pub(super) fn set_branch(&self, uid: &str, seen: bool) {

@@ -12,14 +12,19 @@ use super::{
     shell::{MANAGER, PlanOf, Reconciler},
 };
 use crate::{
-    api::{Repository, Task},
+    api::{Limits, Repository, Task, conditions::reason},
     cluster::{Age, Secrets},
-    domain::failure::Failure,
-    domain::repository::{self, Base, Found, Observed, Outcome, Step},
+    domain::{
+        asker::Asker,
+        failure::Failure,
+        line::Named,
+        repository::{self, Account, Base, Found, Observed, Outcome, Step},
+    },
     github::{self, GitHub, RepositoryName},
     telemetry,
 };
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{ResourceExt, runtime::reflector::Store};
 use memory::Memory;
 use std::time::Duration;
@@ -44,7 +49,23 @@ impl RepositoryController {
 
     /// GitHub under the Repository's credentials.
     async fn client(&self, object: &Repository, age: Age) -> Result<github::Client, Failure> {
-        credentials::client(&self.github, &self.secrets, object, age).await
+        let client = credentials::client(&self.github, &self.secrets, object, age).await?;
+        let since = object.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+        Ok(client.on_behalf_of(&Asker::of(object).id(), since))
+    }
+
+    /// The account that the Repository's calls count for, as far as this process has learned it.
+    fn account(&self, uid: &str) -> Option<Account> {
+        let account = self.memory.account(uid)?;
+        let limits = account.limited().map(|limit| Limits {
+            until: Time(limit.until),
+            reason: match limit.named {
+                Named::Told | Named::Silent => reason::RATE_LIMITED,
+                Named::Spent => reason::QUOTA_SPENT,
+            }
+            .to_owned(),
+        });
+        Some(Account { name: account.name().map(str::to_owned), limits })
     }
 }
 
@@ -90,7 +111,7 @@ impl Reconciler for RepositoryController {
         let uid = object.uid().unwrap_or_default();
         let next_sync = self.memory.next_sync(&uid, repository::interval(object), now);
         let finding = repository::timed_out(object, failure.clone());
-        repository::decide(object, &Observed { finding, next_sync }, now)
+        repository::decide(object, &Observed { finding, next_sync, account: self.account(&uid) }, now)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     api::{Repository, Task, conditions::reason},
     cluster::Age,
     domain::{
-        failure::Failure,
+        failure::{Class, Failure},
         repository::{self, Base, Changes, Found, LookUp, Observed, Stage, sync},
     },
     github::{self, RepositoryName},
@@ -31,15 +31,18 @@ impl RepositoryController {
         if routine && finding.is_answer() {
             self.memory.synced(&uid, now + interval);
         }
-        Observed { finding, next_sync: self.memory.next_sync(&uid, interval, now) }
+        let next_sync = self.memory.next_sync(&uid, interval, now);
+        Observed { finding, next_sync, account: self.account(&uid) }
     }
 
     /// The repository and whether its base branch is there; the branch is asked for until it has been seen.
     async fn inspect(&self, object: &Repository, question: LookUp) -> Result<Option<Found>, Failure> {
         let age = if question.is_routine() { Age::Cached } else { Age::Fresh };
         let github = self.client(object, age).await?;
-        let Some(mut found) = self.look_up(&github, object).await? else { return Ok(None) };
+        let found = self.look_up(&github, object).await;
         let uid = object.uid().unwrap_or_default();
+        self.learn_account(&uid, &github, found.as_ref().err()).await;
+        let Some(mut found) = found? else { return Ok(None) };
         if !question.is_routine() || !self.memory.has_branch(&uid) {
             found.base = base_of(&github, object, &found).await?;
             self.memory.set_branch(&uid, found.base == Base::Exists);
@@ -50,8 +53,20 @@ impl RepositoryController {
     async fn list(&self, object: &Repository, now: Timestamp) -> Result<Changes, Failure> {
         let tasks = self.open_tasks(object);
         let github = self.client(object, Age::Cached).await?;
-        let read = self.changes(&github, object, &tasks).await?;
+        let read = self.changes(&github, object, &tasks).await;
+        self.learn_account(&object.uid().unwrap_or_default(), &github, read.as_ref().err()).await;
+        let read = read?;
         Ok(Changes { moves: sync::moves(&tasks, &read.pulls, now), repository: read.repository })
+    }
+
+    /// Keeps the account that calls were just made through; of a call that was refused otherwise nothing more is asked.
+    async fn learn_account(&self, uid: &str, github: &github::Client, refused: Option<&github::Error>) {
+        let limited = |error: &github::Error| matches!(error.class, Class::Throttled { .. });
+        if refused.is_none_or(limited)
+            && let Ok(account) = github.account().await
+        {
+            self.memory.set_account(uid, account);
+        }
     }
 
     /// The repository: by its id once that is known, so that it is followed through a rename and never mistaken for

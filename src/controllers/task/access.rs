@@ -7,6 +7,7 @@ use crate::{
     cluster::Age,
     controllers::credentials,
     domain::{
+        asker::Asker,
         failure::{Class, Failure, operation},
         git,
         output::Output,
@@ -17,6 +18,7 @@ use crate::{
     e2b::Envd,
     github::{Author, Check, CheckState, Client, Pull, RepositoryName},
 };
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 /// GitHub under the Repository's credentials, and the repository's name there.
@@ -36,6 +38,7 @@ impl TaskController {
             gone(operation::FIND_REPOSITORY, reason::REPOSITORY_NOT_FOUND, message)
         })?;
         let client = credentials::client(&self.github, &self.secrets, &repository, Age::Cached).await?;
+        let client = client.on_behalf_of(&Asker::of(task).id(), since(task));
         Ok(AtGitHub { client, name: name_of(&repository) })
     }
 
@@ -114,4 +117,10 @@ pub(super) fn seen_checks(checks: Vec<Check>) -> Checks {
         }
     }
     seen
+}
+
+/// Since when the Task's round has been under way: of two that wait for GitHub the older goes first.
+fn since(task: &Task) -> Timestamp {
+    let round = task.status.as_ref().and_then(|status| status.round_started_at.as_ref());
+    round.or(task.metadata.creation_timestamp.as_ref()).map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }

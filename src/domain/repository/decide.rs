@@ -2,12 +2,12 @@
 //! Builds on `scope`, which writes status; `controllers::shell` carries the plan out.
 
 use super::{
-    Changes, Found, Observed, Step,
+    Account, Changes, Found, Observed, Step,
     scope::{Decided, Scope},
     stage::Answer,
 };
 use crate::{
-    api::{Repository, conditions::reason},
+    api::{Repository, RepositoryStatus, bounds, conditions::reason},
     domain::{
         conditions::Standing,
         failure::{Class, Failure, operation},
@@ -15,10 +15,36 @@ use crate::{
         retry,
     },
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// Total: every state of the world has its plan.
 pub fn decide(repository: &Repository, observed: &Observed, now: Timestamp) -> Decided {
+    let mut plan = by_finding(repository, observed, now);
+    if let Some(account) = &observed.account {
+        tell_of(account, &mut plan.status);
+    }
+    plan
+}
+
+/// A limit that moves by less is not written again: each answer of GitHub's may name another second.
+const MOVED: SignedDuration = SignedDuration::from_mins(1);
+
+fn tell_of(account: &Account, status: &mut RepositoryStatus) {
+    if let Some(name) = &account.name {
+        status.account = Some(bounds::cut(name, bounds::ID));
+    }
+    let stays = match (&status.limits, &account.limits) {
+        (Some(told), Some(now)) => {
+            told.reason == now.reason && now.until.0.duration_since(told.until.0).abs() <= MOVED
+        }
+        _ => false,
+    };
+    if !stays {
+        status.limits.clone_from(&account.limits);
+    }
+}
+
+fn by_finding(repository: &Repository, observed: &Observed, now: Timestamp) -> Decided {
     let scope = Scope::new(repository, observed.next_sync, now);
     match &observed.finding.0 {
         Answer::Suspended => suspended(scope),

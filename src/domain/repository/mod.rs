@@ -15,7 +15,7 @@ pub use record::record;
 pub use stage::{Finding, List, LookUp, Observed, Stage, first_sync, interval, is_settled, stage, timed_out};
 
 use super::failure::Failure;
-use crate::api::CreateRepository;
+use crate::api::{CreateRepository, Limits};
 use sync::Move;
 
 /// A repository as GitHub describes it.
@@ -31,6 +31,15 @@ pub struct Found {
     pub base: Base,
     /// The GitHub App that sees it; absent where a token does.
     pub app_id: Option<i64>,
+}
+
+/// The account of GitHub's that the Repository's calls count for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Account {
+    /// `None`: GitHub does not tell.
+    pub name: Option<String>,
+    /// The limit that holds now.
+    pub limits: Option<Limits>,
 }
 
 /// Knowledge of the branch that pull requests go to.

@@ -1,7 +1,7 @@
 //! Finds where a Repository stands, and so what has to be asked: a stage carries its question and takes only its answer.
 //! Read from spec and status alone; asked by `controllers::repository` before it calls GitHub, answered into `decide`.
 
-use super::{Changes, Found};
+use super::{Account, Changes, Found};
 use crate::{
     api::{RECONCILE_ANNOTATION, Repository, bounds, common::Retry, conditions::reason},
     domain::{failure::Failure, jitter, retry},
@@ -49,6 +49,8 @@ pub(super) enum Answer {
 pub struct Observed {
     pub finding: Finding,
     pub next_sync: Timestamp,
+    /// `None`: this process has not called yet.
+    pub account: Option<Account>,
 }
 
 impl LookUp {

@@ -1,6 +1,8 @@
 //! Decisions about Repositories, state by state.
 //! Part of the tests of `repository`.
 
+mod account;
+
 use super::{record::MOVE_AGAIN, stage::Answer, *};
 use crate::{
     api::{
@@ -55,7 +57,7 @@ fn failure(class: Class) -> Failure {
 }
 
 fn see(object: &Repository, answer: Answer, now: i64) -> Plan<RepositoryStatus, Step> {
-    decide(object, &Observed { finding: Finding(answer), next_sync: at(100) }, at(now))
+    decide(object, &Observed { finding: Finding(answer), next_sync: at(100), account: None }, at(now))
 }
 
 fn looked_up(found: Found) -> Answer {
@@ -296,7 +298,8 @@ fn a_secret_that_arrived_is_progress() {
 fn a_pass_that_ran_out_of_time_says_so_in_retry_and_backs_off() {
     let failure = Failure::out_of_time(std::time::Duration::from_secs(120));
     for object in [object(), settled()] {
-        let observed = Observed { finding: timed_out(&object, failure.clone()), next_sync: at(300) };
+        let observed =
+            Observed { finding: timed_out(&object, failure.clone()), next_sync: at(300), account: None };
         let plan = decide(&object, &observed, at(10));
         let retry = plan.status.retry.clone().expect("said in status");
         assert_eq!((retry.operation.as_str(), retry.attempt), (operation::RECONCILE, 1));

@@ -102,3 +102,17 @@ impl From<git2::Error> for Answer {
         Self::refused(StatusCode::INTERNAL_SERVER_ERROR, format!("stand-in: git failed: {error}"))
     }
 }
+
+/// What is refused to a person who acts through the control side.
+#[derive(Debug, thiserror::Error)]
+#[error("GitHub stand-in refused with {status}: {body}")]
+pub struct Refused {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl From<Answer> for Refused {
+    fn from(answer: Answer) -> Self {
+        Self { status: answer.status.as_u16(), body: answer.body.unwrap_or_else(|| json!({})) }
+    }
+}

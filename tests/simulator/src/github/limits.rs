@@ -34,7 +34,8 @@ pub(super) struct Limits {
     buckets: HashMap<(String, &'static str), Bucket>,
 }
 
-fn owner(caller: &Caller) -> (String, u64) {
+/// Whom the limits of a call bind, and how many calls it has in an hour.
+pub(super) fn owner(caller: &Caller) -> (String, u64) {
     match caller {
         // Rate limits belong to the user, whatever the number of their tokens.
         Caller::Token(token) if token.kind == TokenKind::Personal => (token.login.clone(), 5000),

@@ -46,6 +46,7 @@ mod repositories;
 mod request;
 mod routes;
 mod rules;
+mod secondary;
 mod state;
 mod talk;
 mod trees;
@@ -60,8 +61,8 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request as HttpRequest, Response, StatusCode};
-use serde_json::json;
 
+pub use self::answer::Refused;
 pub use self::app_keys::TestKey;
 pub use self::apps::{App, AppManners, Installation, NewTokens, RepositorySelection};
 pub use self::auth::{Token, TokenKind};
@@ -75,6 +76,7 @@ pub use self::merge_queue::{EntryState, QueueStep, RemovalReason};
 pub use self::options::{Options, Settings};
 pub use self::people::{MergeMethod, NewRepository};
 pub use self::permissions::Permissions;
+pub use self::secondary::ContentLimits;
 pub use self::state::{Account, AccountKind, Counts};
 pub use self::talk::{CheckAnnotation, CheckOutput};
 
@@ -132,6 +134,7 @@ impl GitHub {
             tokens: options.tokens,
             apps: apps::Apps::default(),
             limits: limits::Limits::default(),
+            secondary: secondary::Secondary::default(),
             repositories: Vec::new(),
             moved: std::collections::HashMap::new(),
             outbox: Vec::new(),
@@ -243,6 +246,11 @@ impl Inner {
                 if !free && let Err(refusal) = state.limits.check(&caller, resource, now, &who) {
                     return refusal;
                 }
+                if secondary::makes_content(&parts.method, parts.uri.path(), body)
+                    && let Err(refusal) = state.secondary.check(&limits::owner(&caller).0, now)
+                {
+                    return refusal;
+                }
                 let Some((route, params)) = found else { return Answer::not_found() };
                 dispatch(&mut state, route, params, parts, body, caller, now)
             },
@@ -343,18 +351,4 @@ fn dispatch(
         return refusal;
     }
     (route.handler)(state, &request).unwrap_or_else(|refusal| refusal)
-}
-
-/// What is refused to a person who acts through the control side.
-#[derive(Debug, thiserror::Error)]
-#[error("GitHub stand-in refused with {status}: {body}")]
-pub struct Refused {
-    pub status: u16,
-    pub body: serde_json::Value,
-}
-
-impl From<Answer> for Refused {
-    fn from(answer: Answer) -> Self {
-        Self { status: answer.status.as_u16(), body: answer.body.unwrap_or_else(|| json!({})) }
-    }
 }

@@ -23,6 +23,7 @@ use super::manners::Manners;
 use super::merge_queue::{Entry, Removal};
 use super::permissions::permit;
 use super::request::Request;
+use super::secondary::Secondary;
 use super::talk::Said;
 use crate::core::Clock;
 
@@ -80,6 +81,7 @@ pub(super) struct State {
     pub(super) tokens: Vec<Token>,
     pub(super) apps: Apps,
     pub(super) limits: Limits,
+    pub(super) secondary: Secondary,
     pub(super) repositories: Vec<Repository>,
     /// Lower-case full names that were renamed away, to repository ids.
     pub(super) moved: HashMap<String, u64>,
