@@ -111,6 +111,7 @@ impl Elector {
     }
 
     /// Hands this over with the Lease.
+    #[must_use]
     pub fn handing_over(self, handover: Arc<dyn Handover>) -> Self {
         Self { handover: Some(handover), ..self }
     }

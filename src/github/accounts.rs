@@ -178,7 +178,7 @@ impl Accounts {
 
 /// What an account or a token is known by outside of memory.
 fn key(name: &[u8]) -> String {
-    Sha256::digest(name).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&Sha256::digest(name)[..8])
 }
 
 #[cfg(test)]
