@@ -68,7 +68,7 @@ impl Leadership {
 }
 
 /// What one leader passes on to the next, in an annotation of the Lease. Each renewal writes it anew: a leader that dies leaves
-/// what was true then, and may have gone on for up to [`RENEW_DEADLINE`] since.
+/// what was true then, and may have gone on for ten seconds since.
 pub trait Handover: Send + Sync {
     /// Words it for the next leader. `ended`: nothing follows of this process.
     fn hand_over(&self, ended: bool) -> String;
