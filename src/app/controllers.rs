@@ -139,7 +139,11 @@ pub(super) fn start(
 
     let called = turns::call(clients.github.clone(), related.clone(), tasks.stop());
     tasks.spawn("the turns at GitHub", called);
-    let task_events = task_events.inspect_ok(move |event| related.of_task(event));
+    let github = clients.github.clone();
+    let task_events = task_events.inspect_ok(move |event| {
+        turns::leave(&github, event);
+        related.of_task(event);
+    });
     let task = task_controller(&clients, &stores, spool.clone(), config.caps);
     tasks.spawn("the Task controller", runner.run(task, task_events, stores.tasks.clone(), triggers.tasks));
 

@@ -311,7 +311,10 @@ impl Line {
 
     fn start(&self, now: Moment) -> Start {
         let spacing = Why::Spacing(self.settings.interval);
-        let pending = self.under_way.as_ref().map(|write| (write.began + self.takes).max(now + SOON));
+        let pending = self.under_way.as_ref().map(|write| {
+            // One that takes longer than others goes on for half as long again: nobody asks in a circle meanwhile.
+            (write.began + self.takes).max(now + SOON.max((now - write.began) / 2))
+        });
         let limit = self.limits.blocked(now);
         let bounds = [
             Some((self.next, spacing)),

@@ -146,6 +146,11 @@ fn is_same_turn(retry: &Retry, failure: &Failure, latest: Timestamp) -> bool {
         && latest.duration_since(retry.next_attempt_at.0).abs() < UNCALLED
 }
 
+/// Returns whether it is the wait for a turn at GitHub, which is not over by itself yet.
+pub fn is_for_turn(retry: &Retry, now: Timestamp) -> bool {
+    retry.reason == reason::WAITING_FOR_GITHUB && retry.next_attempt_at.0 > now
+}
+
 /// Returns until when `status.retry` forbids calls, if it still does. Who waits for a turn may ask for it at any time: the line
 /// of the account knows whose turn it is.
 pub fn wait_until(retry: Option<&Retry>, now: Timestamp) -> Option<Timestamp> {

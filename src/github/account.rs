@@ -13,27 +13,38 @@ use tokio::{sync::Notify, time::Instant};
 
 /// Longest wait for a turn inside a call. A longer one is the object's: no pass is held for it.
 const NEAR: Duration = Duration::from_secs(5);
+/// The same for one that has written in this pass: what follows is near by the rules of the line, and what it has done by then may
+/// have to be done again if it goes away.
+const NEAR_AGAIN: Duration = Duration::from_secs(30);
+/// Who goes away is not called again before this: others go first, or a write takes long.
+const AWAY: SignedDuration = SignedDuration::from_secs(1);
 /// At most so many wait inside their calls: the passes of other accounts' objects need room too.
 const INSIDE: usize = 8;
 
 /// A limit that moves by less is no news.
 const MOVED: SignedDuration = SignedDuration::from_mins(1);
 
-/// The time of day, as it went on from the start of the process: clocks that are set back and forth move no turn.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
-    started: Timestamp,
-    at: Instant,
-}
+/// The time of day that the lines go by. It goes on while the machine's clock is set back, and follows it when that is set forward.
+#[derive(Debug)]
+pub(super) struct Clock(Mutex<(Timestamp, Instant)>);
 
 impl Clock {
     pub(super) fn start() -> Self {
-        Self { started: Timestamp::now(), at: Instant::now() }
+        Self(Mutex::new((Timestamp::now(), Instant::now())))
     }
 
-    pub(super) fn now(self) -> Timestamp {
-        let gone = SignedDuration::try_from(self.at.elapsed()).unwrap_or(SignedDuration::MAX);
-        self.started.saturating_add(gone).unwrap_or(Timestamp::MAX)
+    pub(super) fn now(&self) -> Timestamp {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = SignedDuration::try_from(last.1.elapsed()).unwrap_or(SignedDuration::MAX);
+        let went_on = last.0.saturating_add(gone).unwrap_or(Timestamp::MAX);
+        *last = (went_on.max(Timestamp::now()), Instant::now());
+        last.0
+    }
+
+    /// The same moment on the machine's clock, which what is written and waited for elsewhere goes by.
+    fn told(&self, at: Timestamp) -> Timestamp {
+        let ahead = self.now().duration_since(Timestamp::now());
+        at.saturating_sub(ahead).unwrap_or(at)
     }
 }
 
@@ -41,7 +52,7 @@ impl Clock {
 #[derive(Debug)]
 pub struct Account {
     line: Mutex<Line>,
-    clock: Clock,
+    clock: Arc<Clock>,
     /// Wakes those that wait inside their calls.
     free: Notify,
     /// Wakes whoever calls the others.
@@ -93,10 +104,14 @@ struct Waiting {
 
 impl Waiting {
     fn comes(&mut self, uid: &Arc<str>) {
-        if let Some(until) = self.away.remove(uid) {
-            self.due.remove(&(until, uid.clone()));
-        }
+        self.forget(uid);
         self.inside.insert(uid.clone());
+    }
+
+    fn forget(&mut self, uid: &str) {
+        if let Some((uid, until)) = self.away.remove_entry(uid) {
+            self.due.remove(&(until, uid));
+        }
     }
 
     fn goes_away(&mut self, uid: &Arc<str>, until: Timestamp) {
@@ -117,7 +132,7 @@ impl Waiting {
 }
 
 impl Account {
-    pub(super) fn new(line: Line, clock: Clock, moved: Arc<Notify>) -> Self {
+    pub(super) fn new(line: Line, clock: Arc<Clock>, moved: Arc<Notify>) -> Self {
         Self {
             line: Mutex::new(line),
             clock,
@@ -137,7 +152,7 @@ impl Account {
     /// Returns the limit that holds now.
     pub fn limited(&self) -> Option<AccountLimit> {
         let (now, line) = (self.now(), self.line());
-        Some(AccountLimit { until: line.blocked(now)?, named: line.named(now)? })
+        Some(AccountLimit { until: self.clock.told(line.blocked(now)?), named: line.named(now)? })
     }
 
     pub(super) fn named(&self, name: impl FnOnce() -> String) {
@@ -159,14 +174,41 @@ impl Account {
 
     /// Returns until when nothing may be sent, if a limit holds.
     pub(super) fn blocked(&self) -> Option<Timestamp> {
-        self.line().blocked(self.now())
+        let until = self.line().blocked(self.now())?;
+        Some(self.clock.told(until))
     }
 
     /// GitHub named a limit: keeps it and says when it ends.
     pub(super) fn limit(&self, wait: Duration, named: Named) -> Timestamp {
         let until = self.line().limit(self.now(), wait, named);
         self.moved.notify_one();
-        until
+        self.clock.told(until)
+    }
+
+    /// Another process has led meanwhile, and left this line. A limit that this process knows of ends no sooner for it.
+    pub(super) fn go_on_with(&self, mut line: Line) {
+        let now = self.now();
+        let mut known = self.line();
+        if let (Some(until), Some(named)) = (known.blocked(now), known.named(now)) {
+            let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+            line.limit(now, wait, if named == Named::Silent { Named::Told } else { named });
+        }
+        *known = line;
+    }
+
+    /// The object `id` does not want to write any more.
+    pub(super) fn leave(&self, id: &str) {
+        let mut waiting = self.waiting();
+        waiting.forget(id);
+        if !waiting.inside.contains(id) {
+            drop(waiting);
+            self.line().leave(id);
+        }
+    }
+
+    /// Whether the object `id` was told to come later, and it is not later yet.
+    pub(super) fn awaits(&self, id: &str) -> bool {
+        self.waiting().away.contains_key(id)
     }
 
     /// A call was answered without a limit.
@@ -174,24 +216,25 @@ impl Account {
         self.line().unlimited(self.now());
     }
 
-    /// The turn of `waiter` to write. One that is near is waited for; else the error says where it stands in the line, and it
-    /// will be called.
-    pub(super) async fn turn(&self, waiter: &Waiter) -> Result<Turn<'_>, Wait> {
-        let deadline = Instant::now() + NEAR;
+    /// The turn of `waiter` to write. One that is near is waited for, longer by who has written in this pass; else the error says
+    /// where it stands in the line, and it will be called.
+    pub(super) async fn turn(&self, waiter: &Waiter, again: bool) -> Result<Turn<'_>, Wait> {
+        let deadline = Instant::now() + if again { NEAR_AGAIN } else { NEAR };
         let _inside = Inside::enter(self, &waiter.uid);
         loop {
             let mut free = pin!(self.free.notified());
             // From here on a write that ends is heard of, also one that ends before the wait below begins.
             free.as_mut().enable();
             let now = self.now();
-            let wait = match self.line().ask(now, waiter) {
+            let asked = self.line().ask(now, waiter);
+            let wait = match asked {
                 Asked::Go(ticket) => return Ok(Turn { account: self, ticket: Some(ticket) }),
                 Asked::Wait(wait) => wait,
             };
             let due = Instant::now() + Duration::try_from(wait.until.duration_since(now)).unwrap_or_default();
-            if due > deadline || wait.place > INSIDE {
-                self.waiting().goes_away(&waiter.uid, wait.until);
-                return Err(wait);
+            if due > deadline || Instant::now() >= deadline || wait.place > INSIDE {
+                self.waiting().goes_away(&waiter.uid, wait.until.max(now + AWAY));
+                return Err(Wait { until: self.clock.told(wait.until), ..wait });
             }
             tokio::select! {
                 () = tokio::time::sleep_until(due) => {}
@@ -205,7 +248,10 @@ impl Account {
         let sooner = self.line().call(now);
         let mut waiting = self.waiting();
         let mut called = waiting.due(now);
-        called.extend(sooner.into_iter().filter(|uid| !waiting.inside.contains(uid)));
+        for uid in sooner.into_iter().filter(|uid| !waiting.inside.contains(uid)).collect::<Vec<_>>() {
+            waiting.forget(&uid);
+            called.push(uid);
+        }
         drop(waiting);
         let (until, mut watchers) = (self.line().blocked(now), self.watchers());
         if watchers.hear(until) {

@@ -3,7 +3,7 @@
 
 use super::account::{Account, Clock};
 use crate::domain::line::{Line, Settings};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -19,11 +19,14 @@ const CALL: Duration = Duration::from_secs(1);
 /// Source: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>.
 const MOST_PASSED_ON: usize = 200 << 10;
 
+/// After so long nothing that another leader has sent counts any more.
+const UNKNOWN: SignedDuration = SignedDuration::from_hours(1);
+
 /// All of them, by a hash of what names them: the Lease is no place for names or tokens.
 #[derive(Debug)]
 pub(super) struct Accounts {
     settings: Settings,
-    clock: Clock,
+    clock: Arc<Clock>,
     known: Mutex<Known>,
     moved: Arc<Notify>,
 }
@@ -34,6 +37,8 @@ struct Known {
     /// The account of each token whose user is known.
     tokens: BTreeMap<String, String>,
     others: Others,
+    /// This process has taken over before, and may have led.
+    has_led: bool,
 }
 
 /// Accounts of which the leader before has not spoken.
@@ -48,11 +53,24 @@ enum Others {
     Unknown(Timestamp),
 }
 
+impl Others {
+    fn begin(self, settings: Settings) -> Line {
+        match self {
+            Self::Idle => Line::new(settings),
+            Self::Unmentioned(since) => Line::unmentioned(settings, since),
+            Self::Unknown(since) => Line::restore(settings, None, since),
+        }
+    }
+}
+
 /// What is passed on, as JSON.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Words {
     /// Nothing was sent after this.
     ended: bool,
+    /// Since when another leader than one of an older release leads: of accounts that are not named nothing else is known.
+    #[serde(default)]
+    unknown_since: Option<Timestamp>,
     /// States of the lines that are not idle, by account.
     accounts: BTreeMap<String, String>,
     /// Accounts of tokens, so that no call has to ask for them while a limit holds.
@@ -60,9 +78,16 @@ struct Words {
     tokens: BTreeMap<String, String>,
 }
 
+impl Words {
+    /// There was no Lease.
+    fn is_of_nobody(&self) -> bool {
+        self.ended && self.unknown_since.is_none() && self.accounts.is_empty()
+    }
+}
+
 impl Accounts {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, clock: Clock::start(), known: Mutex::default(), moved: Arc::default() }
+        Self { settings, clock: Arc::new(Clock::start()), known: Mutex::default(), moved: Arc::default() }
     }
 
     /// The account that is named so, by whatever tells it from others.
@@ -98,18 +123,13 @@ impl Accounts {
                 .accounts
                 .retain(|_, account| Arc::strong_count(account) > 1 || !account.line().is_idle(now));
         }
-        let line = match known.others {
-            Others::Idle => Line::new(self.settings),
-            Others::Unmentioned(since) => Line::unmentioned(self.settings, since),
-            Others::Unknown(since) => Line::restore(self.settings, None, since),
-        };
-        let account = self.with_line(line);
+        let account = self.with_line(known.others.begin(self.settings));
         known.accounts.insert(key, account.clone());
         account
     }
 
     fn with_line(&self, line: Line) -> Arc<Account> {
-        Arc::new(Account::new(line, self.clock, self.moved.clone()))
+        Arc::new(Account::new(line, self.clock.clone(), self.moved.clone()))
     }
 
     /// Words for the next leader. `ended`: nothing is sent any more.
@@ -119,17 +139,26 @@ impl Accounts {
         let busy = known.accounts.iter().filter(|(_, account)| !account.line().is_idle(now));
         let mut states: Vec<_> =
             busy.map(|(key, account)| (key.clone(), account.line().encode(now, ended))).collect();
-        // Who has written most comes first: those left out at the end have the least to lose.
-        states.sort_by_key(|(_, state)| std::cmp::Reverse(state.len()));
+        // Limits first, then who has written most: those left out at the end have the least to lose.
+        let limited =
+            |key: &String| known.accounts.get(key).is_some_and(|account| account.blocked().is_some());
+        states.sort_by_key(|(key, state)| (!limited(key), std::cmp::Reverse(state.len())));
         let mut room = MOST_PASSED_ON;
-        let accounts = states.into_iter().map_while(|(key, state)| {
-            room = room.checked_sub(key.len() + state.len() + 6)?;
-            Some((key, state))
-        });
-        let accounts: BTreeMap<_, _> = accounts.collect();
+        let mut fits = |bytes: usize| {
+            let left = room.checked_sub(bytes);
+            room = left.unwrap_or(room);
+            left.is_some()
+        };
+        let accounts: BTreeMap<_, _> =
+            states.into_iter().take_while(|(key, state)| fits(key.len() + state.len() + 6)).collect();
         let tokens = known.tokens.iter().filter(|(_, account)| accounts.contains_key(*account));
+        let tokens = tokens.take_while(|(token, account)| fits(token.len() + account.len() + 6));
         let tokens = tokens.map(|(token, account)| (token.clone(), account.clone())).collect();
-        let words = Words { ended, accounts, tokens };
+        let unknown_since = match known.others {
+            Others::Unknown(since) if now.duration_since(since) < UNKNOWN => Some(since),
+            _ => None,
+        };
+        let words = Words { ended, unknown_since, accounts, tokens };
         serde_json::to_string(&words).expect("strings by strings always serialize")
     }
 
@@ -142,17 +171,43 @@ impl Accounts {
             "" => Some(nobody()),
             _ => serde_json::from_str::<Words>(words).ok(),
         });
+        if words.as_ref().is_some_and(|words| words.is_of_nobody()) && known.has_led {
+            // The Lease was deleted: this process knows more than it can tell.
+            return;
+        }
         known.others = match &words {
+            Some(Words { unknown_since: Some(since), .. }) => Others::Unknown(*since),
             Some(words) if words.ended => Others::Idle,
             Some(_) => Others::Unmentioned(now),
             None => Others::Unknown(now),
         };
-        let Words { accounts, tokens, .. } = words.unwrap_or_default();
-        known.tokens = tokens;
-        known.accounts = accounts
-            .into_iter()
-            .map(|(key, state)| (key, self.with_line(Line::restore(self.settings, Some(&state), now))))
-            .collect();
+        known.has_led = true;
+        let Words { mut accounts, tokens, .. } = words.unwrap_or_default();
+        known.tokens.extend(tokens);
+        // Whoever holds an account goes on with it, and those who wait elsewhere are still called.
+        let begin = |state: Option<String>| match state {
+            Some(state) => Line::restore(self.settings, Some(&state), now),
+            None => known.others.begin(self.settings),
+        };
+        for (key, account) in &known.accounts {
+            account.go_on_with(begin(accounts.remove(key)));
+        }
+        let new = accounts.into_iter().map(|(key, state)| (key, self.with_line(begin(Some(state)))));
+        let new: Vec<_> = new.collect();
+        known.accounts.extend(new);
+    }
+
+    /// The object `id` does not want to write any more.
+    pub(super) fn leave(&self, id: &str) {
+        let accounts: Vec<_> = self.known().accounts.values().cloned().collect();
+        for account in accounts {
+            account.leave(id);
+        }
+    }
+
+    /// Whether the object `id` was told to wait for its turn, and was not called yet.
+    pub(super) fn awaits(&self, id: &str) -> bool {
+        self.known().accounts.values().any(|account| account.awaits(id))
     }
 
     /// Waits until the turns of some have come who wait outside of this process's calls, and returns who they are.

@@ -87,6 +87,16 @@ impl GitHub {
         self.shared.accounts.called().await
     }
 
+    /// The object `id` does not want to write any more: nobody waits for its turn.
+    pub fn leave(&self, id: &str) {
+        self.shared.accounts.leave(id);
+    }
+
+    /// Whether the object `id` was told to wait for its turn, and was not called yet.
+    pub fn awaits(&self, id: &str) -> bool {
+        self.shared.accounts.awaits(id)
+    }
+
     /// What the next leader has to know of all accounts. `ended`: this process sends nothing any more.
     pub fn hand_over(&self, ended: bool) -> String {
         self.shared.accounts.hand_over(ended)
@@ -164,7 +174,7 @@ impl Client {
     /// its turn comes.
     #[must_use]
     pub fn on_behalf_of(self, id: &str, since: Timestamp) -> Self {
-        Self { caller: Caller { id: id.into(), since }, ..self }
+        Self { caller: Caller { id: id.into(), since, ..Caller::default() }, ..self }
     }
 
     /// The account whose limits bind the calls of this client. Whoever it calls for is called when a limit begins, moves or ends.

@@ -13,6 +13,9 @@ use tokio::time::Instant;
 /// After a failure the next calls go on without the answer for so long: their own failures say what is wrong.
 const AGAIN: Duration = Duration::from_mins(1);
 
+/// Tokens that are remembered at most.
+const MOST: usize = 10_000;
+
 /// A user as `GET /user` describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct User {
@@ -32,9 +35,12 @@ enum Asked {
     Never,
     Answered(Arc<User>),
     /// GitHub does not tell: the token is nobody's, such as one that a workflow was given.
-    Refused,
+    Refused(Instant),
     Failed(Instant),
 }
+
+/// A refusal is believed for so long.
+const BELIEVED: Duration = Duration::from_hours(1);
 
 impl Identities {
     /// The user of a token, where GitHub tells; whoever needs it first asks for all.
@@ -43,25 +49,37 @@ impl Identities {
         token: Fingerprint,
         ask: impl Future<Output = Result<User, Error>>,
     ) -> Option<Arc<User>> {
-        let known =
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).entry(token).or_default().clone();
+        let known = self.slot(token);
         let mut asked = known.lock().await;
         match &*asked {
             Asked::Answered(user) => return Some(user.clone()),
-            Asked::Refused => return None,
+            Asked::Refused(at) if at.elapsed() < BELIEVED => return None,
             Asked::Failed(at) if at.elapsed() < AGAIN => return None,
-            Asked::Failed(_) | Asked::Never => {}
+            Asked::Refused(_) | Asked::Failed(_) | Asked::Never => {}
         }
         let (answer, user) = match ask.await {
             Ok(user) => {
                 let user = Arc::new(user);
                 (Asked::Answered(user.clone()), Some(user))
             }
-            Err(error) if error.class.is_retryable() => (Asked::Failed(Instant::now()), None),
-            Err(_) => (Asked::Refused, None),
+            Err(error) if error.class.is_retryable() || error.status == Some(401) => {
+                (Asked::Failed(Instant::now()), None)
+            }
+            Err(_) => (Asked::Refused(Instant::now()), None),
         };
         *asked = answer;
         user
+    }
+}
+
+impl Identities {
+    fn slot(&self, token: Fingerprint) -> Arc<tokio::sync::Mutex<Asked>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            // Tokens are rotated; what is asked for once more costs a call.
+            known.retain(|_, asked| Arc::strong_count(asked) > 1);
+        }
+        known.entry(token).or_default().clone()
     }
 }
 

@@ -112,8 +112,10 @@ impl Operation {
             Self::CreateRef | Self::UpdateRef | Self::DeleteRef => Write::Ref,
             Self::CreateCommit => Write::Commit,
             Self::CreateTree => Write::Tree,
-            Self::CreateBlob | Self::LfsBatch | Self::LfsUpload | Self::LfsVerify => Write::Blob,
+            Self::CreateBlob => Write::Blob,
             Self::CreateRepository => Write::Repository,
+            // Objects of git LFS are no content of the API, and go to a storage of their own.
+            Self::LfsBatch | Self::LfsUpload | Self::LfsVerify => return None,
             _ => Write::Other,
         })
     }

@@ -27,7 +27,10 @@ use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 use octocrab::{OctoBody, Octocrab};
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -101,6 +104,8 @@ pub(super) struct Caller {
     pub(super) id: Arc<str>,
     /// Since when its work has been under way.
     pub(super) since: Timestamp,
+    /// It has had a turn to write.
+    pub(super) wrote: Arc<AtomicBool>,
 }
 
 impl Session<'_> {
@@ -114,7 +119,10 @@ impl Session<'_> {
         self.check_limit(operation)?;
         let _turn = if let Some(write) = operation.write() {
             let waiter = Waiter { uid: self.caller.id.clone(), write, since: self.caller.since };
-            let turn = self.account.turn(&waiter).await.map_err(|wait| waiting_for_turn(operation, &wait))?;
+            let again = self.caller.wrote.load(Ordering::Relaxed);
+            let turn = self.account.turn(&waiter, again).await;
+            let turn = turn.map_err(|wait| waiting_for_turn(operation, &wait))?;
+            self.caller.wrote.store(true, Ordering::Relaxed);
             // The write before this one may have met the limit.
             self.check_limit(operation)?;
             Some(turn)

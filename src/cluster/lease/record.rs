@@ -14,6 +14,9 @@ use tokio::time::Instant;
 pub(super) const DURATION: Duration = Duration::from_secs(15);
 /// Annotation with what the next leader has to know, in words of its own.
 const HANDED_OVER: &str = "slipway.dev/handover";
+/// Annotation with the `renewTime` that was written with it, in microseconds: a release that knows of neither keeps both, and they
+/// say nothing of its own time.
+const HANDED_OVER_AT: &str = "slipway.dev/handover-time";
 
 /// Result of a try to take the Lease.
 pub(super) enum Held {
@@ -58,7 +61,9 @@ pub(super) fn holder(lease: &Lease) -> Option<&str> {
 
 /// Returns what the last holder has passed on.
 pub(super) fn handed_over(lease: &Lease) -> Option<&str> {
-    lease.annotations().get(HANDED_OVER).map(String::as_str)
+    let renewed = lease.spec.as_ref()?.renew_time.as_ref()?.0.as_microsecond();
+    let words = lease.annotations().get(HANDED_OVER)?;
+    (*lease.annotations().get(HANDED_OVER_AT)? == renewed.to_string()).then_some(words)
 }
 
 /// The Lease with us as its holder, who hands over `handover`: what is not ours in it stays as it was.
@@ -83,7 +88,7 @@ pub(super) fn held_by(
     spec.holder_identity = Some(identity.to_owned());
     spec.lease_duration_seconds = i32::try_from(DURATION.as_secs()).ok();
     spec.renew_time = Some(MicroTime(now));
-    hand_over(&mut lease, handover);
+    hand_over(&mut lease, handover, now);
     Lease { spec: Some(spec), ..lease }
 }
 
@@ -93,13 +98,15 @@ pub(super) fn released(mut lease: Lease, handover: Option<String>, now: Timestam
     spec.holder_identity = None;
     spec.lease_duration_seconds = Some(1);
     spec.renew_time = Some(MicroTime(now));
-    hand_over(&mut lease, handover);
+    hand_over(&mut lease, handover, now);
     Lease { spec: Some(spec), ..lease }
 }
 
-fn hand_over(lease: &mut Lease, handover: Option<String>) {
+fn hand_over(lease: &mut Lease, handover: Option<String>, now: Timestamp) {
     if let Some(words) = handover {
-        lease.annotations_mut().insert(HANDED_OVER.into(), words);
+        let annotations = lease.annotations_mut();
+        annotations.insert(HANDED_OVER.into(), words);
+        annotations.insert(HANDED_OVER_AT.into(), now.as_microsecond().to_string());
     }
 }
 
@@ -165,6 +172,8 @@ mod tests {
         let free = released(renewed, Some("at the end".into()), Timestamp::UNIX_EPOCH);
         assert_eq!((handed_over(&free), holder(&free)), (Some("at the end"), None));
         let taken = held_by(Some(&free), "lease", "b", None, Timestamp::UNIX_EPOCH);
-        assert_eq!(handed_over(&taken), Some("at the end"), "what is not replaced stays");
+        assert_eq!(handed_over(&taken), Some("at the end"), "taken at the same time");
+        let old = held_by(Some(&free), "lease", "b", None, Timestamp::UNIX_EPOCH + Duration::from_secs(2));
+        assert_eq!(handed_over(&old), None, "of a release that does not hand over");
     }
 }

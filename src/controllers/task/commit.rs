@@ -48,7 +48,15 @@ pub async fn prepare(github: &Client, request: Request<'_>) -> Result<Prepared, 
     };
     planned.check(github, &request, &tree).await?;
     let stays = planned.stays(&request);
-    let commit = commit(github, &request, &planned.parent, &tree).await?;
+    let commit = match commit(github, &request, &planned.parent, &tree).await {
+        Ok(commit) => commit,
+        Err(failure) => {
+            if failure.reason == reason::OBJECT_MISSING {
+                pass.ledger.forget().await;
+            }
+            return Err(failure);
+        }
+    };
     let Commit { sha: commit, verified, .. } = commit;
     Ok(Prepared::Commit { tree, commit, parent: planned.parent, stays, verified })
 }

@@ -5,6 +5,7 @@ use super::TaskController;
 use crate::{
     api::{Phase, Repository, Sandbox, Task},
     domain::{
+        asker::Asker,
         demand,
         task::{Context, RepositoryView, SandboxView, source_generation, spool_id},
         turn,
@@ -32,6 +33,7 @@ impl TaskController {
             signalled_since: memory.signalled_since(&generation),
             pull_read: memory.pull_read(&uid),
             spooled,
+            awaits_turn: self.github.awaits(&Asker::of(task).id()),
         }
     }
 

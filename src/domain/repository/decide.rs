@@ -22,6 +22,9 @@ pub fn decide(repository: &Repository, observed: &Observed, now: Timestamp) -> D
     let mut plan = by_finding(repository, observed, now);
     if let Some(account) = &observed.account {
         tell_of(account, &mut plan.status);
+    } else {
+        // A limit that ends is told by who knows the account; nobody may know it by now.
+        plan.status.limits = plan.status.limits.take().filter(|limits| limits.until.0 > now);
     }
     plan
 }

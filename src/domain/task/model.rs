@@ -30,6 +30,8 @@ pub struct Context {
     pub pull_read: Option<PullRead>,
     /// A complete result of the round lies in this process's spool.
     pub spooled: bool,
+    /// The Task was told to wait for its turn at GitHub, and was not called yet.
+    pub awaits_turn: bool,
 }
 
 impl Context {

@@ -124,7 +124,10 @@ fn repository_unready(scope: &Scope<'_>, context: &Context) -> Option<Blocked> {
     }
 }
 
-/// Forbids calls until `status.retry` allows them.
-pub(super) fn wait_is_on(scope: &Scope<'_>, _: &Context) -> Option<Blocked> {
-    retry::wait_until(scope.status.retry.as_ref(), scope.now).map(|_| Blocked::Waiting)
+/// Forbids calls until `status.retry` allows them, and before the Task is called whose turn at GitHub is still to come.
+pub(super) fn wait_is_on(scope: &Scope<'_>, context: &Context) -> Option<Blocked> {
+    let retry = scope.status.retry.as_ref();
+    let waits = retry::wait_until(retry, scope.now).is_some()
+        || (context.awaits_turn && retry.is_some_and(|retry| retry::is_for_turn(retry, scope.now)));
+    waits.then_some(Blocked::Waiting)
 }

@@ -233,7 +233,9 @@ pub(super) fn merged_branch_left(mut scope: Scope<'_>, why: Option<&str>) -> Pla
 
 /// Tries again where GitHub or E2B fails, and gives up after [`PATIENCE`]. A failure that no retry can cure ends it at once.
 pub(super) fn failed(mut scope: Scope<'_>, failure: &Failure) -> Plan {
-    if waited(&scope) >= PATIENCE || !failure.class.is_retryable() {
+    // A long line is no failure: its end is known.
+    let is_late = waited(&scope) >= PATIENCE && failure.reason != reason::WAITING_FOR_GITHUB;
+    if is_late || !failure.class.is_retryable() {
         return give_up(scope, &format!("{}: {}", failure.operation, failure.message));
     }
     scope.failed(failure);

@@ -1,21 +1,23 @@
-//! Notes which contents GitHub has accepted, in a file next to the spooled ones, so that a restart does not send them again.
+//! Notes which contents and trees GitHub has, in a file next to the spooled ones, so that no later pass sends them again.
 //! An id is believed in the process that saw it accepted; a later process asks GitHub first.
 
 use crate::github::RepositoryName;
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 use tokio::io::AsyncWriteExt as _;
 
-/// One line per accepted blob: `<process> <owner/name> <blob id>`.
+/// One line per accepted blob, `<process> <owner/name> <blob id>`, and per tree, `<process> <owner/name> <what it is of> <tree id>`.
 #[derive(Debug)]
 pub(super) struct Ledger {
     path: PathBuf,
     repository: String,
     accepted: HashSet<String>,
     earlier: HashSet<String>,
+    /// Trees that this process has had made, by what they are of.
+    trees: HashMap<String, String>,
     /// The file ends in the middle of a line.
     torn: bool,
 }
@@ -25,7 +27,7 @@ impl Ledger {
     pub(super) async fn open(path: &Path, repository: &RepositoryName) -> Self {
         let repository = repository.to_string().to_lowercase();
         let text = tokio::fs::read_to_string(path).await.unwrap_or_default();
-        let (mut accepted, mut earlier) = (HashSet::new(), HashSet::new());
+        let (mut accepted, mut earlier, mut trees) = (HashSet::new(), HashSet::new(), HashMap::new());
         for line in text.lines() {
             let fields: Vec<&str> = line.split(' ').collect();
             match fields[..] {
@@ -33,11 +35,14 @@ impl Ledger {
                     let known = if by == process() { &mut accepted } else { &mut earlier };
                     known.insert(blob.to_owned());
                 }
+                [by, of, what, tree] if of == repository && by == process() && tree.len() == 40 => {
+                    trees.insert(what.to_owned(), tree.to_owned());
+                }
                 _ => {}
             }
         }
         let torn = !text.is_empty() && !text.ends_with('\n');
-        Self { path: path.to_owned(), repository, accepted, earlier, torn }
+        Self { path: path.to_owned(), repository, accepted, earlier, trees, torn }
     }
 
     /// Returns whether this process saw the blob accepted.
@@ -62,12 +67,27 @@ impl Ledger {
         if blobs.is_empty() {
             return;
         }
+        self.note(blobs).await;
+        self.accepted.extend(blobs.iter().map(|blob| (*blob).to_owned()));
+    }
+
+    /// The tree that this process has had made of the same.
+    pub(super) fn tree(&self, what: &str) -> Option<&str> {
+        self.trees.get(what).map(String::as_str)
+    }
+
+    /// Notes a tree: a pass whose next write has to wait for its turn goes on from there.
+    pub(super) async fn add_tree(&mut self, what: &str, tree: &str) {
+        self.note(&[&format!("{what} {tree}")]).await;
+        self.trees.insert(what.to_owned(), tree.to_owned());
+    }
+
+    async fn note(&mut self, notes: &[&str]) {
         let start = if std::mem::take(&mut self.torn) { "\n" } else { "" };
         let mut lines = start.to_owned();
-        for blob in blobs {
-            lines.extend([process(), " ", &self.repository, " ", blob, "\n"]);
+        for note in notes {
+            lines.extend([process(), " ", &self.repository, " ", note, "\n"]);
         }
-        self.accepted.extend(blobs.iter().map(|blob| (*blob).to_owned()));
         if let Err(error) = append(&self.path, &lines).await {
             tracing::warn!(path = %self.path.display(), %error, "the list of uploaded files could not be written");
         }
@@ -104,6 +124,20 @@ mod tests {
         assert!(!ledger.has(&id("b")) && !ledger.had(&id("b")));
         assert!(!ledger.has(&id("c")) && ledger.had(&id("c")));
         assert!(!ledger.had("123"));
+    }
+
+    #[tokio::test]
+    async fn a_tree_is_known_by_what_it_is_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("blobs");
+        let ours = RepositoryName::new("acme", "app");
+        let id = "d".repeat(40);
+        Ledger::open(&path, &ours).await.add_tree("digest", &id).await;
+        append(&path, &format!("1-1 acme/app earlier {id}\n")).await.unwrap();
+        let ledger = Ledger::open(&path, &ours).await;
+        assert_eq!((ledger.tree("digest"), ledger.tree("other")), (Some(id.as_str()), None));
+        assert_eq!(ledger.tree("earlier"), None, "GitHub may have forgotten what another process made");
+        assert_eq!(Ledger::open(&path, &RepositoryName::new("acme", "b")).await.tree("digest"), None);
     }
 
     #[tokio::test]

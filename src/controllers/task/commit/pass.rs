@@ -76,8 +76,7 @@ impl<'a> Pass<'a> {
                 Err(failure)
             }
             End::Failed(failure) if self.progressed && failure.class.is_retryable() => {
-                let waits_for_its_turn = failure.reason == reason::WAITING_FOR_GITHUB;
-                Ok(Prepared::Progress { uploaded, of, failure: (!waits_for_its_turn).then_some(failure) })
+                Ok(Prepared::Progress { uploaded, of, failure: Some(failure) })
             }
             End::Failed(failure) => Err(failure),
         }

@@ -11,6 +11,7 @@ use crate::{
     domain::git::{Put, Removal},
     github::{TreeContent, TreeEntry},
 };
+use sha2::{Digest as _, Sha256};
 
 /// Bytes of inline content per call.
 const MAX_INLINE: u64 = 1 << 20;
@@ -34,14 +35,15 @@ impl Pass<'_> {
             let (now, later) = removals.split_at(removals.len().min(MAX_ENTRIES));
             removals = later;
             let mut entries: Vec<TreeEntry> = now.iter().map(removal).collect();
-            let mut sent = Vec::new();
+            let (mut sent, before) = (Vec::new(), rest);
             if entries.is_empty() || !(alone || entries.len() == MAX_ENTRIES) {
                 let (files, ids, taken) = self.next_entries(rest, MAX_ENTRIES - entries.len()).await?;
                 rest = &rest[taken..];
                 entries.extend(files);
                 sent = ids;
             }
-            tree = Some(self.github.create_tree(self.request.repository, tree.as_deref(), &entries).await?);
+            let what = digest(tree.as_deref(), now, &before[..before.len() - rest.len()]);
+            tree = Some(self.make_tree(&what, tree.as_deref(), &entries).await?);
             let sent: Vec<&str> = sent.iter().map(String::as_str).collect();
             self.accepted(&sent).await;
             if !rest.is_empty() {
@@ -49,6 +51,21 @@ impl Pass<'_> {
             }
         }
         tree.ok_or_else(|| mismatch("createTree", "no tree at all").into())
+    }
+
+    /// The tree of these entries; one that this process has made is not made again.
+    async fn make_tree(
+        &mut self,
+        what: &str,
+        base: Option<&str>,
+        entries: &[TreeEntry],
+    ) -> Result<String, End> {
+        if let Some(tree) = self.ledger.tree(what) {
+            return Ok(tree.to_owned());
+        }
+        let tree = self.github.create_tree(self.request.repository, base, entries).await?;
+        self.ledger.add_tree(what, &tree).await;
+        Ok(tree)
     }
 
     /// The entries of the next call, the ids of the contents inside them, and how many files they are.
@@ -81,6 +98,23 @@ impl Pass<'_> {
         let taken = entries.len();
         Ok((entries, sent, taken))
     }
+}
+
+/// What a tree is of, whether contents are sent with it or known by their ids.
+fn digest(base: Option<&str>, removals: &[Removal], puts: &[Put<'_>]) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |part: &str| {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    };
+    add(base.unwrap_or_default());
+    for removal in removals {
+        [removal.path.as_str(), removal.mode.as_str(), ""].into_iter().for_each(&mut add);
+    }
+    for put in puts {
+        [put.path.as_str(), put.mode.as_str(), put.id.as_str()].into_iter().for_each(&mut add);
+    }
+    hex::encode(hash.finalize())
 }
 
 fn removal(removal: &Removal) -> TreeEntry {

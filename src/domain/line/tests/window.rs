@@ -30,7 +30,7 @@ fn one_write_at_a_time() {
     let mut line = Line::new(settings(100, 0, 0));
     let ticket = line.ask(at(0), &waiter("a", Write::Blob, 0)).go();
     let wait = line.ask(at(5_000), &waiter("b", Write::Blob, 0)).wait();
-    assert_eq!((wait.why, wait.until), (Why::AWriteUnderWay, at(5_005)));
+    assert_eq!((wait.why, wait.until), (Why::AWriteUnderWay, at(7_500)), "half as long again");
     line.done(at(9_000), ticket);
     line.ask(at(9_000), &waiter("b", Write::Blob, 0)).goes();
 }
