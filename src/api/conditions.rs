@@ -246,6 +246,8 @@ pub mod reason {
     pub const INSTALLATION_NOT_FOUND: &str = "InstallationNotFound";
     /// The installation of the GitHub App is suspended.
     pub const INSTALLATION_SUSPENDED: &str = "InstallationSuspended";
+    /// The branch can't be moved while its pull request is in the merge queue.
+    pub const IN_MERGE_QUEUE: &str = "InMergeQueue";
     /// The organization's IP allow list does not have the operator's address.
     pub const IP_NOT_ALLOWED: &str = "IPNotAllowed";
     /// GitHub does not take an object of git LFS.
@@ -296,6 +298,10 @@ pub mod reason {
     pub const UNREADABLE_ANSWER: &str = "UnreadableAnswer";
     /// Others write first through the same GitHub account; the message has the place in its line, and about when the turn comes.
     pub const WAITING_FOR_GITHUB: &str = "WaitingForGitHub";
+    /// The webhook that the operator made is not at the repository any more: it is made again.
+    pub const WEBHOOK_MISSING: &str = "WebhookMissing";
+    /// GitHub does not take the webhook as it is: its address, or one too many of them.
+    pub const WEBHOOK_REFUSED: &str = "WebhookRefused";
     /// Workflow files need a token that may write them.
     pub const WORKFLOW_PERMISSION_MISSING: &str = "WorkflowPermissionMissing";
 

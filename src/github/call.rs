@@ -34,12 +34,14 @@ pub(super) struct Call<'a> {
     pub(super) file: Option<&'a str>,
     /// The right it needs in GitHub's words, where that is not always the operation's.
     pub(super) permission: Option<String>,
+    /// Of GraphQL: what the answer is useless without, as a pointer into its data.
+    pub(super) asks_for: Option<&'static str>,
 }
 
 impl<'a> Call<'a> {
     fn new(operation: Operation, method: Method, path: String, body: Option<Bytes>) -> Self {
         let (etag, repository, needs, file, permission) = (None, None, Vec::new(), None, None);
-        Self { operation, method, path, body, etag, repository, needs, file, permission }
+        Self { operation, method, path, body, etag, repository, needs, file, permission, asks_for: None }
     }
 
     fn with_json(operation: Operation, method: Method, path: String, body: &impl Serialize) -> Self {
@@ -72,6 +74,10 @@ impl<'a> Call<'a> {
         Self::with_json(operation, Method::PUT, path, body)
     }
 
+    pub(super) fn delete(operation: Operation, path: String) -> Self {
+        Self::new(operation, Method::DELETE, path, None)
+    }
+
     pub(super) fn is_graphql(&self) -> bool {
         self.path == GRAPHQL
     }
@@ -95,6 +101,10 @@ impl<'a> Call<'a> {
 
     pub(super) fn permission(self, words: String) -> Self {
         Self { permission: Some(words), ..self }
+    }
+
+    pub(super) fn asks_for(self, pointer: &'static str) -> Self {
+        Self { asks_for: Some(pointer), ..self }
     }
 
     /// Whether it writes a file for which GitHub wants a right of its own.
@@ -135,6 +145,8 @@ pub(super) struct Success {
     pub(super) next_page: Option<u32>,
     /// From the `Link` header's `rel="last"`; absent on the last page.
     pub(super) last_page: Option<u32>,
+    /// The same where pages have no numbers: as it stands in the link, to be sent back so.
+    pub(super) next_cursor: Option<String>,
     /// GitHub's time of the answer.
     pub(super) date: Option<Timestamp>,
     pub(super) body: Bytes,
@@ -142,16 +154,17 @@ pub(super) struct Success {
 
 impl Success {
     pub(super) fn new(headers: &HeaderMap, body: Bytes) -> Self {
-        let page =
-            |relation| text(headers, header::LINK.as_str()).and_then(|link| linked_page(link, relation));
+        let link = text(headers, header::LINK.as_str()).unwrap_or_default();
+        let page = |relation| linked(link, relation, "page")?.parse().ok();
         let (next_page, last_page) = (page("next"), page("last"));
+        let next_cursor = linked(link, "next", "cursor").map(str::to_owned);
         let etag = text(headers, header::ETAG.as_str()).map(str::to_owned);
-        Self { etag, next_page, last_page, date: date(headers), body }
+        Self { etag, next_page, last_page, next_cursor, date: date(headers), body }
     }
 
     /// An answer that was given before.
     pub(super) fn known(body: Bytes, [next_page, last_page]: [Option<u32>; 2]) -> Self {
-        Self { etag: None, next_page, last_page, date: None, body }
+        Self { etag: None, next_page, last_page, next_cursor: None, date: None, body }
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self, operation: Operation) -> Result<T, Error> {
@@ -189,11 +202,20 @@ pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], now:
     }
 }
 
-/// The refusal in an answer of status 200 that has no data, as REST would put it: the one table knows both then. GitHub gives
-/// errors types that it documents, others, and none.
-pub(super) fn graphql_refusal(headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Refusal> {
+/// The refusal in an answer of status 200 that has no data, or not what was asked for, as REST would put it: the one table
+/// knows both then. GitHub gives errors types that it documents, others, and none.
+pub(super) fn graphql_refusal(
+    asks_for: Option<&str>,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Option<Refusal> {
     let answer: Value = serde_json::from_slice(body).ok()?;
-    let has_data = answer["data"].as_object().is_some_and(|data| data.values().any(|root| !root.is_null()));
+    let data = &answer["data"];
+    let has_data = match asks_for {
+        Some(pointer) => data.pointer(pointer).is_some_and(|asked| !asked.is_null()),
+        None => data.as_object().is_some_and(|data| data.values().any(|root| !root.is_null())),
+    };
     if has_data {
         return None;
     }
@@ -287,12 +309,13 @@ fn repository_id(location: &str) -> Option<u64> {
     rest.split(['/', '?']).next()?.parse().ok()
 }
 
-fn linked_page(link: &str, relation: &str) -> Option<u32> {
+/// A parameter of the page that a `Link` header names.
+fn linked<'l>(link: &'l str, relation: &str, parameter: &str) -> Option<&'l str> {
     let relation = format!("rel=\"{relation}\"");
     let next = link.split(',').find(|part| part.contains(&relation))?;
     let url = next.split_once('<')?.1.split_once('>')?.0;
-    let query = url.split_once('?')?.1;
-    query.split('&').find_map(|pair| pair.strip_prefix("page="))?.parse().ok()
+    let mut pairs = url.split_once('?')?.1.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find_map(|(name, value)| (name == parameter).then_some(value))
 }
 
 /// Percent-encodes what may not stand in a path; `/` stays, as GitHub wants it in branch names.

@@ -4,7 +4,8 @@
 use super::{
     error::Error,
     operation::Operation,
-    table::{Known, Means, On, ROWS, Row, Status, When},
+    row::{Known, Means, On, Row, Status, When},
+    table::ROWS,
 };
 use crate::{api::conditions::reason, domain::failure::Class};
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub(super) enum State {
     Moved {
         id: Option<u64>,
     },
+    /// Whether the call had its effect has to be looked up.
+    Unclear,
 }
 
 impl State {
@@ -92,8 +95,10 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// GitHub breaks lines inside of sentences.
     fn says(&self, any: &[&str]) -> bool {
-        let message = self.message.to_lowercase();
+        let words: Vec<_> = self.message.split_whitespace().collect();
+        let message = words.join(" ").to_lowercase();
         any.iter().any(|words| message.contains(words))
     }
 
@@ -190,6 +195,7 @@ fn state(known: Known, refusal: &Refusal) -> State {
         Known::NotMergeable => State::NotMergeable { message: said(refusal) },
         Known::HeadChanged => State::HeadChanged,
         Known::NotModified => State::NotModified,
+        Known::Unclear => State::Unclear,
         Known::Moved => State::Moved { id: refusal.moved_to },
     }
 }

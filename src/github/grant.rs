@@ -115,10 +115,15 @@ mod tests {
             Operation::ListCheckRuns,
             Operation::CombinedStatus,
             Operation::ListFailedChecks,
+            Operation::GetQueueState,
         ];
         for operation in Operation::ALL {
+            let of_hooks = operation.permission().starts_with("Webhooks: ");
             let is_standing = Grant::of(*operation) == Grant::standing();
-            assert_eq!(is_standing, !extra.contains(operation), "{operation:?}");
+            assert_eq!(is_standing, !of_hooks && !extra.contains(operation), "{operation:?}");
+            let hooks = json!({"metadata": "read", "repository_hooks": "write"});
+            assert_eq!(of(*operation) == hooks, of_hooks, "{operation:?}");
+            assert_eq!(of(*operation).get("repository_hooks").is_some(), of_hooks, "{operation:?}");
         }
         let standing = json!({"contents": "write", "metadata": "read", "pull_requests": "write"});
         assert_eq!(of(Operation::MergePull), standing);
@@ -133,6 +138,10 @@ mod tests {
         assert_eq!(
             of(Operation::ListFailedChecks),
             json!({"checks": "read", "contents": "read", "metadata": "read", "statuses": "read"})
+        );
+        assert_eq!(
+            of(Operation::GetQueueState),
+            json!({"checks": "read", "contents": "read", "metadata": "read", "pull_requests": "read", "statuses": "read"})
         );
         let create = Grant::of(Operation::CreateRepository);
         assert!(create.whole_account && !Grant::of(Operation::ListCheckRuns).whole_account);

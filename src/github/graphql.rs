@@ -9,6 +9,7 @@ use super::{
     name::RepositoryName,
     operation::Operation,
     recent::Made,
+    rollup::{Connection, Context, Rollup, Status, newest},
 };
 use crate::domain::feedback::{CheckAnnotation, FailedCheck};
 use serde::Deserialize;
@@ -30,35 +31,20 @@ pub struct FailedChecks {
 
 /// Data, beside which GitHub may say what it has left out.
 #[derive(Deserialize)]
-struct Answer<T> {
-    data: T,
+pub(super) struct Answer<T> {
+    pub(super) data: T,
     #[serde(default)]
-    errors: Vec<Value>,
+    pub(super) errors: Vec<Value>,
 }
 
 #[derive(Deserialize)]
-struct InRepository<T> {
-    repository: T,
+pub(super) struct InRepository<T> {
+    pub(super) repository: T,
 }
 
 #[derive(Deserialize)]
 struct Identified {
     id: String,
-}
-
-/// Any of it may be null where GitHub leaves something out.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Connection {
-    nodes: Option<Vec<Value>>,
-    total_count: usize,
-    page_info: PageInfo,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct PageInfo {
-    has_next_page: bool,
 }
 
 #[derive(Deserialize)]
@@ -71,34 +57,6 @@ struct Checked {
 struct CheckedCommit {
     #[serde(default)]
     status_check_rollup: Option<Rollup>,
-}
-
-#[derive(Deserialize)]
-struct Rollup {
-    contexts: Connection,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "__typename")]
-enum Context {
-    CheckRun(Run),
-    StatusContext { context: String, state: String, description: Option<String> },
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Run {
-    /// Grows with every run.
-    database_id: Option<u64>,
-    name: String,
-    /// Absent while it runs.
-    conclusion: Option<String>,
-    title: Option<String>,
-    summary: Option<String>,
-    /// Whose check it is: of which App, workflow and event.
-    #[serde(default)]
-    check_suite: Value,
-    annotations: Option<Connection>,
 }
 
 #[derive(Deserialize)]
@@ -144,21 +102,15 @@ impl Client {
         let answer: Answer<InRepository<Checked>> = self.read(call).await?;
         let rollup = answer.data.repository.object.and_then(|commit| commit.status_check_rollup);
         let mut unread = words(&answer.errors);
-        let Some(Rollup { contexts }) = rollup else {
+        let Some(Rollup { contexts, .. }) = rollup else {
             return Ok(FailedChecks { unread, checks: Vec::new() });
         };
         if contexts.page_info.has_next_page {
             unread = unread.or(Some("there are more than a hundred".to_owned()));
         }
-        let mut read = Vec::new();
-        for node in contexts.nodes.unwrap_or_default().into_iter().filter(|node| !node.is_null()) {
-            match serde_json::from_value(node) {
-                Ok(context) => read.push(context),
-                Err(error) => unread = unread.or(Some(format!("one of them can't be read: {error}"))),
-            }
-        }
+        let (read, odd) = contexts.contexts();
         let checks = newest(read).into_iter().filter_map(failed).collect();
-        Ok(FailedChecks { checks, unread })
+        Ok(FailedChecks { checks, unread: unread.or(odd) })
     }
 
     /// Deletes a branch where it stands at `sha`, in one step; one that is gone or has moved is left as it is.
@@ -193,40 +145,8 @@ impl Client {
     }
 }
 
-fn call<'a>(operation: Operation, document: &str, variables: &Value) -> Call<'a> {
+pub(super) fn call<'a>(operation: Operation, document: &str, variables: &Value) -> Call<'a> {
     Call::post(operation, GRAPHQL.to_owned(), &json!({"query": document, "variables": variables}))
-}
-
-/// Without what was run again: GitHub lists the old ends beside the new ones.
-fn newest(contexts: Vec<Context>) -> Vec<Context> {
-    let mut newest: Vec<Context> = Vec::new();
-    for context in contexts {
-        match newest.iter_mut().find(|there| there.is_of_the_same(&context)) {
-            Some(there) if there.id() < context.id() => *there = context,
-            Some(_) => {}
-            None => newest.push(context),
-        }
-    }
-    newest
-}
-
-impl Context {
-    /// Whether both are ends of one check.
-    fn is_of_the_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::CheckRun(one), Self::CheckRun(two)) => {
-                (&one.name, &one.check_suite) == (&two.name, &two.check_suite)
-            }
-            (Self::StatusContext { context: one, .. }, Self::StatusContext { context: two, .. }) => {
-                one == two
-            }
-            _ => false,
-        }
-    }
-
-    fn id(&self) -> Option<u64> {
-        if let Self::CheckRun(run) = self { run.database_id } else { None }
-    }
 }
 
 fn failed(context: Context) -> Option<FailedCheck> {
@@ -245,7 +165,7 @@ fn failed(context: Context) -> Option<FailedCheck> {
                 annotations,
             })
         }
-        Context::StatusContext { context, state, description } => {
+        Context::StatusContext(Status { context, state, description, .. }) => {
             FAILED.contains(&state.as_str()).then(|| FailedCheck {
                 name: context,
                 conclusion: state.to_lowercase(),
@@ -267,7 +187,7 @@ fn annotation(node: Value) -> Option<CheckAnnotation> {
 }
 
 /// What GitHub says beside the data, each once.
-fn words(errors: &[Value]) -> Option<String> {
+pub(super) fn words(errors: &[Value]) -> Option<String> {
     let mut words: Vec<&str> = errors.iter().filter_map(|error| error["message"].as_str()).collect();
     words.sort_unstable();
     words.dedup();

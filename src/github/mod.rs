@@ -15,6 +15,7 @@ mod feedback;
 mod git;
 mod grant;
 mod graphql;
+mod hooks;
 mod identities;
 mod lfs;
 mod lost;
@@ -24,8 +25,12 @@ mod operation;
 mod pack;
 mod parts;
 mod pulls;
+mod queue;
 mod recent;
 mod repositories;
+mod rollup;
+mod row;
+mod rules;
 mod session;
 mod table;
 mod token;
@@ -39,10 +44,15 @@ pub use commits::{Author, Commit, NewCommit};
 pub use error::Error;
 pub use git::{CreatedRef, Tree, TreeContent, TreeEntry, UpdatedRef};
 pub use graphql::{DeletedBranch, FailedChecks};
+pub use hooks::{
+    ChangedHook, CreatedHook, DeliveriesPage, Hook, HookDelivery, LastResponse, NewHook, Redelivered,
+};
 pub use lfs::{LfsAction, LfsActions, LfsAnswer, LfsError};
 pub use name::RepositoryName;
 pub use pack::{Pack, WantedPack};
 pub use pulls::{
     CreatedPull, MergeMethod, Merged, NewPull, Pull, PullHead, PullState, PullsPage, UpdatedPulls,
 };
+pub use queue::{Dequeued, Enqueued, QueueCheck, QueueEntry, QueueEntryState, QueueState, ReviewDecision};
 pub use repositories::{CreateRepository, Repository};
+pub use rules::{BranchRules, MergeQueueRule, RequiredCheck};

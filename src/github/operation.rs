@@ -80,6 +80,19 @@ operations! {
     ListFailedChecks => ("listFailedChecks", SHORT, "Checks: read and Commit statuses: read", Read),
     ListCheckRuns => ("listCheckRuns", SHORT, "Checks: read", Read),
     CombinedStatus => ("getCombinedStatus", SHORT, "Commit statuses: read", Read),
+    RulesOfBranch => ("getBranchRules", SHORT, "Metadata: read", Read),
+    GetQueueState => ("getQueueState", SHORT, "Pull requests: read and Checks: read and Commit statuses: read", Read),
+    EnqueuePull => ("enqueuePullRequest", SHORT, "Contents: write and Pull requests: write", Write),
+    DequeuePull => ("dequeuePullRequest", SHORT, "Contents: write and Pull requests: write", Write),
+    // Who looks at a webhook is about to change it: the right to write reads too, and one token does for both.
+    GetHook => ("getWebhook", SHORT, "Webhooks: write", Look),
+    ListHooks => ("listWebhooks", SHORT, "Webhooks: write", Read),
+    CreateHook => ("createWebhook", SHORT, "Webhooks: write", Write),
+    UpdateHook => ("updateWebhook", SHORT, "Webhooks: write", Write),
+    SetHookConfig => ("setWebhookConfig", SHORT, "Webhooks: write", Write),
+    DeleteHook => ("deleteWebhook", SHORT, "Webhooks: write", Write),
+    ListDeliveries => ("listDeliveries", SHORT, "Webhooks: write", Read),
+    Redeliver => ("redeliver", SHORT, "Webhooks: write", Write),
 }
 
 impl Operation {
@@ -106,7 +119,7 @@ impl Operation {
     /// The place that a write has in the line of its account; none of a read.
     pub(super) fn write(self) -> Option<Write> {
         self.writes().then_some(match self {
-            Self::MergePull => Write::Merge,
+            Self::MergePull | Self::EnqueuePull | Self::DequeuePull => Write::Merge,
             Self::CreatePull => Write::PullRequest,
             Self::AddLabels | Self::RequestReviewers => Write::Comment,
             Self::CreateRef | Self::UpdateRef | Self::DeleteRef => Write::Ref,
@@ -114,6 +127,8 @@ impl Operation {
             Self::CreateTree => Write::Tree,
             Self::CreateBlob => Write::Blob,
             Self::CreateRepository => Write::Repository,
+            Self::CreateHook | Self::UpdateHook | Self::SetHookConfig | Self::DeleteHook => Write::Hook,
+            Self::Redeliver => Write::Redelivery,
             // Objects of git LFS are no content of the API, and go to a storage of their own.
             Self::LfsBatch | Self::LfsUpload | Self::LfsVerify => return None,
             _ => Write::Other,

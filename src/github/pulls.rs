@@ -261,6 +261,7 @@ impl Client {
             Reply::Success(success) => {
                 let created: Pull = success.json(operation)?;
                 self.just_made(repository, Made::Pull(created.number));
+                self.just_made(repository, Made::Node(created.node_id.clone()));
                 Ok(CreatedPull::Created(Box::new(created)))
             }
             Reply::State(State::AlreadyExists) => Ok(CreatedPull::AlreadyExists),

@@ -18,6 +18,9 @@ pub(super) enum Made {
     Commit(String),
     Tree(String),
     Pull(u64),
+    /// A pull request by its id in GraphQL.
+    Node(String),
+    Hook(u64),
 }
 
 #[derive(Debug, Default)]

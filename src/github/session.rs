@@ -195,7 +195,7 @@ impl Session<'_> {
         let now = Timestamp::now();
         let refusal = match head.status.is_success() {
             true if !call.is_graphql() => None,
-            true => graphql_refusal(&head.headers, &body, now),
+            true => graphql_refusal(call.asks_for, &head.headers, &body, now),
             false => Some(refusal(head.status, &head.headers, &body, now)),
         };
         let Some(refusal) = refusal else {

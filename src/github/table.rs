@@ -6,102 +6,21 @@
 
 use super::operation::{
     Operation::{
-        self, AddLabels, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreateInstallationToken,
-        CreatePull, CreateRef, CreateRepository, CreateTree, DeleteRef, FetchPack, GetBlob, GetTree,
-        LfsBatch, LfsUpload, LfsVerify, ListCheckRuns, ListComments, ListCommits, ListPulls, MergePull,
-        RequestReviewers, SyncPulls, UpdateRef,
+        AddLabels, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreateHook, CreateInstallationToken,
+        CreatePull, CreateRef, CreateRepository, CreateTree, DeleteHook, DeleteRef, DequeuePull, EnqueuePull,
+        FetchPack, GetBlob, GetHook, GetQueueState, GetTree, LfsBatch, LfsUpload, LfsVerify, ListCheckRuns,
+        ListComments, ListCommits, ListDeliveries, ListHooks, ListPulls, MergePull, Redeliver,
+        RequestReviewers, RulesOfBranch, SetHookConfig, SyncPulls, UpdateHook, UpdateRef,
     },
     Side,
 };
+use super::row::{
+    Known,
+    Means::{Failed, Limited, Rule, State},
+    On::{self, All, Every, Only},
+    Row, Status, When,
+};
 use crate::{api::conditions::reason as r, domain::failure::Class};
-
-/// One answer of GitHub's, and its meaning.
-#[derive(Debug)]
-pub(super) struct Row {
-    /// Unique and stable: tests and `docs/github.md` name the row by it.
-    pub(super) name: &'static str,
-    pub(super) on: On,
-    pub(super) status: Status,
-    /// Any of these words; none: whatever the answer says.
-    pub(super) says: &'static [&'static str],
-    pub(super) when: When,
-    pub(super) means: Means,
-    /// What happens next, or what a person has to do. `{permission}`, `{file}` and `{skew}` are filled in.
-    pub(super) cure: &'static str,
-}
-
-/// Operations that a row is about.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum On {
-    Every,
-    All(Side),
-    Only(&'static [Operation]),
-}
-
-/// HTTP statuses that a row is about.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Status {
-    Is(&'static [u16]),
-    From(u16, u16),
-}
-
-/// What beside the answer has to hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
-    Always,
-    /// The answer names a limit, by header, words, link or code.
-    NamesLimit,
-    /// What the call is about was made by this process less than a minute ago.
-    JustMade,
-    /// The tree to write has a path below `.github/workflows`.
-    Workflow,
-    /// The token was bought for a GitHub App less than 10 s ago.
-    NewToken,
-}
-
-/// The meaning of an answer.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Means {
-    /// A limit: nothing is sent with this token until it is over.
-    Limited,
-    /// An answer to the question, or a state of the world.
-    State(Known),
-    Failed(Class, &'static str),
-    /// A rule of the repository. One answer may name several: each adds its cure.
-    Rule,
-}
-
-/// States of the world that an answer can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
-    Absent,
-    AlreadyExists,
-    NotFastForward,
-    NotMergeable,
-    HeadChanged,
-    NotModified,
-    Moved,
-}
-
-impl Row {
-    const fn new(
-        name: &'static str,
-        on: On,
-        status: &'static [u16],
-        means: Means,
-        cure: &'static str,
-    ) -> Self {
-        Self { name, on, status: Status::Is(status), says: &[], when: When::Always, means, cure }
-    }
-
-    const fn says(self, says: &'static [&'static str]) -> Self {
-        Self { says, ..self }
-    }
-
-    const fn when(self, when: When) -> Self {
-        Self { when, ..self }
-    }
-}
 
 const AGAIN: &str = "it is tried again";
 const BEGIN_AGAIN: &str = "the commit that this work starts from is not in the repository any more: \
@@ -125,6 +44,18 @@ const WORKFLOW_WRITES: On =
 const MINT: On = On::Only(&[CreateInstallationToken]);
 const NEW_TOKEN: &str = "GitHub does not know a new token everywhere at once: it is tried again";
 const MERGE: On = On::Only(&[MergePull]);
+const HOOKS: On = On::Only(&[
+    GetHook,
+    ListHooks,
+    CreateHook,
+    UpdateHook,
+    SetHookConfig,
+    DeleteHook,
+    ListDeliveries,
+    Redeliver,
+]);
+const HOOKS_CURE: &str =
+    "give the token the permission \"Webhooks: write\" on this repository, or set webhook.manage to Never";
 const RULE: &[u16] = &[403, 409, 422];
 const MERGE_RULE: &[u16] = &[403, 405, 409, 422];
 
@@ -132,9 +63,6 @@ const TRANSIENT: Class = Class::Transient;
 const DENIED: Class = Class::Denied;
 const INVALID: Class = Class::Invalid;
 const NOT_FOUND: Class = Class::NotFound;
-
-use Means::{Failed, Limited, Rule, State};
-use On::{All, Every, Only};
 
 /// The table, in the order in which it is read.
 pub(super) const ROWS: &[Row] = &[
@@ -216,6 +144,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("archived", Every, &[403, 409, 422], Failed(INVALID, r::REPOSITORY_ARCHIVED),
         "the repository is read-only: unarchive it")
         .says(&["was archived", "repository archived"]),
+    Row::new("rules-not-in-plan", Only(&[RulesOfBranch]), &[403], State(Known::Absent), "no rule can be read, so none is known")
+        .says(&["upgrade to github"]),
     Row::new("new-token-forbidden", Every, &[403], Failed(TRANSIENT, r::NOT_VISIBLE_YET), NEW_TOKEN)
         .when(When::NewToken),
 
@@ -236,6 +166,25 @@ pub(super) const ROWS: &[Row] = &[
 
     Row::new("workflow-hidden", Only(&[CreateTree]), &[404], Failed(DENIED, r::WORKFLOW_PERMISSION_MISSING), WORKFLOWS)
         .when(When::Workflow),
+
+    // The merge queue.
+    Row::new("pull-request-hidden", Only(&[GetQueueState]), &[404], Failed(NOT_FOUND, r::PULL_REQUEST_NOT_FOUND),
+        "it was deleted, or the token lacks \"{permission}\" on the repository")
+        .says(&["to a pullrequest"]),
+    Row::new("in-merge-queue", PUSHES, RULE, Failed(TRANSIENT, r::IN_MERGE_QUEUE),
+        "the branch is locked until its pull request has left the merge queue: it is tried again")
+        .says(&["added to a merge queue", "queued for merging"]),
+    Row::new("queue-has-it", Only(&[EnqueuePull]), &[422], State(Known::AlreadyExists), "it is in the queue")
+        .says(&["already in the queue", "already queued", "already in the merge queue"]),
+    Row::new("queue-head-moved", Only(&[EnqueuePull]), &[409, 422], State(Known::HeadChanged), "the pull request is read again")
+        .says(&["expected head"]),
+    Row::new("queue-absent", Only(&[EnqueuePull]), &[422], State(Known::Absent), "the base branch has no merge queue")
+        .says(&["does not have a merge queue"]),
+    Row::new("queue-not-yet", Only(&[EnqueuePull]), &[422], State(Known::NotMergeable), "the merge waits"),
+    Row::new("queue-unclear", Only(&[DequeuePull]), &[422], State(Known::Unclear),
+        "whether it has left the queue is looked up: GitHub says so too where it has"),
+    Row::new("merge-in-queue", MERGE, &[405], State(Known::NotMergeable), "the merge queue merges it")
+        .says(&["is in the merge queue"]),
 
     // Rules of the repository. One answer may name several.
     Row::new("rule-secret", PUSHES, RULE, Rule,
@@ -286,6 +235,14 @@ pub(super) const ROWS: &[Row] = &[
         "an answer to HEAD gives no reason: it is asked again"),
     Row::new("checks-forbidden", CHECKS, &[403], Failed(DENIED, r::PERMISSION_MISSING), CHECKS_CURE),
     Row::new("checks-hidden", CHECKS, &[404, 422], Failed(TRANSIENT, r::NOT_VISIBLE_YET), CHECKS_AGAIN),
+    Row::new("hooks-forbidden", HOOKS, &[403], Failed(DENIED, r::PERMISSION_MISSING), HOOKS_CURE),
+    Row::new("hooks-hidden", Only(&[ListHooks, CreateHook]), &[404], Failed(DENIED, r::PERMISSION_MISSING), HOOKS_CURE),
+    Row::new("hook-gone", Only(&[UpdateHook, SetHookConfig, DeleteHook]), &[404], State(Known::Absent), "it is not there"),
+    Row::new("deliveries-gone", Only(&[ListDeliveries]), &[404], Failed(TRANSIENT, r::WEBHOOK_MISSING),
+        "the webhook is not there any more: it is made again"),
+    Row::new("deliveries-cursor", Only(&[ListDeliveries]), &[400, 422], Failed(TRANSIENT, r::REFUSED),
+        "GitHub does not know this place in the list any more: it is read from its beginning"),
+    Row::new("delivery-gone", Only(&[Redeliver]), &[400, 404, 422], State(Known::Absent), "it can't be sent again"),
     Row::new("permission", Every, &[403], Failed(DENIED, r::PERMISSION_MISSING),
         "give the token the permission \"{permission}\" on this repository"),
     Row::new("absent", All(Side::Look), &[404], State(Known::Absent), "it is not there"),
@@ -334,6 +291,11 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("head-absent", Only(&[CreatePull]), &[422], Failed(NOT_FOUND, r::BRANCH_MISSING),
         "the branch is not in the repository any more: restore it, or set the annotation slipway.dev/rerun to a new value to begin again")
         .says(&["head invalid", "head is invalid", "head sha can't be blank", "head ref must be a branch", "not all refs are readable"]),
+    Row::new("webhook-exists", Only(&[CreateHook]), &[422], State(Known::AlreadyExists), "it is looked up")
+        .says(&["hook already exists"]),
+    Row::new("webhook-refused", Only(&[CreateHook, UpdateHook, SetHookConfig]), &[422], Failed(INVALID, r::WEBHOOK_REFUSED),
+        "GitHub does not take the webhook: SLIPWAY_WEBHOOK_URL (webhook.publicURL) has to be reachable from GitHub, and an event has at \
+         most 20 webhooks; remove one, or set webhook.manage to Never"),
     Row::new("drafts", Only(&[CreatePull]), &[422], Failed(INVALID, r::DRAFTS_NOT_SUPPORTED),
         "this repository knows no draft pull requests: set pullRequest.draft to false")
         .says(&["draft pull requests are not supported"]),

@@ -38,6 +38,7 @@ pub fn all_permissions() -> Permissions {
         ("checks", "read"),
         ("contents", "write"),
         ("pull_requests", "write"),
+        ("repository_hooks", "write"),
         ("statuses", "read"),
         ("workflows", "write"),
     ])

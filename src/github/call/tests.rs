@@ -22,8 +22,12 @@ fn branch_names_are_encoded_but_their_slashes_stay() {
 #[test]
 fn the_next_page_is_read_from_the_link_header() {
     let link = r#"<https://h/repositories/1/pulls?state=all&page=1>; rel="prev", <https://h/repositories/1/pulls?state=all&page=3>; rel="next""#;
-    assert_eq!(linked_page(link, "next"), Some(3));
-    assert_eq!(linked_page(r#"<https://h/pulls?per_page=100&page=1>; rel="first""#, "next"), None);
+    assert_eq!(linked(link, "next", "page"), Some("3"));
+    assert_eq!(linked(link, "last", "page"), None);
+    assert_eq!(linked(r#"<https://h/pulls?per_page=100&page=1>; rel="first""#, "next", "page"), None);
+    let cursors = r#"<https://h/hooks/1/deliveries?per_page=100&cursor=v1_a%3D%3D>; rel="next""#;
+    assert_eq!(linked(cursors, "next", "cursor"), Some("v1_a%3D%3D"), "as it stands there");
+    assert_eq!(linked(cursors, "next", "page"), None);
 }
 
 #[test]
@@ -96,7 +100,8 @@ fn errors_are_read_in_every_form_in_which_they_come() {
 }
 
 fn status(body: &Value) -> Option<(u16, String)> {
-    let refused = graphql_refusal(&HeaderMap::new(), body.to_string().as_bytes(), Timestamp::UNIX_EPOCH);
+    let refused =
+        graphql_refusal(None, &HeaderMap::new(), body.to_string().as_bytes(), Timestamp::UNIX_EPOCH);
     refused.map(|refusal| (refusal.status, refusal.message))
 }
 
@@ -132,6 +137,14 @@ fn errors_without_data_are_refusals_as_rest_has_them() {
     assert_eq!(status(&invalid).map(|(status, _)| status), Some(422));
     let partly = json!({"data": {"repository": {"id": "R_1"}}, "errors": [{"type": "FORBIDDEN"}]});
     assert_eq!(status(&partly), None);
-    let not_json = graphql_refusal(&HeaderMap::new(), b"<html>", Timestamp::UNIX_EPOCH);
+    let asked = |answer: Value| {
+        let body = answer.to_string();
+        let pointer = Some("/repository/pullRequest");
+        graphql_refusal(pointer, &HeaderMap::new(), body.as_bytes(), now()).map(|refusal| refusal.status)
+    };
+    let nothing = json!({"data": {"repository": {"pullRequest": null}}, "errors": [{"type": "NOT_FOUND"}]});
+    assert_eq!((asked(nothing.clone()), status(&nothing)), (Some(404), None), "by what was asked for");
+    assert_eq!(asked(json!({"data": {"repository": {"pullRequest": {"id": "PR_1"}}}})), None);
+    let not_json = graphql_refusal(None, &HeaderMap::new(), b"<html>", Timestamp::UNIX_EPOCH);
     assert!(not_json.is_none(), "it is read as an answer that nobody can read");
 }

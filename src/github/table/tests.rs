@@ -3,7 +3,7 @@
 
 use super::{
     super::classify::{Refusal, RefusedCall, Verdict, classify, row_of},
-    super::operation::Operation::{Compare, GetPull, GetRef, GetRepository, GetUser},
+    super::operation::Operation::{self, Compare, GetPull, GetRef, GetRepository, GetUser},
     *,
 };
 use crate::github::call::refusal;

@@ -75,10 +75,10 @@ const SCOPE: &str = r#"{"message":"refusing to allow a Personal Access Token to 
 const NAME_TAKEN: &str = r#"{"message":"Repository creation failed.","errors":[{"resource":"Repository","code":"custom","field":"name","message":"name already exists on this account"}]}"#;
 
 pub(super) fn all() -> Vec<Case> {
-    [of_lfs(), of_every_call(), of_our_own(), of_rules(), of_merges(), of_permissions(), of_refusals()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let of_github = [of_every_call(), of_our_own(), of_permissions(), of_refusals()];
+    let of_merging = [of_rules(), of_merges(), of_queues()];
+    let beside = [of_lfs(), of_hooks()];
+    of_github.into_iter().chain(of_merging).chain(beside).flatten().collect()
 }
 
 #[rustfmt::skip]
@@ -98,6 +98,60 @@ fn of_lfs() -> Vec<Case> {
         case("lfs-off", LfsBatch, 501, r#"{"message":"Git LFS is disabled for this repository."}"#, "Invalid LFSRefused", "switch it on"),
         case("lfs-odd", LfsBatch, 422, r#"{"message":"Validation Failed"}"#, "Invalid LFSRefused", "source.exclude"),
         case("hidden-permission", LfsBatch, 404, MISSING, "Denied PermissionMissing", "Contents: write"),
+    ]
+}
+
+const HOOK_EXISTS: &str = r#"{"message":"Validation Failed","errors":[{"resource":"Hook","code":"custom","message":"Hook already exists on this repository"}]}"#;
+const HOOKS_FULL: &str = r#"{"message":"Validation Failed","errors":[{"resource":"Hook","code":"custom","message":"The \"pull_request\" event cannot have more than 20 hooks"}]}"#;
+const HOOK_UNREACHABLE: &str = r#"{"message":"Validation Failed","errors":[{"resource":"Hook","code":"custom","field":"url","message":"url is not supported because it isn't reachable over the public Internet (localhost)"}]}"#;
+
+#[rustfmt::skip]
+fn of_hooks() -> Vec<Case> {
+    vec![
+        case("hooks-forbidden", GetHook, 403, FORBIDDEN, "Denied PermissionMissing", "\"Webhooks: write\"").headers(&[("x-accepted-github-permissions", "repository_hooks=read")]),
+        case("hooks-forbidden", Redeliver, 403, FORBIDDEN, "Denied PermissionMissing", "webhook.manage"),
+        case("hooks-hidden", ListHooks, 404, MISSING, "Denied PermissionMissing", "\"Webhooks: write\""),
+        case("hooks-hidden", CreateHook, 404, MISSING, "Denied PermissionMissing", "\"Webhooks: write\""),
+        case("lag", ListHooks, 404, MISSING, "Transient NotVisibleYet", "tried again").just_made(),
+        case("lag", DeleteHook, 404, MISSING, "Transient NotVisibleYet", "tried again").just_made(),
+        case("absent", GetHook, 404, MISSING, "state", ""),
+        case("hook-gone", SetHookConfig, 404, MISSING, "state", ""),
+        case("hook-gone", DeleteHook, 404, MISSING, "state", ""),
+        case("archived", CreateHook, 403, r#"{"message":"Repository was archived so is read-only."}"#, "Invalid RepositoryArchived", "unarchive"),
+        case("webhook-exists", CreateHook, 422, HOOK_EXISTS, "state", ""),
+        case("webhook-refused", UpdateHook, 422, HOOK_EXISTS, "Invalid WebhookRefused", "webhook.manage"),
+        case("webhook-refused", CreateHook, 422, HOOKS_FULL, "Invalid WebhookRefused", "at most 20 webhooks"),
+        case("webhook-refused", SetHookConfig, 422, HOOK_UNREACHABLE, "Invalid WebhookRefused", "SLIPWAY_WEBHOOK_URL"),
+        case("deliveries-gone", ListDeliveries, 404, MISSING, "Transient WebhookMissing", "made again"),
+        case("deliveries-cursor", ListDeliveries, 400, r#"{"message":"Invalid cursor"}"#, "Transient Refused", "from its beginning"),
+        case("delivery-gone", Redeliver, 404, MISSING, "state", ""),
+        case("delivery-gone", Redeliver, 422, r#"{"message":"The delivery can't be redelivered"}"#, "state", ""),
+    ]
+}
+
+const QUEUED_BRANCH: &str = r#"{"message":"A pull request for this branch has been added to a merge queue. Branches that\nare queued for merging cannot be updated. To modify this branch, dequeue the\nassociated pull request.\n","documentation_url":"https://docs.github.com/articles/about-protected-branches"}"#;
+const NO_RULES: &str =
+    r#"{"message":"Upgrade to GitHub Pro or make this repository public to enable this feature."}"#;
+
+#[rustfmt::skip]
+fn of_queues() -> Vec<Case> {
+    vec![
+        case("rules-not-in-plan", RulesOfBranch, 403, NO_RULES, "state", "").new_token(),
+        case("permission", RulesOfBranch, 403, FORBIDDEN, "Denied PermissionMissing", "Metadata: read"),
+        case("repository", RulesOfBranch, 404, MISSING, "NotFound RepositoryNotFound", "Metadata: read"),
+        case("in-merge-queue", UpdateRef, 422, QUEUED_BRANCH, "Transient InMergeQueue", "tried again"),
+        case("in-merge-queue", DeleteRef, 422, QUEUED_BRANCH, "Transient InMergeQueue", "left the merge queue"),
+        case("merge-in-queue", MergePull, 405, r#"{"message":"Pull Request is in the merge queue."}"#, "state", ""),
+        case("queue-has-it", EnqueuePull, 422, r#"{"errors":[{"type":"UNPROCESSABLE","message":"Pull request is already in the queue"}]}"#, "state", ""),
+        case("queue-head-moved", EnqueuePull, 422, r#"{"errors":[{"type":"UNPROCESSABLE","message":"Failed to add PR #7: expected head oid does not match the current head oid"}]}"#, "state", ""),
+        case("queue-absent", EnqueuePull, 422, r#"{"errors":[{"message":"Pull request base branch does not have a merge queue"}]}"#, "state", ""),
+        case("queue-not-yet", EnqueuePull, 422, r#"{"errors":[{"message":"Pull request Required status check \"build\" is expected."}]}"#, "state", ""),
+        case("queue-unclear", DequeuePull, 422, r#"{"errors":[{"message":"Failed to remove PR #7 \"Greet\""}]}"#, "state", ""),
+        case("lag", EnqueuePull, 404, r#"{"errors":[{"message":"Could not resolve to a node with the global id of 'PR_1'"}]}"#, "Transient NotVisibleYet", "tried again").just_made(),
+        case("hidden-permission", EnqueuePull, 404, r#"{"errors":[{"message":"Could not resolve to a node with the global id of 'PR_1'"}]}"#, "Denied PermissionMissing", "Pull requests: write"),
+        case("pull-request-hidden", GetQueueState, 404, r#"{"errors":[{"message":"Could not resolve to a PullRequest with the number of 7."}]}"#, "NotFound PullRequestNotFound", "deleted"),
+        case("repository", GetQueueState, 404, r#"{"errors":[{"message":"Could not resolve to a Repository with the name 'acme/app'."}]}"#, "NotFound RepositoryNotFound", "Checks: read"),
+        case("permission", GetQueueState, 403, FORBIDDEN, "Denied PermissionMissing", "Checks: read"),
     ]
 }
 

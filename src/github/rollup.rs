@@ -1,0 +1,127 @@
+//! The checks of a commit as GraphQL lists them: which are ends of one check, and how each stands.
+//! Read by `graphql`, which tells what failed, and by `queue`, which tells what a merge still needs.
+//!
+//! Source: <https://docs.github.com/en/graphql/reference/objects#statuscheckrollup>.
+
+use super::checks::CheckState;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Any of it may be null where GitHub leaves something out.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Connection {
+    pub(super) nodes: Option<Vec<Value>>,
+    pub(super) total_count: usize,
+    pub(super) page_info: PageInfo,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PageInfo {
+    pub(super) has_next_page: bool,
+    #[serde(default)]
+    pub(super) end_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Rollup {
+    /// The worst of all: `EXPECTED`, `PENDING`, `SUCCESS`, `FAILURE`, `ERROR`.
+    #[serde(default)]
+    pub(super) state: Option<String>,
+    pub(super) contexts: Connection,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "__typename")]
+pub(super) enum Context {
+    CheckRun(Run),
+    StatusContext(Status),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Run {
+    /// Grows with every run.
+    pub(super) database_id: Option<u64>,
+    pub(super) name: String,
+    /// Absent while it runs.
+    pub(super) conclusion: Option<String>,
+    pub(super) title: Option<String>,
+    pub(super) summary: Option<String>,
+    /// Whose check it is: of which App, workflow and event.
+    #[serde(default)]
+    pub(super) check_suite: Value,
+    pub(super) annotations: Option<Connection>,
+    pub(super) is_required: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    pub(super) context: String,
+    pub(super) state: String,
+    pub(super) description: Option<String>,
+    pub(super) is_required: Option<bool>,
+}
+
+impl Connection {
+    /// The checks of this page; what can't be read of them is said beside the rest.
+    pub(super) fn contexts(self) -> (Vec<Context>, Option<String>) {
+        let (mut read, mut unread) = (Vec::new(), None);
+        for node in self.nodes.unwrap_or_default().into_iter().filter(|node| !node.is_null()) {
+            match serde_json::from_value(node) {
+                Ok(context) => read.push(context),
+                Err(error) => unread = unread.or(Some(format!("one of them can't be read: {error}"))),
+            }
+        }
+        (read, unread)
+    }
+}
+
+/// Without what was run again: GitHub lists the old ends beside the new ones.
+pub(super) fn newest(contexts: Vec<Context>) -> Vec<Context> {
+    let mut newest: Vec<Context> = Vec::new();
+    for context in contexts {
+        match newest.iter_mut().find(|there| there.is_of_the_same(&context)) {
+            Some(there) if there.id() < context.id() => *there = context,
+            Some(_) => {}
+            None => newest.push(context),
+        }
+    }
+    newest
+}
+
+impl Context {
+    /// Whether both are ends of one check.
+    fn is_of_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::CheckRun(one), Self::CheckRun(two)) => {
+                (&one.name, &one.check_suite) == (&two.name, &two.check_suite)
+            }
+            (Self::StatusContext(one), Self::StatusContext(two)) => one.context == two.context,
+            _ => false,
+        }
+    }
+
+    fn id(&self) -> Option<u64> {
+        if let Self::CheckRun(run) = self { run.database_id } else { None }
+    }
+
+    /// How it stands towards a merge.
+    pub(super) fn state(&self) -> CheckState {
+        match self {
+            Self::CheckRun(run) => run.conclusion.as_deref().map_or(CheckState::Running, state_of),
+            Self::StatusContext(status) => state_of(&status.state),
+        }
+    }
+}
+
+/// How a check stands whose conclusion or state this is. What GitHub does not call fine has failed.
+pub(super) fn state_of(word: &str) -> CheckState {
+    match word {
+        "SUCCESS" | "NEUTRAL" | "SKIPPED" => CheckState::Passed,
+        "PENDING" | "EXPECTED" => CheckState::Running,
+        _ => CheckState::Failed,
+    }
+}
