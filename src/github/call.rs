@@ -19,8 +19,8 @@ use std::{fmt::Write as _, time::Duration};
 /// Path of GraphQL, of which a refusal may come with status 200. Source: <https://docs.github.com/en/graphql>.
 pub(super) const GRAPHQL: &str = "/graphql";
 
-/// A request, relative to the base URL.
-#[derive(Debug, Clone)]
+/// A request, relative to the base URL. It can't be printed: its body may hold the secret of a webhook.
+#[derive(Clone)]
 pub(super) struct Call<'a> {
     pub(super) operation: Operation,
     pub(super) method: Method,

@@ -76,7 +76,7 @@ async fn a_hook_is_made_once_and_found_by_its_id_and_its_url() {
     assert_eq!(found.last_response, Some(last));
     assert_eq!(client.get_hook(repository, made.id).await.unwrap().as_ref(), Some(&found));
     let statuses: Vec<_> =
-        world.simulator.calls.of("github", HOOK).iter().map(|call| call.status()).collect();
+        world.simulator.calls.of("github", HOOK).iter().map(slipway_simulator::core::Call::status).collect();
     assert_eq!(statuses, [Some(200), Some(304)], "unchanged it costs nothing");
     assert_eq!(client.find_hook(repository, NOBODY).await.unwrap(), Some(found));
     let again = NewHook { url: NOBODY, secret: &secret(), events: &["push", "pull_request"] };

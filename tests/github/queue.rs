@@ -108,7 +108,7 @@ async fn rules_of_a_branch_are_read_together_and_cost_nothing_while_they_stay() 
         assert_eq!(client.rules_of_branch(repository, "main").await.unwrap(), expected);
     }
     let statuses: Vec<_> =
-        world.simulator.calls.of("github", RULES).iter().map(|call| call.status()).collect();
+        world.simulator.calls.of("github", RULES).iter().map(slipway_simulator::core::Call::status).collect();
     assert_eq!(statuses, [Some(200), Some(200), Some(304)]);
     assert_eq!(client.rules_of_branch(repository, "task/größe#1").await.unwrap(), BranchRules::default());
     let many: Vec<_> = (0..101)
