@@ -26,6 +26,8 @@ pub fn decide(repository: &Repository, observed: &Observed, now: Timestamp) -> D
         // A limit that ends is told by who knows the account; nobody may know it by now.
         plan.status.limits = plan.status.limits.take().filter(|limits| limits.until.0 > now);
     }
+    let over = plan.status.limits.as_ref().map(|limits| limits.until.0 + SignedDuration::from_secs(1));
+    plan.next = plan.next.or_at(over, now);
     plan
 }
 

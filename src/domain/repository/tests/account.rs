@@ -24,6 +24,14 @@ fn the_account_and_its_limit_are_told_and_a_limit_that_hardly_moves_is_not_writt
     assert_eq!(told(&object, Some(limit(361, "RateLimited"))).limits, Some(limit(361, "RateLimited")));
     assert_eq!(told(&object, Some(limit(300, "QuotaSpent"))).limits, Some(limit(300, "QuotaSpent")));
     assert_eq!(told(&object, None).limits, None);
-    let unknown = see(&object, Answer::NotAsked, 0).status;
-    assert_eq!(unknown, status, "after a start nothing is known until the first call");
+    let unknown = see(&object, Answer::NotAsked, 0);
+    assert_eq!(unknown.status, status, "after a start nothing is known until the first call");
+    assert_eq!(unknown.next, Next::At(at(100)));
+    let early = decide(
+        &object,
+        &Observed { finding: Finding(Answer::NotAsked), next_sync: at(900), account: None },
+        at(0),
+    );
+    assert_eq!(early.next, Next::At(at(301)), "it is over by then");
+    assert_eq!(see(&object, Answer::NotAsked, 301).status.limits, None);
 }
