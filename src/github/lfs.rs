@@ -13,7 +13,7 @@ use crate::domain::git::Pointer;
 use http::{HeaderName, HeaderValue, Method, header};
 use octocrab::OctoBody;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path};
 use tokio_util::io::ReaderStream;
 
 /// Media type of the batch API.
@@ -41,11 +41,19 @@ pub struct LfsActions {
 }
 
 /// A call that an object needs, at some server of GitHub's choice.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct LfsAction {
     href: String,
     #[serde(default)]
     header: BTreeMap<String, String>,
+}
+
+/// Without what would let anybody do it: the URL is signed, and a header may be a credential.
+impl fmt::Debug for LfsAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.header.keys().collect();
+        f.debug_struct("LfsAction").field("header", &names).finish_non_exhaustive()
+    }
 }
 
 /// Refusal of one object.
@@ -163,5 +171,20 @@ fn unsendable(operation: Operation) -> Error {
             operation.name()
         ),
         status: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_action_is_made_with_is_not_printed() {
+        let action = serde_json::json!({
+            "upload": {"href": "https://storage.example/o?signature=sesame", "header": {"Authorization": "Basic sesame"}},
+        });
+        let actions: LfsActions = serde_json::from_value(action).expect("an action");
+        let told = format!("{actions:?}");
+        assert!(told.contains("Authorization") && !told.contains("sesame"), "{told}");
     }
 }
