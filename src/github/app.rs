@@ -33,6 +33,10 @@ pub struct App {
 pub(super) enum KeyFault {
     #[error("is not a private key in PEM, which begins with -----BEGIN RSA PRIVATE KEY-----")]
     NotPem,
+    #[error(
+        "has lost its line breaks or its end: put the file itself there, with kubectl create secret --from-file"
+    )]
+    Folded,
     #[error("has its line breaks written as \\n: put the file itself there, with its line breaks")]
     EscapedLines,
     #[error("is encrypted: put the key there as GitHub gave it out, without a passphrase")]
@@ -75,6 +79,9 @@ impl App {
 }
 
 fn parse(pem: &str) -> Result<RsaKeyPair, KeyFault> {
+    // An editor may have put a byte order mark before it, a manifest blanks.
+    let lines = pem.trim_start_matches('\u{feff}').lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let pem = lines.trim();
     if pem.contains("ENCRYPTED") {
         return Err(KeyFault::Encrypted);
     }
@@ -83,7 +90,13 @@ fn parse(pem: &str) -> Result<RsaKeyPair, KeyFault> {
     }
     let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| {
         let other = ["-----BEGIN PUBLIC", "-----BEGIN RSA PUBLIC", "-----BEGIN CERTIFICATE", "ssh-rsa "];
-        if other.iter().any(|label| pem.contains(label)) { KeyFault::NotPrivate } else { KeyFault::NotPem }
+        if other.iter().any(|label| pem.contains(label)) {
+            KeyFault::NotPrivate
+        } else if pem.contains("-----BEGIN ") && pem.contains("PRIVATE KEY") {
+            KeyFault::Folded
+        } else {
+            KeyFault::NotPem
+        }
     })?;
     match &key {
         PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
@@ -146,7 +159,10 @@ mod tests {
         for (key, fault) in [
             (String::new(), KeyFault::NotPem),
             ("sesame".into(), KeyFault::NotPem),
-            (pem("RSA PRIVATE KEY", "!!"), KeyFault::NotPem),
+            ("BEGIN PRIVATE KEY".into(), KeyFault::NotPem),
+            (pem("RSA PRIVATE KEY", "!!"), KeyFault::Folded),
+            (TestKey::One.private_pem().replace('\n', " "), KeyFault::Folded),
+            (TestKey::One.private_pem().replace("-----END PRIVATE KEY-----", ""), KeyFault::Folded),
             (pem("RSA PRIVATE KEY", "AAAA"), KeyFault::NotRsa),
             (TestKey::One.private_pem().replace('\n', "\\n"), KeyFault::EscapedLines),
             (pem("ENCRYPTED PRIVATE KEY", "AAAA"), KeyFault::Encrypted),
@@ -157,6 +173,14 @@ mod tests {
         ] {
             assert_eq!(parse(&key).err(), Some(fault), "{key}");
             assert!(!format!("{:?}", app("sesame")).contains("sesame"));
+        }
+    }
+
+    #[test]
+    fn what_stands_before_a_key_and_its_lines_does_no_harm() {
+        let key = TestKey::One.private_pem();
+        for key in [format!("\u{feff}{key}"), format!(" \n\t{key}\n"), key.replace('\n', "\r\n  ")] {
+            assert!(parse(&key).is_ok(), "{key:?}");
         }
     }
 
