@@ -42,8 +42,8 @@ pub async fn client(
 }
 
 fn held(namespace: &str, secret: &str, values: Option<&SecretValues>) -> Result<Held, Failure> {
-    let key = |key| SecretKey { namespace, secret, key, purpose: "a GitHub token" };
-    let Some(values) = values else { return Ok(Held::Token(key(credentials::TOKEN).text_in(None)?)) };
+    let key = |key| SecretKey { namespace, secret, key, purpose: "a credential for GitHub" };
+    let values = values.ok_or_else(|| credentials::no_secret(secret))?;
     let value = |key: &str| values.get(key).map(ExposeSecret::expose_secret);
     let found = credentials::credentials(value).map_err(|fault| fault.failure(secret))?;
     let text = |name| key(name).text_in(Some(values));

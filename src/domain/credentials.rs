@@ -71,6 +71,19 @@ fn number<'a>(key: &'static str, value: &impl Fn(&str) -> Option<&'a [u8]>) -> R
     text.parse().ok().filter(|number| digits && *number > 0).ok_or(Fault::NotDigits(key))
 }
 
+/// Names what to do about a Secret that is not there (yet).
+pub fn no_secret(secret: &str) -> Failure {
+    Failure {
+        operation: operation::GET_SECRET,
+        class: Class::NotFound,
+        reason: reason::SECRET_NOT_FOUND,
+        message: format!(
+            "Secret {secret} does not exist in this namespace: create it with a GitHub token under the key token, or with the keys of \
+             a GitHub App under appID, installationID and privateKey"
+        ),
+    }
+}
+
 impl Fault {
     /// Names cause and cure.
     pub fn failure(self, secret: &str) -> Failure {
@@ -131,6 +144,15 @@ mod tests {
         assert_eq!(judged(&app_with("token", b"t")), Ok(Credentials::Token));
         assert_eq!(judged(&app_with("token", b"")), app, "an empty token is none");
         assert_eq!(judged(&app_with("other", b"\xff")), app);
+    }
+
+    #[test]
+    fn a_secret_that_is_not_there_may_still_come_with_either_kind_of_credentials() {
+        let failure = no_secret("github");
+        assert_eq!((failure.class, failure.reason), (Class::NotFound, "SecretNotFound"));
+        for words in ["Secret github ", "key token", "appID, installationID and privateKey"] {
+            assert!(failure.message.contains(words), "{}", failure.message);
+        }
     }
 
     #[test]
