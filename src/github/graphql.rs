@@ -186,9 +186,13 @@ fn annotation(node: Value) -> Option<CheckAnnotation> {
     })
 }
 
-/// What GitHub says beside the data, each once.
+/// What GitHub says beside the data, each once; but for the runs of workflows, without which nothing is lost.
 pub(super) fn words(errors: &[Value]) -> Option<String> {
-    let mut words: Vec<&str> = errors.iter().filter_map(|error| error["message"].as_str()).collect();
+    let is_of_run = |error: &&Value| {
+        error["path"].as_array().and_then(|path| path.last()).is_some_and(|last| last == "workflowRun")
+    };
+    let errors = errors.iter().filter(|error| !is_of_run(error));
+    let mut words: Vec<&str> = errors.filter_map(|error| error["message"].as_str()).collect();
     words.sort_unstable();
     words.dedup();
     (!words.is_empty()).then(|| words.join("; "))
@@ -209,13 +213,20 @@ mod tests {
         lint["annotations"]["nodes"] = json!([
             null, {"path": "a", "location": {"start": {"line": 3}}, "annotationLevel": "FAILURE", "message": "m"}]);
         let mut other = run(9, "flaky", json!("SUCCESS"));
-        other["checkSuite"] = json!({"app": {"databaseId": 3}, "workflowRun": null});
+        other["checkSuite"] = json!({"databaseId": 5, "app": {"databaseId": 3}, "workflowRun": null});
+        // Two workflows, of which it is not known which they are.
+        let [mut one, mut two] = [run(10, "build", json!("FAILURE")), run(11, "build", json!("SUCCESS"))];
+        for (run, suite) in [(&mut one, 6), (&mut two, 7)] {
+            run["checkSuite"] = json!({"databaseId": suite, "app": {"databaseId": 1}, "workflowRun": null});
+        }
         let contexts = [
             lint,
             run(2, "runs", Value::Null),
             run(5, "flaky", json!("SUCCESS")),
             run(4, "flaky", json!("FAILURE")),
             other,
+            one,
+            two,
             run(6, "again", json!("TIMED_OUT")),
             run(7, "again", Value::Null),
             json!({"__typename": "StatusContext", "context": "ci/x", "state": "ERROR", "description": "no runner"}),
@@ -225,9 +236,10 @@ mod tests {
         let failed: Vec<_> = newest(read.into()).into_iter().filter_map(failed).collect();
         let told: Vec<_> =
             failed.iter().map(|check| (&*check.name, &*check.conclusion, check.more)).collect();
-        assert_eq!(told, [("lint", "failure", 1), ("ci/x", "error", 0)]);
-        assert_eq!(failed[1].title, "no runner");
-        let errors = [json!({"message": "b"}), json!({"message": "a"}), json!({"message": "b"})];
+        assert_eq!(told, [("lint", "failure", 1), ("build", "failure", 2), ("ci/x", "error", 0)]);
+        assert_eq!(failed[2].title, "no runner");
+        let hidden = json!({"message": "c", "path": ["nodes", 0, "checkSuite", "workflowRun"]});
+        let errors = [hidden, json!({"message": "b"}), json!({"message": "a"}), json!({"message": "b"})];
         assert_eq!(words(&errors).as_deref(), Some("a; b"));
     }
 }

@@ -49,11 +49,30 @@ pub(super) struct Run {
     pub(super) conclusion: Option<String>,
     pub(super) title: Option<String>,
     pub(super) summary: Option<String>,
-    /// Whose check it is: of which App, workflow and event.
     #[serde(default)]
-    pub(super) check_suite: Value,
+    pub(super) check_suite: Suite,
     pub(super) annotations: Option<Connection>,
     pub(super) is_required: Option<bool>,
+}
+
+/// Whose check it is: of which App, workflow and event.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Suite {
+    database_id: Option<u64>,
+    app: Value,
+    /// Only Actions has it; null too without the permission to read them.
+    workflow_run: Value,
+}
+
+impl Suite {
+    /// Whether a check of the same name would be the same check. Each run of a workflow has a suite of its own, and one App has
+    /// but one suite: without the workflow the suite says as much as is known.
+    fn is_of_the_same(&self, other: &Self) -> bool {
+        self.app == other.app
+            && self.workflow_run == other.workflow_run
+            && (!self.workflow_run.is_null() || self.database_id == other.database_id)
+    }
 }
 
 #[derive(Deserialize)]
@@ -97,7 +116,7 @@ impl Context {
     fn is_of_the_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::CheckRun(one), Self::CheckRun(two)) => {
-                (&one.name, &one.check_suite) == (&two.name, &two.check_suite)
+                one.name == two.name && one.check_suite.is_of_the_same(&two.check_suite)
             }
             (Self::StatusContext(one), Self::StatusContext(two)) => one.context == two.context,
             _ => false,

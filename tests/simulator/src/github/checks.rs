@@ -45,6 +45,8 @@ pub struct Check {
     pub status: Option<String>,
     /// The App that runs it; absent: GitHub Actions.
     pub app: Option<u64>,
+    /// The workflow of GitHub Actions that it is a job of; each run of one has a suite of its own.
+    pub workflow: u64,
     /// It appears so many seconds after the others; its suite is there before.
     pub after_seconds: i64,
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::checks::{Check, Shown};
+use super::checks::{ACTIONS, Check, Shown};
 use super::graphql_select::connection;
 use super::objects::node_id;
 use super::state::Repository;
@@ -45,12 +45,9 @@ pub(super) fn context(shown: &Shown<'_>, repository_at: &Value) -> Value {
         "databaseId": id,
         "checkSuite": {
             "__typename": "CheckSuite",
+            "databaseId": check.app() * 1000 + check.workflow,
             "app": { "__typename": "App", "databaseId": check.app() },
-            "workflowRun": {
-                "__typename": "WorkflowRun",
-                "event": "push",
-                "workflow": { "__typename": "Workflow", "databaseId": 1 },
-            },
+            "workflowRun": workflow_run(check),
         },
         "name": check.name,
         "status": check.status().to_uppercase(),
@@ -58,6 +55,18 @@ pub(super) fn context(shown: &Shown<'_>, repository_at: &Value) -> Value {
         "title": check.output.title,
         "summary": check.output.summary,
         "annotations": annotations(check),
+    })
+}
+
+/// Only GitHub Actions has them.
+fn workflow_run(check: &Check) -> Value {
+    if check.app() != ACTIONS {
+        return Value::Null;
+    }
+    json!({
+        "__typename": "WorkflowRun",
+        "event": "push",
+        "workflow": { "__typename": "Workflow", "databaseId": check.workflow },
     })
 }
 

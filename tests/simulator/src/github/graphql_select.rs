@@ -4,6 +4,7 @@
 use graphql_parser::query::{Field, Selection, SelectionSet, TypeCondition, Value as Given};
 use serde_json::{Map, Value, json};
 
+use super::answer::Answer;
 use super::graphql_checks::{context, is_required, rollup_state};
 use super::graphql_pull::{commit, entry_view, queue_view, timeline, view};
 use super::permissions::permit;
@@ -24,6 +25,8 @@ pub(super) struct Selector<'a> {
 
 /// Most records of a connection in one answer.
 const MOST: u64 = 100;
+/// Where a check run has the run of its workflow.
+const RUN: &str = "/checkSuite/workflowRun";
 
 /// The arguments of a field, with the variables' values.
 pub(super) fn arguments(field: &Field<'_, String>, variables: &Value) -> Value {
@@ -237,19 +240,29 @@ impl<'a> Selector<'a> {
         page
     }
 
-    /// Without the rights a check is null, and an error says so.
+    /// Without the rights a check is null, or the run of its workflow, and an error says so.
     fn visible(&mut self, repository: &Repository, nodes: Vec<Value>) -> Vec<Value> {
         let hidden = |node: &Value| {
             let needs = if node["__typename"] == "CheckRun" { "checks=read" } else { "statuses=read" };
             permit(&self.request.caller, repository, needs).err()
         };
         let mut errors = Vec::new();
-        let nodes = nodes.into_iter().map(|node| match hidden(&node) {
-            Some(refusal) => {
-                errors.push(json!({ "type": "FORBIDDEN", "path": self.path, "message": refusal.message() }));
-                Value::Null
+        let no_runs = permit(&self.request.caller, repository, "actions=read").err();
+        let mut refuse = |at: usize, below: &[&str], refusal: &Answer| {
+            let mut path = self.path.clone();
+            path.extend([json!("contexts"), json!("nodes"), json!(at)]);
+            path.extend(below.iter().map(|name| json!(name)));
+            errors.push(json!({ "type": "FORBIDDEN", "path": path, "message": refusal.message() }));
+            Value::Null
+        };
+        let nodes = nodes.into_iter().enumerate().map(|(at, mut node)| {
+            if let Some(refusal) = hidden(&node) {
+                return refuse(at, &[], &refusal);
             }
-            None => node,
+            if let (Some(refusal), Some(true)) = (&no_runs, node.pointer(RUN).map(Value::is_object)) {
+                node["checkSuite"]["workflowRun"] = refuse(at, &["checkSuite", "workflowRun"], refusal);
+            }
+            node
         });
         let nodes = nodes.collect();
         self.errors.append(&mut errors);
