@@ -16,10 +16,11 @@ pub const ATTEMPTS: i32 = 4;
 /// so that the last look says what is really the matter.
 const LOOKS: i32 = 7;
 /// Reasons of objects that may arrive later than what refers to them, or be shown again: looked for on a schedule of their own.
-pub const ARRIVES_LATER: [&str; 5] = [
+pub const ARRIVES_LATER: [&str; 6] = [
     reason::SECRET_NOT_FOUND,
     reason::REPOSITORY_NOT_FOUND,
     reason::REPOSITORY_GONE,
+    reason::REPOSITORY_NOT_IN_INSTALLATION,
     reason::SANDBOX_NOT_FOUND,
     reason::PULL_REQUEST_NOT_FOUND,
 ];

@@ -73,6 +73,10 @@ fn waiting(scope: Scope<'_>) -> Decided {
     Plan::settle(scope.status, Next::At(next))
 }
 
+/// The repository itself is missing, whichever call has found out.
+const OF_REPOSITORY: [&str; 3] =
+    [reason::REPOSITORY_NOT_FOUND, reason::REPOSITORY_NOT_IN_INSTALLATION, reason::REPOSITORY_GONE];
+
 fn hindered(scope: Scope<'_>, failure: &Failure) -> Decided {
     // An App's token for a repository can't be had where there is no such repository.
     if failure.reason == reason::REPOSITORY_NOT_IN_INSTALLATION && scope.may_create() {
@@ -80,6 +84,9 @@ fn hindered(scope: Scope<'_>, failure: &Failure) -> Decided {
     }
     // It may still come, or be shown again, and is named by whoever looked for it.
     match failure.class {
+        Class::NotFound if OF_REPOSITORY.contains(&failure.reason) => {
+            scope.missing(operation::FIND_REPOSITORY, failure.reason, &failure.message)
+        }
         Class::NotFound => scope.missing(failure.operation, failure.reason, &failure.message),
         _ => scope.failed(failure),
     }
@@ -108,8 +115,11 @@ fn absent(scope: Scope<'_>) -> Decided {
 
 fn create(mut scope: Scope<'_>) -> Decided {
     let create = scope.repository.spec.create.clone().unwrap_or_default();
-    let message = format!("creating {}", scope.name());
-    scope.stand(Standing::Reconciling, reason::CREATING, &message);
+    // Tried again and again until it is shown: to say each time that it is being created would hide what to do.
+    if scope.retry.as_ref().is_none_or(|retry| retry.reason != reason::EXISTS_BUT_NOT_VISIBLE) {
+        let message = format!("creating {}", scope.name());
+        scope.stand(Standing::Reconciling, reason::CREATING, &message);
+    }
     Plan::act(scope.status, Step::Create(create))
 }
 

@@ -2,6 +2,7 @@
 //! Part of the tests of `repository`.
 
 mod account;
+mod app;
 
 use super::{record::MOVE_AGAIN, stage::Answer, *};
 use crate::{
@@ -317,20 +318,6 @@ fn useless_secrets_stall_with_a_cure() {
     assert!(is(&plan.status, names::STALLED));
     let said = ready(&plan.status).2;
     assert!(said.contains("Secret github ") && said.contains("slipway.dev/reconcile"), "{said}");
-}
-
-#[test]
-fn what_an_installation_lacks_is_created_only_where_that_is_wanted_and_it_was_never_there() {
-    let (operation, reason) = ("createInstallationToken", reason::REPOSITORY_NOT_IN_INSTALLATION);
-    let lacking = Failure { operation, class: Class::NotFound, reason, message: "give it".into() };
-    let see = |object: &Repository| see(object, Answer::LookedUp(Err(lacking.clone())), 0);
-    let mut wanted = object();
-    let plan = see(&wanted);
-    assert_eq!((plan.step.clone(), ready(&plan.status).1), (None, reason));
-    wanted.spec.create_policy = CreatePolicy::IfMissing;
-    assert!(matches!(see(&wanted).step, Some(Step::Create(_))));
-    wanted.status = Some(RepositoryStatus { repository_id: Some(7), ..RepositoryStatus::default() });
-    assert_eq!(see(&wanted).step, None, "what was there is never made again");
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use super::model::{Health, Plan};
 use crate::{
     api::{
-        Phase, PullRequestState, RoundEnd, Task, TaskStatus, bounds, conditions as names, conditions::reason,
+        Phase, PullRequestState, RoundEnd, Task, TaskStatus, bounds, common::Retry, conditions as names,
+        conditions::reason,
     },
     domain::{
         board::{BUILDING, FAILED_EARLY, FAILED_LATE, PENDING, Row},
@@ -111,11 +112,11 @@ impl<'a> Scope<'a> {
             return;
         }
         // Looking for an object has its own schedule: it uses up no attempt of a call.
-        let previous = self
-            .status
-            .retry
-            .as_ref()
-            .filter(|retry| !operation::LOOKED_FOR.contains(&retry.operation.as_str()));
+        let looked_for = |retry: &&Retry| {
+            operation::LOOKED_FOR.contains(&retry.operation.as_str())
+                || retry::ARRIVES_LATER.contains(&retry.reason.as_str())
+        };
+        let previous = self.status.retry.as_ref().filter(|retry| !looked_for(retry));
         let verdict = retry::after(previous, failure, &self.uid(), self.now);
         self.verdict(verdict);
     }

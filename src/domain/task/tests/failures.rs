@@ -1,9 +1,13 @@
 //! Every class of failure at every stage: what is said, how often it is tried, and that it heals.
 
-use super::*;
+use super::{super::scope::Scope, *};
 use crate::{
     api::{RECONCILE_ANNOTATION, conditions::reason},
-    domain::{conditions, failure::Class, plan::Next},
+    domain::{
+        conditions,
+        failure::{Class, Failure},
+        plan::Next,
+    },
 };
 use jiff::SignedDuration;
 
@@ -338,4 +342,28 @@ fn an_upload_that_ended_early_is_progress_and_its_failure_is_waited_out() {
         assert_eq!((world.row(), world.reason().as_str()), (BUILDING, reason));
         assert!(world.message().contains(said), "{}", world.message());
     }
+}
+
+/// Access may be given minutes after the Task was made: it is looked for, and looking is no attempt of a call.
+#[test]
+fn a_repository_that_the_app_has_no_access_to_is_waited_for() {
+    let world = new();
+    let failure = |class, reason| {
+        let (operation, message) = ("createInstallationToken", "give it".to_owned());
+        Failure { operation, class, reason, message }
+    };
+    let mut scope = Scope::new(&world.task, TaskStatus::default(), world.now);
+    for look in 0..6 {
+        scope.failed(&failure(Class::NotFound, reason::REPOSITORY_NOT_IN_INSTALLATION));
+        let retry = scope.status.retry.clone().expect("said in status");
+        assert_eq!(
+            (retry.stalled, retry.reason.as_str()),
+            (look > 4, "RepositoryNotInInstallation"),
+            "{look}"
+        );
+        scope.now += SignedDuration::from_secs(600);
+    }
+    scope.failed(&failure(Class::Transient, reason::GITHUB_UNAVAILABLE));
+    let retry = scope.status.retry.expect("said in status");
+    assert_eq!((retry.attempt, retry.reason.as_str()), (1, "Retrying"));
 }
