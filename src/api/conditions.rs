@@ -242,7 +242,7 @@ pub mod reason {
     pub const GITHUB_UNAVAILABLE: &str = "GitHubUnavailable";
     /// No connection to GitHub could be made.
     pub const GITHUB_UNREACHABLE: &str = "GitHubUnreachable";
-    /// The GitHub App is not installed under the number that `installationID` names.
+    /// The GitHub App is not installed under the number that `installationID` names, or that is its installation on another account.
     pub const INSTALLATION_NOT_FOUND: &str = "InstallationNotFound";
     /// The installation of the GitHub App is suspended.
     pub const INSTALLATION_SUSPENDED: &str = "InstallationSuspended";

@@ -215,7 +215,8 @@ pub struct PullRequestSpec {
     /// Open it as a draft. The Task is in review once somebody marks it ready.
     #[serde(default)]
     pub draft: bool,
-    /// Labels of the pull request. GitHub makes those that the repository does not have.
+    /// Labels of the pull request. One that the repository does not have is made where the credentials have *Issues: write*; else
+    /// a Warning names it, and no label is set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = bounds::LABELS), inner(length(min = 1, max = 50)))]
     pub labels: Vec<String>,
@@ -223,7 +224,8 @@ pub struct PullRequestSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = bounds::REVIEWERS), inner(length(min = 1, max = 100), regex(pattern = r"^[A-Za-z0-9_\[\]-]+$")))]
     pub reviewers: Vec<String>,
-    /// Slugs of the teams that are asked for a review, without the organization.
+    /// Slugs of the teams that are asked for a review, without the organization. The credentials need the organization permission
+    /// *Members: read*.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = bounds::REVIEWERS), inner(length(min = 1, max = 100), regex(pattern = r"^[A-Za-z0-9_.-]+$")))]
     pub team_reviewers: Vec<String>,

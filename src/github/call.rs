@@ -36,12 +36,31 @@ pub(super) struct Call<'a> {
     pub(super) permission: Option<String>,
     /// Of GraphQL: what the answer is useless without, as a pointer into its data.
     pub(super) asks_for: Option<&'static str>,
+    /// What it needs in GitHub's words beside the operation's.
+    pub(super) more: Option<&'static str>,
+    /// It looks for what an App's token for one repository may not show.
+    pub(super) in_account: bool,
+    /// It names a repository that was seen by the id that it had then.
+    pub(super) by_id: bool,
 }
 
 impl<'a> Call<'a> {
     fn new(operation: Operation, method: Method, path: String, body: Option<Bytes>) -> Self {
-        let (etag, repository, needs, file, permission) = (None, None, Vec::new(), None, None);
-        Self { operation, method, path, body, etag, repository, needs, file, permission, asks_for: None }
+        Self {
+            operation,
+            method,
+            path,
+            body,
+            etag: None,
+            repository: None,
+            needs: Vec::new(),
+            file: None,
+            permission: None,
+            more: None,
+            in_account: false,
+            by_id: false,
+            asks_for: None,
+        }
     }
 
     fn with_json(operation: Operation, method: Method, path: String, body: &impl Serialize) -> Self {
@@ -105,6 +124,18 @@ impl<'a> Call<'a> {
 
     pub(super) fn asks_for(self, pointer: &'static str) -> Self {
         Self { asks_for: Some(pointer), ..self }
+    }
+
+    pub(super) fn more(self, more: Option<&'static str>) -> Self {
+        Self { more, ..self }
+    }
+
+    pub(super) fn in_account(self, in_account: bool) -> Self {
+        Self { in_account, ..self }
+    }
+
+    pub(super) fn by_id(self, by_id: bool) -> Self {
+        Self { by_id, ..self }
     }
 
     /// Whether it writes a file for which GitHub wants a right of its own.

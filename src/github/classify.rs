@@ -6,6 +6,7 @@ use super::{
     operation::Operation,
     row::{Known, Means, On, Row, Status, When},
     table::ROWS,
+    token::Origin,
 };
 use crate::{api::conditions::reason, domain::failure::Class};
 use std::time::Duration;
@@ -130,14 +131,16 @@ pub(super) struct RefusedCall<'a> {
     pub(super) permission: Option<&'a str>,
     /// What the call is about was made by this process within the last minute.
     pub(super) just_made: bool,
-    /// Its token was bought within the last 10 s.
-    pub(super) new_token: bool,
+    pub(super) token: Origin,
+    /// It names a repository that was seen by the id that it had then.
+    pub(super) by_id: bool,
 }
 
 impl<'a> RefusedCall<'a> {
     /// With nothing known of it but the operation and the repository.
     pub(super) const fn new(operation: Operation, about: &'a str) -> Self {
-        Self { operation, about, file: None, permission: None, just_made: false, new_token: false }
+        let (file, permission) = (None, None);
+        Self { operation, about, file, permission, just_made: false, token: Origin::Own, by_id: false }
     }
 }
 
@@ -176,7 +179,9 @@ fn fits(row: &Row, call: RefusedCall<'_>, refusal: &Refusal) -> bool {
         When::Always => true,
         When::NamesLimit => refusal.limit().is_some(),
         When::JustMade => call.just_made,
-        When::NewToken => call.new_token,
+        When::NewToken => call.token == Origin::JustBought,
+        When::AppToken => call.token != Origin::Own,
+        When::ById => call.by_id,
         When::Workflow => call.file.is_some_and(is_workflow),
     };
     on && status && when && (row.says.is_empty() || refusal.says(row.says))

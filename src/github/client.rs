@@ -1,36 +1,30 @@
 //! GitHub as one credential sees it: which token a call is made with, and which other one where GitHub refuses that.
-//! Every method of [`Client`] goes through here; `session` makes the call, `tokens` has those of a GitHub App.
+//! Every method of [`Client`] goes through here; `session` makes the call, `access` has the tokens of a GitHub App.
 
 use super::{
     Error,
+    access::{Access, AppSource, Installed, is_unknown},
     account::Account,
     accounts::Accounts,
-    app::App,
     call::{Call, Reply, Success},
     classify::State,
     etags::{Answer, Etags},
-    grant::Grant,
+    grant::{Grant, ISSUES, WORKFLOWS},
     identities::{Identities, User},
-    mint::Place,
+    lacking::of_call,
     name::RepositoryName,
     operation::Operation,
     recent::{Made, Recent},
     session::{AnswerBody, Caller, Session, Shared},
     token::Token,
-    tokens::{Bought, Tokens},
+    tokens::Tokens,
 };
 use crate::{api::conditions::reason, domain::line::Settings, telemetry::HttpService};
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use octocrab::{AuthState, OctoBody, OctocrabBuilder};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
-use std::{
-    convert::Infallible,
-    fmt,
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
+use std::{convert::Infallible, fmt, sync::Arc, time::Instant};
 use tower::ServiceExt as _;
 
 /// GitHub at one base URL. Cheap to clone; limits, turns, tokens and what was created lately are shared by all clients of it.
@@ -39,17 +33,6 @@ pub struct GitHub {
     shared: Arc<Shared>,
     tokens: Arc<Tokens>,
     identities: Arc<Identities>,
-}
-
-/// A GitHub App for one repository.
-#[derive(Clone)]
-pub struct AppSource {
-    pub app: App,
-    pub name: RepositoryName,
-    /// The repository's id, once it is known: the name may be another's by then.
-    pub id: Option<u64>,
-    /// Reads the App once more, past every cache: its key may have been rotated. `None`: it can't be had.
-    pub again: Arc<dyn Fn() -> BoxFuture<'static, Option<App>> + Send + Sync>,
 }
 
 impl GitHub {
@@ -78,8 +61,8 @@ impl GitHub {
 
     /// A client that calls with tokens which it buys for this App and repository. Cheap: make one per pass.
     pub fn app(&self, source: AppSource) -> Client {
-        let installed = Installed { source, rotated: OnceLock::new() };
-        Client { github: self.clone(), source: Source::App(Arc::new(installed)), caller: Caller::default() }
+        let source = Source::App(Arc::new(Installed::new(source)));
+        Client { github: self.clone(), source, caller: Caller::default() }
     }
 
     /// Waits until the turns of some have come that were told to wait for theirs, and returns who they are.
@@ -148,21 +131,6 @@ enum Source {
     App(Arc<Installed>),
 }
 
-struct Installed {
-    source: AppSource,
-    /// The App with the key that it turned out to have by now.
-    rotated: OnceLock<App>,
-}
-
-/// The token of one call.
-#[derive(Clone)]
-struct Access {
-    account: Arc<Account>,
-    token: Arc<Token>,
-    /// Where it is kept, and what it may do, if it was bought.
-    bought: Option<(Bought, Grant)>,
-}
-
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("base", &self.github.shared.base).finish_non_exhaustive()
@@ -193,7 +161,20 @@ impl Client {
     pub fn app_id(&self) -> Option<u64> {
         match &self.source {
             Source::Token(_) => None,
-            Source::App(installed) => Some(installed.source.app.id),
+            Source::App(installed) => Some(installed.id()),
+        }
+    }
+
+    /// The repository that an App's token turned out to be for, where it is bought by the repository's name; and whether the
+    /// token is so new that GitHub may not know it everywhere yet.
+    pub(super) async fn bought_for(&self) -> Result<Option<(u64, bool)>, Error> {
+        match &self.source {
+            Source::App(installed) if installed.is_by_name() => {
+                let access = self.access(Grant::standing()).await?;
+                let repository = access.bought.and_then(|(bought, _)| bought.minted.repository);
+                Ok(repository.map(|id| (id, access.token.is_new())))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -257,12 +238,16 @@ impl Client {
         call: &Call<'_>,
         request: impl Fn(&Token) -> Result<http::Request<OctoBody>, Error>,
     ) -> Result<Reply, Error> {
-        let access = self.access_for(call).await?;
-        let answered = self.session(&access).send(call, request(&access.token)?).await;
-        match self.another(call, &access, answered.as_ref().err()).await? {
-            Some(other) => self.session(&other).send(call, request(&other.token)?).await,
-            None => answered,
+        let mut access = self.access_for(call).await?;
+        let mut answered = self.session(&access).send(call, request(&access.token)?).await;
+        if let Some(other) = self.another(call, &access, answered.as_ref().err()).await? {
+            answered = self.session(&other).send(call, request(&other.token)?).await;
+            access = other;
         }
+        if answered.as_ref().err().is_none_or(|refused| !refused.class.is_retryable()) {
+            access.has_served();
+        }
+        answered
     }
 
     /// The same of a request that carries no token of GitHub's API, and goes where that said.
@@ -306,41 +291,23 @@ impl Client {
 
     /// The token that a call is made with first.
     async fn access_for(&self, call: &Call<'_>) -> Result<Access, Error> {
+        if call.in_account {
+            return self.access(Grant::to_look_around()).await;
+        }
         let grant = Grant::of(call.operation);
-        let grant = if call.is_of_workflows() { grant.with_workflows() } else { grant };
-        self.access(grant).await
+        let grant = call.more.map_or(grant.clone(), |more| grant.with(more));
+        let grant = if call.is_of_workflows() { grant.with(WORKFLOWS) } else { grant };
+        self.access(grant).await.map_err(|refused| of_call(call, refused))
     }
 
     async fn access(&self, grant: Grant) -> Result<Access, Error> {
-        let Installed { source, rotated } = match &self.source {
+        match &self.source {
             Source::Token(token) => {
                 let account = self.github.account_of(token).await;
-                return Ok(Access { account, token: token.clone(), bought: None });
+                Ok(Access { account, token: token.clone(), bought: None })
             }
-            Source::App(installed) => installed.as_ref(),
-        };
-        let app = rotated.get().unwrap_or(&source.app);
-        match self.buy(app, source, grant.clone()).await {
-            Err(refused) if is_unknown(&refused) => match (source.again)().await {
-                // By its own name in the cache: who has the old key has no claim to what the new one is answered.
-                Some(other) if other.fingerprint() != app.fingerprint() => {
-                    let access = self.buy(&other, source, grant).await?;
-                    // Another call may have found out first.
-                    let _ = rotated.set(other);
-                    Ok(access)
-                }
-                _ => Err(refused),
-            },
-            bought => bought,
+            Source::App(installed) => installed.access(&self.github.shared, &self.github.tokens, grant).await,
         }
-    }
-
-    async fn buy(&self, app: &App, source: &AppSource, grant: Grant) -> Result<Access, Error> {
-        let (shared, place) = (&self.github.shared, Place { name: &source.name, id: source.id });
-        let bought = self.github.tokens.get(shared, app, place, &grant).await?;
-        let account = shared.accounts.of(&app.account());
-        account.named(|| format!("installation {}", app.installation));
-        Ok(Access { account, token: bought.token.clone(), bought: Some((bought, grant)) })
     }
 
     /// The other token with which a refused call is made once more; `None`: the answer stands.
@@ -352,22 +319,22 @@ impl Client {
     ) -> Result<Option<Access>, Error> {
         let (Some((bought, grant)), Some(refused)) = (&access.bought, refused) else { return Ok(None) };
         if is_unknown(refused) {
-            bought.forget();
+            if bought.minted.replaces_refused {
+                return Ok(None);
+            }
+            bought.refused();
             return self.access(grant.clone()).await.map(Some);
         }
-        // A branch may lead to workflow files, which nothing but GitHub's answer tells.
         let forbidden = [reason::PERMISSION_MISSING, reason::WORKFLOW_PERMISSION_MISSING];
-        if call.operation.may_move_workflows()
-            && forbidden.contains(&refused.reason)
-            && !grant.has_workflows()
-        {
-            return Ok(self.access(grant.clone().with_workflows()).await.ok());
+        let more = match call.operation {
+            // A branch may lead to workflow files, and a label be a new one: nothing but GitHub's answer tells.
+            operation if operation.may_move_workflows() => WORKFLOWS,
+            Operation::AddLabels => ISSUES,
+            _ => return Ok(None),
+        };
+        if !forbidden.contains(&refused.reason) || grant.has(more) {
+            return Ok(None);
         }
-        Ok(None)
+        Ok(self.access(grant.clone().with(more)).await.ok())
     }
-}
-
-/// GitHub does not know (any more) who this is.
-fn is_unknown(refused: &Error) -> bool {
-    refused.status == Some(401) && refused.reason == reason::BAD_CREDENTIALS
 }

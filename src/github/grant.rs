@@ -7,8 +7,15 @@ use std::collections::BTreeMap;
 
 /// What most work needs. One token does for all of it, so that its `ETag`s last its hour.
 const STANDING: &str = "Contents: write and Pull requests: write and Metadata: read";
-const WORKFLOWS: &str = "Workflows: write";
+/// What writes files below `.github/workflows`.
+pub(super) const WORKFLOWS: &str = "Workflows: write";
+/// What makes labels.
+pub(super) const ISSUES: &str = "Issues: write";
+/// What sees the teams of an organization.
+pub(super) const MEMBERS: &str = "Members: read";
 const ADMINISTRATION: &str = "Administration";
+/// What looking asks for, and what every token has.
+const METADATA: &str = "Metadata: read";
 
 /// Level of a permission: what writes reads too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +48,11 @@ impl Grant {
         Self { permissions: parse(STANDING), whole_account: false }
     }
 
+    /// Enough to look for something in the whole account: what an installation has not been given, or what is no repository.
+    pub(super) fn to_look_around() -> Self {
+        Self { permissions: parse(METADATA), whole_account: true }
+    }
+
     /// What an operation needs: the standing permissions, or its own where those are not enough.
     pub(super) fn of(operation: Operation) -> Self {
         let (needs, standing) = (parse(operation.permission()), Self::standing());
@@ -57,14 +69,19 @@ impl Grant {
         Self { permissions, whole_account }
     }
 
-    /// The same for files below `.github/workflows`.
-    pub(super) fn with_workflows(mut self) -> Self {
-        self.permissions.extend(parse(WORKFLOWS));
+    /// The same and `more`, in GitHub's words.
+    pub(super) fn with(mut self, more: &'static str) -> Self {
+        self.permissions.extend(parse(more));
         self
     }
 
-    pub(super) fn has_workflows(&self) -> bool {
-        self.covers(&parse(WORKFLOWS))
+    pub(super) fn has(&self, right: &'static str) -> bool {
+        self.covers(&parse(right))
+    }
+
+    /// Whether it reaches so far that no token is kept for another use.
+    pub(super) fn is_for_one_use(&self) -> bool {
+        self.whole_account && self.permissions.contains_key(ADMINISTRATION)
     }
 
     fn covers(&self, needs: &BTreeMap<&'static str, Level>) -> bool {
@@ -77,9 +94,16 @@ impl Grant {
         self.permissions.iter().map(pair).collect()
     }
 
-    /// As messages have it, without what every token has: `Contents: write" and "Pull requests: write`.
+    /// As messages have it, without what every token has, and of what exceeds ordinary work nothing but that:
+    /// `Contents: write" and "Pull requests: write`, `Workflows: write`.
     pub(super) fn words(&self) -> String {
-        let told = self.permissions.iter().filter(|(name, _)| **name != "Metadata");
+        let standing = Self::standing();
+        let exceeds = |(name, level): &(&&'static str, &Level)| {
+            standing.permissions.get(**name).is_none_or(|has| has < *level)
+        };
+        let any = self.permissions.iter().any(|right| exceeds(&right));
+        let told = self.permissions.iter();
+        let told = told.filter(|right| if any { exceeds(right) } else { *right.0 != "Metadata" });
         told.map(|(name, level)| format!("{name}: {}", level.name())).collect::<Vec<_>>().join("\" and \"")
     }
 }
@@ -111,7 +135,6 @@ mod tests {
     fn one_set_does_for_all_ordinary_work() {
         let extra = [
             Operation::CreateRepository,
-            Operation::GetOwner,
             Operation::ListCheckRuns,
             Operation::CombinedStatus,
             Operation::ListFailedChecks,
@@ -146,13 +169,16 @@ mod tests {
         let create = Grant::of(Operation::CreateRepository);
         assert!(create.whole_account && !Grant::of(Operation::ListCheckRuns).whole_account);
         assert_eq!(Value::from(create.names()), json!({"administration": "write", "metadata": "read"}));
-        let workflows = Grant::standing().with_workflows();
-        assert!(workflows.has_workflows() && !Grant::standing().has_workflows());
+        assert!(create.is_for_one_use() && !Grant::standing().is_for_one_use());
+        let around = Grant::to_look_around();
+        assert!(around.whole_account && !around.is_for_one_use());
+        assert_eq!(Value::from(around.names()), json!({"metadata": "read"}));
+        let workflows = Grant::standing().with(WORKFLOWS);
+        assert!(workflows.has(WORKFLOWS) && !Grant::standing().has(WORKFLOWS));
         assert_eq!(workflows.names()["workflows"], "write");
-        assert_eq!(
-            workflows.words(),
-            "Contents: write\" and \"Pull requests: write\" and \"Workflows: write"
-        );
+        assert_eq!(workflows.words(), "Workflows: write");
+        assert_eq!(Grant::standing().words(), "Contents: write\" and \"Pull requests: write");
+        assert_eq!(Grant::of(Operation::ListCheckRuns).words(), "Checks: read");
     }
 
     #[test]
@@ -162,6 +188,7 @@ mod tests {
             ("Commit statuses", "statuses"),
             ("Webhooks", "repository_hooks"),
             ("Issues", "issues"),
+            ("Members", "members"),
         ] {
             assert_eq!(name_of(page), name);
         }

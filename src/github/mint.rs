@@ -41,6 +41,8 @@ pub(super) struct Minted {
     pub(super) renewal: Instant,
     /// The one repository that it is for, if it is for one.
     pub(super) repository: Option<u64>,
+    /// It was bought because the one before it was refused.
+    pub(super) replaces_refused: bool,
 }
 
 #[derive(Deserialize)]
@@ -80,7 +82,10 @@ pub(super) async fn mint(
         None => body["repositories"] = json!([place.name.name]),
     }
     let path = format!("/app/installations/{}/access_tokens", app.installation);
-    let call = Call::post(OPERATION, path, &body).about(place.name).permission(grant.words());
+    let call = Call::post(OPERATION, path, &body)
+        .about(place.name)
+        .permission(grant.words())
+        .by_id(place.id.is_some());
     // Not the account that the installation's calls count for: whoever signs in has still to show that the App is his.
     let account = shared.accounts.of(&app.fingerprint());
     let jwt = Token::own(jwt);
@@ -105,6 +110,7 @@ pub(super) async fn mint(
         renewal: asked + usable(answer.expires_at.duration_since(now)),
         token: Arc::new(Token::bought(SecretString::from(answer.token), Instant::now())),
         repository: only.map(|repository| repository.id),
+        replaces_refused: false,
     })
 }
 

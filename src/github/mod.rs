@@ -1,6 +1,7 @@
 //! GitHub's API: one call per method, its failure classified, its limits kept. No retries and no policy: what to do
 //! about a failure is decided by the controllers from its class. Uses `domain`, `telemetry` and the reasons of `api` only.
 
+mod access;
 mod account;
 mod accounts;
 mod app;
@@ -17,6 +18,7 @@ mod grant;
 mod graphql;
 mod hooks;
 mod identities;
+mod lacking;
 mod lfs;
 mod lost;
 mod mint;
@@ -36,10 +38,11 @@ mod table;
 mod token;
 mod tokens;
 
+pub use access::AppSource;
 pub use account::{Account, AccountLimit};
 pub use app::App;
 pub use checks::{Check, CheckState};
-pub use client::{AppSource, Client, GitHub};
+pub use client::{Client, GitHub};
 pub use commits::{Author, Commit, NewCommit};
 pub use error::Error;
 pub use git::{CreatedRef, Tree, TreeContent, TreeEntry, UpdatedRef};

@@ -44,7 +44,7 @@ macro_rules! operations {
 operations! {
     CreateInstallationToken => ("createInstallationToken", SHORT, "Metadata: read", Read),
     GetUser => ("getUser", SHORT, "Metadata: read", Read),
-    GetOwner => ("getOwner", SHORT, "Administration: write", Look),
+    GetOwner => ("getOwner", SHORT, "Metadata: read", Look),
     GetRepository => ("getRepository", SHORT, "Metadata: read", Look),
     CreateRepository => ("createRepository", SHORT, "Administration: write", Write),
     GetRef => ("getBranch", SHORT, "Contents: read", Look),

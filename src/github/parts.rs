@@ -4,6 +4,7 @@
 use super::{
     Client, Error,
     call::{Call, Reply},
+    grant::MEMBERS,
     name::RepositoryName,
     operation::Operation,
     recent::Made,
@@ -18,8 +19,8 @@ impl Client {
         labels: &[String],
     ) -> Result<(), Error> {
         let path = format!("/repos/{repository}/issues/{number}/labels");
-        self.set(Operation::AddLabels, repository, number, path, &serde_json::json!({ "labels": labels }))
-            .await
+        let call = Call::post(Operation::AddLabels, path, &serde_json::json!({ "labels": labels }));
+        self.set(call.about(repository), number).await
     }
 
     /// Asks people and teams for a review. One that GitHub does not take makes it refuse all of them.
@@ -32,19 +33,15 @@ impl Client {
     ) -> Result<(), Error> {
         let path = format!("/repos/{repository}/pulls/{number}/requested_reviewers");
         let body = serde_json::json!({ "reviewers": people, "team_reviewers": teams });
-        self.set(Operation::RequestReviewers, repository, number, path, &body).await
+        // To whom it does not show the organization's teams GitHub says that there is none of this name.
+        let more = (!teams.is_empty()).then_some(MEMBERS);
+        let call = Call::post(Operation::RequestReviewers, path, &body).about(repository).more(more);
+        self.set(call, number).await
     }
 
-    async fn set(
-        &self,
-        operation: Operation,
-        repository: &RepositoryName,
-        number: u64,
-        path: String,
-        body: &serde_json::Value,
-    ) -> Result<(), Error> {
-        let call = Call::post(operation, path, body).about(repository).needs(Made::Pull(number));
-        match self.send(call).await? {
+    async fn set(&self, call: Call<'_>, number: u64) -> Result<(), Error> {
+        let operation = call.operation;
+        match self.send(call.needs(Made::Pull(number))).await? {
             Reply::Success(_) => Ok(()),
             Reply::State(other) => Err(other.unexpected(operation)),
         }

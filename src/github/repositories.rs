@@ -65,20 +65,37 @@ impl Client {
     /// The repository under this name; `None` when there is none that the token may see. A renamed repository is
     /// followed by its id, and its new name is in the answer. Unchanged since the last call: costs no rate limit (`ETag`).
     pub async fn get_repository(&self, repository: &RepositoryName) -> Result<Option<Repository>, Error> {
-        self.look_up(repository, format!("/repos/{repository}")).await
+        let found = self.look_up(repository, format!("/repos/{repository}"), false).await?;
+        let is_other = |id: u64| found.as_ref().is_none_or(|found| found.id != id);
+        match self.bought_for().await? {
+            Some((id, new_token)) if is_other(id) => {
+                Err(of_another_account(repository, new_token && found.is_none()))
+            }
+            _ => Ok(found),
+        }
     }
 
     /// The repository with this id, whatever its name is by now.
     pub async fn get_repository_by_id(&self, id: u64) -> Result<Option<Repository>, Error> {
-        self.look_up(&RepositoryName::new("repositories", id.to_string()), format!("/repositories/{id}"))
-            .await
+        self.look_up_by_id(id, false).await
     }
 
-    async fn look_up(&self, repository: &RepositoryName, path: String) -> Result<Option<Repository>, Error> {
-        let call = Call::get(Operation::GetRepository, path).about(repository);
+    async fn look_up_by_id(&self, id: u64, in_account: bool) -> Result<Option<Repository>, Error> {
+        let name = RepositoryName::new("repositories", id.to_string());
+        self.look_up(&name, format!("/repositories/{id}"), in_account).await
+    }
+
+    /// `in_account`: an App asks with a token for all that its installation has.
+    async fn look_up(
+        &self,
+        repository: &RepositoryName,
+        path: String,
+        in_account: bool,
+    ) -> Result<Option<Repository>, Error> {
+        let call = Call::get(Operation::GetRepository, path).about(repository).in_account(in_account);
         match self.send_unless_known(call).await? {
             Reply::Success(success) => success.json(Operation::GetRepository).map(Some),
-            Reply::State(State::Moved { id: Some(id) }) => Box::pin(self.get_repository_by_id(id)).await,
+            Reply::State(State::Moved { id: Some(id) }) => Box::pin(self.look_up_by_id(id, in_account)).await,
             Reply::State(State::Absent) => Ok(None),
             Reply::State(other) => Err(other.unexpected(Operation::GetRepository)),
         }
@@ -96,7 +113,8 @@ impl Client {
     /// An App is nobody's user, and may create below organisations alone.
     async fn place_for_app(&self, repository: &RepositoryName) -> Result<String, Error> {
         let operation = Operation::GetOwner;
-        let call = Call::get(operation, format!("/users/{}", repository.owner)).about(repository);
+        let path = format!("/users/{}", repository.owner);
+        let call = Call::get(operation, path).about(repository).in_account(true);
         let owner: Option<OwnerAnswer> = self.find(call).await?;
         if owner.is_some_and(|owner| owner.kind == "Organization") {
             return Ok(format!("/orgs/{}/repos", repository.owner));
@@ -114,14 +132,26 @@ impl Client {
         })
     }
 
+    /// An App's token for one repository is bought by the name of today. GitHub shows one that was renamed by its redirect, which
+    /// another of the old name would end for ever.
+    async fn renamed(&self, repository: &RepositoryName) -> Result<Option<Repository>, Error> {
+        match self.app_id() {
+            Some(_) => self.look_up(repository, format!("/repos/{repository}"), true).await,
+            None => Ok(None),
+        }
+    }
+
     /// Creates the repository below the token's own user or an organisation, whichever `owner` is. One that exists
-    /// already (another replica, an answer that was lost) is returned as it is.
+    /// already (renamed, another replica, an answer that was lost) is returned as it is.
     pub async fn create_repository(
         &self,
         repository: &RepositoryName,
         create: &CreateRepository,
     ) -> Result<Repository, Error> {
         let operation = Operation::CreateRepository;
+        if let Some(renamed) = self.renamed(repository).await? {
+            return Ok(renamed);
+        }
         let path = match self.app_id() {
             Some(_) => self.place_for_app(repository).await?,
             None => self.place_for_user(repository).await?,
@@ -134,11 +164,46 @@ impl Client {
                 self.recent().created(repository, None, Instant::now());
                 Ok(created)
             }
-            Reply::State(State::AlreadyExists) => match self.get_repository(repository).await? {
-                Some(existing) => Ok(existing),
-                None => Err(State::AlreadyExists.unexpected(operation)),
-            },
+            Reply::State(State::AlreadyExists) => self.existing(repository).await,
             Reply::State(other) => Err(other.unexpected(operation)),
         }
+    }
+
+    /// One that GitHub does not create because it is there.
+    async fn existing(&self, repository: &RepositoryName) -> Result<Repository, Error> {
+        match self.get_repository(repository).await {
+            Ok(Some(existing)) => Ok(existing),
+            Ok(None) => Err(State::AlreadyExists.unexpected(Operation::CreateRepository)),
+            Err(refused) if refused.reason == reason::REPOSITORY_NOT_IN_INSTALLATION => Err(Error {
+                operation: Operation::CreateRepository.name(),
+                class: Class::Denied,
+                reason: reason::EXISTS_BUT_NOT_VISIBLE,
+                message: format!(
+                    "{repository} exists already, and the App's installation has no access to it: give the installation access \
+                     (GitHub: Settings, GitHub Apps, Configure)"
+                ),
+                status: None,
+            }),
+            Err(refused) => Err(refused),
+        }
+    }
+}
+
+/// A token is bought by the repository's name alone, which an installation on any account may have.
+fn of_another_account(repository: &RepositoryName, may_lag: bool) -> Error {
+    let (class, reason) = match may_lag {
+        true => (Class::Transient, reason::NOT_VISIBLE_YET),
+        false => (Class::Denied, reason::INSTALLATION_NOT_FOUND),
+    };
+    Error {
+        operation: Operation::GetRepository.name(),
+        class,
+        reason,
+        message: format!(
+            "the installation that installationID names has another repository of this name and not {repository}: it is that of \
+             another account, so put the number of the App's installation on {} into the Secret that credentialsSecretRef names",
+            repository.owner
+        ),
+        status: None,
     }
 }

@@ -46,6 +46,10 @@ pub(super) enum When {
     Workflow,
     /// The token was bought for a GitHub App less than 10 s ago.
     NewToken,
+    /// The token was bought for a GitHub App.
+    AppToken,
+    /// The repository has been seen, and is named by its id.
+    ById,
 }
 
 /// The meaning of an answer.

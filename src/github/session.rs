@@ -212,7 +212,8 @@ impl Session<'_> {
             file: call.file,
             permission: call.permission.as_deref(),
             just_made,
-            new_token: self.token.is_new(),
+            token: self.token.origin(),
+            by_id: call.by_id,
         };
         tracing::debug!(
             operation = call.operation.name(),

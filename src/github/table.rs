@@ -100,20 +100,31 @@ pub(super) const ROWS: &[Row] = &[
         "the operator's clock and GitHub's differ ({skew}): set the clock of the operator's node right")
         .says(&["('iat')", "('exp')"]),
     Row::new("app-key", MINT, &[401], Failed(DENIED, r::BAD_CREDENTIALS),
-        "it does not take the App's private key: put one that it lists for the App into privateKey of the Secret that          credentialsSecretRef names, then set the annotation slipway.dev/reconcile to a new value"),
+        "it does not take the App's private key: put one that it lists for the App into privateKey of the Secret that \
+         credentialsSecretRef names, then set the annotation slipway.dev/reconcile to a new value"),
     Row::new("app-unknown", MINT, &[404], Failed(DENIED, r::BAD_CREDENTIALS),
         "there is no GitHub App with this id: correct appID in the Secret that credentialsSecretRef names")
         .says(&["integration not found"]),
     Row::new("installation-absent", MINT, &[404], Failed(DENIED, r::INSTALLATION_NOT_FOUND),
-        "the App is not installed there: install it on the repository's owner, or correct installationID in the Secret that          credentialsSecretRef names"),
+        "the App is not installed there: install it on the repository's owner, or correct installationID in the Secret that \
+         credentialsSecretRef names"),
     Row::new("installation-suspended", Every, &[403], Failed(DENIED, r::INSTALLATION_SUSPENDED),
-        "the installation of the GitHub App is suspended: let its owner lift that at GitHub (Settings, Applications)")
+        "the installation of the GitHub App is suspended: let its owner lift that at GitHub (Settings, Applications, or \
+         GitHub Apps in those of an organization)")
         .says(&["installation has been suspended"]),
     Row::new("installation-lag", MINT, &[422], Failed(TRANSIENT, r::NOT_VISIBLE_YET), SOON)
         .says(&["does not exist or is not accessible"])
         .when(When::JustMade),
+    Row::new("installation-gone", MINT, &[422], Failed(NOT_FOUND, r::REPOSITORY_GONE),
+        "the repository was deleted or transferred, or access to it was withdrawn, and it is never created again: restore it, or give \
+         the App's installation access to it (GitHub: Settings, Applications, or GitHub Apps in those of an organization, Configure); \
+         of one that was transferred put the number of the new owner's installation into installationID of the Secret that \
+         credentialsSecretRef names")
+        .says(&["does not exist or is not accessible"])
+        .when(When::ById),
     Row::new("installation-repository", MINT, &[422], Failed(NOT_FOUND, r::REPOSITORY_NOT_IN_INSTALLATION),
-        "give the App's installation access to the repository at GitHub (Settings, Applications, Configure), create the          repository, or set createPolicy: IfMissing")
+        "give the App's installation access to it (GitHub: Settings, Applications, or GitHub Apps in those of an organization, Configure); \
+         of one that was renamed make a Repository with its new name; where there is none, create it, or set createPolicy: IfMissing")
         .says(&["does not exist or is not accessible"]),
     Row::new("installation-permission", MINT, &[422], Failed(DENIED, r::PERMISSION_MISSING),
         "give the GitHub App the permission \"{permission}\", and let the owner of the account accept it for the installation")
@@ -121,6 +132,10 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("installation-refused", MINT, &[422], Failed(DENIED, r::REFUSED), SEE),
     Row::new("new-token-unknown", Every, &[401], Failed(TRANSIENT, r::NOT_VISIBLE_YET), NEW_TOKEN)
         .when(When::NewToken),
+    Row::new("app-token", Every, &[401], Failed(DENIED, r::BAD_CREDENTIALS),
+        "it refuses every token that it gives out for the App: let GITHUB_SERVER_URL and GITHUB_API_URL name one GitHub, and no proxy \
+         before it ask for a login of its own, then set the annotation slipway.dev/reconcile to a new value")
+        .when(When::AppToken),
     Row::new("bad-credentials", Every, &[401], Failed(DENIED, r::BAD_CREDENTIALS),
         "the token is wrong, expired or revoked: put a valid one into the Secret that credentialsSecretRef names, \
          then set the annotation slipway.dev/reconcile to a new value"),
@@ -233,6 +248,9 @@ pub(super) const ROWS: &[Row] = &[
     // 403 and 404 without words that tell more.
     Row::new("blob-head-forbidden", Only(&[BlobExists]), &[403], Failed(TRANSIENT, r::GITHUB_UNAVAILABLE),
         "an answer to HEAD gives no reason: it is asked again"),
+    Row::new("labels-new", Only(&[AddLabels]), &[403], Failed(DENIED, r::PERMISSION_MISSING),
+        "the repository has no such label, and to make one the token needs \"Issues: write\": make the label by hand, or give it that")
+        .says(&["permission to create labels"]),
     Row::new("checks-forbidden", CHECKS, &[403], Failed(DENIED, r::PERMISSION_MISSING), CHECKS_CURE),
     Row::new("checks-hidden", CHECKS, &[404, 422], Failed(TRANSIENT, r::NOT_VISIBLE_YET), CHECKS_AGAIN),
     Row::new("hooks-forbidden", HOOKS, &[403], Failed(DENIED, r::PERMISSION_MISSING), HOOKS_CURE),
@@ -303,6 +321,9 @@ pub(super) const ROWS: &[Row] = &[
         "correct pullRequest.title or pullRequest.body: see GitHub's message"),
     Row::new("labels-refused", Only(&[AddLabels]), &[410, 422], Failed(INVALID, r::PULL_REQUEST_REFUSED),
         "the pull request goes on without: set the labels by hand, and correct pullRequest.labels for the next"),
+    Row::new("reviewers-teams", Only(&[RequestReviewers]), &[422], Failed(DENIED, r::PERMISSION_MISSING),
+        "the pull request goes on without: to ask a team the token needs the organization permission \"Members: read\"")
+        .says(&["global id of"]),
     Row::new("reviewers-refused", Only(&[RequestReviewers]), &[422], Failed(INVALID, r::PULL_REQUEST_REFUSED),
         "the pull request goes on without: name collaborators and teams of the repository, and not the token's own user"),
     Row::new("object-lost", Only(&[CreateTree, CreateCommit]), &[422], Failed(TRANSIENT, r::OBJECT_MISSING),

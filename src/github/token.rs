@@ -24,6 +24,17 @@ pub(super) fn fingerprint(parts: &[&[u8]]) -> Fingerprint {
     hash.finalize().into()
 }
 
+/// Where a token comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Somebody's own, and as old as may be.
+    Own,
+    /// Bought for a GitHub App.
+    Bought,
+    /// The same so lately that GitHub may not know it everywhere yet.
+    JustBought,
+}
+
 /// What a call is made with.
 #[derive(Debug)]
 pub(super) struct Token {
@@ -46,6 +57,14 @@ impl Token {
     /// Whether GitHub may not know it everywhere yet.
     pub(super) fn is_new(&self) -> bool {
         self.bought.is_some_and(|at| at.elapsed() < NEW)
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        match self.bought {
+            None => Origin::Own,
+            Some(_) if self.is_new() => Origin::JustBought,
+            Some(_) => Origin::Bought,
+        }
     }
 
     /// How GitHub's API takes it.
@@ -76,6 +95,7 @@ mod tests {
         assert!(bought.is_new() && !own.is_new());
         tokio::time::advance(NEW).await;
         assert!(!bought.is_new());
+        assert_eq!((own.origin(), bought.origin()), (Origin::Own, Origin::Bought));
         assert_eq!(own.fingerprint, bought.fingerprint);
         assert_ne!(own.fingerprint, Token::own("u".into()).fingerprint);
         assert_ne!(fingerprint(&[b"ab", b"c"]), fingerprint(&[b"a", b"bc"]));

@@ -7,11 +7,14 @@ use super::{
     grant::Grant,
     mint::{Minted, Place, mint},
     session::Shared,
-    token::{Fingerprint, Token},
+    token::Fingerprint,
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::time::Instant;
 
@@ -37,6 +40,8 @@ enum Repository {
 #[derive(Debug, Default)]
 struct Slot {
     known: Mutex<Option<Known>>,
+    /// GitHub has refused the token that was here last.
+    refused: AtomicBool,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -72,20 +77,30 @@ impl Slot {
 /// A token, and where it is kept.
 #[derive(Debug, Clone)]
 pub(super) struct Bought {
-    pub(super) token: Arc<Token>,
+    pub(super) minted: Minted,
     slot: Arc<Slot>,
 }
 
 impl Bought {
-    /// Forgets a token that GitHub does not know any more; another one in its place stays.
-    pub(super) fn forget(&self) {
+    /// Forgets a token that GitHub does not know any more. The next one is the last that is bought for that reason: a server that
+    /// refuses this one too would refuse all.
+    pub(super) fn refused(&self) {
+        if self.forget() {
+            self.slot.refused.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets a token; another one in its place stays. Returns whether it was there.
+    pub(super) fn forget(&self) -> bool {
         let mut known = self.slot.known.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |known: &Known| {
-            known.outcome.as_ref().is_ok_and(|minted| Arc::ptr_eq(&minted.token, &self.token))
+            known.outcome.as_ref().is_ok_and(|minted| Arc::ptr_eq(&minted.token, &self.minted.token))
         };
-        if known.as_ref().is_some_and(is_it) {
+        let is_it = known.as_ref().is_some_and(is_it);
+        if is_it {
             *known = None;
         }
+        is_it
     }
 }
 
@@ -108,7 +123,7 @@ impl Tokens {
         };
         let purpose = Purpose { app: app.fingerprint(), repository, grant: grant.clone() };
         let slot = self.slot(&purpose);
-        let bought = |minted: Minted| Bought { token: minted.token, slot: slot.clone() };
+        let bought = |minted: Minted| Bought { minted, slot: slot.clone() };
         let asked = Instant::now();
         if let Some(Ok(minted)) = slot.serves(asked) {
             return Ok(bought(minted));
@@ -117,7 +132,10 @@ impl Tokens {
         if let Some(outcome) = slot.serves(asked) {
             return outcome.map(bought);
         }
-        let outcome = mint(shared, app, place, grant).await;
+        let mut outcome = mint(shared, app, place, grant).await;
+        if let Ok(minted) = &mut outcome {
+            minted.replaces_refused = slot.refused.swap(false, Ordering::Relaxed);
+        }
         slot.set(outcome.clone());
         // The repository is asked for by its id from now on.
         if let (Ok(Minted { repository: Some(id), .. }), None) = (&outcome, place.id) {

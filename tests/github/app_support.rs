@@ -37,6 +37,8 @@ pub fn all_permissions() -> Permissions {
         ("administration", "write"),
         ("checks", "read"),
         ("contents", "write"),
+        ("issues", "write"),
+        ("members", "read"),
         ("pull_requests", "write"),
         ("repository_hooks", "write"),
         ("statuses", "read"),
@@ -79,6 +81,11 @@ impl AppWorld {
     /// By the name that the repository has.
     pub fn client(&self) -> Client {
         self.github.app(self.source(app(TestKey::One)))
+    }
+
+    /// For another repository, by its name.
+    pub fn client_of(&self, name: &RepositoryName) -> Client {
+        self.github.app(AppSource { name: name.clone(), ..self.source(app(TestKey::One)) })
     }
 
     pub fn source(&self, app: App) -> AppSource {

@@ -1,22 +1,19 @@
-//! What is done under a GitHub App: commits that GitHub signs, workflow files, checks, new repositories, an Enterprise Server.
+//! What is done under a GitHub App: commits that GitHub signs, workflow files, checks, an Enterprise Server.
 //! Neighbours: `app_support` has the App, `apps` its tokens.
 
 use crate::{
-    app_support::{AppWorld, INSTALLATION, all_permissions, ten_seconds_pass, told},
+    app_support::{AppWorld, INSTALLATION, ten_seconds_pass, told},
     support::fault,
 };
 use serde_json::json;
 use slipway::{
     domain::{failure::Class, git::Pointer},
-    github::{
-        Author, CreateRepository, CreatedPull, CreatedRef, MergeMethod, Merged, NewCommit, NewPull,
-        RepositoryName, WantedPack,
-    },
+    github::{Author, CreatedPull, CreatedRef, MergeMethod, Merged, NewCommit, NewPull, WantedPack},
 };
 use slipway_simulator::{
     Options,
     core::When,
-    github::{self, RepositorySelection, Token},
+    github::{self, Token},
 };
 
 #[tokio::test]
@@ -82,16 +79,6 @@ async fn the_right_to_workflow_files_is_bought_only_for_them() {
     let merged = client.merge_pull(repository, pull.number, &commit.sha, MergeMethod::Merge).await.unwrap();
     assert!(matches!(merged, Merged::Merged { .. }), "{merged:?}");
     assert_eq!(world.bought(), 2, "the branch and the merge needed it too");
-
-    let without = AppWorld::new();
-    let mut granted = all_permissions();
-    granted.remove("workflows");
-    without.simulator.github.grant(INSTALLATION, granted).unwrap();
-    let client = without.client();
-    let (class, reason, message) = told(without.commit(&client, &[".github/workflows/ci.yml"]).await);
-    assert_eq!((class, reason), (Class::Denied, "PermissionMissing"));
-    assert!(message.contains("\"Workflows: write\""), "{message}");
-    without.commit(&client, &["a.txt"]).await.expect("anything else is as before");
 }
 
 #[tokio::test]
@@ -112,15 +99,14 @@ async fn checks_are_read_with_rights_of_their_own() {
 /// A token may end while much is sent: what comes after it goes with another.
 #[tokio::test]
 async fn git_and_git_lfs_go_on_with_another_token_where_one_has_ended() {
-    let world = AppWorld::new();
-    let client = world.client();
-    let head = client.get_branch_sha(&world.repository, "main").await.unwrap().unwrap();
-    for bought in [2, 3] {
+    for endpoint in ["git", "POST lfs/objects/batch"] {
+        let world = AppWorld::new();
+        let client = world.client();
+        let head = client.get_branch_sha(&world.repository, "main").await.unwrap().unwrap();
         ten_seconds_pass().await;
-        let endpoint = if bought == 2 { "git" } else { "POST lfs/objects/batch" };
         let rule =
             world.simulator.faults.set(fault(endpoint).when(When::Next(1)).status(401, "Bad credentials"));
-        if bought == 2 {
+        if endpoint == "git" {
             let wanted = WantedPack { commit: &head, depth: 1 };
             assert!(client.fetch_pack(&world.repository, wanted).await.is_ok());
         } else {
@@ -128,40 +114,8 @@ async fn git_and_git_lfs_go_on_with_another_token_where_one_has_ended() {
             let seen = client.lfs_batch(&world.repository, &[object]).await.unwrap();
             assert!(seen[0].actions.upload.is_some());
         }
-        assert_eq!((world.simulator.faults.hits(rule), world.bought()), (Some(1), bought), "{endpoint}");
+        assert_eq!((world.simulator.faults.hits(rule), world.bought()), (Some(1), 2), "{endpoint}");
     }
-}
-
-#[tokio::test]
-async fn an_app_creates_repositories_in_organizations_alone() {
-    let world = AppWorld::new();
-    let new = RepositoryName::new("acme", "new");
-    let source = slipway::github::AppSource {
-        name: new.clone(),
-        ..world.source(crate::app_support::app(github::TestKey::One))
-    };
-    let client = world.github.app(source.clone());
-    assert_eq!(told(client.get_repository(&new).await).1, "RepositoryNotInInstallation");
-    let create = CreateRepository { private: true, description: None, auto_init: true };
-    let made = client.create_repository(&new, &create).await.unwrap();
-    assert_eq!((made.full_name.as_str(), made.private), ("acme/new", true));
-    assert_eq!(world.newest()["repositories"], json!(null), "it could not be named");
-    assert_eq!(world.newest()["permissions"], json!({"administration": "write", "metadata": "read"}));
-    assert_eq!(client.get_repository(&new).await.unwrap().unwrap().id, made.id);
-    // One that exists already and is not the installation's can't be seen, and is not made twice.
-    let taken = RepositoryName::new("acme", "app");
-    world
-        .simulator
-        .github
-        .select_repositories(INSTALLATION, RepositorySelection::Selected, &["new".to_owned()])
-        .unwrap();
-    let elsewhere = world.github.app(slipway::github::AppSource { name: taken.clone(), ..source.clone() });
-    let refused = told(elsewhere.create_repository(&taken, &create).await);
-    assert_eq!((refused.0, refused.1), (Class::NotFound, "RepositoryNotInInstallation"));
-    let (class, reason, message) =
-        told(client.create_repository(&RepositoryName::new("reviewer", "x"), &create).await);
-    assert_eq!((class, reason), (Class::Denied, "OwnerNotUsable"));
-    assert!(message.contains("organizations alone"), "{message}");
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod answers;
+mod app_repositories;
+mod app_rights;
 mod app_support;
 mod app_work;
 mod apps;

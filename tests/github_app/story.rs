@@ -56,12 +56,14 @@ async fn merged(world: &World) -> Result<()> {
     bought_for_the_work_alone(world)
 }
 
-/// One token to create the repository, and the others for it alone; none of them is shown anywhere.
+/// One token to create the repository, one to look for it before, and the others for it alone; none of them is shown anywhere.
 fn bought_for_the_work_alone(world: &World) -> Result<()> {
     let minted = world.simulator.github.minted(INSTALLATION);
     let (for_all, for_one): (Vec<_>, Vec<_>) =
         minted.iter().partition(|token| token["repositories"] == Value::Null);
-    ensure!(for_all.len() == 1 && for_all[0]["permissions"].get("administration").is_some(), "{for_all:?}");
+    let may: Vec<_> = for_all.iter().map(|token| &token["permissions"]).collect();
+    let create = json!({"administration": "write", "metadata": "read"});
+    ensure!(may == [&json!({"metadata": "read"}), &create], "{for_all:?}");
     for token in &for_one {
         ensure!(token["repositories"] == json!(["app"]), "{token}");
         ensure!(token["permissions"].get("administration").is_none(), "{token}");

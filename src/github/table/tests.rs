@@ -6,7 +6,7 @@ use super::{
     super::operation::Operation::{self, Compare, GetPull, GetRef, GetRepository, GetUser},
     *,
 };
-use crate::github::call::refusal;
+use crate::github::{call::refusal, token::Origin};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use std::{
@@ -112,6 +112,8 @@ fn answer(row: &Row) -> String {
         When::NamesLimit => "; it names a limit",
         When::JustMade => "; within a minute of our own creation",
         When::NewToken => "; within 10 s of the buying of an App's token",
+        When::AppToken => "; the token was bought for an App",
+        When::ById => "; the repository is known by its id",
         When::Workflow => "; the tree has a path below `.github/workflows`",
     };
     let separator = if says.is_empty() { "" } else { ": " };

@@ -34,7 +34,17 @@ impl Case {
     }
 
     fn new_token(mut self) -> Self {
-        self.call.new_token = true;
+        self.call.token = Origin::JustBought;
+        self
+    }
+
+    fn of_an_app(mut self) -> Self {
+        self.call.token = Origin::Bought;
+        self
+    }
+
+    fn by_id(mut self) -> Self {
+        self.call.by_id = true;
         self
     }
 
@@ -88,6 +98,8 @@ fn of_lfs() -> Vec<Case> {
         case("git-refused", FetchPack, 200, "try again later", "Transient GitHubUnavailable", "tried again"),
         case("repository", FetchPack, 404, "Repository not found.", "NotFound RepositoryNotFound", "Contents: read"),
         case("permission", FetchPack, 403, "Write access to repository not granted.", "Denied PermissionMissing", "Contents: read"),
+        case("labels-new", AddLabels, 403, r#"{"message":"You do not have permission to create labels on this repository.","errors":[{"resource":"Repository","field":"label","code":"unauthorized"}]}"#, "Denied PermissionMissing", "make the label by hand"),
+        case("reviewers-teams", RequestReviewers, 422, r#"{"message":"Could not resolve to a node with the global id of 'T_kwDOBWcAAs4Ab1cD'."}"#, "Denied PermissionMissing", "\"Members: read\""),
         case("labels-refused", AddLabels, 422, r#"{"message":"Validation Failed","errors":[{"resource":"Label","field":"name","code":"invalid"}]}"#, "Invalid PullRequestRefused", "goes on without"),
         case("reviewers-refused", RequestReviewers, 422, r#"{"message":"Reviews may only be requested from collaborators. One or more of the users or teams you specified is not a collaborator of the acme/app repository."}"#, "Invalid PullRequestRefused", "collaborators"),
         case("comments-off", ListComments, 410, r#"{"message":"Issues are disabled for this repo"}"#, "Invalid Refused", "goes on without"),
@@ -173,6 +185,7 @@ fn of_every_call() -> Vec<Case> {
         case("server-error", GetPull, 503, r#"{"code":"503","message":"Service unavailable"}"#, "Transient GitHubUnavailable", "tried again"),
         case("busy", MergePull, 429, r#"{"message":"Try again"}"#, "Transient GitHubUnavailable", "tried again"),
         case("busy", GetTree, 408, "", "Transient GitHubUnavailable", "tried again"),
+        case("app-token", GetRef, 401, r#"{"message":"Bad credentials"}"#, "Denied BadCredentials", "GITHUB_SERVER_URL").of_an_app(),
         case("bad-credentials", GetUser, 401, r#"{"message":"Bad credentials"}"#, "Denied BadCredentials", "credentialsSecretRef"),
         case("single-sign-on", CreateTree, 403, r#"{"message":"Resource protected by organization SAML enforcement. You must grant your Personal Access token access to this organization."}"#, "Denied SAMLRequired", "single sign-on"),
         case("ip-allow-list", GetRepository, 403, IP, "Denied IPNotAllowed", "IP allow list"),
@@ -186,6 +199,7 @@ fn of_every_call() -> Vec<Case> {
         case("installation-absent", CreateInstallationToken, 404, MISSING, "Denied InstallationNotFound", "installationID"),
         case("installation-suspended", CreateInstallationToken, 403, r#"{"message":"This installation has been suspended"}"#, "Denied InstallationSuspended", "Applications"),
         case("installation-lag", CreateInstallationToken, 422, NOT_INSTALLED, "Transient NotVisibleYet", "tried again").just_made(),
+        case("installation-gone", CreateInstallationToken, 422, NOT_INSTALLED, "NotFound RepositoryGone", "new owner's installation").by_id(),
         case("installation-repository", CreateInstallationToken, 422, NOT_INSTALLED, "NotFound RepositoryNotInInstallation", "Configure"),
         case("installation-permission", CreateInstallationToken, 422, r#"{"message":"The permissions requested are not granted to this installation."}"#, "Denied PermissionMissing", "\"Contents: write\" and \"Workflows: write\"")
             .needs("Contents: write\" and \"Workflows: write"),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Outcome};
 use super::auth::Access;
+use super::permissions::has;
 use super::request::{Request, not_a};
 use super::state::State;
 
@@ -30,6 +31,14 @@ pub(super) fn add_labels(state: &mut State, request: &Request) -> Outcome {
         let error = json!({"resource": "Label", "field": "name", "code": "invalid", "value": long});
         return Err(Answer::invalid(error));
     }
+    let known = &state.repositories[at].labels;
+    let new: Vec<String> =
+        labels.iter().map(|label| label.to_lowercase()).filter(|label| !known.contains(label)).collect();
+    let may_create = request.caller.granted().is_none_or(|granted| has(granted, "issues", "write"));
+    if !new.is_empty() && !may_create {
+        return Err(Answer::forbidden("You do not have permission to create labels on this repository."));
+    }
+    state.repositories[at].labels.extend(new);
     let pull = &mut state.repositories[at].pulls[index];
     let before = pull.labels.len();
     for label in labels {
@@ -54,6 +63,13 @@ pub(super) fn views(labels: &[String]) -> Value {
 pub(super) fn request_reviewers(state: &mut State, request: &Request) -> Outcome {
     let (at, index) = find(state, request, "pull_number")?;
     let (people, teams) = (names(request, "reviewers")?, names(request, "team_reviewers")?);
+    // Teams are looked up before anything else, as far as the caller may see them.
+    let sees_teams = request.caller.granted().is_none_or(|granted| has(granted, "members", "read"));
+    if !teams.is_empty() && !sees_teams {
+        return Err(Answer::unprocessable(
+            "Could not resolve to a node with the global id of 'T_kwDOBWcAAs4Ab1cD'.",
+        ));
+    }
     let repository = &state.repositories[at];
     let pull = &repository.pulls[index];
     if people.contains(&pull.author) {

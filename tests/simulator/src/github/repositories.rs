@@ -17,6 +17,19 @@ use super::permissions::{covers, missing};
 use super::request::{Request, not_a};
 use super::state::{AccountKind, Repository, State};
 
+/// What each repository has from its beginning (docs, "Managing labels").
+const LABELS: [&str; 9] = [
+    "bug",
+    "documentation",
+    "duplicate",
+    "enhancement",
+    "good first issue",
+    "help wanted",
+    "invalid",
+    "question",
+    "wontfix",
+];
+
 pub(super) fn authenticated_user(state: &mut State, request: &Request) -> Outcome {
     let login = request.caller.login()?;
     if request.caller.is_installation() {
@@ -137,6 +150,7 @@ fn create(state: &mut State, request: &Request, owner: &str) -> Outcome {
         manners: Manners::default(),
         talk: Vec::new(),
         writers: [owner, "slipway-bot", "reviewer"].map(str::to_owned).into(),
+        labels: LABELS.map(str::to_owned).into(),
         teams: ["reviewers".to_owned()].into(),
         lfs: Storage::default(),
         made_at: HashMap::new(),

@@ -122,6 +122,8 @@ pub(super) struct Repository {
     pub(super) talk: Vec<Said>,
     /// Those who may push.
     pub(super) writers: BTreeSet<String>,
+    /// Labels that there are, in lower case.
+    pub(super) labels: BTreeSet<String>,
     /// Slugs of the teams that have access.
     pub(super) teams: BTreeSet<String>,
     pub(super) lfs: Storage,
