@@ -191,9 +191,10 @@ impl Client {
 
 /// A token is bought by the repository's name alone, which an installation on any account may have.
 fn of_another_account(repository: &RepositoryName, may_lag: bool) -> Error {
-    let (class, reason) = match may_lag {
-        true => (Class::Transient, reason::NOT_VISIBLE_YET),
-        false => (Class::Denied, reason::INSTALLATION_NOT_FOUND),
+    let (class, reason) = if may_lag {
+        (Class::Transient, reason::NOT_VISIBLE_YET)
+    } else {
+        (Class::Denied, reason::INSTALLATION_NOT_FOUND)
     };
     Error {
         operation: Operation::GetRepository.name(),
