@@ -171,7 +171,7 @@ impl Accounts {
             "" => Some(nobody()),
             _ => serde_json::from_str::<Words>(words).ok(),
         });
-        if words.as_ref().is_some_and(|words| words.is_of_nobody()) && known.has_led {
+        if words.as_ref().is_some_and(Words::is_of_nobody) && known.has_led {
             // The Lease was deleted: this process knows more than it can tell.
             return;
         }

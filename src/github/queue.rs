@@ -162,7 +162,7 @@ impl From<Context> for QueueCheck {
         let state = context.state();
         match context {
             Context::CheckRun(run) => {
-                let app = run.check_suite["app"]["databaseId"].as_u64();
+                let app = run.check_suite.app["databaseId"].as_u64();
                 Self { name: run.name, state, required: run.is_required.unwrap_or_default(), app }
             }
             Context::StatusContext(status) => {

@@ -60,7 +60,7 @@ pub(super) struct Run {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Suite {
     database_id: Option<u64>,
-    app: Value,
+    pub(super) app: Value,
     /// Only Actions has it; null too without the permission to read them.
     workflow_run: Value,
 }
