@@ -96,10 +96,13 @@ async fn what_github_has_lost_meanwhile_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_write_that_must_wait_for_its_turn_is_progress_and_no_failure() {
-    let world = World::with(slipway_simulator::Options::default(), Duration::from_secs(20));
+async fn a_write_that_must_wait_long_for_its_turn_is_progress_and_says_what_it_waits_for() {
+    let world = World::with(slipway_simulator::Options::default(), Duration::from_secs(50));
     let outcome = run(&world, &spool(), &world.tip().await).await.unwrap();
-    assert_eq!(outcome, Prepared::Progress { uploaded: 1, of: 6, failure: None });
+    let Prepared::Progress { uploaded: 1, of: 6, failure: Some(failure) } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(failure.reason, slipway::api::conditions::reason::WAITING_FOR_GITHUB);
 }
 
 #[tokio::test]
