@@ -3,7 +3,7 @@
 
 use super::account::{Account, Clock};
 use crate::domain::line::{Line, Settings};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -18,9 +18,6 @@ const CALL: Duration = Duration::from_secs(1);
 /// Most that is passed on. All annotations of an object may have 256 KiB together.
 /// Source: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>.
 const MOST_PASSED_ON: usize = 200 << 10;
-
-/// After so long nothing that another leader has sent counts any more.
-const UNKNOWN: SignedDuration = SignedDuration::from_hours(1);
 
 /// All of them, by a hash of what names them: the Lease is no place for names or tokens.
 #[derive(Debug)]
@@ -47,10 +44,9 @@ enum Others {
     /// Nobody has led before, or nothing was sent through them lately.
     #[default]
     Idle,
-    /// They were idle when it last spoke; this process has led since then.
+    /// They were idle when it last spoke, or it was of a release that does not speak of accounts; this process has led since then.
+    /// Only its last seconds count: what such a release has sent before is GitHub's to refuse, once in an upgrade.
     Unmentioned(Timestamp),
-    /// It says nothing of accounts, as older releases; this process has led since then.
-    Unknown(Timestamp),
 }
 
 impl Others {
@@ -58,7 +54,6 @@ impl Others {
         match self {
             Self::Idle => Line::new(settings),
             Self::Unmentioned(since) => Line::unmentioned(settings, since),
-            Self::Unknown(since) => Line::restore(settings, None, since),
         }
     }
 }
@@ -68,9 +63,6 @@ impl Others {
 struct Words {
     /// Nothing was sent after this.
     ended: bool,
-    /// Since when another leader than one of an older release leads: of accounts that are not named nothing else is known.
-    #[serde(default)]
-    unknown_since: Option<Timestamp>,
     /// States of the lines that are not idle, by account.
     accounts: BTreeMap<String, String>,
     /// Accounts of tokens, so that no call has to ask for them while a limit holds.
@@ -81,7 +73,7 @@ struct Words {
 impl Words {
     /// There was no Lease.
     fn is_of_nobody(&self) -> bool {
-        self.ended && self.unknown_since.is_none() && self.accounts.is_empty()
+        self.ended && self.accounts.is_empty()
     }
 }
 
@@ -154,11 +146,7 @@ impl Accounts {
         let tokens = known.tokens.iter().filter(|(_, account)| accounts.contains_key(*account));
         let tokens = tokens.take_while(|(token, account)| fits(token.len() + account.len() + 6));
         let tokens = tokens.map(|(token, account)| (token.clone(), account.clone())).collect();
-        let unknown_since = match known.others {
-            Others::Unknown(since) if now.duration_since(since) < UNKNOWN => Some(since),
-            _ => None,
-        };
-        let words = Words { ended, unknown_since, accounts, tokens };
+        let words = Words { ended, accounts, tokens };
         serde_json::to_string(&words).expect("strings by strings always serialize")
     }
 
@@ -176,10 +164,8 @@ impl Accounts {
             return;
         }
         known.others = match &words {
-            Some(Words { unknown_since: Some(since), .. }) => Others::Unknown(*since),
             Some(words) if words.ended => Others::Idle,
-            Some(_) => Others::Unmentioned(now),
-            None => Others::Unknown(now),
+            _ => Others::Unmentioned(now),
         };
         known.has_led = true;
         let Words { mut accounts, tokens, .. } = words.unwrap_or_default();

@@ -165,15 +165,3 @@ async fn what_this_process_knows_of_limits_outlives_another_leader_that_knows_le
     accounts.take_over(Some(""));
     assert!(account.blocked().is_some(), "a Lease that was deleted says nothing");
 }
-
-#[tokio::test(start_paused = true)]
-async fn what_an_older_release_has_sent_is_unknown_to_the_second_leader_too() {
-    let strict = settings(SECOND, 5);
-    let first = accounts(strict);
-    first.take_over(None);
-    let words = first.hand_over(true);
-    let second = accounts(strict);
-    second.take_over(Some(&words));
-    let _ = second.of(b"a").turn(&waiter("t"), false).await.map(drop);
-    second.of(b"a").turn(&waiter("t"), false).await.map(drop).expect_err("the minute may be full");
-}
