@@ -99,6 +99,9 @@ pub struct ControllerArguments {
     /// start.
     #[arg(long, env = "SLIPWAY_CA_BUNDLE", default_value = "", hide_default_value = true)]
     ca_bundle: String,
+    /// Where GitHub reaches the receiver, without a path, like https://hooks.example.com. Empty: no webhook can be managed.
+    #[arg(long, env = "SLIPWAY_WEBHOOK_URL", default_value = "", hide_default_value = true)]
+    webhook_url: String,
     /// Least time between two writes to GitHub through one account.
     #[arg(long, env = "SLIPWAY_GITHUB_WRITE_INTERVAL", default_value = "1s")]
     github_write_interval: String,
@@ -196,6 +199,8 @@ pub struct Controller {
     pub ops_listen: Listen,
     /// Authorities to trust beside the system's.
     pub ca_bundle: Option<PathBuf>,
+    /// Where GitHub reaches the receiver, without a path. Absent: no webhook can be managed.
+    pub webhook_url: Option<String>,
     /// Bounds of the writes through one account of GitHub's.
     pub github_line: line::Settings,
     pub spool_dir: PathBuf,
@@ -296,6 +301,7 @@ impl ControllerArguments {
             installation: Setting::new("SLIPWAY_INSTALLATION", &self.installation).optional(Raw::id)?,
             ops_listen: listen("SLIPWAY_OPS_LISTEN", &self.ops_listen, 8080)?,
             ca_bundle: Setting::new("SLIPWAY_CA_BUNDLE", &self.ca_bundle).optional(Raw::absolute_path)?,
+            webhook_url: Setting::new("SLIPWAY_WEBHOOK_URL", &self.webhook_url).optional(Raw::origin)?,
             github_line: self.github_line()?,
             spool_dir: Setting::new("SLIPWAY_SPOOL_DIR", &self.spool_dir).read(Raw::absolute_path)?,
             spool_bytes,

@@ -30,6 +30,8 @@ pub const SECRETS: u32 = 2 * ENV;
 /// Command words: number and length.
 pub const ARGS: u32 = 64;
 pub const ARG: u32 = 8_192;
+/// A key of a Secret and the Secret's `resourceVersion`.
+pub const SECRET_VERSION: u32 = 320;
 /// Ids of E2B, GitHub and ours.
 pub const ID: u32 = 128;
 /// Hex SHA-1 or SHA-256 object ids.

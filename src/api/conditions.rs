@@ -8,6 +8,9 @@ pub const RECONCILING: &str = "Reconciling";
 /// Cannot go on without a person.
 pub const STALLED: &str = "Stalled";
 
+/// Repository: the webhook that the operator manages is in order, and what it sends arrives. Changes `Ready` in no way.
+pub const WEBHOOK_READY: &str = "WebhookReady";
+
 /// Task: its sandbox is up.
 pub const SANDBOX_READY: &str = "SandboxReady";
 /// Task: the command has run to its end, or there is none.
@@ -82,7 +85,7 @@ pub mod reason {
     pub const INVALID_FILES: &str = "InvalidFiles";
     /// The pull request is open and waits for people.
     pub const IN_REVIEW: &str = "InReview";
-    /// Warning: something of the Task stays behind; the message names it.
+    /// Warning: something that was made for the object stays at GitHub; the message names it.
     pub const LEFT_BEHIND: &str = "LeftBehind";
     /// A pointer of git LFS stands in the sandbox for an object that neither the sandbox nor GitHub has.
     pub const LFS_OBJECT_MISSING: &str = "LFSObjectMissing";
@@ -196,6 +199,12 @@ pub mod reason {
 
     /// The Secret does not hold what it should.
     pub const CREDENTIALS_INVALID: &str = "CredentialsInvalid";
+    /// Deliveries of the webhook have not arrived; the message says how many, and what the last answer was.
+    pub const DELIVERIES_FAILING: &str = "DeliveriesFailing";
+    /// Warning: deliveries had not arrived, and GitHub was told to send them again; the message says how many.
+    pub const DELIVERIES_REDELIVERED: &str = "DeliveriesRedelivered";
+    /// The webhook is in order, and what it sends arrives.
+    pub const DELIVERING: &str = "Delivering";
     /// The repository is archived, so it is read-only.
     pub const REPOSITORY_ARCHIVED: &str = "RepositoryArchived";
     /// The repository that the object stood for is not visible any more.
@@ -204,8 +213,16 @@ pub mod reason {
     pub const REPOSITORY_NOT_FOUND: &str = "RepositoryNotFound";
     /// The repository is known, and its pull requests are up to date.
     pub const SYNCED: &str = "Synced";
+    /// Somebody has changed the webhook, which is repaired.
+    pub const WEBHOOK_CHANGED: &str = "WebhookChanged";
+    /// Warning: the webhook had been changed, and is as it should be again.
+    pub const WEBHOOK_REPAIRED: &str = "WebhookRepaired";
+    /// The Secret has no value that a managed webhook can be given.
+    pub const WEBHOOK_SECRET_MISSING: &str = "WebhookSecretMissing";
     /// Warning: the webhook secret is too short to be used.
     pub const WEBHOOK_SECRET_TOO_SHORT: &str = "WebhookSecretTooShort";
+    /// The operator does not know the receiver's address, so it can manage no webhook.
+    pub const WEBHOOK_URL_MISSING: &str = "WebhookURLMissing";
 
     // Said by both adapters.
 

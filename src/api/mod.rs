@@ -11,7 +11,8 @@ mod schema;
 mod task;
 
 pub use repository::{
-    CreatePolicy, CreateRepository, Limits, Repository, RepositoryChecks, RepositorySpec, RepositoryStatus,
+    CreatePolicy, CreateRepository, Limits, ManageWebhook, Repository, RepositoryChecks, RepositorySpec,
+    RepositoryStatus, Webhook, WebhookCheckpoint, WebhookStatus,
 };
 pub use sandbox::{
     CreateAnswer, Creating, DeletionPolicy, Holder, OnTimeout, OperatingMode, PastSandbox, Recovery,

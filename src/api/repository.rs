@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// Repository is one GitHub repository, the credentials to write to it, and the secret of its webhook.
 ///
-/// Deleting a Repository never deletes anything at GitHub.
+/// Deleting a Repository deletes nothing at GitHub but a webhook that the operator has made (`webhook.manage`).
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
     group = "slipway.dev",
@@ -44,7 +44,9 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("!has(self.webhookSecretRef) || self.webhookSecretRef.name != self.credentialsSecretRef.name")
         .message("webhookSecretRef must name another Secret than credentialsSecretRef"),
     validation = Rule::new("!has(self.create) || self.createPolicy == 'IfMissing'")
-        .message("create must only be set together with createPolicy IfMissing")
+        .message("create must only be set together with createPolicy IfMissing"),
+    validation = Rule::new("!has(self.webhook) || self.webhook.manage != 'Repository' || has(self.webhookSecretRef)")
+        .message("webhook.manage: Repository needs webhookSecretRef: the operator gives the webhook its secret")
 )]
 pub struct RepositorySpec {
     /// User or organisation that owns the repository at GitHub. Compared case-insensitively; can't be changed.
@@ -74,6 +76,10 @@ pub struct RepositorySpec {
     /// Absent: the receiver's own `GITHUB_WEBHOOK_SECRET`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_secret_ref: Option<LocalRef>,
+
+    /// What the operator does about the repository's webhook at GitHub. Default: nothing; a person makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
 
     /// Policy while the repository has never been seen: `Never` waits for it, `IfMissing` creates it. Default: `Never`.
     /// Once it has been seen, a missing repository is reported (reason `RepositoryGone`) and never created again.
@@ -108,6 +114,28 @@ pub struct RepositorySpec {
 
 fn default_sync_interval() -> i32 {
     300
+}
+
+/// What the operator does about the repository's webhook.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhook {
+    /// `Repository`: the operator makes the webhook, repairs it, keeps its secret that of `webhookSecretRef`, and deletes it with
+    /// the Repository or when this is set back to `Never`. It needs Webhooks: write, and the receiver's address
+    /// (`webhook.publicURL` of the chart, `SLIPWAY_WEBHOOK_URL`). Default: `Never`.
+    #[serde(default)]
+    pub manage: ManageWebhook,
+    /// Has GitHub send deliveries again that did not arrive, up to three times and three days long. Default: true.
+    #[serde(default = "enabled")]
+    pub redeliver: bool,
+}
+
+/// Whether the operator manages a webhook.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ManageWebhook {
+    #[default]
+    Never,
+    Repository,
 }
 
 /// Whether commits of a repository get checks.
@@ -191,6 +219,10 @@ pub struct RepositoryStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
 
+    /// The webhook, where the operator manages it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookStatus>,
+
     /// `owner/name` as GitHub spells it today.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -229,4 +261,46 @@ pub struct Limits {
     /// `RateLimited`: GitHub refused a call; `QuotaSpent`: the last of the account's calls for this hour is made.
     #[schemars(length(max = bounds::ID))]
     pub reason: String,
+}
+
+/// The webhook that the operator has made. Its counts move at most every ten minutes, or when `failing` changes.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookStatus {
+    /// GitHub's id of it.
+    #[schemars(range(min = 1))]
+    pub id: i64,
+    /// Where it delivers to.
+    #[serde(default, rename = "url", skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = bounds::URL))]
+    pub url: String,
+    /// Key and version of the Secret whose value GitHub was given: it never shows a secret.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = bounds::SECRET_VERSION))]
+    pub secret_version: String,
+    /// Time of the last delivery that arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<Time>,
+    /// Number of deliveries that have not arrived and may still.
+    #[serde(default, skip_serializing_if = "super::common::is_zero")]
+    #[schemars(range(min = 0))]
+    pub failing: i64,
+    /// Number of deliveries that GitHub was told to send again.
+    #[serde(default, skip_serializing_if = "super::common::is_zero")]
+    #[schemars(range(min = 0))]
+    pub redelivered: i64,
+    /// Up to here all deliveries are settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<WebhookCheckpoint>,
+}
+
+/// An attempt in the log of a webhook's deliveries.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookCheckpoint {
+    /// Time of the attempt.
+    pub delivered_at: Time,
+    /// GitHub's id of it.
+    #[schemars(range(min = 0))]
+    pub id: i64,
 }

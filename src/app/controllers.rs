@@ -122,7 +122,7 @@ pub(super) fn start(
     let runner = Runner { clients: &clients, metrics, gate, doubt: doubt.clone(), stop: tasks.stop() };
     let tell = related.clone();
     let repository_events = repository_events.inspect_ok(move |event| tell.of_repository(event));
-    let repository = repository_controller(&clients, &stores);
+    let repository = repository_controller(&clients, &stores, metrics, config.webhook_url.clone());
     tasks.spawn(
         "the Repository controller",
         runner.run(repository, repository_events, stores.repositories.clone(), triggers.repositories),
@@ -156,9 +156,15 @@ pub(super) fn start(
     Ok(())
 }
 
-fn repository_controller(clients: &Clients, stores: &Stores) -> RepositoryController {
+fn repository_controller(
+    clients: &Clients,
+    stores: &Stores,
+    metrics: &Metrics,
+    receiver: Option<String>,
+) -> RepositoryController {
     let (kubernetes, secrets) = (clients.kubernetes.clone(), clients.secrets.clone());
-    RepositoryController::new(kubernetes, secrets, clients.github.clone(), stores.tasks.clone())
+    let (tasks, metrics) = (stores.tasks.clone(), metrics.clone());
+    RepositoryController::new(kubernetes, secrets, clients.github.clone(), tasks, metrics, receiver)
 }
 
 fn sandbox_controller(clients: &Clients, stores: &Stores) -> SandboxController {

@@ -127,6 +127,15 @@ impl Raw<'_> {
         }
     }
 
+    /// A host that others reach, without a path.
+    pub(super) fn origin(self) -> Result<String, String> {
+        let url = self.base_url()?;
+        match reqwest::Url::parse(&url).is_ok_and(|url| url.path() == "/") {
+            true => Ok(url),
+            false => Err("an http or https URL without a path, like https://hooks.example.com".to_owned()),
+        }
+    }
+
     /// GitHub itself, by the base URL of its API. `api.github.com` and `api.NAME.ghe.com` are hosts of their own; a GitHub
     /// Enterprise Server has both at one
     /// (<https://docs.github.com/en/rest/using-the-rest-api/getting-started-with-the-rest-api>).

@@ -20,6 +20,7 @@ pub mod output;
 pub mod patch;
 pub mod plan;
 pub mod pull_request;
+pub mod redelivery;
 pub mod repository;
 pub mod retry;
 pub mod sandbox;

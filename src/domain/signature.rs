@@ -7,8 +7,15 @@ use std::fmt;
 
 /// A shorter webhook secret, in bytes, can be guessed.
 pub const SHORTEST_SECRET: usize = 16;
+/// Keys of a Secret that hold credentials of another kind, whatever Secret they are in.
+const NOT_WEBHOOK_SECRETS: [&str; 5] = ["token", "appID", "installationID", "privateKey", "apiKey"];
 /// Bytes of a SHA-256 digest.
 const LENGTH: usize = 32;
+
+/// Returns whether the value under this key of a Secret may be a webhook secret.
+pub fn is_webhook_secret(key: &str) -> bool {
+    !NOT_WEBHOOK_SECRETS.contains(&key)
+}
 
 /// A well-formed value of the header `X-Hub-Signature-256`.
 #[derive(Debug, Clone, Copy)]

@@ -26,24 +26,28 @@ const MOVED: SignedDuration = SignedDuration::from_mins(1);
 
 /// The time of day that the lines go by. It goes on while the machine's clock is set back, and follows it when that is set forward.
 #[derive(Debug)]
-pub(super) struct Clock(Mutex<(Timestamp, Instant)>);
+pub(super) struct Clock {
+    machine: fn() -> Timestamp,
+    last: Mutex<(Timestamp, Instant)>,
+}
 
 impl Clock {
-    pub(super) fn start() -> Self {
-        Self(Mutex::new((Timestamp::now(), Instant::now())))
+    /// `machine`: what the machine's clock says.
+    pub(super) fn start(machine: fn() -> Timestamp) -> Self {
+        Self { machine, last: Mutex::new((machine(), Instant::now())) }
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let gone = SignedDuration::try_from(last.1.elapsed()).unwrap_or(SignedDuration::MAX);
         let went_on = last.0.saturating_add(gone).unwrap_or(Timestamp::MAX);
-        *last = (went_on.max(Timestamp::now()), Instant::now());
+        *last = (went_on.max((self.machine)()), Instant::now());
         last.0
     }
 
     /// The same moment on the machine's clock, which what is written and waited for elsewhere goes by.
     fn told(&self, at: Timestamp) -> Timestamp {
-        let ahead = self.now().duration_since(Timestamp::now());
+        let ahead = self.now().duration_since((self.machine)());
         // Less is the time between two looks at clocks that agree.
         if ahead < SignedDuration::from_secs(1) { at } else { at.saturating_sub(ahead).unwrap_or(at) }
     }

@@ -79,7 +79,12 @@ impl Words {
 
 impl Accounts {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, clock: Arc::new(Clock::start()), known: Mutex::default(), moved: Arc::default() }
+        Self {
+            settings,
+            clock: Arc::new(Clock::start(Timestamp::now)),
+            known: Mutex::default(),
+            moved: Arc::default(),
+        }
     }
 
     /// The account that is named so, by whatever tells it from others.

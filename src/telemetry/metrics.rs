@@ -120,6 +120,7 @@ pub struct Metrics {
     reconcile_seconds: Family<ControllerLabels, Histogram, fn() -> Histogram>,
     deliveries: Family<DeliveryLabels, Counter>,
     swept: Family<SweptLabels, Counter>,
+    undelivered: Counter,
     leading: Gauge,
 }
 
@@ -141,6 +142,7 @@ impl Metrics {
             Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS));
         let deliveries = Family::default();
         let swept = Family::default();
+        let undelivered = Counter::default();
         let leading = Gauge::default();
         // The encoder appends `_total` and the unit itself.
         registry.register("slipway_external_calls", "Outbound calls, by their result", calls.clone());
@@ -160,6 +162,11 @@ impl Metrics {
             "slipway_swept_sandboxes",
             "E2B sandboxes that stood for no Sandbox, by what the sweep's attempt to kill them gave",
             swept.clone(),
+        );
+        registry.register(
+            "slipway_undelivered_changes",
+            "Changes of Tasks that a sync has found, because no webhook delivery had brought them",
+            undelivered.clone(),
         );
         registry.register(
             "controller_runtime_reconcile",
@@ -187,6 +194,7 @@ impl Metrics {
             reconcile_seconds,
             deliveries,
             swept,
+            undelivered,
             leading,
         }
     }
@@ -221,6 +229,11 @@ impl Metrics {
                 .get_or_create(&SweptLabels { result })
                 .inc_by(u64::try_from(count).unwrap_or(u64::MAX));
         }
+    }
+
+    /// A sync has moved a Task that no delivery had moved.
+    pub fn undelivered(&self) {
+        self.undelivered.inc();
     }
 
     /// Sets whether this process leads, from now on.

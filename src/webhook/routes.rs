@@ -8,6 +8,7 @@ use super::{
     delivery::Record,
     receiver::{Inner, Receiver},
 };
+use crate::domain::repository::RECEIVER_PATH;
 use bytes::Buf;
 use futures::{FutureExt, Stream};
 use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Instant};
@@ -38,7 +39,7 @@ async fn answer<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Response {
     let allowed = match path.as_str() {
-        "/api/webhooks/github" | "/api/webhooks/github/ping" => Method::POST,
+        RECEIVER_PATH | "/api/webhooks/github/ping" => Method::POST,
         "/api/webhooks/health" | "/" => Method::GET,
         _ => return Answer::from(Refusal::NotFound).into_response(),
     };
@@ -49,7 +50,7 @@ async fn answer<B: Buf>(
     match path.as_str() {
         "/" => Response::default(),
         "/api/webhooks/health" => warp::reply::json(&inner.health().await).into_response(),
-        "/api/webhooks/github" => deliver(&inner, &arrival, body).await.into_response(),
+        RECEIVER_PATH => deliver(&inner, &arrival, body).await.into_response(),
         _ => ping(&inner, &arrival, body).await.into_response(),
     }
 }

@@ -4,7 +4,7 @@
 use super::{bucket::Bucket, repositories::SecretSource, weak_secrets::WeakSecrets};
 use crate::{
     cluster::{Error, SecretValues, Secrets},
-    domain::signature::SHORTEST_SECRET,
+    domain::signature::{SHORTEST_SECRET, is_webhook_secret},
 };
 use secrecy::ExposeSecret;
 use std::{
@@ -17,8 +17,6 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Keys of a Secret that hold credentials of another kind, whatever Secret they are in.
-const NOT_WEBHOOK_SECRETS: [&str; 5] = ["token", "appID", "installationID", "privateKey", "apiKey"];
 /// A value that is older is believed only after a look at the Secret.
 const BELIEVED: Duration = Duration::from_secs(30);
 /// A Secret is read again because a signature failed at most this often.
@@ -49,7 +47,7 @@ impl Known {
     fn all(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let all = self.values.iter().flat_map(|values| values.iter());
         let all = all.map(|(key, value)| (key, value.expose_secret()));
-        all.filter(|(key, _)| !NOT_WEBHOOK_SECRETS.contains(key))
+        all.filter(|(key, _)| is_webhook_secret(key))
     }
 
     /// The values that count as webhook secrets.

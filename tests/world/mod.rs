@@ -38,6 +38,8 @@ pub struct Options {
     pub write_interval: &'static str,
     /// Further environment of both processes.
     pub environment: Vec<(String, String)>,
+    /// `SLIPWAY_WEBHOOK_URL` leads to the receiver: webhooks can be managed.
+    pub manages_webhooks: bool,
     /// Start the operator and the receiver at once.
     pub operator: bool,
     /// Create the Secrets that the manifests refer to.
@@ -52,6 +54,7 @@ impl Default for Options {
             simulator: slipway_simulator::Options::default(),
             write_interval: "50ms",
             environment: Vec::new(),
+            manages_webhooks: false,
             operator: true,
             secrets: true,
             namespace: "flow",
@@ -142,6 +145,9 @@ impl World {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
+        if self.options.manages_webhooks {
+            all.push(("SLIPWAY_WEBHOOK_URL".into(), format!("http://127.0.0.1:{}", self.port)));
+        }
         all.extend(self.options.environment.iter().cloned());
         Ok(all)
     }

@@ -1,7 +1,10 @@
 //! Remembers each Repository between syncs: when the next is due and how far the last one read.
 //! In memory only: after a restart the first sync reads further back.
 
-use crate::{domain::repository::first_sync, github::Account};
+use crate::{
+    domain::{redelivery::Checkpoint, repository::first_sync},
+    github::Account,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::HashMap,
@@ -32,6 +35,9 @@ struct Entry {
     position: Position,
     has_branch: bool,
     account: Option<Arc<Account>>,
+    next_hook: Option<Timestamp>,
+    checkpoint: Option<Checkpoint>,
+    asked: HashMap<String, usize>,
 }
 
 impl Memory {
@@ -83,6 +89,40 @@ impl Memory {
     /// Returns whether this process has seen the base branch.
     pub(super) fn has_branch(&self, uid: &str) -> bool {
         self.entries().get(uid).is_some_and(|entry| entry.has_branch)
+    }
+
+    /// Returns when the webhook is to be looked at next; `None`: this process has not looked yet.
+    pub(super) fn next_hook(&self, uid: &str) -> Option<Timestamp> {
+        self.entries().get(uid)?.next_hook
+    }
+
+    /// The webhook is looked at again at `next`; `None`: there is none to look at.
+    pub(super) fn plan_hook(&self, uid: &str, next: Option<Timestamp>) {
+        self.change(uid, |entry| entry.next_hook = next);
+    }
+
+    /// Place in the log of the webhook up to which all is settled, as this process has read it.
+    pub(super) fn checkpoint(&self, uid: &str) -> Option<Checkpoint> {
+        self.entries().get(uid)?.checkpoint
+    }
+
+    pub(super) fn set_checkpoint(&self, uid: &str, checkpoint: Checkpoint) {
+        self.change(uid, |entry| entry.checkpoint = Some(checkpoint));
+    }
+
+    /// How often GitHub has been asked to send each delivery again, by GUID.
+    pub(super) fn asked(&self, uid: &str) -> HashMap<String, usize> {
+        self.entries().get(uid).map(|entry| entry.asked.clone()).unwrap_or_default()
+    }
+
+    /// GitHub was asked to send a delivery again.
+    pub(super) fn asked_again(&self, uid: &str, guid: &str) {
+        self.change(uid, |entry| *entry.asked.entry(guid.to_owned()).or_default() += 1);
+    }
+
+    /// Keeps of what was asked for only the deliveries that `keep` holds for.
+    pub(super) fn keep_asked(&self, uid: &str, keep: impl Fn(&str) -> bool) {
+        self.change(uid, |entry| entry.asked.retain(|guid, _| keep(guid)));
     }
 
     /// The account that this process has called through.

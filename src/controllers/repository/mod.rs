@@ -2,6 +2,7 @@
 //! and applies what a sync finds to the Tasks. Reads Secrets and writes Tasks through `cluster`.
 
 mod apply_sync;
+mod hook;
 mod memory;
 mod observe;
 mod perform;
@@ -18,10 +19,10 @@ use crate::{
         asker::Asker,
         failure::Failure,
         line::Named,
-        repository::{self, Account, Base, Found, Observed, Outcome, Step},
+        repository::{self, Account, Base, Found, HookSeen, Observed, Outcome, Step},
     },
     github::{self, GitHub, RepositoryName},
-    telemetry,
+    telemetry::{self, Metrics},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -38,13 +39,24 @@ pub struct RepositoryController {
     secrets: Secrets,
     github: GitHub,
     tasks: Store<Task>,
+    metrics: Metrics,
+    /// Public address of the receiver, if it is known.
+    receiver: Option<String>,
     memory: Memory,
 }
 
 impl RepositoryController {
-    /// `tasks`: all Tasks that are watched, complete before the first pass.
-    pub fn new(client: kube::Client, secrets: Secrets, github: GitHub, tasks: Store<Task>) -> Self {
-        Self { client, secrets, github, tasks, memory: Memory::default() }
+    /// `tasks`: all Tasks that are watched, complete before the first pass. `receiver`: its public address, for the webhooks that
+    /// are managed.
+    pub fn new(
+        client: kube::Client,
+        secrets: Secrets,
+        github: GitHub,
+        tasks: Store<Task>,
+        metrics: Metrics,
+        receiver: Option<String>,
+    ) -> Self {
+        Self { client, secrets, github, tasks, metrics, receiver, memory: Memory::default() }
     }
 
     /// GitHub under the Repository's credentials.
@@ -76,8 +88,7 @@ impl Reconciler for RepositoryController {
     type Outcome = Outcome;
 
     const CONTROLLER: telemetry::Controller = telemetry::Controller::Repository;
-    // Never set: deleting a Repository deletes nothing at GitHub.
-    const FINALIZER: &'static str = "slipway.dev/repository";
+    const FINALIZER: &'static str = repository::FINALIZER;
 
     fn deadline(&self, _: &Repository) -> Duration {
         DEADLINE
@@ -111,7 +122,9 @@ impl Reconciler for RepositoryController {
         let uid = object.uid().unwrap_or_default();
         let next_sync = self.memory.next_sync(&uid, repository::interval(object), now);
         let finding = repository::timed_out(object, failure.clone());
-        repository::decide(object, &Observed { finding, next_sync, account: self.account(&uid) }, now)
+        let (account, next_hook) = (self.account(&uid), self.memory.next_hook(&uid));
+        let observed = Observed { finding, next_sync, account, hook: HookSeen::NotAsked, next_hook };
+        repository::decide(object, &observed, now)
     }
 }
 

@@ -31,8 +31,10 @@ impl RepositoryController {
         if routine && finding.is_answer() {
             self.memory.synced(&uid, now + interval);
         }
+        let hook = self.look_at_hook(object, due, now).await;
         let next_sync = self.memory.next_sync(&uid, interval, now);
-        Observed { finding, next_sync, account: self.account(&uid) }
+        let next_hook = self.memory.next_hook(&uid);
+        Observed { finding, next_sync, account: self.account(&uid), hook, next_hook }
     }
 
     /// The repository and whether its base branch is there; the branch is asked for until it has been seen.

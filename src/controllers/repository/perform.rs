@@ -25,6 +25,7 @@ impl RepositoryController {
                 }
                 Outcome::Moved { all }
             }
+            Step::Hook(step) => Outcome::Hook(self.change_hook(object, step).await),
         }
     }
 

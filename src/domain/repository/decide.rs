@@ -3,6 +3,7 @@
 
 use super::{
     Account, Changes, Found, Observed, Step,
+    hook::{self, Tended},
     scope::{Decided, Scope},
     stage::Answer,
 };
@@ -26,9 +27,24 @@ pub fn decide(repository: &Repository, observed: &Observed, now: Timestamp) -> D
         // A limit that ends is told by who knows the account; nobody may know it by now.
         plan.status.limits = plan.status.limits.take().filter(|limits| limits.until.0 > now);
     }
+    let tended = hook::tend(&mut plan.status, repository, &observed.hook, now);
+    let mut plan = with_hook(plan, tended);
     let over = plan.status.limits.as_ref().map(|limits| limits.until.0 + SignedDuration::from_secs(1));
-    plan.next = plan.next.or_at(over, now);
+    plan.next = plan.next.or_at(over, now).or_at(observed.next_hook, now);
     plan
+}
+
+/// The webhook's part of a plan. A step for the repository itself comes first; the webhook's waits for the next pass.
+pub(super) fn with_hook(mut plan: Decided, tended: Tended) -> Decided {
+    plan.finalizer = tended.finalizer;
+    plan.notes.extend(tended.note);
+    if let Some(next) = tended.next {
+        plan.next = next;
+    }
+    match tended.step {
+        Some(step) if plan.step.is_none() => Plan { step: Some(Step::Hook(step)), next: Next::Now, ..plan },
+        _ => plan,
+    }
 }
 
 /// A limit that moves by less is not written again: each answer of GitHub's may name another second.

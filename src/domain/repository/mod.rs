@@ -2,6 +2,7 @@
 //! interval. Pure; fed and carried out by `controllers::repository`. The way: `stage` → `decide` → `record`.
 
 mod decide;
+mod hook;
 mod record;
 mod scope;
 mod stage;
@@ -11,6 +12,9 @@ pub mod sync;
 mod tests;
 
 pub use decide::decide;
+pub use hook::{
+    AGAIN, EVENTS, FINALIZER, Hook, HookOutcome, HookSeen, HookStage, HookStep, RECEIVER_PATH, hook_stage,
+};
 pub use record::record;
 pub use stage::{Finding, List, LookUp, Observed, Stage, first_sync, interval, is_settled, stage, timed_out};
 
@@ -67,6 +71,8 @@ pub enum Step {
     Create(CreateRepository),
     /// Tasks whose pull requests have moved.
     Move(Vec<Move>),
+    /// The webhook is changed.
+    Hook(HookStep),
 }
 
 /// The result of a step.
@@ -77,4 +83,5 @@ pub enum Outcome {
     Moved {
         all: bool,
     },
+    Hook(HookOutcome),
 }

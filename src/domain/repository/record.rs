@@ -3,6 +3,8 @@
 
 use super::{
     Found, Outcome,
+    decide::with_hook,
+    hook,
     scope::{Decided, Scope},
 };
 use crate::{
@@ -31,6 +33,11 @@ pub fn record(
         Outcome::Created(Err(failure)) => scope().failed(&failure),
         Outcome::Moved { all: true } => plan,
         Outcome::Moved { all: false } => Plan { next: Next::After(MOVE_AGAIN), ..plan },
+        Outcome::Hook(outcome) => {
+            let mut plan = Plan { step: None, ..plan };
+            let tended = hook::recorded(&mut plan.status, repository, outcome, now);
+            with_hook(plan, tended)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Finds where a Repository stands, and so what has to be asked: a stage carries its question and takes only its answer.
 //! Read from spec and status alone; asked by `controllers::repository` before it calls GitHub, answered into `decide`.
 
-use super::{Account, Changes, Found};
+use super::{Account, Changes, Found, HookSeen};
 use crate::{
     api::{RECONCILE_ANNOTATION, Repository, bounds, common::Retry, conditions::reason},
     domain::{failure::Failure, jitter, retry},
@@ -51,6 +51,9 @@ pub struct Observed {
     pub next_sync: Timestamp,
     /// `None`: this process has not called yet.
     pub account: Option<Account>,
+    pub hook: HookSeen,
+    /// When the webhook is to be looked at next, where there is one to look at.
+    pub next_hook: Option<Timestamp>,
 }
 
 impl LookUp {
@@ -97,7 +100,7 @@ pub fn stage(
     if repository.spec.suspend {
         return Stage::Rest(Finding(Answer::Suspended));
     }
-    if retry::wait_until(retry.as_ref(), now).is_some() {
+    if retry::wait_until(retry.as_ref(), now).is_some() || repository.metadata.deletion_timestamp.is_some() {
         return Stage::Rest(Finding(Answer::NotAsked));
     }
     let settled = is_settled(repository);
@@ -139,7 +142,7 @@ pub(super) fn asked_again(repository: &Repository) -> Option<String> {
 }
 
 /// Returns whether status speaks of this spec and this `slipway.dev/reconcile`.
-fn is_current(repository: &Repository) -> bool {
+pub(super) fn is_current(repository: &Repository) -> bool {
     repository.status.as_ref().is_some_and(|status| {
         Some(status.observed_generation) == repository.metadata.generation
             && status.observed_reconcile == asked_again(repository)

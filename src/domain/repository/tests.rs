@@ -3,6 +3,7 @@
 
 mod account;
 mod app;
+mod hook;
 
 use super::{record::MOVE_AGAIN, stage::Answer, *};
 use crate::{
@@ -57,8 +58,19 @@ fn failure(class: Class) -> Failure {
     Failure { operation: "getRepository", class, reason: "Why", message: "no".into() }
 }
 
+/// A pass that has looked at no webhook.
+fn observed(answer: Answer, next_sync: i64) -> Observed {
+    Observed {
+        finding: Finding(answer),
+        next_sync: at(next_sync),
+        account: None,
+        hook: HookSeen::NotAsked,
+        next_hook: None,
+    }
+}
+
 fn see(object: &Repository, answer: Answer, now: i64) -> Plan<RepositoryStatus, Step> {
-    decide(object, &Observed { finding: Finding(answer), next_sync: at(100), account: None }, at(now))
+    decide(object, &observed(answer, 100), at(now))
 }
 
 fn looked_up(found: Found) -> Answer {
@@ -299,8 +311,8 @@ fn a_secret_that_arrived_is_progress() {
 fn a_pass_that_ran_out_of_time_says_so_in_retry_and_backs_off() {
     let failure = Failure::out_of_time(std::time::Duration::from_secs(120));
     for object in [object(), settled()] {
-        let observed =
-            Observed { finding: timed_out(&object, failure.clone()), next_sync: at(300), account: None };
+        let finding = timed_out(&object, failure.clone());
+        let observed = Observed { finding, ..observed(Answer::NotAsked, 300) };
         let plan = decide(&object, &observed, at(10));
         let retry = plan.status.retry.clone().expect("said in status");
         assert_eq!((retry.operation.as_str(), retry.attempt), (operation::RECONCILE, 1));

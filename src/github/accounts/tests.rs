@@ -3,15 +3,23 @@ use crate::{
     domain::line::{Named, Waiter, Write},
     github::account::Turn,
 };
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 use tokio::time::{Instant, advance};
 
 fn settings(interval: Duration, per_minute: u32) -> Settings {
     Settings { interval, per_minute, per_hour: 0 }
 }
 
+/// A machine's clock that goes by the runtime's, which stands still while a test is at work.
+fn machine() -> Timestamp {
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    let now = Instant::now().into_std();
+    let gone = now.saturating_duration_since(*START.get_or_init(|| now));
+    Timestamp::UNIX_EPOCH + Duration::from_hours(24 * 365) + gone
+}
+
 fn accounts(settings: Settings) -> Accounts {
-    Accounts::new(settings)
+    Accounts { clock: Arc::new(Clock::start(machine)), ..Accounts::new(settings) }
 }
 
 fn waiter(uid: &str) -> Waiter {

@@ -9,8 +9,7 @@ fn the_account_and_its_limit_are_told_and_a_limit_that_hardly_moves_is_not_writt
     let limit = |second: i64, reason: &str| Limits { until: Time(at(second)), reason: reason.into() };
     let told = |object: &Repository, limits: Option<Limits>| {
         let account = Some(Account { name: Some("octocat".into()), limits });
-        let finding = Finding(Answer::NotAsked);
-        decide(object, &Observed { finding, next_sync: at(100), account }, at(0)).status
+        decide(object, &Observed { account, ..observed(Answer::NotAsked, 100) }, at(0)).status
     };
     let mut object = object();
     object.status = Some(see(&object, looked_up(found()), 0).status);
@@ -27,11 +26,7 @@ fn the_account_and_its_limit_are_told_and_a_limit_that_hardly_moves_is_not_writt
     let unknown = see(&object, Answer::NotAsked, 0);
     assert_eq!(unknown.status, status, "after a start nothing is known until the first call");
     assert_eq!(unknown.next, Next::At(at(100)));
-    let early = decide(
-        &object,
-        &Observed { finding: Finding(Answer::NotAsked), next_sync: at(900), account: None },
-        at(0),
-    );
+    let early = decide(&object, &observed(Answer::NotAsked, 900), at(0));
     assert_eq!(early.next, Next::At(at(301)), "it is over by then");
     assert_eq!(see(&object, Answer::NotAsked, 301).status.limits, None);
 }

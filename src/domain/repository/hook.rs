@@ -1,0 +1,164 @@
+//! The repository's webhook: whether it is there as it should be, whether what it sends arrives, and what is sent again. Pure.
+//! Asked and told beside the repository itself by `stage` and `decide`; `redelivery` judges the log of deliveries.
+
+mod status;
+
+pub(super) use status::{Tended, recorded, tend};
+
+use super::stage::is_current;
+use crate::{
+    api::{ManageWebhook, Repository, WebhookStatus},
+    domain::{
+        failure::Failure,
+        redelivery::{self, Again},
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+
+/// Where the receiver takes deliveries, below its public address.
+pub const RECEIVER_PATH: &str = "/api/webhooks/github";
+/// On Repositories whose webhook is managed: it is the one thing at GitHub that goes with them.
+pub const FINALIZER: &str = "slipway.dev/repository";
+/// Events that can move a Task.
+pub const EVENTS: [&str; 1] = ["pull_request"];
+/// After a failure the webhook is looked at again so soon, or after the interval where that is shorter.
+pub const AGAIN: SignedDuration = SignedDuration::from_mins(1);
+
+/// What a pass has to ask about the webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookStage {
+    /// Nothing.
+    Rest,
+    /// The one that is known, or one of this address.
+    Look { id: Option<i64>, url: String },
+    /// Managed, without an address to deliver to.
+    Nowhere,
+    /// Ours, and not wanted any more.
+    Remove { id: i64 },
+    /// Not wanted, and not known: a pass that has made one may have ended before it could write so.
+    Search { url: String },
+}
+
+/// The webhook as GitHub shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    pub id: i64,
+    pub url: String,
+    /// It is switched on, sends all of [`EVENTS`] as JSON, and checks certificates.
+    pub in_order: bool,
+    /// The answer to its last delivery, where it was none that will do.
+    pub trouble: Option<String>,
+}
+
+/// What a pass has found of the webhook.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum HookSeen {
+    #[default]
+    NotAsked,
+    Nowhere,
+    /// No value in the Secret can sign; why.
+    NoSecret(String),
+    Found {
+        hook: Option<Hook>,
+        /// The address that it should deliver to.
+        url: String,
+        /// Key and version of the Secret whose value it should have.
+        secret_version: String,
+        /// Its log, where deliveries are sent again.
+        log: Option<redelivery::Findings>,
+    },
+    Unwanted {
+        id: i64,
+    },
+    Failed(Failure),
+}
+
+/// One change of the webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookStep {
+    Make {
+        url: String,
+    },
+    /// Switches it on, with all events.
+    Repair {
+        id: i64,
+    },
+    /// Gives it address and secret.
+    Configure {
+        id: i64,
+        url: String,
+    },
+    /// Has these deliveries made again.
+    Redeliver {
+        id: i64,
+        again: Vec<Again>,
+    },
+    Remove {
+        id: i64,
+    },
+}
+
+/// The result of a [`HookStep`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum HookOutcome {
+    Made {
+        id: i64,
+        url: String,
+        secret_version: String,
+    },
+    Repaired,
+    Configured {
+        id: i64,
+        url: String,
+        secret_version: String,
+    },
+    /// It is not as the last look has shown it: the next one says more.
+    Unclear,
+    /// So many were taken by GitHub; the rest is too old or gone.
+    Redelivered(usize),
+    Removed,
+    Failed(Failure),
+}
+
+/// Returns whether the operator manages the webhook.
+pub fn is_managed(repository: &Repository) -> bool {
+    repository.metadata.deletion_timestamp.is_none()
+        && repository.spec.webhook.as_ref().is_some_and(|webhook| webhook.manage == ManageWebhook::Repository)
+}
+
+/// The webhook that the operator has made.
+pub(super) fn ours(repository: &Repository) -> Option<&WebhookStatus> {
+    repository.status.as_ref()?.webhook.as_ref().filter(|webhook| webhook.id > 0)
+}
+
+/// The address of a Repository's own webhook: two that stand for one repository at GitHub never share one.
+fn url(repository: &Repository, receiver: &str) -> String {
+    format!("{receiver}{RECEIVER_PATH}?repository={}", repository.uid().unwrap_or_default())
+}
+
+/// Finds what to ask. `receiver`: the receiver's public address, if it is known; `due`: when the next look is due.
+pub fn hook_stage(
+    repository: &Repository,
+    receiver: Option<&str>,
+    due: Timestamp,
+    now: Timestamp,
+) -> HookStage {
+    // A suspended Repository calls GitHub for nothing but to be gone.
+    let deleting = repository.metadata.deletion_timestamp.is_some();
+    let is_due = deleting || (!repository.spec.suspend && (now >= due || !is_current(repository)));
+    if !is_due {
+        return HookStage::Rest;
+    }
+    let id = ours(repository).map(|ours| ours.id);
+    let url = receiver.map(|receiver| url(repository, receiver));
+    let known = repository.status.as_ref().is_some_and(|status| status.repository_id.is_some());
+    let kept = repository.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+    match (is_managed(repository), id, url) {
+        (false, Some(id), _) => HookStage::Remove { id },
+        (false, None, Some(url)) if kept && known => HookStage::Search { url },
+        (true, _, None) if known => HookStage::Nowhere,
+        (true, id, Some(url)) if known => HookStage::Look { id, url },
+        _ => HookStage::Rest,
+    }
+}
