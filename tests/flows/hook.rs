@@ -10,7 +10,11 @@ use anyhow::{Context as _, Result, ensure};
 use http::Method;
 use serde_json::{Value, json};
 use slipway::api::{Repository, State, WebhookStatus};
-use slipway_simulator::github::MergeMethod;
+use slipway_simulator::{
+    core::{Action, Rule},
+    github::MergeMethod,
+};
+use std::collections::BTreeMap;
 
 const APP: &str = "acme/app";
 /// The shortest interval that a Repository may have, in seconds.
@@ -126,7 +130,7 @@ async fn a_hook_follows_the_public_address_and_is_given_back() -> Result<()> {
     world.apply(&managed("app", true)).await?;
     let told = delivering(&world, "app").await?;
 
-    let moved = format!("http://localhost:{}", world.port);
+    let moved = format!("http://127.0.0.2:{}", world.port);
     world.options.environment.push(("SLIPWAY_WEBHOOK_URL".into(), moved.clone()));
     world.kill_controller();
     world.start_controller()?;
@@ -147,10 +151,16 @@ async fn a_hook_follows_the_public_address_and_is_given_back() -> Result<()> {
     };
     world.repository("app", "without a webhook", plain).await?;
 
-    // Made anew, it holds up nobody when the repository is gone, nor when the credentials are.
+    // Made anew, it holds up nobody when the right to delete it is gone.
     patch(&world, json!({"webhook": {"manage": "Repository"}})).await?;
-    delivering(&world, "app").await?;
-    world.kubectl(&["delete", "secret", "github"]).await?;
+    // Nobody listens at the new address, and GitHub has said hello.
+    webhook_ready(&world, "app", "False", "DeliveriesFailing").await?;
+    let body = json!({"message": "Resource not accessible by personal access token"}).to_string();
+    let denied = Action::Status { status: 403, headers: BTreeMap::new(), body, after_effect: false };
+    world
+        .simulator
+        .faults
+        .set(Rule::on("github", "DELETE /repos/{owner}/{repo}/hooks/{hook_id}").action(denied));
     world.kubectl(&["delete", "swrepo", "app", "--timeout=60s"]).await?;
     ensure!(hooks(&world)?.len() == 1, "nobody had the right to delete it");
     within(PATIENCE, "the Warning", || async {
@@ -167,7 +177,8 @@ async fn a_repository_that_is_gone_at_github_holds_up_no_deletion() -> Result<()
     delivering(&world, "app").await?;
     let gone = world.simulator.github.act("acme", &Method::DELETE, "/repos/acme/app", json!({}));
     gone.map_err(refused)?;
-    world.kubectl(&["delete", "swrepo", "app", "--timeout=60s"]).await.map(drop)
+    // For a minute GitHub may not show what was just made.
+    world.kubectl(&["delete", "swrepo", "app", "--timeout=150s"]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
