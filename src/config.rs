@@ -99,7 +99,7 @@ pub struct ControllerArguments {
     /// start.
     #[arg(long, env = "SLIPWAY_CA_BUNDLE", default_value = "", hide_default_value = true)]
     ca_bundle: String,
-    /// Where GitHub reaches the receiver, without a path, like https://hooks.example.com. Empty: no webhook can be managed.
+    /// Where GitHub reaches the receiver, without a path, like `https://hooks.example.com`. Empty: no webhook can be managed.
     #[arg(long, env = "SLIPWAY_WEBHOOK_URL", default_value = "", hide_default_value = true)]
     webhook_url: String,
     /// Least time between two writes to GitHub through one account.

@@ -94,6 +94,7 @@ fn wrong_values_are_named_with_what_is_allowed() {
         ("installation", "a b", "SLIPWAY_INSTALLATION", "letters, digits"),
         ("namespace", "A,B", "SLIPWAY_NAMESPACE", "one namespace"),
         ("ca-bundle", "ca.crt", "SLIPWAY_CA_BUNDLE", "absolute path"),
+        ("webhook-url", "https://hooks.example.com/path", "SLIPWAY_WEBHOOK_URL", "without a path"),
         ("ops-listen", "8080", "SLIPWAY_OPS_LISTEN", "0.0.0.0:8080"),
         ("github-write-interval", "1", "SLIPWAY_GITHUB_WRITE_INTERVAL", "1s or 500ms"),
         ("github-write-interval", "2m", "SLIPWAY_GITHUB_WRITE_INTERVAL", "0 s to 60 s"),

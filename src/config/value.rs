@@ -130,9 +130,10 @@ impl Raw<'_> {
     /// A host that others reach, without a path.
     pub(super) fn origin(self) -> Result<String, String> {
         let url = self.base_url()?;
-        match reqwest::Url::parse(&url).is_ok_and(|url| url.path() == "/") {
-            true => Ok(url),
-            false => Err("an http or https URL without a path, like https://hooks.example.com".to_owned()),
+        if reqwest::Url::parse(&url).is_ok_and(|url| url.path() == "/") {
+            Ok(url)
+        } else {
+            Err("an http or https URL without a path, like https://hooks.example.com".to_owned())
         }
     }
 

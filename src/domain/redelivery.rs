@@ -2,7 +2,7 @@
 //! Asked by the Repository controller once an interval; the receiver takes what comes like any other delivery.
 
 use jiff::{SignedDuration, Timestamp};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Attempts of one delivery in all, GitHub's own first one among them.
 pub const ATTEMPTS: usize = 4;
@@ -111,7 +111,7 @@ impl<'a> Delivery<'a> {
 
 /// Judges the log since the last checkpoint: `attempts` in any order. `asked`: how often GitHub has been asked for each delivery,
 /// as far as it is known; the log shows an attempt only when it is over.
-pub fn judge(attempts: &[Attempt], asked: &HashMap<String, usize>, now: Timestamp) -> Findings {
+pub fn judge(attempts: &[Attempt], asked: &BTreeMap<String, usize>, now: Timestamp) -> Findings {
     let mut by_guid: HashMap<&str, Delivery<'_>> = HashMap::new();
     for attempt in attempts {
         by_guid.entry(&attempt.guid).or_insert_with(|| Delivery::begin(attempt)).note(attempt);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn judge(attempts: &[Attempt], now: Timestamp) -> Findings {
-        super::judge(attempts, &HashMap::new(), now)
+        super::judge(attempts, &BTreeMap::new(), now)
     }
 
     fn ids(findings: &Findings) -> Vec<u64> {
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn what_was_asked_for_counts_before_the_log_shows_it() {
         let log = [attempt(1, "a", 100, 503), attempt(2, "b", 90, 503)];
-        let asked = HashMap::from([("a".to_owned(), 3), ("b".to_owned(), 2)]);
+        let asked = BTreeMap::from([("a".to_owned(), 3), ("b".to_owned(), 2)]);
         assert_eq!(ids(&super::judge(&log, &asked, now())), [2]);
     }
 

@@ -132,71 +132,70 @@ impl Default for Metrics {
 
 impl Metrics {
     pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Arc::default(),
+            calls: Family::default(),
+            call_seconds: Family::new_with_constructor(|| Histogram::new(CALL_BUCKETS)),
+            reconciles: Family::default(),
+            runtime_reconciles: Family::default(),
+            reconcile_seconds: Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS)),
+            deliveries: Family::default(),
+            swept: Family::default(),
+            undelivered: Counter::default(),
+            leading: Gauge::default(),
+        };
+        metrics.registry = Arc::new(metrics.described());
+        metrics
+    }
+
+    /// All of them under their names, with what they mean.
+    fn described(&self) -> Registry {
         let mut registry = Registry::default();
-        let calls = Family::default();
-        let call_seconds: Family<_, _, fn() -> Histogram> =
-            Family::new_with_constructor(|| Histogram::new(CALL_BUCKETS));
-        let reconciles = Family::default();
-        let runtime_reconciles = Family::default();
-        let reconcile_seconds: Family<_, _, fn() -> Histogram> =
-            Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS));
-        let deliveries = Family::default();
-        let swept = Family::default();
-        let undelivered = Counter::default();
-        let leading = Gauge::default();
         // The encoder appends `_total` and the unit itself.
-        registry.register("slipway_external_calls", "Outbound calls, by their result", calls.clone());
+        registry.register("slipway_external_calls", "Outbound calls, by their result", self.calls.clone());
         registry.register_with_unit(
             "slipway_external_call_duration",
             "From sending an outbound call to the head of its answer",
             Unit::Seconds,
-            call_seconds.clone(),
+            self.call_seconds.clone(),
         );
-        registry.register("slipway_reconciles", "Passes over an object, by their result", reconciles.clone());
+        registry.register(
+            "slipway_reconciles",
+            "Passes over an object, by their result",
+            self.reconciles.clone(),
+        );
         registry.register(
             "slipway_webhook_deliveries",
             "Webhook deliveries, by their result",
-            deliveries.clone(),
+            self.deliveries.clone(),
         );
         registry.register(
             "slipway_swept_sandboxes",
             "E2B sandboxes that stood for no Sandbox, by what the sweep's attempt to kill them gave",
-            swept.clone(),
+            self.swept.clone(),
         );
         registry.register(
             "slipway_undelivered_changes",
             "Changes of Tasks that a sync has found, because no webhook delivery had brought them",
-            undelivered.clone(),
+            self.undelivered.clone(),
         );
         registry.register(
             "controller_runtime_reconcile",
             "Passes over an object, per controller",
-            runtime_reconciles.clone(),
+            self.runtime_reconciles.clone(),
         );
         registry.register_with_unit(
             "controller_runtime_reconcile_time",
             "Length of a pass, per controller",
             Unit::Seconds,
-            reconcile_seconds.clone(),
+            self.reconcile_seconds.clone(),
         );
         registry.register(
             "leader_election_master_status",
             "1 while this process holds the Lease, 0 while it stands by",
-            leading.clone(),
+            self.leading.clone(),
         );
-        let registry = Arc::new(registry);
-        Self {
-            registry,
-            calls,
-            call_seconds,
-            reconciles,
-            runtime_reconciles,
-            reconcile_seconds,
-            deliveries,
-            swept,
-            undelivered,
-            leading,
-        }
+        registry
     }
 
     /// One outbound call was answered or given up.

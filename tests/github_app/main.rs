@@ -25,7 +25,8 @@ async fn world(namespace: &'static str, enterprise: bool) -> Result<World> {
     let settings = github::Settings { enterprise, ..github::Settings::default() };
     let github = github::Options { tokens: Vec::new(), settings, ..github::Options::default() };
     let simulator = slipway_simulator::Options { github, ..slipway_simulator::Options::default() };
-    let options = Options { namespace, simulator, operator: false, ..Options::default() };
+    let options =
+        Options { namespace, simulator, operator: false, manages_webhooks: true, ..Options::default() };
     let plane = controlplane::shared().await;
     let mut world = World::start(plane, Path::new(env!("CARGO_BIN_EXE_slipway")), options).await?;
     let app = App {
@@ -51,7 +52,15 @@ async fn world(namespace: &'static str, enterprise: bool) -> Result<World> {
 
 /// What the operator may need of an App.
 fn permissions() -> Permissions {
-    let all = ["administration", "checks", "contents", "pull_requests", "statuses", "workflows"];
+    let all = [
+        "administration",
+        "checks",
+        "contents",
+        "pull_requests",
+        "repository_hooks",
+        "statuses",
+        "workflows",
+    ];
     all.map(|name| (name.to_owned(), "write".to_owned())).into()
 }
 

@@ -7,7 +7,10 @@ use crate::{
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use slipway::api::State;
+use slipway::{
+    api::{Repository, State},
+    domain::conditions::is_true,
+};
 use std::{process::Command, time::Duration};
 
 /// What git prints of `acme/app`.
@@ -20,12 +23,17 @@ fn at_origin(world: &World, arguments: &[&str]) -> Result<String> {
 }
 
 async fn known(world: &World) -> Result<()> {
-    world.apply(&repository("app").with("/spec/checks", json!("None"))).await?;
+    let managed = repository("app").with("/spec/webhook", json!({"manage": "Repository"}));
+    world.apply(&managed.with("/spec/checks", json!("None"))).await?;
     let message = crate::because(world, "app", "Synced").await?;
     ensure!(message.contains("acme/app"), "{message}");
     let status = world.repositories().get("app").await?.status.context("a status")?;
     ensure!(status.app_id == i64::try_from(crate::APP).ok(), "{status:?}");
-    world.hook("acme/app").map(drop)
+    let delivers = |repository: &Repository| {
+        let status = repository.status.as_ref();
+        status.is_some_and(|status| is_true(&status.conditions, "WebhookReady"))
+    };
+    world.repository("app", "WebhookReady", delivers).await.map(drop)
 }
 
 /// From `kubectl apply` to the merge, by the operator alone.
@@ -68,8 +76,8 @@ fn bought_for_the_work_alone(world: &World) -> Result<()> {
         ensure!(token["repositories"] == json!(["app"]), "{token}");
         ensure!(token["permissions"].get("administration").is_none(), "{token}");
     }
-    // One of each: for ordinary work, for workflow files, for check runs, for commit statuses.
-    ensure!(for_one.len() <= 4, "{for_one:#?}");
+    // One of each: for ordinary work, for workflow files, for check runs, for commit statuses, for the webhook.
+    ensure!(for_one.len() <= 5, "{for_one:#?}");
     let log = world.controller_log();
     ensure!(!log.contains("ghs_") && !log.contains("PRIVATE KEY"), "a secret in the log");
     let odd =

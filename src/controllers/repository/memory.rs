@@ -7,7 +7,7 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -37,7 +37,7 @@ struct Entry {
     account: Option<Arc<Account>>,
     next_hook: Option<Timestamp>,
     checkpoint: Option<Checkpoint>,
-    asked: HashMap<String, usize>,
+    asked: BTreeMap<String, usize>,
 }
 
 impl Memory {
@@ -111,7 +111,7 @@ impl Memory {
     }
 
     /// How often GitHub has been asked to send each delivery again, by GUID.
-    pub(super) fn asked(&self, uid: &str) -> HashMap<String, usize> {
+    pub(super) fn asked(&self, uid: &str) -> BTreeMap<String, usize> {
         self.entries().get(uid).map(|entry| entry.asked.clone()).unwrap_or_default()
     }
 

@@ -5,7 +5,7 @@ mod status;
 
 pub(super) use status::{Tended, recorded, tend};
 
-use super::stage::is_current;
+use super::current::is_current;
 use crate::{
     api::{ManageWebhook, Repository, WebhookStatus},
     domain::{

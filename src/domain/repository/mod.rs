@@ -1,6 +1,7 @@
 //! Repositories: look one up, create it where that is wanted and it was never seen, re-read its pull requests once per
 //! interval. Pure; fed and carried out by `controllers::repository`. The way: `stage` → `decide` → `record`.
 
+mod current;
 mod decide;
 mod hook;
 mod record;

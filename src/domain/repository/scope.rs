@@ -3,7 +3,8 @@
 
 use super::{
     Base, Found, Step,
-    stage::{asked_again, is_settled, standing_retry},
+    current::{asked_again, standing_retry},
+    stage::is_settled,
 };
 use crate::{
     api::{CreatePolicy, Repository, RepositoryStatus, bounds, common::Retry, conditions::reason},

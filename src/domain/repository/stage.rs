@@ -1,13 +1,15 @@
 //! Finds where a Repository stands, and so what has to be asked: a stage carries its question and takes only its answer.
 //! Read from spec and status alone; asked by `controllers::repository` before it calls GitHub, answered into `decide`.
 
-use super::{Account, Changes, Found, HookSeen};
+use super::{
+    Account, Changes, Found, HookSeen,
+    current::{is_current, standing_retry},
+};
 use crate::{
-    api::{RECONCILE_ANNOTATION, Repository, bounds, common::Retry, conditions::reason},
+    api::{Repository, conditions::reason},
     domain::{failure::Failure, jitter, retry},
 };
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
 
 /// Position of a Repository, with what a pass has to ask for.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,23 +136,4 @@ pub fn is_settled(repository: &Repository) -> bool {
                 && status.default_branch.is_some()
                 && status.retry.as_ref().is_none_or(|retry| retry.reason == reason::SYNCED)
         })
-}
-
-/// The value of the annotation that asks to look again at once.
-pub(super) fn asked_again(repository: &Repository) -> Option<String> {
-    repository.annotations().get(RECONCILE_ANNOTATION).map(|value| bounds::cut(value, bounds::ANNOTATION))
-}
-
-/// Returns whether status speaks of this spec and this `slipway.dev/reconcile`.
-pub(super) fn is_current(repository: &Repository) -> bool {
-    repository.status.as_ref().is_some_and(|status| {
-        Some(status.observed_generation) == repository.metadata.generation
-            && status.observed_reconcile == asked_again(repository)
-    })
-}
-
-/// The retry as it holds now: a new spec or a person in a hurry leaves only the wait of a limit.
-pub(super) fn standing_retry(repository: &Repository, now: Timestamp) -> Option<Retry> {
-    let retry = repository.status.as_ref()?.retry.clone();
-    if is_current(repository) { retry } else { retry::clear_backoff(retry, now) }
 }
