@@ -1,5 +1,5 @@
 //! Chance for the random walks: the same walk for the same seed on every machine.
-//! Used by the tests of `task` and `line`.
+//! Used by the tests of `task`, `line` and `redelivery`.
 
 /// `SplitMix64`.
 pub(crate) struct Dice(pub u64);

@@ -56,6 +56,8 @@ pub struct Findings {
     pub last_success: Option<Timestamp>,
     /// Deliveries that have not arrived, and may still.
     pub failing: usize,
+    /// Nothing is sent again while nothing arrives: its attempts would be used up. Whether something does now, a ping tells.
+    pub ping: bool,
 }
 
 /// Returns whether a delivery of `pull_request` with this action can change what a Task shows.
@@ -70,6 +72,16 @@ impl Attempt {
     /// Its place in the log.
     pub fn place(&self) -> Checkpoint {
         Checkpoint { delivered_at: self.delivered_at, id: self.id }
+    }
+
+    /// The receiver is there: it has taken it, or refused it itself.
+    fn was_answered(&self) -> bool {
+        self.arrived || self.is_refused_for_good()
+    }
+
+    /// It says nothing any more of whether the receiver can be reached. A signature that it did not know is this webhook's own trouble.
+    fn is_outdated(&self, arrival: Option<Timestamp>) -> bool {
+        self.status_code != 401 && arrival.is_some_and(|arrival| arrival > self.delivered_at)
     }
 
     /// The receiver has read it and will say the same again. A 404 is not among these: the receiver has but one path, so it
@@ -107,128 +119,76 @@ impl<'a> Delivery<'a> {
         let attempts = self.attempts.max(1 + asked);
         self.settled || attempts >= ATTEMPTS || self.first.delivered_at + KEPT <= now
     }
+
+    /// Settled, and nothing of it comes any more.
+    fn is_over(&self, asked: usize, now: Timestamp) -> bool {
+        self.is_settled(asked, now) && (self.attempts > asked || self.first.delivered_at + KEPT <= now)
+    }
 }
 
-/// Judges the log since the last checkpoint: `attempts` in any order. `asked`: how often GitHub has been asked for each delivery,
-/// as far as it is known; the log shows an attempt only when it is over.
-pub fn judge(attempts: &[Attempt], asked: &BTreeMap<String, usize>, now: Timestamp) -> Findings {
+/// What is known beside the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// How often GitHub has been asked for each delivery, by GUID: the log shows an attempt only when it is over.
+    pub asked: &'a BTreeMap<String, usize>,
+    /// Time of the last delivery of any webhook that the same receiver has taken.
+    pub arrival: Option<Timestamp>,
+}
+
+/// Judges the log since the last checkpoint: `attempts` in any order.
+pub fn judge(attempts: &[Attempt], known: Known<'_>, now: Timestamp) -> Findings {
     let mut by_guid: HashMap<&str, Delivery<'_>> = HashMap::new();
     for attempt in attempts {
         by_guid.entry(&attempt.guid).or_insert_with(|| Delivery::begin(attempt)).note(attempt);
     }
-    let asked = |delivery: &Delivery<'_>| asked.get(&delivery.first.guid).copied().unwrap_or_default();
+    let asked = |delivery: &Delivery<'_>| known.asked.get(&delivery.first.guid).copied().unwrap_or_default();
     let mut open: Vec<_> =
         by_guid.values().filter(|delivery| !delivery.is_settled(asked(delivery), now)).collect();
     open.sort_by_key(|delivery| delivery.first.place());
-    let end = open.first().map(|delivery| delivery.first.place());
-    let behind = |attempt: &&Attempt| {
-        end.is_none_or(|end| attempt.place() < end) && attempt.delivered_at + SETTLING <= now
-    };
+    let newest = attempts.iter().max_by_key(|attempt| attempt.place());
+    let arrives = newest.is_none_or(|newest| newest.was_answered() || newest.is_outdated(known.arrival));
+    let again =
+        open.iter().take(if arrives { AT_ONCE } else { 0 }).map(|delivery| delivery.again()).collect();
+    let unfinished = by_guid
+        .values()
+        .filter(|delivery| !delivery.is_over(asked(delivery), now))
+        .map(|one| one.first.place())
+        .min();
     Findings {
-        again: open.iter().take(AT_ONCE).map(|delivery| delivery.again()).collect(),
-        checkpoint: attempts.iter().filter(behind).map(Attempt::place).max(),
+        again,
+        checkpoint: checkpoint(attempts, &by_guid, unfinished, now),
         last_success: attempts
             .iter()
             .filter(|attempt| attempt.arrived)
             .map(|attempt| attempt.delivered_at)
             .max(),
         failing: open.len(),
+        ping: !arrives && !open.is_empty(),
     }
+}
+
+/// The last place that nothing open stands before, and no delivery on both sides of: what a later look sees of one is all of it.
+fn checkpoint(
+    attempts: &[Attempt],
+    by_guid: &HashMap<&str, Delivery<'_>>,
+    unfinished: Option<Checkpoint>,
+    now: Timestamp,
+) -> Option<Checkpoint> {
+    let mut places: Vec<_> =
+        attempts.iter().map(|attempt| (attempt.place(), attempt.guid.as_str())).collect();
+    places.sort_unstable();
+    let (mut ends, mut found) = (None, None);
+    for (place, guid) in places {
+        if unfinished.is_some_and(|unfinished| place >= unfinished) || place.delivered_at + SETTLING > now {
+            break;
+        }
+        ends = ends.max(by_guid.get(guid).map(|delivery| delivery.last.place()));
+        if ends == Some(place) {
+            found = Some(place);
+        }
+    }
+    found
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: i64 = 1_800_000_000;
-
-    fn now() -> Timestamp {
-        Timestamp::from_second(NOW).expect("in range")
-    }
-
-    /// An attempt so many seconds ago.
-    fn attempt(id: u64, guid: &str, ago: i64, status_code: u16) -> Attempt {
-        let delivered_at = Timestamp::from_second(NOW - ago).expect("in range");
-        let arrived = (200..300).contains(&status_code);
-        Attempt { id, guid: guid.into(), delivered_at, arrived, status_code, moves: true }
-    }
-
-    fn judge(attempts: &[Attempt], now: Timestamp) -> Findings {
-        super::judge(attempts, &BTreeMap::new(), now)
-    }
-
-    fn ids(findings: &Findings) -> Vec<u64> {
-        findings.again.iter().map(|again| again.attempt).collect()
-    }
-
-    fn checkpoint(findings: &Findings) -> Option<u64> {
-        findings.checkpoint.map(|checkpoint| checkpoint.id)
-    }
-
-    #[test]
-    fn what_has_not_arrived_is_sent_again_the_oldest_first() {
-        let log = [
-            attempt(9, "c", 100, 0),
-            attempt(8, "b", 200, 404),
-            attempt(7, "a", 300, 200),
-            attempt(6, "b", 400, 503),
-        ];
-        let findings = judge(&log, now());
-        assert_eq!(ids(&findings), [8, 9], "by the first attempt of each, as its last one");
-        assert_eq!((checkpoint(&findings), findings.failing), (None, 2), "nothing is settled before b");
-        assert_eq!(findings.last_success.map(|at| NOW - at.as_second()), Some(300));
-    }
-
-    #[test]
-    fn a_delivery_is_settled_by_an_answer_four_attempts_or_three_days() {
-        for status in [200, 202, 400, 413, 415, 422] {
-            assert_eq!(ids(&judge(&[attempt(1, "a", 100, status)], now())), [0; 0], "{status}");
-        }
-        for status in [0, 301, 401, 404, 408, 429, 500, 502, 503, 504] {
-            assert_eq!(ids(&judge(&[attempt(1, "a", 100, status)], now())), [1], "{status}");
-        }
-        let tried: Vec<_> =
-            (1..=4).map(|id| attempt(id, "a", 500 - i64::try_from(id).unwrap_or(0), 0)).collect();
-        assert_eq!(ids(&judge(&tried[..3], now())), [3]);
-        assert_eq!(
-            judge(&tried, now()),
-            Findings { checkpoint: Some(tried[3].place()), ..Findings::default() }
-        );
-        let days = 3 * 24 * 3600;
-        assert_eq!(ids(&judge(&[attempt(1, "a", days - 1, 0)], now())), [1]);
-        assert_eq!(ids(&judge(&[attempt(1, "a", days, 0)], now())), [0; 0]);
-        let ping = Attempt { moves: false, ..attempt(1, "a", 100, 0) };
-        assert_eq!(ids(&judge(&[ping], now())), [0; 0]);
-        let late = [attempt(1, "a", 200, 503), attempt(2, "a", 100, 200)];
-        assert_eq!(ids(&judge(&late, now())), [0; 0], "one attempt has arrived");
-    }
-
-    #[test]
-    fn what_was_asked_for_counts_before_the_log_shows_it() {
-        let log = [attempt(1, "a", 100, 503), attempt(2, "b", 90, 503)];
-        let asked = BTreeMap::from([("a".to_owned(), 3), ("b".to_owned(), 2)]);
-        assert_eq!(ids(&super::judge(&log, &asked, now())), [2]);
-    }
-
-    #[test]
-    fn the_checkpoint_passes_nothing_that_is_open_or_that_may_still_get_a_neighbour() {
-        let log = [
-            attempt(5, "d", 10, 200),
-            attempt(4, "c", 90, 200),
-            attempt(3, "b", 100, 0),
-            attempt(2, "a", 110, 200),
-        ];
-        assert_eq!(checkpoint(&judge(&log, now())), Some(2));
-        assert_eq!(checkpoint(&judge(&log[..2], now())), Some(4));
-        assert_eq!(checkpoint(&judge(&log[..1], now())), None);
-    }
-
-    #[test]
-    fn a_pass_sends_a_hundred_at_most() {
-        let log: Vec<_> = (0..150)
-            .map(|id| attempt(id, &id.to_string(), 1000 - i64::try_from(id).unwrap_or(0), 0))
-            .collect();
-        let findings = judge(&log, now());
-        assert_eq!((findings.again.len(), findings.again[0].attempt, findings.failing), (AT_ONCE, 0, 150));
-    }
-}
+mod tests;

@@ -262,12 +262,19 @@ impl Client {
         self.change(call.about(repository).needs(Made::Hook(id))).await
     }
 
-    /// Removes a webhook; one that is gone already is fine.
-    pub async fn delete_hook(&self, repository: &RepositoryName, id: u64) -> Result<(), Error> {
+    /// Removes a webhook. `Gone` may also be a token that is not shown it.
+    pub async fn delete_hook(&self, repository: &RepositoryName, id: u64) -> Result<ChangedHook, Error> {
         let call = Call::delete(Operation::DeleteHook, path_of(repository, id));
-        self.change(call.about(repository).needs(Made::Hook(id))).await?;
+        let changed = self.change(call.about(repository).needs(Made::Hook(id))).await?;
         self.recent().deleted(repository, Made::Hook(id));
-        Ok(())
+        Ok(changed)
+    }
+
+    /// Asks for a delivery that moves nothing: whether it arrives tells whether others would.
+    pub async fn ping_hook(&self, repository: &RepositoryName, id: u64) -> Result<ChangedHook, Error> {
+        let path = format!("{}/pings", path_of(repository, id));
+        let call = Call::post(Operation::PingHook, path, &json!({}));
+        self.change(call.about(repository).needs(Made::Hook(id))).await
     }
 
     async fn change(&self, call: Call<'_>) -> Result<ChangedHook, Error> {

@@ -92,6 +92,7 @@ operations! {
     SetHookConfig => ("setWebhookConfig", SHORT, "Webhooks: write", Write),
     DeleteHook => ("deleteWebhook", SHORT, "Webhooks: write", Write),
     ListDeliveries => ("listDeliveries", SHORT, "Webhooks: write", Read),
+    PingHook => ("pingWebhook", SHORT, "Webhooks: write", Write),
     Redeliver => ("redeliver", SHORT, "Webhooks: write", Write),
 }
 
@@ -128,7 +129,7 @@ impl Operation {
             Self::CreateBlob => Write::Blob,
             Self::CreateRepository => Write::Repository,
             Self::CreateHook | Self::UpdateHook | Self::SetHookConfig | Self::DeleteHook => Write::Hook,
-            Self::Redeliver => Write::Redelivery,
+            Self::PingHook | Self::Redeliver => Write::Redelivery,
             // Objects of git LFS are no content of the API, and go to a storage of their own.
             Self::LfsBatch | Self::LfsUpload | Self::LfsVerify => return None,
             _ => Write::Other,

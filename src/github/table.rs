@@ -9,7 +9,7 @@ use super::operation::{
         AddLabels, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreateHook, CreateInstallationToken,
         CreatePull, CreateRef, CreateRepository, CreateTree, DeleteHook, DeleteRef, DequeuePull, EnqueuePull,
         FetchPack, GetBlob, GetHook, GetQueueState, GetTree, LfsBatch, LfsUpload, LfsVerify, ListCheckRuns,
-        ListComments, ListCommits, ListDeliveries, ListHooks, ListPulls, MergePull, Redeliver,
+        ListComments, ListCommits, ListDeliveries, ListHooks, ListPulls, MergePull, PingHook, Redeliver,
         RequestReviewers, RulesOfBranch, SetHookConfig, SyncPulls, UpdateHook, UpdateRef,
     },
     Side,
@@ -52,6 +52,7 @@ const HOOKS: On = On::Only(&[
     SetHookConfig,
     DeleteHook,
     ListDeliveries,
+    PingHook,
     Redeliver,
 ]);
 const HOOKS_CURE: &str =
@@ -255,7 +256,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("checks-hidden", CHECKS, &[404, 422], Failed(TRANSIENT, r::NOT_VISIBLE_YET), CHECKS_AGAIN),
     Row::new("hooks-forbidden", HOOKS, &[403], Failed(DENIED, r::PERMISSION_MISSING), HOOKS_CURE),
     Row::new("hooks-hidden", Only(&[ListHooks, CreateHook]), &[404], Failed(DENIED, r::PERMISSION_MISSING), HOOKS_CURE),
-    Row::new("hook-gone", Only(&[UpdateHook, SetHookConfig, DeleteHook]), &[404], State(Known::Absent), "it is not there"),
+    Row::new("hook-gone", Only(&[UpdateHook, SetHookConfig, PingHook, DeleteHook]), &[404], State(Known::Absent), "it is not there"),
     Row::new("deliveries-gone", Only(&[ListDeliveries]), &[404], Failed(TRANSIENT, r::WEBHOOK_MISSING),
         "the webhook is not there any more: it is made again"),
     Row::new("deliveries-cursor", Only(&[ListDeliveries]), &[400, 422], Failed(TRANSIENT, r::REFUSED),

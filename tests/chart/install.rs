@@ -49,15 +49,15 @@ impl Installed {
         values["github"] = json!({"apiURL": world.simulator.github_url(), "writeInterval": "50ms"});
         values["e2b"]["apiURL"] = json!(world.simulator.e2b_api_url());
         values["e2b"]["sandboxURL"] = json!(world.simulator.e2b_sandbox_url());
+        values["webhook"]["publicURL"] = json!(format!("http://127.0.0.1:{}", world.port));
         let helm = Helm::alone()?.on(plane.kubeconfig(&User::Admin)?);
         let objects = helm.template(RELEASE, &namespace, &values).await?;
         let dir = tempfile::tempdir()?;
         let mut installed = Self { world, helm, namespace, values, objects, dir };
         let notes = installed.run("install", &[CHART]).await?;
         ensure!(notes.contains("STATUS: deployed") && notes.contains("kubectl explain task.spec"), "{notes}");
-        if let Some(url) = installed.values["webhook"]["publicURL"].as_str() {
-            ensure!(notes.contains(&format!("{url}/api/webhooks/github\n")), "{notes}");
-        }
+        let url = format!("http://127.0.0.1:{}/api/webhooks/github\n", installed.world.port);
+        ensure!(notes.contains(&url), "{notes}");
         let identity = installed.identity();
         let program = identity.program(&binary, installed.dir.path()).await?;
         installed.world.binary = program;
@@ -172,12 +172,11 @@ async fn review(world: &World, name: &str) -> Result<u64> {
 
 /// A Task with a sandbox of its own is merged; one in a shared sandbox loses it and is then deleted, as is the sandbox.
 async fn story(world: &World) -> Result<()> {
-    world.apply(&repository("app")).await?;
+    world.apply(&repository("app").with("/spec/webhook", json!({"manage": "Repository"}))).await?;
     let known = |repository: &slipway::api::Repository| {
-        repository.status.as_ref().is_some_and(|status| status.repository_id.is_some())
+        repository.status.as_ref().is_some_and(|status| status.webhook.is_some())
     };
-    world.repository("app", "known", known).await?;
-    world.hook("acme/app")?;
+    world.repository("app", "with its webhook", known).await?;
     world.apply(&task("merged", "app", "echo hello > hello")).await?;
     let number = review(world, "merged").await?;
     let merged = world.simulator.github.merge("acme/app", number, MergeMethod::Merge);
@@ -250,7 +249,7 @@ async fn in_one_namespace_with_operator_wide_credentials() -> Result<()> {
     let values = json!({
         "scope": "Namespace",
         "e2b": {"apiKeySecretRef": {"name": "e2b"}},
-        "webhook": {"secretRef": {"name": "webhook"}, "publicURL": "https://hooks.example.com"},
+        "webhook": {"secretRef": {"name": "webhook"}},
     });
     let installed = Installed::new(true, values).await?;
     let _standby = installed.stand_by().await?;

@@ -94,6 +94,14 @@ async fn a_hook_is_made_mended_given_a_new_secret_and_taken_away() -> Result<()>
         hooks.len() == 1 && hooks[0]["active"] == true && hooks[0]["events"] == json!(["pull_request"])
     })
     .await?;
+    let odd = json!({"content_type": "form", "insecure_ssl": "1"});
+    let config = format!("/repos/acme/app/hooks/{}/config", told.id);
+    world.simulator.github.act("acme", &Method::PATCH, &config, odd).map_err(refused)?;
+    hooks_are(&world, "JSON over a checked connection", |hooks| {
+        let config = &hooks[0]["config"];
+        config["content_type"] == "json" && config["insecure_ssl"] == "0"
+    })
+    .await?;
     within(PATIENCE, "the Event", || async {
         world.kubectl(&["describe", "swrepo", "app"]).await.ok()?.contains("WebhookRepaired").then_some(())
     })

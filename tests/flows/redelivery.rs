@@ -21,6 +21,7 @@ const APP: &str = "acme/app";
 /// Pull requests that are merged while nothing arrives.
 const PULLS: usize = 50;
 const REDELIVER: &str = "POST /repos/{owner}/{repo}/hooks/{hook_id}/deliveries/{delivery_id}/attempts";
+const PING: &str = "POST /repos/{owner}/{repo}/hooks/{hook_id}/pings";
 const LOG: &str = "GET /repos/{owner}/{repo}/hooks/{hook_id}/deliveries";
 const UNDELIVERED: &str = "slipway_undelivered_changes_total";
 
@@ -67,6 +68,15 @@ async fn undelivered(world: &World) -> Result<usize> {
     Ok(line.trim().parse()?)
 }
 
+/// Waits for so many more pings.
+async fn pinged(world: &World, more: usize) -> Result<()> {
+    let pings = || world.simulator.calls.of("github", PING).len();
+    let until = pings() + more;
+    within(2 * PATIENCE, "pings", || async { (pings() >= until).then_some(()) })
+        .await
+        .with_context(|| world.logs())
+}
+
 /// No delivery was tried more than four times, and two more looks at the log send nothing again.
 async fn has_ended(world: &World) -> Result<()> {
     let mut attempts: BTreeMap<String, usize> = BTreeMap::new();
@@ -92,6 +102,11 @@ async fn what_happened_while_the_receiver_was_gone_comes_back_by_redelivery_alon
     hold_off_sync(&world);
     merge_all(&world, &pulls)?;
     webhook_ready(&world, "app", "False", "DeliveriesFailing").await?;
+    // However long it takes, no attempt is used up, and another leader goes on.
+    world.kill_controller();
+    world.start_controller()?;
+    pinged(&world, 2).await?;
+    ensure!(world.simulator.calls.of("github", REDELIVER).is_empty(), "nobody is there to take it");
     world.start_receiver().await?;
     all_done(&world, &pulls).await?;
     let told = delivering(&world, "app").await?;
@@ -119,6 +134,7 @@ async fn a_404_of_an_ingress_settles_nothing() -> Result<()> {
     for name in ["app", "second"] {
         webhook_ready(&world, name, "False", "DeliveriesFailing").await?;
     }
+    pinged(&world, 1).await?;
     ingress.end().await?;
     world.start_receiver().await?;
     all_done(&world, &pulls).await?;

@@ -40,7 +40,9 @@ impl RepositoryController {
             let Some(moved) = sync::apply(&seen, &one.observed, Timestamp::now()) else { return Ok(true) };
             match status::write(&api, &seen, seen.status.as_ref(), &moved, MANAGER).await? {
                 Written::Patched(_) => {
-                    self.metrics.undelivered();
+                    if sync::is_news(&seen, &moved) {
+                        self.metrics.undelivered();
+                    }
                     tracing::info!(task = one.task, namespace, pull_request = one.observed.number, state = ?one.observed.state, "sync moved a Task");
                     return Ok(true);
                 }

@@ -1,20 +1,19 @@
-//! The repository's webhook at GitHub: asks for it and for its log of deliveries, and makes the one change that is due.
-//! Part of the Repository controller; `domain::repository` says what to ask and what follows.
+//! The repository's webhook at GitHub: asks for it and for its log of deliveries.
+//! Part of the Repository controller; `change_hook` makes the one change that is due, `domain::repository` says which.
 
 use super::{RepositoryController, name_today};
 use crate::{
     api::Repository,
+    api::conditions::reason,
     cluster::Age,
     domain::{
-        failure::{Failure, operation},
-        redelivery::{self, Again, Attempt, Checkpoint, Findings},
-        repository::{self, EVENTS, Hook, HookOutcome, HookSeen, HookStage, HookStep},
+        asker::Asker,
+        failure::{Class, Failure, operation},
+        redelivery::{self, Attempt, Checkpoint, Findings, Known},
+        repository::{self, EVENTS, Hook, HookFailure, HookSeen, HookStage},
         signature::{SHORTEST_SECRET, is_webhook_secret},
     },
-    github::{
-        self, ChangedHook, Client, CreatedHook, HookDelivery, LastResponse, NewHook, Redelivered,
-        RepositoryName,
-    },
+    github::{self, Client, HookDelivery, LastResponse, RepositoryName},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -22,57 +21,114 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// A log that has grown by more pages since the last look is read no further: what is older is the sync's to find.
 const PAGES: usize = 50;
+/// An attempt stands in the log this soon after it was asked for, where all is well.
+pub(super) const SHOWN: SignedDuration = SignedDuration::from_secs(10);
 
 /// The secret that the webhook is given, and what stands for it in status.
-struct Signing {
-    secret: SecretString,
-    version: String,
+pub(super) struct Signing {
+    pub(super) secret: SecretString,
+    pub(super) version: String,
 }
 
 impl RepositoryController {
-    /// Looks at the webhook, if that is due. `sync`: when the first sync of this process is.
+    /// Looks at the webhook, if that is due. `sync`: when the first sync of this process is. `busy`: the pass has something else
+    /// to change, so that the next one looks.
     pub(super) async fn look_at_hook(
         &self,
         object: &Repository,
         sync: Timestamp,
+        busy: bool,
         now: Timestamp,
     ) -> HookSeen {
         let uid = object.uid().unwrap_or_default();
-        let made = object.status.as_ref().is_some_and(|status| status.webhook.is_some());
-        // One that was made before is looked at with the sync: a start does not ask for all at once.
-        let due = self.memory.next_hook(&uid).unwrap_or(if made { sync } else { now });
+        let due = self.hook_due(object, &uid, sync, now);
         let stage = repository::hook_stage(object, self.receiver.as_deref(), due, now);
+        let plan = |next| self.memory.change_hook(&uid, |hook| hook.next = next);
         if stage == HookStage::Rest {
             if due <= now {
-                self.memory.plan_hook(&uid, None);
+                plan(None);
             }
             return HookSeen::NotAsked;
         }
+        if busy {
+            plan(Some(now));
+            return HookSeen::NotAsked;
+        }
         // Also for a look that does not end in time.
-        self.memory.plan_hook(&uid, Some(now + repository::AGAIN.min(repository::interval(object))));
-        let seen = match stage {
-            HookStage::Rest => HookSeen::NotAsked,
-            HookStage::Nowhere => HookSeen::Nowhere,
-            HookStage::Remove { id } => HookSeen::Unwanted { id },
-            HookStage::Search { url } => {
-                self.search_hook(object, &url).await.unwrap_or_else(HookSeen::Failed)
-            }
-            HookStage::Look { id, url } => {
-                self.find_hook(object, id, url, now).await.unwrap_or_else(HookSeen::Failed)
-            }
+        plan(Some(now + soon(object)));
+        let mut seen = match self.ask(object, stage, now).await {
+            Ok(seen) => seen,
+            Err(failure) => return HookSeen::Failed(self.hook_failed(object, failure, now)),
         };
-        let wait = match &seen {
-            HookSeen::Failed(failure) => wait_after(object, failure),
+        let wait = match &mut seen {
+            HookSeen::NoSecret(_) => soon(object),
+            HookSeen::Found { hook: Some(hook), log, .. } => self.restrain(object, hook, log.as_mut(), now),
             _ => repository::interval(object),
         };
-        self.memory.plan_hook(&uid, Some(now + wait));
+        self.memory.change_hook(&uid, |hook| {
+            (hook.next, hook.failing_since, hook.awaits_turn) = (Some(now + wait), None, false);
+        });
         seen
     }
 
-    async fn search_hook(&self, object: &Repository, url: &str) -> Result<HookSeen, Failure> {
-        let github = self.client(object, Age::Cached).await?;
-        let found = github.find_hook(&name_today(object), url).await?;
-        Ok(found.map_or(HookSeen::NotAsked, |hook| HookSeen::Unwanted { id: signed(hook.id) }))
+    /// Keeps from pinging too often, and from giving the secret again and again; the wait before the next look.
+    fn restrain(
+        &self,
+        object: &Repository,
+        hook: &mut Hook,
+        log: Option<&mut Findings>,
+        now: Timestamp,
+    ) -> SignedDuration {
+        let (uid, interval) = (object.uid().unwrap_or_default(), repository::interval(object));
+        let signed = self.memory.hook(&uid).signed;
+        hook.missigned &= signed.is_none_or(|signed| signed + interval <= now);
+        let Some(log) = log.filter(|log| log.ping) else { return interval };
+        let (asks, pings) = self.memory.receiver().asks(&uid, soon(object), now);
+        log.ping = pings;
+        if asks { soon(object) } else { interval }
+    }
+
+    fn hook_due(&self, object: &Repository, uid: &str, sync: Timestamp, now: Timestamp) -> Timestamp {
+        let hook = self.memory.hook(uid);
+        if hook.awaits_turn && !self.github.awaits(&Asker::of(object).id()) {
+            // It has been called.
+            return now;
+        }
+        // One that was made before is looked at with the sync: a start does not ask for all at once.
+        let made = object.status.as_ref().is_some_and(|status| status.webhook.is_some());
+        hook.next.unwrap_or(if made { sync } else { now })
+    }
+
+    /// Remembers a failure, and when it is tried again.
+    pub(super) fn hook_failed(&self, object: &Repository, failure: Failure, now: Timestamp) -> HookFailure {
+        let wait = match failure.class {
+            Class::Throttled { until } => until.duration_since(now).max(SignedDuration::from_secs(1)),
+            Class::Transient => soon(object),
+            _ => repository::interval(object),
+        };
+        let awaits_turn = failure.reason == reason::WAITING_FOR_GITHUB;
+        let mut since = now;
+        self.memory.change_hook(&object.uid().unwrap_or_default(), |hook| {
+            since = *hook.failing_since.get_or_insert(now);
+            (hook.next, hook.awaits_turn) = (Some(now + wait), awaits_turn);
+        });
+        HookFailure { failure, since }
+    }
+
+    async fn ask(&self, object: &Repository, stage: HookStage, now: Timestamp) -> Result<HookSeen, Failure> {
+        Ok(match stage {
+            HookStage::Rest => HookSeen::NotAsked,
+            HookStage::Nothing => HookSeen::Nothing,
+            HookStage::Nowhere => HookSeen::Nowhere,
+            HookStage::Remove { id } => HookSeen::Unwanted { id },
+            HookStage::Search { url } => {
+                let github = self.client(object, Age::Cached).await?;
+                let name = self.name_at_github(object, &github).await?;
+                let found = github.find_hook(&name, &url).await?;
+                found.map_or(HookSeen::Nothing, |hook| HookSeen::Unwanted { id: signed(hook.id) })
+            }
+            HookStage::Look { id, url } => self.find_hook(object, id, url, now).await?,
+        })
     }
 
     async fn find_hook(
@@ -104,7 +160,7 @@ impl RepositoryController {
     }
 
     /// The last value by key name that can sign; or why there is none.
-    async fn signing(&self, object: &Repository) -> Result<Result<Signing, String>, Failure> {
+    pub(super) async fn signing(&self, object: &Repository) -> Result<Result<Signing, String>, Failure> {
         let namespace = object.namespace().unwrap_or_default();
         let Some(name) = object.spec.webhook_secret_ref.as_ref().map(|secret| &secret.name) else {
             return Ok(Err(
@@ -137,7 +193,8 @@ impl RepositoryController {
         now: Timestamp,
     ) -> Result<Findings, github::Error> {
         let uid = object.uid().unwrap_or_default();
-        let settled = self.memory.checkpoint(&uid).or_else(|| written(object));
+        let known = self.memory.hook(&uid);
+        let settled = known.checkpoint.or_else(|| written(object));
         let mut attempts: Vec<Attempt> = Vec::new();
         let mut cursor = None;
         for pages in 1..=PAGES {
@@ -156,107 +213,28 @@ impl RepositoryController {
             }
         }
         attempts.retain(|attempt| settled.is_none_or(|settled| attempt.place() > settled));
-        self.memory.keep_asked(&uid, |guid| attempts.iter().any(|attempt| attempt.guid == guid));
-        let findings = redelivery::judge(&attempts, &self.memory.asked(&uid), now);
-        if let Some(checkpoint) = findings.checkpoint {
-            self.memory.set_checkpoint(&uid, checkpoint);
-        }
+        let arrived =
+            attempts.iter().filter(|attempt| attempt.arrived).map(|attempt| attempt.delivered_at).max();
+        let arrival = {
+            let mut receiver = self.memory.receiver();
+            receiver.arrival = receiver.arrival.max(arrived);
+            receiver.arrival
+        };
+        let findings = redelivery::judge(&attempts, Known { asked: &known.asked, arrival }, now);
+        self.memory.change_hook(&uid, |hook| {
+            hook.asked.retain(|guid, _| attempts.iter().any(|attempt| attempt.guid == *guid));
+            hook.checkpoint = findings.checkpoint.or(hook.checkpoint);
+        });
         Ok(findings)
     }
-
-    /// Makes one change.
-    pub(super) async fn change_hook(&self, object: &Repository, step: &HookStep) -> HookOutcome {
-        let outcome = self.try_change(object, step).await.unwrap_or_else(HookOutcome::Failed);
-        let wait = match &outcome {
-            HookOutcome::Failed(failure) => wait_after(object, failure),
-            HookOutcome::Redelivered(count) if *count < sent_again(step) => {
-                repository::AGAIN.min(repository::interval(object))
-            }
-            // One that is there and is not shown, or the other way round.
-            HookOutcome::Unclear => repository::AGAIN.min(repository::interval(object)),
-            HookOutcome::Redelivered(_) => repository::interval(object),
-            // What was changed is looked at at once, to say what it has come to.
-            _ => SignedDuration::ZERO,
-        };
-        self.memory.plan_hook(&object.uid().unwrap_or_default(), Some(Timestamp::now() + wait));
-        outcome
-    }
-
-    async fn try_change(&self, object: &Repository, step: &HookStep) -> Result<HookOutcome, Failure> {
-        let (github, name) = (self.client(object, Age::Cached).await?, name_today(object));
-        let number = |id: &i64| u64::try_from(*id).unwrap_or_default();
-        Ok(match step {
-            HookStep::Make { url } => {
-                let Ok(signing) = self.signing(object).await? else { return Ok(HookOutcome::Unclear) };
-                let new = NewHook { url, secret: &signing.secret, events: &EVENTS };
-                match github.create_hook(&name, &new).await? {
-                    CreatedHook::Created(hook) => HookOutcome::Made {
-                        id: signed(hook.id),
-                        url: url.clone(),
-                        secret_version: signing.version,
-                    },
-                    CreatedHook::Exists => HookOutcome::Unclear,
-                }
-            }
-            HookStep::Repair { id } => match github.repair_hook(&name, number(id), &EVENTS, true).await? {
-                ChangedHook::Changed => HookOutcome::Repaired,
-                ChangedHook::Gone => HookOutcome::Unclear,
-            },
-            HookStep::Configure { id, url } => {
-                let Ok(signing) = self.signing(object).await? else { return Ok(HookOutcome::Unclear) };
-                match github.set_hook_config(&name, number(id), url, &signing.secret).await? {
-                    ChangedHook::Changed => {
-                        HookOutcome::Configured { id: *id, url: url.clone(), secret_version: signing.version }
-                    }
-                    ChangedHook::Gone => HookOutcome::Unclear,
-                }
-            }
-            HookStep::Redeliver { id, again } => {
-                HookOutcome::Redelivered(self.redeliver(object, &github, number(id), again).await?)
-            }
-            HookStep::Remove { id } => {
-                github.delete_hook(&name, number(id)).await?;
-                HookOutcome::Removed
-            }
-        })
-    }
-
-    /// Asks for one more attempt of each; how many GitHub has taken. The rest has its turn at the next look.
-    async fn redeliver(
-        &self,
-        object: &Repository,
-        github: &Client,
-        hook: u64,
-        again: &[Again],
-    ) -> Result<usize, github::Error> {
-        let (uid, name) = (object.uid().unwrap_or_default(), name_today(object));
-        let mut taken = 0;
-        for Again { attempt, guid } in again {
-            match github.redeliver(&name, hook, *attempt).await {
-                Ok(Redelivered::Accepted) => taken += 1,
-                Ok(Redelivered::Gone) => {}
-                Err(_) if taken > 0 => break,
-                Err(error) => return Err(error),
-            }
-            // Also one that GitHub can't send again: it is not asked for for ever.
-            self.memory.asked_again(&uid, guid);
-        }
-        Ok(taken)
-    }
 }
 
-/// How many deliveries a step has sent again.
-fn sent_again(step: &HookStep) -> usize {
-    if let HookStep::Redeliver { again, .. } = step { again.len() } else { 0 }
+/// The wait before another look where something is not as it should be.
+pub(super) fn soon(object: &Repository) -> SignedDuration {
+    repository::AGAIN.min(repository::interval(object))
 }
 
-/// A failure that may pass is looked at again soon.
-fn wait_after(object: &Repository, failure: &Failure) -> SignedDuration {
-    let interval = repository::interval(object);
-    if failure.class.is_retryable() { interval.min(repository::AGAIN) } else { interval }
-}
-
-fn signed(id: u64) -> i64 {
+pub(super) fn signed(id: u64) -> i64 {
     i64::try_from(id).unwrap_or(i64::MAX)
 }
 
@@ -265,7 +243,9 @@ fn of_github(hook: github::Hook) -> Hook {
     let trouble = hook.last_response.as_ref().and_then(trouble);
     Hook {
         id: signed(hook.id),
-        in_order: hook.active && has_all && hook.content_type == "json" && !hook.insecure_ssl,
+        listens: hook.active && has_all,
+        missigned: hook.last_response.as_ref().is_some_and(|last| last.code == Some(401)),
+        sends_well: hook.content_type == "json" && !hook.insecure_ssl,
         trouble,
         url: hook.url,
     }

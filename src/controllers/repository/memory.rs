@@ -14,9 +14,31 @@ use std::{
 /// The longest interval is a day: an entry that is overdue for longer belongs to a Repository that is not synced any more.
 const FORGET: SignedDuration = SignedDuration::from_hours(72);
 
-/// By uid of the Repository.
 #[derive(Default)]
-pub(super) struct Memory(Mutex<HashMap<String, Entry>>);
+pub(super) struct Memory {
+    /// By uid of the Repository.
+    entries: Mutex<HashMap<String, Entry>>,
+    receiver: Mutex<Receiver>,
+}
+
+/// What all webhooks together tell of their receiver. One of them asks for all whether it is there: pings count for the limits of an
+/// account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Receiver {
+    /// Time of the last delivery that has arrived.
+    pub(super) arrival: Option<Timestamp>,
+    /// Time of the last ping, and the uid of the Repository whose webhook it was.
+    pub(super) pinged: Option<(Timestamp, String)>,
+}
+
+impl Receiver {
+    /// Whether the webhook of this Repository is the one that asks, and whether it does now. Another takes over when it has stopped.
+    pub(super) fn asks(&self, uid: &str, every: SignedDuration, now: Timestamp) -> (bool, bool) {
+        let Some((at, by)) = &self.pinged else { return (true, true) };
+        let asks = by == uid || *at + every * 3 <= now;
+        (asks, asks && *at + every <= now)
+    }
+}
 
 /// Place up to which the last sync read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,14 +57,29 @@ struct Entry {
     position: Position,
     has_branch: bool,
     account: Option<Arc<Account>>,
-    next_hook: Option<Timestamp>,
-    checkpoint: Option<Checkpoint>,
-    asked: BTreeMap<String, usize>,
+    hook: HookMemory,
+}
+
+/// What is known of the webhook.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct HookMemory {
+    /// When it is to be looked at next; `None`: this process has not looked yet, or there is none.
+    pub(super) next: Option<Timestamp>,
+    /// Since when all calls about it have failed.
+    pub(super) failing_since: Option<Timestamp>,
+    /// The last call has to wait for its turn in the line of the account.
+    pub(super) awaits_turn: bool,
+    /// Place in its log up to which all is settled.
+    pub(super) checkpoint: Option<Checkpoint>,
+    /// How often GitHub has been asked to send each delivery again, by GUID.
+    pub(super) asked: BTreeMap<String, usize>,
+    /// Time at which its secret was given again because of a signature.
+    pub(super) signed: Option<Timestamp>,
 }
 
 impl Memory {
     fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, uid: &str, change: impl FnOnce(&mut Entry)) {
@@ -91,38 +128,16 @@ impl Memory {
         self.entries().get(uid).is_some_and(|entry| entry.has_branch)
     }
 
-    /// Returns when the webhook is to be looked at next; `None`: this process has not looked yet.
-    pub(super) fn next_hook(&self, uid: &str) -> Option<Timestamp> {
-        self.entries().get(uid)?.next_hook
+    pub(super) fn hook(&self, uid: &str) -> HookMemory {
+        self.entries().get(uid).map(|entry| entry.hook.clone()).unwrap_or_default()
     }
 
-    /// The webhook is looked at again at `next`; `None`: there is none to look at.
-    pub(super) fn plan_hook(&self, uid: &str, next: Option<Timestamp>) {
-        self.change(uid, |entry| entry.next_hook = next);
+    pub(super) fn change_hook(&self, uid: &str, change: impl FnOnce(&mut HookMemory)) {
+        self.change(uid, |entry| change(&mut entry.hook));
     }
 
-    /// Place in the log of the webhook up to which all is settled, as this process has read it.
-    pub(super) fn checkpoint(&self, uid: &str) -> Option<Checkpoint> {
-        self.entries().get(uid)?.checkpoint
-    }
-
-    pub(super) fn set_checkpoint(&self, uid: &str, checkpoint: Checkpoint) {
-        self.change(uid, |entry| entry.checkpoint = Some(checkpoint));
-    }
-
-    /// How often GitHub has been asked to send each delivery again, by GUID.
-    pub(super) fn asked(&self, uid: &str) -> BTreeMap<String, usize> {
-        self.entries().get(uid).map(|entry| entry.asked.clone()).unwrap_or_default()
-    }
-
-    /// GitHub was asked to send a delivery again.
-    pub(super) fn asked_again(&self, uid: &str, guid: &str) {
-        self.change(uid, |entry| *entry.asked.entry(guid.to_owned()).or_default() += 1);
-    }
-
-    /// Keeps of what was asked for only the deliveries that `keep` holds for.
-    pub(super) fn keep_asked(&self, uid: &str, keep: impl Fn(&str) -> bool) {
-        self.change(uid, |entry| entry.asked.retain(|guid, _| keep(guid)));
+    pub(super) fn receiver(&self) -> MutexGuard<'_, Receiver> {
+        self.receiver.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The account that this process has called through.
@@ -166,6 +181,17 @@ mod tests {
         memory.synced("uid", at(1_000));
         assert_eq!(memory.next_sync("uid", INTERVAL, at(900)), at(1_000));
         assert_eq!(memory.next_sync("uid", SignedDuration::from_secs(30), at(900)), at(930));
+    }
+
+    #[test]
+    fn one_webhook_asks_for_all_until_it_stops() {
+        let every = SignedDuration::from_mins(1);
+        let receiver = Receiver { arrival: None, pinged: Some((at(0), "a".into())) };
+        assert_eq!(Receiver::default().asks("a", every, at(0)), (true, true));
+        assert_eq!(receiver.asks("a", every, at(59)), (true, false));
+        assert_eq!(receiver.asks("a", every, at(60)), (true, true));
+        assert_eq!(receiver.asks("b", every, at(179)), (false, false));
+        assert_eq!(receiver.asks("b", every, at(180)), (true, true));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! and applies what a sync finds to the Tasks. Reads Secrets and writes Tasks through `cluster`.
 
 mod apply_sync;
+mod change_hook;
 mod hook;
 mod memory;
 mod observe;
@@ -122,7 +123,7 @@ impl Reconciler for RepositoryController {
         let uid = object.uid().unwrap_or_default();
         let next_sync = self.memory.next_sync(&uid, repository::interval(object), now);
         let finding = repository::timed_out(object, failure.clone());
-        let (account, next_hook) = (self.account(&uid), self.memory.next_hook(&uid));
+        let (account, next_hook) = (self.account(&uid), self.memory.hook(&uid).next);
         let observed = Observed { finding, next_sync, account, hook: HookSeen::NotAsked, next_hook };
         repository::decide(object, &observed, now)
     }

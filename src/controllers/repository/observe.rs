@@ -31,9 +31,9 @@ impl RepositoryController {
         if routine && finding.is_answer() {
             self.memory.synced(&uid, now + interval);
         }
-        let hook = self.look_at_hook(object, due, now).await;
+        let hook = self.look_at_hook(object, due, finding.has_step(), now).await;
         let next_sync = self.memory.next_sync(&uid, interval, now);
-        let next_hook = self.memory.next_hook(&uid);
+        let next_hook = self.memory.hook(&uid).next;
         Observed { finding, next_sync, account: self.account(&uid), hook, next_hook }
     }
 

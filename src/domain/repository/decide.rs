@@ -38,9 +38,6 @@ pub fn decide(repository: &Repository, observed: &Observed, now: Timestamp) -> D
 pub(super) fn with_hook(mut plan: Decided, tended: Tended) -> Decided {
     plan.finalizer = tended.finalizer;
     plan.notes.extend(tended.note);
-    if let Some(next) = tended.next {
-        plan.next = next;
-    }
     match tended.step {
         Some(step) if plan.step.is_none() => Plan { step: Some(Step::Hook(step)), next: Next::Now, ..plan },
         _ => plan,

@@ -38,6 +38,8 @@ pub enum HookStage {
     Remove { id: i64 },
     /// Not wanted, and not known: a pass that has made one may have ended before it could write so.
     Search { url: String },
+    /// There can be none.
+    Nothing,
 }
 
 /// The webhook as GitHub shows it.
@@ -45,8 +47,12 @@ pub enum HookStage {
 pub struct Hook {
     pub id: i64,
     pub url: String,
-    /// It is switched on, sends all of [`EVENTS`] as JSON, and checks certificates.
-    pub in_order: bool,
+    /// It is switched on, and told of all of [`EVENTS`].
+    pub listens: bool,
+    /// It sends JSON, and checks certificates.
+    pub sends_well: bool,
+    /// The receiver did not know the signature of its last delivery.
+    pub missigned: bool,
     /// The answer to its last delivery, where it was none that will do.
     pub trouble: Option<String>,
 }
@@ -71,7 +77,17 @@ pub enum HookSeen {
     Unwanted {
         id: i64,
     },
-    Failed(Failure),
+    /// There is none, and none is wanted.
+    Nothing,
+    Failed(HookFailure),
+}
+
+/// A call about the webhook that has failed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HookFailure {
+    pub failure: Failure,
+    /// Since when all of them have.
+    pub since: Timestamp,
 }
 
 /// One change of the webhook.
@@ -88,6 +104,11 @@ pub enum HookStep {
     Configure {
         id: i64,
         url: String,
+    },
+    /// Asks whether a delivery arrives; where its signature was not known, with address and secret given again before.
+    Ping {
+        id: i64,
+        sign: Option<String>,
     },
     /// Has these deliveries made again.
     Redeliver {
@@ -115,10 +136,11 @@ pub enum HookOutcome {
     },
     /// It is not as the last look has shown it: the next one says more.
     Unclear,
-    /// So many were taken by GitHub; the rest is too old or gone.
+    Pinged,
+    /// So many were taken by GitHub; the rest is too old or gone, or has its turn at the next look.
     Redelivered(usize),
     Removed,
-    Failed(Failure),
+    Failed(HookFailure),
 }
 
 /// Returns whether the operator manages the webhook.
@@ -145,20 +167,25 @@ pub fn hook_stage(
     now: Timestamp,
 ) -> HookStage {
     // A suspended Repository calls GitHub for nothing but to be gone.
-    let deleting = repository.metadata.deletion_timestamp.is_some();
-    let is_due = deleting || (!repository.spec.suspend && (now >= due || !is_current(repository)));
-    if !is_due {
+    let awake = !repository.spec.suspend || repository.metadata.deletion_timestamp.is_some();
+    if !awake || (now < due && is_current(repository)) {
         return HookStage::Rest;
     }
     let id = ours(repository).map(|ours| ours.id);
     let url = receiver.map(|receiver| url(repository, receiver));
     let known = repository.status.as_ref().is_some_and(|status| status.repository_id.is_some());
-    let kept = repository.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     match (is_managed(repository), id, url) {
         (false, Some(id), _) => HookStage::Remove { id },
-        (false, None, Some(url)) if kept && known => HookStage::Search { url },
-        (true, _, None) if known => HookStage::Nowhere,
-        (true, id, Some(url)) if known => HookStage::Look { id, url },
-        _ => HookStage::Rest,
+        (false, None, _) if !is_kept(repository) => HookStage::Rest,
+        (false, None, Some(url)) if known => HookStage::Search { url },
+        (false, None, _) => HookStage::Nothing,
+        (true, ..) if !known => HookStage::Rest,
+        (true, _, None) => HookStage::Nowhere,
+        (true, id, Some(url)) => HookStage::Look { id, url },
     }
+}
+
+/// Whether the object does not go before its webhook.
+pub(super) fn is_kept(repository: &Repository) -> bool {
+    repository.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }

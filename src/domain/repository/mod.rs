@@ -14,7 +14,8 @@ mod tests;
 
 pub use decide::decide;
 pub use hook::{
-    AGAIN, EVENTS, FINALIZER, Hook, HookOutcome, HookSeen, HookStage, HookStep, RECEIVER_PATH, hook_stage,
+    AGAIN, EVENTS, FINALIZER, Hook, HookFailure, HookOutcome, HookSeen, HookStage, HookStep, RECEIVER_PATH,
+    hook_stage,
 };
 pub use record::record;
 pub use stage::{Finding, List, LookUp, Observed, Stage, first_sync, interval, is_settled, stage, timed_out};

@@ -34,7 +34,7 @@ pub fn record(
         Outcome::Moved { all: true } => plan,
         Outcome::Moved { all: false } => Plan { next: Next::After(MOVE_AGAIN), ..plan },
         Outcome::Hook(outcome) => {
-            let mut plan = Plan { step: None, ..plan };
+            let mut plan = Plan { step: None, next: Next::Now, ..plan };
             let tended = hook::recorded(&mut plan.status, repository, outcome, now);
             with_hook(plan, tended)
         }

@@ -78,6 +78,11 @@ impl List {
 }
 
 impl Finding {
+    /// Whether it asks for a change of something else than the webhook.
+    pub fn has_step(&self) -> bool {
+        matches!(&self.0, Answer::Listed(Ok(changes)) if !changes.moves.is_empty())
+    }
+
     /// Returns whether the interval's question was answered.
     pub fn is_answer(&self) -> bool {
         matches!(self.0, Answer::LookedUp(Ok(Some(_))) | Answer::Listed(Ok(_)))

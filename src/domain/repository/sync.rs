@@ -51,6 +51,16 @@ pub fn unreached<T: Borrow<Task>>(tasks: &[T], listed: &[ObservedPullRequest]) -
     numbers.filter(|number| listed.iter().all(|listed| listed.number != *number)).collect()
 }
 
+/// Returns whether a move is something that a delivery should have brought: another state or another head, and not just a
+/// later time or a word that confirms.
+pub fn is_news(task: &Task, moved: &TaskStatus) -> bool {
+    let shown = |status: &TaskStatus| {
+        let pull = status.pull_request.as_ref();
+        (status.state, pull.map(|pull| (pull.state, pull.draft, pull.head_sha.clone())))
+    };
+    task.status.as_ref().is_none_or(|status| shown(status) != shown(moved))
+}
+
 /// Finds which Tasks the list moves; at most one move per Task. Of several that fit the first in the list is taken.
 pub fn moves<T: Borrow<Task>>(tasks: &[T], listed: &[ObservedPullRequest], now: Timestamp) -> Vec<Move> {
     let moved = |task: &Task| {

@@ -33,11 +33,15 @@ fn deleted(mut object: Repository, second: i64) -> Repository {
 }
 
 fn hook() -> Hook {
-    Hook { id: 5, url: URL.into(), in_order: true, trouble: None }
+    Hook { id: 5, url: URL.into(), listens: true, sends_well: true, missigned: false, trouble: None }
 }
 
 fn seen(hook: Option<Hook>, log: Option<Findings>) -> HookSeen {
     HookSeen::Found { hook, url: URL.into(), secret_version: "s/1".into(), log }
+}
+
+fn since(class: Class, second: i64) -> HookFailure {
+    HookFailure { failure: failure(class), since: at(second) }
 }
 
 fn look(object: &Repository, hook: HookSeen, now: i64) -> Plan<RepositoryStatus, Step> {
@@ -81,7 +85,7 @@ fn it_is_asked_for_where_it_is_managed_and_due() {
     let mut given_back = known(managed());
     given_back.spec.webhook = None;
     assert_eq!(stage(&given_back, 0), HookStage::Remove { id: 5 });
-    assert_eq!(stage(&deleted(known(managed()), 0), 1), HookStage::Remove { id: 5 });
+    assert_eq!(stage(&deleted(known(managed()), 0), 0), HookStage::Remove { id: 5 });
 }
 
 #[test]
@@ -108,15 +112,25 @@ fn a_change_of_address_or_secret_and_the_hand_of_a_stranger_are_mended() {
         Some(Step::Hook(configure(5)))
     );
     assert_eq!(step(Hook { id: 9, ..hook() }), Some(Step::Hook(configure(9))), "found by its address");
-    assert_eq!(step(Hook { in_order: false, ..hook() }), Some(Step::Hook(HookStep::Repair { id: 5 })));
+    assert_eq!(step(Hook { listens: false, ..hook() }), Some(Step::Hook(HookStep::Repair { id: 5 })));
+    assert_eq!(step(Hook { sends_well: false, ..hook() }), Some(Step::Hook(configure(5))));
     let rotated =
         HookSeen::Found { hook: Some(hook()), url: URL.into(), secret_version: "s/2".into(), log: None };
     let plan = look(&object, rotated, 0);
     let outcome = HookOutcome::Configured { id: 5, url: URL.into(), secret_version: "s/2".into() };
     let webhook = done(&object, plan, outcome).status.webhook.expect("kept");
     assert_eq!((webhook.id, webhook.secret_version.as_str()), (5, "s/2"));
-    let repaired = done(&object, look(&object, HookSeen::NotAsked, 0), HookOutcome::Repaired);
-    assert_eq!(repaired.notes[0].reason, "WebhookRepaired");
+    let told = |outcome: HookOutcome| {
+        let plan = done(&object, look(&object, HookSeen::NotAsked, 0), outcome);
+        plan.notes.first().map(|note| note.reason)
+    };
+    let configured =
+        |version: &str| HookOutcome::Configured { id: 5, url: URL.into(), secret_version: version.into() };
+    let made = HookOutcome::Made { id: 6, url: URL.into(), secret_version: "s/1".into() };
+    assert_eq!(told(HookOutcome::Repaired), Some("WebhookRepaired"));
+    assert_eq!(told(configured("s/1")), Some("WebhookRepaired"), "nothing of ours was to change");
+    assert_eq!(told(configured("s/2")), None);
+    assert_eq!(told(made), Some("WebhookRepaired"), "somebody had deleted it");
 }
 
 #[test]
@@ -124,7 +138,8 @@ fn what_has_not_arrived_is_told_and_sent_again_and_ready_stays() {
     let object = known(managed());
     let checkpoint = Some(Checkpoint { delivered_at: at(-500), id: 70 });
     let again: Vec<_> = [71, 72].map(|attempt| Again { attempt, guid: attempt.to_string() }).into();
-    let log = Findings { again: again.clone(), checkpoint, last_success: Some(at(-400)), failing: 2 };
+    let log =
+        Findings { again: again.clone(), checkpoint, last_success: Some(at(-400)), failing: 2, ping: false };
     let plan = look(&object, seen(Some(hook()), Some(log)), 0);
     assert_eq!(plan.step, Some(Step::Hook(HookStep::Redeliver { id: 5, again })));
     assert_eq!(ready(&plan.status), says("False", "DeliveriesFailing"));
@@ -136,6 +151,12 @@ fn what_has_not_arrived_is_told_and_sent_again_and_ready_stays() {
         (2, 2, Some(70))
     );
     assert_eq!(plan.notes[0].reason, "DeliveriesRedelivered");
+    let silent = Findings { ping: true, again: Vec::new(), failing: 2, ..Findings::default() };
+    let plan = look(&object, seen(Some(hook()), Some(silent)), 0);
+    assert_eq!(plan.step, Some(Step::Hook(HookStep::Ping { id: 5, sign: None })));
+    let missigned = Hook { missigned: true, ..hook() };
+    let plan = look(&object, seen(Some(missigned), None), 0);
+    assert_eq!(plan.step, Some(Step::Hook(HookStep::Ping { id: 5, sign: Some(URL.into()) })));
     let trouble = Hook { trouble: Some("Invalid HTTP Response: 404".into()), ..hook() };
     let plan = look(&object, seen(Some(trouble), None), 0);
     assert_eq!(ready(&plan.status), says("False", "DeliveriesFailing"));
@@ -165,12 +186,14 @@ fn it_goes_with_the_repository_or_when_it_is_given_back_and_holds_up_neither_for
     let plan = look(&object, HookSeen::Unwanted { id: 5 }, 0);
     assert_eq!((plan.step.clone(), plan.finalizer), (Some(Step::Hook(HookStep::Remove { id: 5 })), true));
     assert!(!done(&object, plan.clone(), HookOutcome::Removed).finalizer);
-    let busy = done(&object, plan.clone(), HookOutcome::Failed(failure(Class::Transient)));
-    assert!(busy.finalizer && busy.next == Next::After(AGAIN));
-    let denied = done(&object, plan.clone(), HookOutcome::Failed(failure(Class::Denied)));
+    let busy = done(&object, plan.clone(), HookOutcome::Failed(since(Class::Transient, 0)));
+    assert!(busy.finalizer && busy.notes.is_empty());
+    let denied = done(&object, plan.clone(), HookOutcome::Failed(since(Class::Denied, 0)));
     assert_eq!((denied.finalizer, denied.notes[0].reason), (false, "LeftBehind"));
     let long = deleted(known(managed()), -600);
-    let late = done(&long, plan, HookOutcome::Failed(failure(Class::Transient)));
+    let waits = done(&long, plan.clone(), HookOutcome::Failed(since(Class::Transient, 0)));
+    assert!(waits.finalizer, "the operator may have been away");
+    let late = done(&long, plan, HookOutcome::Failed(since(Class::Transient, -600)));
     assert_eq!((late.finalizer, late.notes[0].reason), (false, "LeftBehind"));
 
     let mut given_back = known(managed());
@@ -188,7 +211,7 @@ fn what_is_wrong_is_told_with_its_cure_and_nothing_is_changed() {
     for (seen, reason) in [
         (HookSeen::Nowhere, "WebhookURLMissing"),
         (HookSeen::NoSecret("Secret webhook does not exist".into()), "WebhookSecretMissing"),
-        (HookSeen::Failed(failure(Class::Denied)), "Why"),
+        (HookSeen::Failed(since(Class::Denied, 0)), "Why"),
     ] {
         let plan = look(&managed(), seen, 0);
         assert_eq!((ready(&plan.status), plan.step.clone()), (says("False", reason), None));
@@ -211,16 +234,38 @@ fn one_that_a_pass_could_not_write_is_searched_for_before_the_object_goes() {
         object.metadata.finalizers = Some(vec![FINALIZER.into()]);
         object
     };
-    let stage = |object: &Repository| hook_stage(object, Some(RECEIVER), at(9), at(0));
+    let stage = |object: &Repository| hook_stage(object, Some(RECEIVER), at(0), at(0));
     let object = gone(deleted(managed(), 0));
     assert_eq!(stage(&object), HookStage::Search { url: URL.into() });
     assert_eq!(stage(&deleted(managed(), 0)), HookStage::Rest, "never managed");
     let plan = look(&object, HookSeen::Unwanted { id: 5 }, 0);
     assert!(plan.finalizer && plan.step == Some(Step::Hook(HookStep::Remove { id: 5 })));
-    assert!(done(&object, plan.clone(), HookOutcome::Failed(failure(Class::Transient))).finalizer);
-    assert!(!look(&object, HookSeen::NotAsked, 0).finalizer, "there is none");
+    assert!(done(&object, plan.clone(), HookOutcome::Failed(since(Class::Transient, 0))).finalizer);
+    assert!(look(&object, HookSeen::NotAsked, 0).finalizer, "nobody has looked");
+    assert!(look(&object, HookSeen::Failed(since(Class::Transient, 0)), 0).finalizer);
+    assert!(!look(&object, HookSeen::Failed(since(Class::Denied, 0)), 0).finalizer);
+    assert!(!look(&object, HookSeen::Nothing, 0).finalizer, "there is none");
+    assert_eq!(hook_stage(&object, None, at(0), at(0)), HookStage::Nothing);
 
     let mut suspended = gone(deleted(known(managed()), 0));
     suspended.spec.suspend = true;
     assert_eq!(stage(&suspended), HookStage::Remove { id: 5 }, "it does not wait for ever");
+}
+
+#[test]
+fn a_failure_that_may_pass_is_no_news_for_five_minutes_and_a_place_in_the_line_is_none() {
+    let object = known(managed());
+    let delivering = with(object.clone(), look(&object, seen(Some(hook()), None), 0).status);
+    let told = |object: &Repository, class: Class, began: i64| {
+        let plan = look(object, HookSeen::Failed(since(class, began)), 0);
+        (ready(&plan.status), plan.status)
+    };
+    assert_eq!(told(&delivering, Class::Transient, -299).0, says("True", "Delivering"));
+    let (says_so, status) = told(&delivering, Class::Transient, -300);
+    assert_eq!(says_so, says("False", "Why"));
+    assert_eq!(told(&delivering, Class::Denied, 0).0, says("False", "Why"));
+    let mut other = since(Class::Transient, -400);
+    other.failure.message = "another place".into();
+    let again = look(&with(object, status.clone()), HookSeen::Failed(other), 0);
+    assert_eq!(again.status, status, "no write");
 }

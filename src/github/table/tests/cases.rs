@@ -128,6 +128,7 @@ fn of_hooks() -> Vec<Case> {
         case("lag", DeleteHook, 404, MISSING, "Transient NotVisibleYet", "tried again").just_made(),
         case("absent", GetHook, 404, MISSING, "state", ""),
         case("hook-gone", SetHookConfig, 404, MISSING, "state", ""),
+        case("hook-gone", PingHook, 404, MISSING, "state", ""),
         case("hook-gone", DeleteHook, 404, MISSING, "state", ""),
         case("archived", CreateHook, 403, r#"{"message":"Repository was archived so is read-only."}"#, "Invalid RepositoryArchived", "unarchive"),
         case("webhook-exists", CreateHook, 422, HOOK_EXISTS, "state", ""),
