@@ -64,7 +64,7 @@ fn nothing_is_sent_again_while_nothing_arrives_and_a_ping_tells() {
         (ids(&findings), findings.failing, findings.ping)
     };
     let lost = attempt(1, "a", 100, 503);
-    assert_eq!(tell(&[lost.clone()]), (vec![], 1, true));
+    assert_eq!(tell(std::slice::from_ref(&lost)), (vec![], 1, true));
     let no_ping = Attempt { moves: false, ..attempt(2, "p", 50, 0) };
     assert_eq!(tell(&[lost.clone(), no_ping.clone()]), (vec![], 1, true));
     assert_eq!(tell(&[lost.clone(), attempt(2, "p", 50, 200)]), (vec![1], 1, false));
