@@ -14,7 +14,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use pull_request::{Delivery, PullRequest, PullRequestPart, PullRequestState};
+pub use pull_request::{
+    Delivery, MergeQueue, MergeQueueState, PullRequest, PullRequestPart, PullRequestState,
+};
 pub use source::{Checkout, Clean, Source};
 pub use status::{
     BuildStatus, CodeGeneration, Column, Phase, Publication, RoundEnd, SandboxRequest, SecretVersion, State,

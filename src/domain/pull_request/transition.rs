@@ -70,6 +70,7 @@ impl Stored {
             updated_at: None,
             unconfirmed: source == Source::Delivery,
             due: Vec::new(),
+            merge_queue: None,
         };
         report(&mut new, observed);
         let board = Board::new(row_of(&new), completed(&new, observed, None, now));

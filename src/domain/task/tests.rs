@@ -24,6 +24,8 @@ mod on_open;
 mod others;
 mod parts;
 mod publish;
+mod queue;
+mod queues;
 mod rounds;
 mod secrets;
 mod stuck;

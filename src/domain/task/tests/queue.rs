@@ -1,0 +1,413 @@
+//! The merge queue: in at our own commit under the conditions of a merge, followed, out before another round, and never in again by
+//! itself.
+
+use super::{
+    queues::{check, place},
+    *,
+};
+use crate::{
+    api::{MergePolicy, MergeQueueState, PullRequestState, conditions::reason},
+    domain::{failure::Class, pull_request::Source},
+};
+
+fn when_ready() -> World {
+    let mut world = World::new().with_queue();
+    world.task.spec.pull_request.merge.policy = MergePolicy::WhenReady;
+    world
+}
+
+/// What GitHub lets in goes in, whatever its checks say: nothing has to appear first.
+fn unchecked() -> World {
+    let mut world = when_ready();
+    world.task.spec.pull_request.merge.require_checks = false;
+    world
+}
+
+impl World {
+    fn queue_state(&self) -> Option<MergeQueueState> {
+        self.status().pull_request?.merge_queue.map(|queue| queue.state)
+    }
+
+    /// Passes for so many seconds, one each 5 s; how many status writes they made.
+    fn looks_on(&mut self, seconds: i64) -> usize {
+        let writes = self.status_writes.len();
+        for _ in 0..seconds / 5 {
+            self.pass_time(5);
+            assert!(self.pass().is_ok());
+        }
+        self.status_writes.len() - writes
+    }
+}
+
+fn queued() -> World {
+    let mut world = unchecked();
+    world.rest();
+    world.looks_on(10);
+    assert_eq!((world.made("Enqueue"), world.queue_state()), (1, Some(MergeQueueState::Queued)));
+    world
+}
+
+#[test]
+fn what_could_be_merged_goes_into_the_queue_at_its_head_and_is_followed_to_the_merge() {
+    let mut world = queued();
+    let status = world.status();
+    let head = status.commit_sha.clone().expect("a commit");
+    assert_eq!((world.made(&format!("Enqueue {head}")), world.made("Merge")), (1, 0));
+    assert_eq!((world.row(), world.reason().as_str()), (REVIEW, reason::IN_REVIEW));
+    assert!(
+        world.message().contains("in the merge queue at place 1 (waiting for its turn, about 5 min)"),
+        "{}",
+        world.message()
+    );
+    world.github.queue.place = Some(place(3, QueueProgress::AwaitingChecks, 12));
+    assert_eq!(world.looks_on(310), 1, "its place is news");
+    assert!(world.message().contains("at place 3 (awaiting checks, about 12 min)"), "{}", world.message());
+    for minutes in [11, 9, 4] {
+        world.github.queue.place = Some(place(3, QueueProgress::AwaitingChecks, minutes));
+        assert_eq!(world.looks_on(310), 0, "a guess is none");
+    }
+    assert!(world.github.queue.looks < 10, "{} looks", world.github.queue.looks);
+    world.queue_merges();
+    world.news(Source::Delivery);
+    world.rest();
+    assert_eq!((world.row(), world.made("Enqueue"), world.queue_state()), (DONE, 1, None));
+}
+
+#[test]
+fn where_only_a_refused_merge_tells_of_the_queue_the_queue_is_taken_all_the_same() {
+    for rules in [None, Some(RulesView::default())] {
+        let mut world = unchecked();
+        world.github.queue.rules = rules;
+        world.rest();
+        world.looks_on(10);
+        assert_eq!(
+            (world.made("Enqueue"), world.queue_state()),
+            (1, Some(MergeQueueState::Queued)),
+            "{}",
+            world.message()
+        );
+        assert!(world.holds(names::READY));
+    }
+}
+
+#[test]
+fn a_queue_that_github_denies_is_passed_by_and_a_contradiction_needs_a_person() {
+    let mut world = unchecked();
+    world.github.queue.exists = false;
+    world.rest();
+    world.looks_on(10);
+    assert_eq!((world.row(), world.made("Merge"), world.made("Enqueue")), (DONE, 1, 0));
+    let mut world = unchecked();
+    world.github.queue.exists = false;
+    let required = world::failure("mergePullRequest", Class::Invalid, reason::MERGE_QUEUE_REQUIRED);
+    world.github.merge_answer = Some(Outcome::Failed(required));
+    world.run_until(|world| world.holds(names::STALLED));
+    assert_eq!(world.reason(), reason::MERGE_QUEUE_REQUIRED);
+    let tried = world.calls.len();
+    world.looks_on(200);
+    assert!(world.calls.len() - tried <= 6, "not in a circle: {:?}", &world.calls[tried..]);
+}
+
+#[test]
+fn nothing_goes_in_that_would_not_be_merged() {
+    let failing =
+        |world: &mut World| world.github.checks = Checks { failed: vec!["ci".into()], ..Checks::default() };
+    let unchecked = |world: &mut World| world.github.checks = Checks::default();
+    let review = |world: &mut World| world.github.queue.review = Review::Missing;
+    for (state, way, said) in [
+        ("clean", failing as fn(&mut World), "failed: ci"),
+        ("blocked", failing, "failed: ci"),
+        ("behind", failing, "failed: ci"),
+        ("blocked", unchecked, "the commit has none"),
+        ("blocked", review, "an approving review is needed"),
+        ("dirty", |_| (), "resolve the conflicts"),
+    ] {
+        let mut world = when_ready();
+        world.github.mergeable = state;
+        way(&mut world);
+        world.rest();
+        world.looks_on(400);
+        assert_eq!((world.made("Enqueue"), world.reason().as_str()), (0, reason::IN_REVIEW), "{state}");
+        assert!(world.message().contains(said), "{state}: {}", world.message());
+        (world.github.mergeable, world.github.queue.review) = ("clean", Review::Fine);
+        world.github.checks = Checks { passed: 1, ..Checks::default() };
+        world.looks_on(310);
+        assert_eq!(world.made("Enqueue"), 1, "{state}: {}", world.message());
+    }
+}
+
+#[test]
+fn what_the_queue_alone_blocks_is_tried_and_a_refusal_is_told_in_githubs_words_once() {
+    for state in ["blocked", "behind"] {
+        let mut world = when_ready();
+        world.github.mergeable = state;
+        world.github.queue.refuses = Some("Required status check \"build\" is expected.".into());
+        world.rest();
+        world.looks_on(70);
+        assert!(
+            world.message().contains("into the merge queue yet: Required status check"),
+            "{}",
+            world.message()
+        );
+        assert_eq!(world.reason(), reason::IN_REVIEW);
+        assert_eq!(world.looks_on(900), 0, "{state}: the same again and again");
+        world.github.queue.refuses = None;
+        world.looks_on(310);
+        assert_eq!(world.made("Enqueue"), 1, "{state}");
+    }
+}
+
+#[test]
+fn what_left_the_queue_without_a_merge_is_told_once_and_does_not_go_in_again() {
+    let mut world = queued();
+    world.github.queue.place = None;
+    world.looks_on(320);
+    assert_eq!((world.row(), world.reason().as_str()), (REVIEW, reason::DEQUEUED));
+    assert!(
+        world.holds(names::READY) && world.message().contains("slipway.dev/rerun"),
+        "{}",
+        world.message()
+    );
+    assert_eq!(world.notes.iter().filter(|note| **note == reason::DEQUEUED).count(), 1);
+    // The next process knows it too.
+    world.pull_read = None;
+    assert_eq!(world.looks_on(900), 0);
+    assert_eq!((world.made("Enqueue"), world.reason().as_str()), (1, reason::DEQUEUED));
+    // A person puts it in again, and it is followed.
+    world.github.queue.place = Some(place(2, QueueProgress::Queued, 10));
+    world.looks_on(310);
+    assert_eq!(
+        (world.reason().as_str(), world.queue_state()),
+        (reason::IN_REVIEW, Some(MergeQueueState::Queued))
+    );
+    world.github.queue.place = None;
+    world.looks_on(320);
+    assert_eq!(world.notes.iter().filter(|note| **note == reason::DEQUEUED).count(), 2, "again");
+}
+
+#[test]
+fn a_merge_that_githubs_answers_do_not_show_yet_is_no_removal() {
+    let mut world = queued();
+    let number = world.number();
+    world.queue_merges();
+    world.github.lagging.as_mut().expect("the open one").1 = 3;
+    world.looks_on(330);
+    assert!(!world.notes.contains(&reason::DEQUEUED), "{number}: {:?}", world.notes);
+    assert_eq!(world.row(), DONE, "{}", world.message());
+}
+
+#[test]
+fn one_look_that_finds_it_outside_is_not_enough() {
+    let mut world = queued();
+    let seen = world.github.queue.place.take();
+    world.pull_read = None;
+    assert!(world.pass().is_ok());
+    world.github.queue.place = seen;
+    world.looks_on(20);
+    assert_eq!(
+        (world.reason().as_str(), world.queue_state()),
+        (reason::IN_REVIEW, Some(MergeQueueState::Queued))
+    );
+    assert!(world.notes.is_empty(), "{:?}", world.notes);
+}
+
+#[test]
+fn a_rerun_takes_it_out_first_and_the_new_head_goes_in() {
+    for silent in [false, true] {
+        let mut world = queued();
+        world.github.queue.silent = silent;
+        let first = world.status().commit_sha;
+        world.pass_time(60);
+        world.rerun("1");
+        world.run_until(|world| world.status().round == Some(2));
+        assert_eq!((world.made("Dequeue"), world.github.queue.place), (1, None), "{silent}");
+        world.run_until(|world| world.row() == REVIEW);
+        world.looks_on(10);
+        assert_ne!(world.status().commit_sha, first);
+        assert_eq!(
+            (world.made("Enqueue"), world.made("Dequeue"), world.queue_state()),
+            (2, 1, Some(MergeQueueState::Queued)),
+            "{silent}"
+        );
+        assert!(!world.notes.contains(&reason::DEQUEUED), "{silent}: {:?}", world.notes);
+    }
+}
+
+#[test]
+fn another_round_puts_a_removed_head_in_again_even_where_it_commits_nothing() {
+    let mut world = queued();
+    world.github.queue.place = None;
+    world.looks_on(320);
+    world.command.2 = Some("as in base".into());
+    world.rerun("1");
+    world.run_until(|world| world.status().round == Some(2) && world.row() == REVIEW);
+    world.looks_on(310);
+    assert_eq!(
+        (world.made("Enqueue"), world.reason().as_str()),
+        (2, reason::NOTHING_TO_COMMIT),
+        "{}",
+        world.message()
+    );
+}
+
+#[test]
+fn what_is_about_to_be_merged_is_waited_for() {
+    let mut world = queued();
+    world.github.queue.place = Some(place(1, QueueProgress::Locked, 1));
+    world.rerun("1");
+    world.looks_on(40);
+    assert_eq!((world.status().round, world.made("Dequeue")), (Some(1), 0));
+    assert!(world.message().contains("about to merge"), "{}", world.message());
+    world.queue_merges();
+    world.looks_on(60);
+    world.rest();
+    assert_eq!((world.row(), world.notes.contains(&reason::RERUN_IGNORED)), (DONE, true));
+}
+
+#[test]
+fn what_somebody_queued_while_a_round_worked_is_taken_out_when_the_branch_moves() {
+    for (policy, silent) in [(MergePolicy::Manual, false), (MergePolicy::WhenReady, true)] {
+        let mut world = World::new();
+        world.task.spec.pull_request.merge.policy = policy;
+        world.github.mergeable = "blocked";
+        world.rest();
+        world.rerun("1");
+        world.run_until(|world| world.status().round == Some(2));
+        world.github.queue.place = Some(place(1, QueueProgress::Queued, 5));
+        world.github.queue.silent = silent;
+        world.run_until(|world| world.row() == REVIEW);
+        assert_eq!(
+            (world.made("Dequeue"), world.made("UpdateBranch")),
+            (1, 1),
+            "{silent}: {}",
+            world.message()
+        );
+        assert_eq!(world.queue_state(), None);
+    }
+}
+
+#[test]
+fn a_queue_that_does_not_let_it_go_is_not_asked_in_a_circle() {
+    let mut world = World::new();
+    world.rest();
+    world.rerun("1");
+    world.run_until(|world| world.status().round == Some(2));
+    world.github.queue.place = Some(place(1, QueueProgress::Locked, 1));
+    world.run_until(|world| world.status().commit_sha.is_some() && world.status().retry.is_some());
+    let calls = world.calls.len();
+    world.looks_on(240);
+    assert!(world.calls.len() - calls <= 10, "{:?}", &world.calls[calls..]);
+    assert_eq!(world.status().round, Some(2));
+}
+
+#[test]
+fn without_an_answer_about_the_queue_a_round_begins_all_the_same() {
+    let mut world = World::new();
+    world.rest();
+    world.github.queue.hidden = true;
+    world.rerun("1");
+    world.run_until(|world| world.status().round == Some(2) && world.row() == REVIEW);
+    // What is known to be in it is asked for again first, then the round begins: GitHub locks the branch in any case.
+    let mut world = queued();
+    world.faults.github = Some(Class::Transient);
+    world.rerun("1");
+    world.looks_on(5);
+    assert_eq!(world.status().round, Some(1), "{}", world.message());
+    world.looks_on(600);
+    assert_eq!(world.status().round, Some(2), "{}", world.message());
+}
+
+#[test]
+fn an_operator_that_dies_anywhere_puts_it_in_once_and_follows_it() {
+    let mut whole = unchecked();
+    whole.rest();
+    whole.looks_on(10);
+    for point in 0..whole.points {
+        let mut world = unchecked();
+        world.fuse = Some(point);
+        world.rest();
+        for _ in 0..10 {
+            world.pass_time(5);
+            let _abandoned = world.pass();
+        }
+        assert_eq!(
+            (world.made("Enqueue"), world.queue_state()),
+            (1, Some(MergeQueueState::Queued)),
+            "abandoned at {point}"
+        );
+        assert!(!world.notes.contains(&reason::DEQUEUED), "abandoned at {point}");
+    }
+}
+
+#[test]
+fn an_answer_that_was_lost_is_no_second_entry() {
+    let mut world = unchecked();
+    world.github.mergeable = "blocked";
+    world.github.queue.review = Review::Missing;
+    world.rest();
+    world.faults = world::Faults {
+        github: Some(Class::Transient),
+        steps_only: true,
+        answer_lost: true,
+        ..Default::default()
+    };
+    world.github.queue.review = Review::Fine;
+    world.looks_on(330);
+    world.faults = world::Faults::default();
+    // In the queue its state says nothing of what it was let in for.
+    world.github.checks = Checks { failed: vec!["ci".into()], ..Checks::default() };
+    world.looks_on(330);
+    assert_eq!(
+        (world.made("Enqueue"), world.queue_state()),
+        (1, Some(MergeQueueState::Queued)),
+        "{}",
+        world.message()
+    );
+    assert!(world.message().contains("at place 1"), "{}", world.message());
+}
+
+#[test]
+fn a_closed_pull_request_forgets_the_queue_and_a_push_stops_the_merge() {
+    let mut world = queued();
+    world.delivered(PullRequestState::Closed);
+    assert_eq!((world.row(), world.queue_state()), (NEW, None));
+    world.person_sets(PullRequestState::Open);
+    world.news(Source::Delivery);
+    world.looks_on(310);
+    assert_eq!(
+        (world.made("Enqueue"), world.queue_state()),
+        (2, Some(MergeQueueState::Queued)),
+        "{}",
+        world.message()
+    );
+    let mut world = queued();
+    world.person(|pull| pull.head = "pushed".into());
+    world.news(Source::Delivery);
+    world.looks_on(900);
+    assert_eq!((world.made("Enqueue"), world.reason().as_str()), (1, reason::HEAD_MOVED));
+}
+
+#[test]
+fn a_token_that_sees_no_queue_is_no_reason_to_say_that_it_left() {
+    let mut world = queued();
+    world.github.queue.hidden = true;
+    world.looks_on(900);
+    assert_eq!(
+        (world.reason().as_str(), world.queue_state()),
+        (reason::IN_REVIEW, Some(MergeQueueState::Queued))
+    );
+    assert!(world.message().contains("does not show its place"), "{}", world.message());
+}
+
+#[test]
+fn checks_that_the_head_has_decide_where_only_the_queue_blocks() {
+    let mut world = when_ready();
+    world.github.mergeable = "blocked";
+    world.github.queue.checks = Some(vec![check("ci", CheckProgress::Running, None)]);
+    world.rest();
+    world.looks_on(90);
+    assert!(world.message().contains("still running: ci"), "{}", world.message());
+    world.github.queue.checks = Some(vec![check("ci", CheckProgress::Passed, None)]);
+    world.looks_on(310);
+    assert_eq!(world.made("Enqueue"), 1, "{}", world.message());
+}
