@@ -18,6 +18,7 @@ mod limits;
 mod manners;
 mod network;
 mod parts;
+mod queue;
 mod restart;
 mod retries;
 mod rounds;
