@@ -174,6 +174,7 @@ impl World {
             pull.updated_at = now;
             if pull.state != PullRequestState::Open || pull.draft || pull.head != head {
                 self.github.queue.place = None;
+                self.github.queue.thrown = None;
             }
             if pull.state == PullRequestState::Merged {
                 pull.merged_at = Some(now);

@@ -1,10 +1,13 @@
 //! Rules of the base branch and its merge queue as data: what GitHub tells of them, and what a step or the queue itself does.
 //! Part of `github`.
 
-use super::{world::failure, *};
+use super::{dice::Dice, world::failure, *};
 use crate::{
-    api::{PullRequestState, conditions::reason},
-    domain::failure::{Class, Failure},
+    api::{MergeQueueState, PullRequestState, conditions::reason},
+    domain::{
+        failure::{Class, Failure},
+        pull_request::Source,
+    },
 };
 
 /// The rules and the queue of every base branch.
@@ -28,6 +31,8 @@ pub(super) struct Queue {
     pub silent: bool,
     /// How often it was asked how a head stands.
     pub looks: usize,
+    /// A head that the queue has thrown out when status knew that it was in, and the round of that.
+    pub thrown: Option<(String, i64)>,
 }
 
 impl Default for Queue {
@@ -43,6 +48,7 @@ impl Default for Queue {
             refuses: None,
             silent: false,
             looks: 0,
+            thrown: None,
         }
     }
 }
@@ -130,6 +136,12 @@ impl World {
             () => match &queue.refuses {
                 Some(words) => refused(words),
                 None => {
+                    let again = (sha.to_owned(), round::number(&status));
+                    assert!(
+                        queue.thrown.as_ref() != Some(&again),
+                        "in again by itself: {}",
+                        ledger::short(&status)
+                    );
                     queue.place = Some(place(1, QueueProgress::Queued, 5));
                     self.effects.push(format!("Enqueue {sha}"));
                     Outcome::InQueue
@@ -145,6 +157,8 @@ impl World {
 
     pub(super) fn dequeue(&mut self) -> Outcome {
         let queue = &mut self.github.queue;
+        // For another commit, which somebody asked for: whatever comes of that is no longer the queue's doing.
+        queue.thrown = None;
         let locked = |place: &QueuePlace| place.state == QueueProgress::Locked;
         if queue.place.as_ref().is_none_or(locked) {
             return Outcome::DequeueUnclear;
@@ -152,6 +166,61 @@ impl World {
         queue.place = None;
         self.effects.push("Dequeue".into());
         if self.github.queue.silent { Outcome::DequeueUnclear } else { Outcome::Done }
+    }
+
+    /// The queue throws out what is in it.
+    pub(super) fn queue_throws_out(&mut self) {
+        let pull = self.status().pull_request;
+        let known =
+            pull.and_then(|pull| pull.merge_queue).filter(|queue| queue.state == MergeQueueState::Queued);
+        let newest = self.github.pulls.last().map(|pull| pull.head.clone());
+        if self.github.queue.place.take().is_some()
+            && let Some(queue) = known.filter(|queue| Some(&queue.head_sha) == newest.as_ref())
+        {
+            self.github.queue.thrown = Some((queue.head_sha, round::number(&self.status())));
+        }
+    }
+
+    /// Something happens in the queue, or to it.
+    pub(super) fn queue_event(&mut self, dice: &mut Dice) {
+        let states = [
+            QueueProgress::Queued,
+            QueueProgress::AwaitingChecks,
+            QueueProgress::Mergeable,
+            QueueProgress::Unmergeable,
+            QueueProgress::Locked,
+            QueueProgress::Unknown,
+        ];
+        let ready =
+            self.github.pulls.last().is_some_and(|pull| pull.state == PullRequestState::Open && !pull.draft);
+        match dice.roll(12) {
+            0 => {
+                self.github.queue.exists = dice.one_in(2);
+                let rules = RulesView { queue: self.github.queue.exists, ..RulesView::default() };
+                self.github.queue.rules = dice.one_of(&[None, Some(RulesView::default()), Some(rules)]);
+            }
+            // A person puts it in by hand.
+            1 | 2 if self.github.queue.exists && ready => {
+                self.github.queue.thrown = None;
+                self.github.queue.place = Some(place(2, QueueProgress::Queued, 10));
+            }
+            3 | 4 => {
+                let state = dice.one_of(&states);
+                let position = 1 + u32::try_from(dice.roll(3)).expect("small");
+                if let Some(there) = &mut self.github.queue.place {
+                    *there = place(position, state, position * 5);
+                }
+            }
+            5 | 6 => self.queue_throws_out(),
+            7 if self.github.open_pulls() == 1 => self.queue_merges(),
+            8 => self.github.queue.refuses = dice.one_in(2).then(|| "checks are expected".to_owned()),
+            9 => self.github.queue.silent = dice.one_in(2),
+            10 => self.github.queue.hidden = dice.one_in(3),
+            _ => self.github.queue.review = dice.one_of(&[Review::Fine, Review::Fine, Review::Missing]),
+        }
+        if dice.one_in(2) {
+            self.news(Source::Delivery);
+        }
     }
 
     /// The queue merges what is in it.
