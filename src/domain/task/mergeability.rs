@@ -119,14 +119,12 @@ impl Facts<'_> {
         }
     }
 
-    /// The queue brings what is behind up to date, and GitHub may say of what nothing else blocks that it is blocked.
+    /// The queue brings what is behind up to date, and GitHub may say of what nothing else blocks that it is blocked, or something
+    /// else that is not known here.
     fn by_queue(&self, wanted: &MergeWanted) -> Mergeability {
-        match self.state {
-            Some("blocked" | "behind") => {}
-            _ => {
-                let directly = self.directly(wanted);
-                return if directly == Mergeability::Yes { Mergeability::ByQueue } else { directly };
-            }
+        if let None | Some("clean" | "has_hooks" | "unstable" | "unknown" | "dirty" | "draft") = self.state {
+            let directly = self.directly(wanted);
+            return if directly == Mergeability::Yes { Mergeability::ByQueue } else { directly };
         }
         // Of what can't be read GitHub itself tells when it is asked to take the pull request in.
         let read = self.view.filter(|view| view.unread.is_none());

@@ -26,6 +26,7 @@ mod parts;
 mod publish;
 mod queue;
 mod queues;
+mod requirements;
 mod rounds;
 mod secrets;
 mod stuck;

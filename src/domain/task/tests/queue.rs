@@ -138,7 +138,7 @@ fn nothing_goes_in_that_would_not_be_merged() {
 
 #[test]
 fn what_the_queue_alone_blocks_is_tried_and_a_refusal_is_told_in_githubs_words_once() {
-    for state in ["blocked", "behind"] {
+    for state in ["blocked", "behind", "something_new"] {
         let mut world = when_ready();
         world.github.mergeable = state;
         world.github.queue.refuses = Some("Required status check \"build\" is expected.".into());
