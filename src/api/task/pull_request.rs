@@ -102,8 +102,7 @@ pub struct PullRequest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub due: Vec<PullRequestPart>,
-    /// How its head stands towards the merge queue of the base branch; only with `merge.policy: WhenReady`, and where there is
-    /// a queue.
+    /// How its head stands towards the merge queue of the base branch. Absent where nothing is known of a queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merge_queue: Option<MergeQueue>,
 }

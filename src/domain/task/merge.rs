@@ -17,6 +17,10 @@ use jiff::{SignedDuration, Timestamp};
 /// GitHub works out in the background whether a pull request can be merged: ask again this soon.
 const MERGEABLE_SOON: SignedDuration = SignedDuration::from_secs(5);
 
+/// Time for which a pull request has to be outside of the queue before that counts: what the queue merges leaves it too, and
+/// GitHub's answers may lag.
+const LEFT_FOR: SignedDuration = SignedDuration::from_secs(15);
+
 /// Time after a push within which checks of it may not have appeared yet.
 const CHECKS_APPEAR: SignedDuration = SignedDuration::from_secs(60);
 
@@ -84,8 +88,7 @@ pub(super) fn merge(mut scope: Scope<'_>, context: &Context, pull: &SeenPull) ->
             Plan { next: Next::After(interval), ..reflect_pull_with(scope, read.waits_for.as_deref()) }
         }
         Mergeability::LeftQueue => match read.outside_since {
-            Some(since) if since + MERGEABLE_SOON <= scope.now => removed(scope, &head, interval),
-            // What the queue merges has left it too, and GitHub's answers may lag.
+            Some(since) if since + LEFT_FOR <= scope.now => removed(scope, &head, interval),
             _ => {
                 let said =
                     "the pull request was in the merge queue: whether it has left it is looked at again";

@@ -149,8 +149,10 @@ fn in_review(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Positio
 
 /// Reads the pull request, and its checks where the operator is to merge it.
 fn read_pull(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
-    let merge =
-        reflect::merge_wanted(scope.task, pull).then(|| merge::wanted(scope.task, &scope.status, context));
+    let (task, status) = (scope.task, &scope.status);
+    // Nothing is merged while checks may still appear: what else is read of it then decides nothing.
+    let early = merge::checks_appear(task, status) > Some(scope.now);
+    let merge = (reflect::merge_wanted(task, pull) && !early).then(|| merge::wanted(task, status, context));
     ReadPull { number: pull.number, merge }.asked(scope, context)
 }
 

@@ -220,9 +220,6 @@ pub(super) fn carried(scope: &mut Scope<'_>) {
         // It has just been opened. What a later round adds to it is a commit alone.
         pull.due = due.into_iter().filter_map(|(part, wanted)| wanted.then_some(part)).collect();
     }
-    if let Some(pull) = &mut scope.status.pull_request {
-        pull.merge_queue = None;
-    }
     scope.status.phase = Some(Phase::PullRequestOpen);
     scope.status.pushed_at = Some(Time(scope.now));
     scope.status.feedback_since.clone_from(&scope.status.round_started_at);

@@ -6,7 +6,7 @@ use super::{
     *,
 };
 use crate::{
-    api::{MergePolicy, MergeQueueState, PullRequestState, conditions::reason},
+    api::{MergePolicy, MergeQueue, MergeQueueState, PullRequestState, conditions::reason},
     domain::{failure::Class, pull_request::Source},
 };
 
@@ -161,7 +161,7 @@ fn what_the_queue_alone_blocks_is_tried_and_a_refusal_is_told_in_githubs_words_o
 fn what_left_the_queue_without_a_merge_is_told_once_and_does_not_go_in_again() {
     let mut world = queued();
     world.github.queue.place = None;
-    world.looks_on(320);
+    assert_eq!(world.looks_on(335), 1, "told at once, when it is sure");
     assert_eq!((world.row(), world.reason().as_str()), (REVIEW, reason::DEQUEUED));
     assert!(
         world.holds(names::READY) && world.message().contains("slipway.dev/rerun"),
@@ -181,7 +181,7 @@ fn what_left_the_queue_without_a_merge_is_told_once_and_does_not_go_in_again() {
         (reason::IN_REVIEW, Some(MergeQueueState::Queued))
     );
     world.github.queue.place = None;
-    world.looks_on(320);
+    world.looks_on(335);
     assert_eq!(world.notes.iter().filter(|note| **note == reason::DEQUEUED).count(), 2, "again");
 }
 
@@ -234,10 +234,24 @@ fn a_rerun_takes_it_out_first_and_the_new_head_goes_in() {
 }
 
 #[test]
+fn a_round_waits_until_a_failed_way_out_of_the_queue_is_tried_again() {
+    let mut world = queued();
+    world.faults = world::Faults { github: Some(Class::Transient), steps_only: true, ..Default::default() };
+    world.rerun("1");
+    for _ in 0..4 {
+        assert!(world.pass().is_ok());
+        assert_eq!(world.status().round, Some(1), "begun while it is in the queue");
+    }
+    world.faults = world::Faults::default();
+    world.run_until(|world| world.status().round == Some(2));
+    assert_eq!((world.made("Dequeue"), world.github.queue.place), (1, None));
+}
+
+#[test]
 fn another_round_puts_a_removed_head_in_again_even_where_it_commits_nothing() {
     let mut world = queued();
     world.github.queue.place = None;
-    world.looks_on(320);
+    world.looks_on(335);
     world.command.2 = Some("as in base".into());
     world.rerun("1");
     world.run_until(|world| world.status().round == Some(2) && world.row() == REVIEW);
@@ -283,21 +297,31 @@ fn what_somebody_queued_while_a_round_worked_is_taken_out_when_the_branch_moves(
             world.message()
         );
         assert_eq!(world.queue_state(), None);
+        let asked = world.calls.iter().filter(|(_, call)| *call == "dequeuePullRequest").count();
+        assert_eq!(asked, 1, "{silent}: {:?}", world.calls);
     }
 }
 
 #[test]
 fn a_queue_that_does_not_let_it_go_is_not_asked_in_a_circle() {
-    let mut world = World::new();
-    world.rest();
-    world.rerun("1");
-    world.run_until(|world| world.status().round == Some(2));
-    world.github.queue.place = Some(place(1, QueueProgress::Locked, 1));
-    world.run_until(|world| world.status().commit_sha.is_some() && world.status().retry.is_some());
-    let calls = world.calls.len();
-    world.looks_on(240);
-    assert!(world.calls.len() - calls <= 10, "{:?}", &world.calls[calls..]);
-    assert_eq!(world.status().round, Some(2));
+    for (state, sticky) in [(QueueProgress::Locked, false), (QueueProgress::Queued, true)] {
+        let mut world = World::new();
+        world.rest();
+        world.rerun("1");
+        world.run_until(|world| world.status().round == Some(2));
+        world.github.queue.place = Some(place(1, state, 1));
+        world.github.queue.sticky = sticky;
+        world.run_until(|world| world.status().commit_sha.is_some() && world.status().retry.is_some());
+        let calls = world.calls.len();
+        for _ in 0..240 {
+            world.pass_time(1);
+            assert!(world.pass().is_ok());
+        }
+        assert!(world.calls.len() - calls <= 10, "{sticky}: {:?}", &world.calls[calls..]);
+        assert_eq!(world.status().round, Some(2));
+        world.github.queue.place = None;
+        world.run_until(|world| world.row() == REVIEW);
+    }
 }
 
 #[test]
@@ -307,6 +331,12 @@ fn without_an_answer_about_the_queue_a_round_begins_all_the_same() {
     world.github.queue.hidden = true;
     world.rerun("1");
     world.run_until(|world| world.status().round == Some(2) && world.row() == REVIEW);
+    let mut world = World::new();
+    world.rest();
+    world.faults.github = Some(Class::Transient);
+    world.rerun("1");
+    assert!(world.pass().is_ok());
+    assert_eq!(world.status().round, Some(2), "nothing says that there is a queue");
     // What is known to be in it is asked for again first, then the round begins: GitHub locks the branch in any case.
     let mut world = queued();
     world.faults.github = Some(Class::Transient);
@@ -325,6 +355,14 @@ fn an_operator_that_dies_anywhere_puts_it_in_once_and_follows_it() {
     for point in 0..whole.points {
         let mut world = unchecked();
         world.fuse = Some(point);
+        for _ in 0..600 {
+            if world.pass().is_err() {
+                break;
+            }
+            world.sandbox_controller();
+            world.pass_time(5);
+        }
+        assert!(world.made("Enqueue") == 0 || world.queue_state().is_some(), "without an intent at {point}");
         world.rest();
         for _ in 0..10 {
             world.pass_time(5);
@@ -355,6 +393,7 @@ fn an_answer_that_was_lost_is_no_second_entry() {
     world.looks_on(330);
     world.faults = world::Faults::default();
     // In the queue its state says nothing of what it was let in for.
+    world.github.mergeable = "unstable";
     world.github.checks = Checks { failed: vec!["ci".into()], ..Checks::default() };
     world.looks_on(330);
     assert_eq!(
@@ -385,6 +424,23 @@ fn a_closed_pull_request_forgets_the_queue_and_a_push_stops_the_merge() {
     world.news(Source::Delivery);
     world.looks_on(900);
     assert_eq!((world.made("Enqueue"), world.reason().as_str()), (1, reason::HEAD_MOVED));
+}
+
+#[test]
+fn what_is_known_of_another_head_says_nothing_and_a_draft_is_in_no_queue() {
+    let mut world = unchecked();
+    world.github.mergeable = "dirty";
+    world.rest();
+    let pull = world.task.status.as_mut().and_then(|status| status.pull_request.as_mut()).expect("there");
+    pull.merge_queue = Some(MergeQueue { head_sha: "another".into(), state: MergeQueueState::Removed });
+    world.looks_on(600);
+    assert_eq!(world.reason(), reason::IN_REVIEW);
+    let mut world = when_ready();
+    world.task.spec.pull_request.draft = true;
+    world.rest();
+    world.rerun("1");
+    world.run_until(|world| world.status().round == Some(2) && world.reason() == reason::DRAFT);
+    assert_eq!(world.github.queue.looks, 0);
 }
 
 #[test]

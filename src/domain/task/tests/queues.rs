@@ -29,6 +29,8 @@ pub(super) struct Queue {
     pub refuses: Option<String>,
     /// It says that it failed when it lets somebody out.
     pub silent: bool,
+    /// It says that it has let somebody out, who is in again at once.
+    pub sticky: bool,
     /// How often it was asked how a head stands.
     pub looks: usize,
     /// A head that the queue has thrown out when status knew that it was in, and the round of that.
@@ -47,6 +49,7 @@ impl Default for Queue {
             hidden: false,
             refuses: None,
             silent: false,
+            sticky: false,
             looks: 0,
             thrown: None,
         }
@@ -162,6 +165,9 @@ impl World {
         let locked = |place: &QueuePlace| place.state == QueueProgress::Locked;
         if queue.place.as_ref().is_none_or(locked) {
             return Outcome::DequeueUnclear;
+        }
+        if queue.sticky {
+            return Outcome::Done;
         }
         queue.place = None;
         self.effects.push("Dequeue".into());
