@@ -21,7 +21,7 @@ type AccessKey = (String, String);
 /// The uid of a Repository, and a branch of it.
 type RulesKey = (String, String);
 /// When rules were read; `None`: GitHub does not tell them.
-type KnownRules = (Timestamp, Option<RulesView>);
+pub(super) type KnownRules = (Timestamp, Option<RulesView>);
 
 /// Everything that only this process knows.
 #[derive(Debug, Default)]
@@ -94,9 +94,8 @@ impl Memory {
         key: &RulesKey,
         interval: SignedDuration,
         now: Timestamp,
-    ) -> Option<Option<RulesView>> {
-        let (at, rules) = self.rules.get(key)?;
-        (now.duration_since(*at) < interval).then(|| rules.clone())
+    ) -> Option<KnownRules> {
+        self.rules.get(key).filter(|(at, _)| now.duration_since(*at) < interval).cloned()
     }
 
     pub(super) fn remember_rules(&mut self, key: RulesKey, rules: Option<RulesView>, now: Timestamp) {

@@ -68,7 +68,7 @@ impl TaskController {
         });
         let uid = repository.and_then(|repository| repository.uid()).unwrap_or_default();
         let key = (uid, base.to_owned());
-        if let Some(known) = self.memory().rules(&key, interval, now) {
+        if let Some((_, known)) = self.memory().rules(&key, interval, now) {
             return Ok(known);
         }
         let rules = told(at.client.rules_of_branch(&at.name, base).await)?.map(|rules| seen_rules(&rules));

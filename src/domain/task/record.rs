@@ -23,23 +23,7 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
     let scope = Scope::new(task, plan.status, now);
     let mut recorded = match outcome {
         Outcome::Failed(failure) if deleting => release::failed(scope, &failure),
-        Outcome::Failed(failure) => match step {
-            Step::DeleteBranch { branch, why: DeleteBranch::NewRound, .. }
-                if !failure.class.is_retryable() =>
-            {
-                branch_stays(scope, branch, &failure)
-            }
-            Step::DeleteBranch { why: DeleteBranch::Merged, .. } if !failure.class.is_retryable() => {
-                release::merged_branch_left(scope, Some(&failure.message))
-            }
-            Step::Merge { sha, .. } if failure.reason == reason::MERGE_QUEUE_REQUIRED => {
-                queue_required(scope, sha, &failure)
-            }
-            Step::UpdateBranch { .. } if failure.reason == reason::IN_MERGE_QUEUE => {
-                queue::locked(scope, &failure)
-            }
-            _ => scope.failed_plan(&failure),
-        },
+        Outcome::Failed(failure) => failed(scope, step, &failure),
         Outcome::Done => done(scope, step, next),
         Outcome::BranchExists { ours: true } => publish::branch_stands(scope),
         Outcome::BranchExists { ours: false } => branch_taken(scope),
@@ -82,6 +66,25 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
     // The files of a commit that was made in this pass are in the spool until the next.
     let finalizer = guarded || release::must_undo(task, &recorded.status);
     recorded.with_finalizer(finalizer)
+}
+
+/// Records that a step has failed, where the Task is not being deleted.
+fn failed(scope: Scope<'_>, step: &Step, failure: &Failure) -> Plan {
+    match step {
+        Step::DeleteBranch { branch, why: DeleteBranch::NewRound, .. } if !failure.class.is_retryable() => {
+            branch_stays(scope, branch, failure)
+        }
+        Step::DeleteBranch { why: DeleteBranch::Merged, .. } if !failure.class.is_retryable() => {
+            release::merged_branch_left(scope, Some(&failure.message))
+        }
+        Step::Merge { sha, .. } if failure.reason == reason::MERGE_QUEUE_REQUIRED => {
+            queue_required(scope, sha, failure)
+        }
+        Step::UpdateBranch { .. } if failure.reason == reason::IN_MERGE_QUEUE => {
+            queue::locked(scope, failure)
+        }
+        _ => scope.failed_plan(failure),
+    }
 }
 
 fn done(mut scope: Scope<'_>, step: &Step, next: Next) -> Plan {

@@ -1,5 +1,5 @@
-//! The merge queue: in at our own commit under the conditions of a merge, followed, out before another round, and never in again by
-//! itself.
+//! The merge queue: in at our own commit under the conditions of a merge, followed, and never in again by itself.
+//! Out of it before another round: `queue_rounds`.
 
 use super::{
     queues::{check, place},
@@ -17,19 +17,19 @@ fn when_ready() -> World {
 }
 
 /// What GitHub lets in goes in, whatever its checks say: nothing has to appear first.
-fn unchecked() -> World {
+pub(super) fn unchecked() -> World {
     let mut world = when_ready();
     world.task.spec.pull_request.merge.require_checks = false;
     world
 }
 
 impl World {
-    fn queue_state(&self) -> Option<MergeQueueState> {
+    pub(super) fn queue_state(&self) -> Option<MergeQueueState> {
         self.status().pull_request?.merge_queue.map(|queue| queue.state)
     }
 
     /// Passes for so many seconds, one each 5 s; how many status writes they made.
-    fn looks_on(&mut self, seconds: i64) -> usize {
+    pub(super) fn looks_on(&mut self, seconds: i64) -> usize {
         let writes = self.status_writes.len();
         for _ in 0..seconds / 5 {
             self.pass_time(5);
@@ -39,7 +39,7 @@ impl World {
     }
 }
 
-fn queued() -> World {
+pub(super) fn queued() -> World {
     let mut world = unchecked();
     world.rest();
     world.looks_on(10);
@@ -209,142 +209,6 @@ fn one_look_that_finds_it_outside_is_not_enough() {
         (reason::IN_REVIEW, Some(MergeQueueState::Queued))
     );
     assert!(world.notes.is_empty(), "{:?}", world.notes);
-}
-
-#[test]
-fn a_rerun_takes_it_out_first_and_the_new_head_goes_in() {
-    for silent in [false, true] {
-        let mut world = queued();
-        world.github.queue.silent = silent;
-        let first = world.status().commit_sha;
-        world.pass_time(60);
-        world.rerun("1");
-        world.run_until(|world| world.status().round == Some(2));
-        assert_eq!((world.made("Dequeue"), world.github.queue.place), (1, None), "{silent}");
-        world.run_until(|world| world.row() == REVIEW);
-        world.looks_on(10);
-        assert_ne!(world.status().commit_sha, first);
-        assert_eq!(
-            (world.made("Enqueue"), world.made("Dequeue"), world.queue_state()),
-            (2, 1, Some(MergeQueueState::Queued)),
-            "{silent}"
-        );
-        assert!(!world.notes.contains(&reason::DEQUEUED), "{silent}: {:?}", world.notes);
-    }
-}
-
-#[test]
-fn a_round_waits_until_a_failed_way_out_of_the_queue_is_tried_again() {
-    let mut world = queued();
-    world.faults = world::Faults { github: Some(Class::Transient), steps_only: true, ..Default::default() };
-    world.rerun("1");
-    for _ in 0..4 {
-        assert!(world.pass().is_ok());
-        assert_eq!(world.status().round, Some(1), "begun while it is in the queue");
-    }
-    world.faults = world::Faults::default();
-    world.run_until(|world| world.status().round == Some(2));
-    assert_eq!((world.made("Dequeue"), world.github.queue.place), (1, None));
-}
-
-#[test]
-fn another_round_puts_a_removed_head_in_again_even_where_it_commits_nothing() {
-    let mut world = queued();
-    world.github.queue.place = None;
-    world.looks_on(335);
-    world.command.2 = Some("as in base".into());
-    world.rerun("1");
-    world.run_until(|world| world.status().round == Some(2) && world.row() == REVIEW);
-    world.looks_on(310);
-    assert_eq!(
-        (world.made("Enqueue"), world.reason().as_str()),
-        (2, reason::NOTHING_TO_COMMIT),
-        "{}",
-        world.message()
-    );
-}
-
-#[test]
-fn what_is_about_to_be_merged_is_waited_for() {
-    let mut world = queued();
-    world.github.queue.place = Some(place(1, QueueProgress::Locked, 1));
-    world.rerun("1");
-    world.looks_on(40);
-    assert_eq!((world.status().round, world.made("Dequeue")), (Some(1), 0));
-    assert!(world.message().contains("about to merge"), "{}", world.message());
-    world.queue_merges();
-    world.looks_on(60);
-    world.rest();
-    assert_eq!((world.row(), world.notes.contains(&reason::RERUN_IGNORED)), (DONE, true));
-}
-
-#[test]
-fn what_somebody_queued_while_a_round_worked_is_taken_out_when_the_branch_moves() {
-    for (policy, silent) in [(MergePolicy::Manual, false), (MergePolicy::WhenReady, true)] {
-        let mut world = World::new();
-        world.task.spec.pull_request.merge.policy = policy;
-        world.github.mergeable = "blocked";
-        world.rest();
-        world.rerun("1");
-        world.run_until(|world| world.status().round == Some(2));
-        world.github.queue.place = Some(place(1, QueueProgress::Queued, 5));
-        world.github.queue.silent = silent;
-        world.run_until(|world| world.row() == REVIEW);
-        assert_eq!(
-            (world.made("Dequeue"), world.made("UpdateBranch")),
-            (1, 1),
-            "{silent}: {}",
-            world.message()
-        );
-        assert_eq!(world.queue_state(), None);
-        let asked = world.calls.iter().filter(|(_, call)| *call == "dequeuePullRequest").count();
-        assert_eq!(asked, 1, "{silent}: {:?}", world.calls);
-    }
-}
-
-#[test]
-fn a_queue_that_does_not_let_it_go_is_not_asked_in_a_circle() {
-    for (state, sticky) in [(QueueProgress::Locked, false), (QueueProgress::Queued, true)] {
-        let mut world = World::new();
-        world.rest();
-        world.rerun("1");
-        world.run_until(|world| world.status().round == Some(2));
-        world.github.queue.place = Some(place(1, state, 1));
-        world.github.queue.sticky = sticky;
-        world.run_until(|world| world.status().commit_sha.is_some() && world.status().retry.is_some());
-        let calls = world.calls.len();
-        for _ in 0..240 {
-            world.pass_time(1);
-            assert!(world.pass().is_ok());
-        }
-        assert!(world.calls.len() - calls <= 10, "{sticky}: {:?}", &world.calls[calls..]);
-        assert_eq!(world.status().round, Some(2));
-        world.github.queue.place = None;
-        world.run_until(|world| world.row() == REVIEW);
-    }
-}
-
-#[test]
-fn without_an_answer_about_the_queue_a_round_begins_all_the_same() {
-    let mut world = World::new();
-    world.rest();
-    world.github.queue.hidden = true;
-    world.rerun("1");
-    world.run_until(|world| world.status().round == Some(2) && world.row() == REVIEW);
-    let mut world = World::new();
-    world.rest();
-    world.faults.github = Some(Class::Transient);
-    world.rerun("1");
-    assert!(world.pass().is_ok());
-    assert_eq!(world.status().round, Some(2), "nothing says that there is a queue");
-    // What is known to be in it is asked for again first, then the round begins: GitHub locks the branch in any case.
-    let mut world = queued();
-    world.faults.github = Some(Class::Transient);
-    world.rerun("1");
-    world.looks_on(5);
-    assert_eq!(world.status().round, Some(1), "{}", world.message());
-    world.looks_on(600);
-    assert_eq!(world.status().round, Some(2), "{}", world.message());
 }
 
 #[test]

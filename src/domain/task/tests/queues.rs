@@ -27,14 +27,21 @@ pub(super) struct Queue {
     pub hidden: bool,
     /// Why nothing is let in.
     pub refuses: Option<String>,
-    /// It says that it failed when it lets somebody out.
-    pub silent: bool,
-    /// It says that it has let somebody out, who is in again at once.
-    pub sticky: bool,
+    pub out: Out,
     /// How often it was asked how a head stands.
     pub looks: usize,
     /// A head that the queue has thrown out when status knew that it was in, and the round of that.
     pub thrown: Option<(String, i64)>,
+}
+
+/// What comes of taking somebody out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Out {
+    Told,
+    /// It is said to have failed, and has not.
+    Silent,
+    /// It is said to be done, and who was let out is in again at once.
+    Sticky,
 }
 
 impl Default for Queue {
@@ -48,8 +55,7 @@ impl Default for Queue {
             unread: None,
             hidden: false,
             refuses: None,
-            silent: false,
-            sticky: false,
+            out: Out::Told,
             looks: 0,
             thrown: None,
         }
@@ -136,20 +142,18 @@ impl World {
             () if queue.place.is_some() => Outcome::InQueue,
             () if pull.head != sha => Outcome::HeadChanged,
             () if pull.draft => refused("it is a draft"),
-            () => match &queue.refuses {
-                Some(words) => refused(words),
-                None => {
-                    let again = (sha.to_owned(), round::number(&status));
-                    assert!(
-                        queue.thrown.as_ref() != Some(&again),
-                        "in again by itself: {}",
-                        ledger::short(&status)
-                    );
-                    queue.place = Some(place(1, QueueProgress::Queued, 5));
-                    self.effects.push(format!("Enqueue {sha}"));
-                    Outcome::InQueue
-                }
-            },
+            () if queue.refuses.is_some() => refused(queue.refuses.as_deref().unwrap_or_default()),
+            () => {
+                let again = (sha.to_owned(), round::number(&status));
+                assert!(
+                    queue.thrown.as_ref() != Some(&again),
+                    "in again by itself: {}",
+                    ledger::short(&status)
+                );
+                queue.place = Some(place(1, QueueProgress::Queued, 5));
+                self.effects.push(format!("Enqueue {sha}"));
+                Outcome::InQueue
+            }
         };
         if let (Outcome::NotMergeable(words), Some(read)) = (&answer, &mut self.pull_read) {
             let step = Step::Enqueue { node_id: node_id.into(), sha: sha.into() };
@@ -166,12 +170,12 @@ impl World {
         if queue.place.as_ref().is_none_or(locked) {
             return Outcome::DequeueUnclear;
         }
-        if queue.sticky {
+        if queue.out == Out::Sticky {
             return Outcome::Done;
         }
         queue.place = None;
         self.effects.push("Dequeue".into());
-        if self.github.queue.silent { Outcome::DequeueUnclear } else { Outcome::Done }
+        if self.github.queue.out == Out::Silent { Outcome::DequeueUnclear } else { Outcome::Done }
     }
 
     /// The queue throws out what is in it.
@@ -220,7 +224,7 @@ impl World {
             5 | 6 => self.queue_throws_out(),
             7 if self.github.open_pulls() == 1 => self.queue_merges(),
             8 => self.github.queue.refuses = dice.one_in(2).then(|| "checks are expected".to_owned()),
-            9 => self.github.queue.silent = dice.one_in(2),
+            9 => self.github.queue.out = dice.one_of(&[Out::Told, Out::Silent]),
             10 => self.github.queue.hidden = dice.one_in(3),
             _ => self.github.queue.review = dice.one_of(&[Review::Fine, Review::Fine, Review::Missing]),
         }
