@@ -61,6 +61,8 @@ pub mod reason {
     pub const COMMITTING: &str = "Committing";
     /// The copy in the sandbox starts from a commit that the last thousand of the base branch do not have.
     pub const COPY_TOO_OLD: &str = "CopyTooOld";
+    /// The pull request has left the merge queue without being merged. The operator does not put the same head in again.
+    pub const DEQUEUED: &str = "Dequeued";
     /// The pull request is a draft: a person has to mark it as ready.
     pub const DRAFT: &str = "Draft";
     /// A repository lies inside the work tree and is no submodule of it.

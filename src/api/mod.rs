@@ -20,9 +20,9 @@ pub use sandbox::{
 };
 pub use task::{
     BuildStatus, Checkout, Clean, CodeGeneration, Column, CommitSpec, Delivery, Generate, MergeMethod,
-    MergePolicy, MergeSpec, Phase, Publication, PullRequest, PullRequestPart, PullRequestSpec,
-    PullRequestState, RoundEnd, SandboxRequest, SecretVersion, Source, State, Task, TaskSpec, TaskStatus,
-    TemplatedSandbox,
+    MergePolicy, MergeQueue, MergeQueueState, MergeSpec, Phase, Publication, PullRequest, PullRequestPart,
+    PullRequestSpec, PullRequestState, RoundEnd, SandboxRequest, SecretVersion, Source, State, Task,
+    TaskSpec, TaskStatus, TemplatedSandbox,
 };
 
 /// API group of all kinds.

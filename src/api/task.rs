@@ -14,7 +14,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use pull_request::{Delivery, PullRequest, PullRequestPart, PullRequestState};
+pub use pull_request::{
+    Delivery, MergeQueue, MergeQueueState, PullRequest, PullRequestPart, PullRequestState,
+};
 pub use source::{Checkout, Clean, Source};
 pub use status::{
     BuildStatus, CodeGeneration, Column, Phase, Publication, RoundEnd, SandboxRequest, SecretVersion, State,
@@ -241,11 +243,12 @@ pub struct PullRequestSpec {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct MergeSpec {
-    /// `Manual`: a person merges. `WhenReady`: the operator merges as soon as GitHub says that nothing stands in the way.
-    /// Default: `Manual`.
+    /// `Manual`: a person merges. `WhenReady`: the operator merges as soon as GitHub says that nothing stands in the way. Where the
+    /// base branch has a merge queue, it puts the pull request into the queue then, and takes it out before another round; one that
+    /// the queue throws out goes in again only with another round, or by hand. Default: `Manual`.
     #[serde(default)]
     pub policy: MergePolicy,
-    /// `merge`, `squash` or `rebase`, as GitHub does them. Default: `merge`.
+    /// `merge`, `squash` or `rebase`, as GitHub does them; a merge queue has a method of its own. Default: `merge`.
     #[serde(default)]
     pub method: MergeMethod,
     /// Merges only what has been checked: the commit was pushed a minute ago or earlier, it has at least one check (check run or

@@ -64,7 +64,16 @@ pub struct Findings {
 pub fn moves(action: Option<&str>) -> bool {
     matches!(
         action,
-        Some("opened" | "closed" | "reopened" | "ready_for_review" | "converted_to_draft" | "synchronize")
+        Some(
+            "opened"
+                | "closed"
+                | "reopened"
+                | "ready_for_review"
+                | "converted_to_draft"
+                | "synchronize"
+                | "enqueued"
+                | "dequeued"
+        )
     )
 }
 

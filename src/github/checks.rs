@@ -112,3 +112,37 @@ impl From<StatusAnswer> for Check {
         Self { name: status.context, state }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Every end that GitHub has for a check run. An end of the next year is no success.
+    pub(in crate::github) const ENDS: [(&str, CheckState); 10] = [
+        ("success", CheckState::Passed),
+        ("skipped", CheckState::Passed),
+        ("neutral", CheckState::Passed),
+        ("failure", CheckState::Failed),
+        ("cancelled", CheckState::Failed),
+        ("timed_out", CheckState::Failed),
+        ("action_required", CheckState::Failed),
+        ("stale", CheckState::Failed),
+        ("startup_failure", CheckState::Failed),
+        ("something_new", CheckState::Failed),
+    ];
+
+    #[test]
+    fn every_end_of_a_check_passes_or_fails_and_what_has_not_ended_runs() {
+        let state = |status: &str, conclusion: Option<&str>| {
+            let (name, status) = ("a".to_owned(), status.to_owned());
+            Check::from(RunAnswer { name, status, conclusion: conclusion.map(str::to_owned) }).state
+        };
+        for (end, expected) in ENDS {
+            assert_eq!(state("completed", Some(end)), expected, "{end}");
+        }
+        assert_eq!(state("completed", None), CheckState::Failed);
+        for status in ["queued", "in_progress", "waiting", "requested", "pending"] {
+            assert_eq!(state(status, None), CheckState::Running, "{status}");
+        }
+    }
+}

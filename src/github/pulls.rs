@@ -31,6 +31,8 @@ pub struct Pull {
     pub head: PullHead,
     /// GitHub's id of the repository that the pull request is in.
     pub base_repository_id: Option<u64>,
+    /// The branch that it goes to.
+    pub base_branch: Option<String>,
     /// That repository as it is now, where the answer describes it.
     pub base_repository: Option<Box<Repository>>,
     pub body: String,
@@ -84,6 +86,8 @@ struct SideAnswer {
 
 #[derive(Deserialize)]
 struct BaseAnswer {
+    #[serde(rename = "ref")]
+    branch: Option<String>,
     repo: Option<BaseRepoAnswer>,
 }
 
@@ -140,6 +144,7 @@ impl From<PullAnswer> for Pull {
                 repository_id: answer.head.repo.map(|repo| repo.id),
             },
             base_repository_id: answer.base.repo.as_ref().map(|repo| repo.id),
+            base_branch: answer.base.branch,
             base_repository: answer.base.repo.and_then(BaseRepoAnswer::described),
             body: answer.body.unwrap_or_default(),
             updated_at: answer.updated_at,
@@ -211,6 +216,8 @@ pub enum Merged {
     },
     /// 409: the head is not the commit that was asked for any more.
     HeadChanged,
+    /// 405: it is in the merge queue.
+    InQueue,
 }
 
 /// One page of the pull requests that changed, newest change first.
@@ -289,6 +296,7 @@ impl Client {
             Reply::Success(success) => Ok(Merged::Merged { sha: success.json::<Answer>(operation)?.sha }),
             Reply::State(State::NotMergeable { message }) => Ok(Merged::NotMergeable { message }),
             Reply::State(State::HeadChanged) => Ok(Merged::HeadChanged),
+            Reply::State(State::AlreadyExists) => Ok(Merged::InQueue),
             Reply::State(other) => Err(other.unexpected(operation)),
         }
     }

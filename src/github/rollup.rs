@@ -144,3 +144,51 @@ pub(super) fn state_of(word: &str) -> CheckState {
         _ => CheckState::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::github::checks::tests::ENDS;
+    use serde_json::json;
+
+    fn run(id: u64, name: &str, conclusion: Option<&str>, app: u64) -> Value {
+        json!({"__typename": "CheckRun", "databaseId": id, "name": name, "conclusion": conclusion,
+               "checkSuite": {"databaseId": app * 10, "app": {"databaseId": app}, "workflowRun": null}})
+    }
+
+    fn newest_of(nodes: Vec<Value>) -> Vec<(u64, CheckState)> {
+        let (contexts, odd) = Connection { nodes: Some(nodes), ..Connection::default() }.contexts();
+        assert_eq!(odd, None);
+        newest(contexts).iter().map(|context| (context.id().unwrap_or_default(), context.state())).collect()
+    }
+
+    #[test]
+    fn every_end_of_a_check_passes_or_fails_as_it_does_by_rest() {
+        for (end, state) in ENDS {
+            let upper = end.to_uppercase();
+            assert_eq!(newest_of(vec![run(1, "a", Some(&upper), 1)]), [(1, state)], "{end}");
+        }
+        assert_eq!(newest_of(vec![run(1, "a", None, 1)]), [(1, CheckState::Running)]);
+        for (word, state) in [
+            ("SUCCESS", CheckState::Passed),
+            ("PENDING", CheckState::Running),
+            ("EXPECTED", CheckState::Running),
+            ("FAILURE", CheckState::Failed),
+            ("ERROR", CheckState::Failed),
+        ] {
+            let status = json!({"__typename": "StatusContext", "context": "ci", "state": word});
+            assert_eq!(newest_of(vec![status]), [(0, state)], "{word}");
+        }
+    }
+
+    #[test]
+    fn what_was_run_again_counts_by_its_newest_end_in_whatever_order_it_is_listed() {
+        let (old, new) = (run(1, "a", Some("FAILURE"), 1), run(2, "a", Some("SUCCESS"), 1));
+        for nodes in [vec![old.clone(), new.clone()], vec![new.clone(), old.clone()]] {
+            assert_eq!(newest_of(nodes), [(2, CheckState::Passed)]);
+        }
+        assert_eq!(newest_of(vec![new, run(3, "a", None, 1)]), [(3, CheckState::Running)]);
+        let apart = newest_of(vec![old, run(4, "a", Some("SUCCESS"), 2)]);
+        assert_eq!(apart, [(1, CheckState::Failed), (4, CheckState::Passed)], "another App's of that name");
+    }
+}

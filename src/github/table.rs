@@ -199,7 +199,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("queue-not-yet", Only(&[EnqueuePull]), &[422], State(Known::NotMergeable), "the merge waits"),
     Row::new("queue-unclear", Only(&[DequeuePull]), &[422], State(Known::Unclear),
         "whether it has left the queue is looked up: GitHub says so too where it has"),
-    Row::new("merge-in-queue", MERGE, &[405], State(Known::NotMergeable), "the merge queue merges it")
+    Row::new("merge-in-queue", MERGE, &[405], State(Known::AlreadyExists), "the merge queue merges it")
         .says(&["is in the merge queue"]),
 
     // Rules of the repository. One answer may name several.
@@ -226,7 +226,8 @@ pub(super) const ROWS: &[Row] = &[
 
     // Merging.
     Row::new("merge-queue", MERGE, MERGE_RULE, Failed(INVALID, r::MERGE_QUEUE_REQUIRED),
-        "the base branch has a merge queue: add the pull request to it by hand, or set pullRequest.merge.policy to Manual")
+        "the base branch has a merge queue: the pull request is put into it; if GitHub says that there is none as well, merge it by \
+         hand, or set pullRequest.merge.policy to Manual")
         .says(&["merge queue"]),
     Row::new("merge-method", MERGE, &[405, 422], Failed(INVALID, r::MERGE_METHOD_NOT_ALLOWED), METHOD)
         .says(&["are not allowed on this repository", "is not allowed on this repository", "merge method", "linear history", "must not contain merge commits"]),

@@ -104,7 +104,7 @@ impl Inner {
             received_at: Time(whole_seconds(Timestamp::now())),
         };
         let received_at = delivery.received_at.0;
-        let news = Arc::new(News { observed, delivery, received_at, until });
+        let news = Arc::new(News { observed, asks: action.asks(), delivery, received_at, until });
         self.fan_out(&repositories, action, &news, record).await
     }
 

@@ -98,7 +98,12 @@ impl Inner {
             let change =
                 ours.then(|| new.stored.transition(&news.observed, Source::Delivery, news.received_at));
             let change = change.flatten();
-            moved.push(change.is_some());
+            let asked = (ours && news.asks && change.is_none()).then(|| new.stored.asked_again()).flatten();
+            moved.push(change.is_some() || asked.is_some());
+            if let Some(pull_request) = asked {
+                new.stored.pull_request = Some(pull_request);
+                delivery = Some(&news.delivery);
+            }
             if let Some(change) = change {
                 new.stored.board = change.board;
                 new.stored.pull_request = Some(change.pull_request);

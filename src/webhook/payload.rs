@@ -129,6 +129,9 @@ pub(super) enum Action {
     ReadyForReview,
     ConvertedToDraft,
     Synchronize,
+    Enqueued,
+    /// It has left the merge queue: merged too.
+    Dequeued,
 }
 
 impl Action {
@@ -140,13 +143,20 @@ impl Action {
             "ready_for_review" => Some(Self::ReadyForReview),
             "converted_to_draft" => Some(Self::ConvertedToDraft),
             "synchronize" => Some(Self::Synchronize),
+            "enqueued" => Some(Self::Enqueued),
+            "dequeued" => Some(Self::Dequeued),
             _ => None,
         }
     }
 
     /// Returns whether the action changes the state of a pull request, not just its content.
     pub(super) fn moves(self) -> bool {
-        self != Self::Synchronize
+        self != Self::Synchronize && !self.asks()
+    }
+
+    /// Returns whether the payload has nothing of what has happened, so that GitHub has to be asked.
+    pub(super) fn asks(self) -> bool {
+        matches!(self, Self::Enqueued | Self::Dequeued)
     }
 }
 
@@ -253,7 +263,7 @@ impl Payload {
             Some("closed") => PullRequestState::Closed,
             _ => match action {
                 Action::Closed => PullRequestState::Closed,
-                Action::Synchronize => return None,
+                Action::Synchronize | Action::Enqueued | Action::Dequeued => return None,
                 _ => PullRequestState::Open,
             },
         };

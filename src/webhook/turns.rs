@@ -16,6 +16,8 @@ use tokio::{sync::oneshot, time::Instant};
 /// What one delivery says of one pull request.
 pub(super) struct News {
     pub(super) observed: ObservedPullRequest,
+    /// GitHub has to be asked, whatever is observed.
+    pub(super) asks: bool,
     pub(super) delivery: Delivery,
     pub(super) received_at: Timestamp,
     /// Until when somebody waits for the answer.
@@ -110,6 +112,7 @@ mod tests {
         let observed = ObservedPullRequest::new(1, PullRequestState::Open);
         Arc::new(News {
             observed,
+            asks: false,
             delivery,
             received_at,
             until: Instant::now() + Duration::from_secs(seconds),

@@ -19,6 +19,7 @@ mod limits;
 mod manners;
 mod network;
 mod parts;
+mod queue;
 mod redelivery;
 mod restart;
 mod retries;

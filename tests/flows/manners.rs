@@ -3,7 +3,7 @@
 
 use crate::{
     world,
-    world::{PATIENCE, World, repository, task, wait::reason_of, within},
+    world::{PATIENCE, World, repository, task, within},
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -93,19 +93,6 @@ async fn method(world: &World) -> Result<()> {
     world.task_in("method", State::Done).await.map(drop)
 }
 
-/// A queue is not ours to fill: a person is asked, and whoever merges finishes the Task.
-async fn queue(world: &World) -> Result<()> {
-    begin(world, "queue", Manners { merge_queue: true, ..Manners::default() }, unchecked()).await?;
-    let task = world.task_because("queue", "MergeQueueRequired").await?;
-    ensure!(reason_of(&task) == "MergeQueueRequired");
-    let merges = world
-        .simulator
-        .calls
-        .matching(|call| call.path.contains("/acme/queue/") && call.path.ends_with("/merge"));
-    ensure!(merges.len() == 1, "asked {} times", merges.len());
-    Ok(())
-}
-
 /// Files that GitHub does not take are named with their cure; once GitHub takes them the same Task goes on.
 async fn files(world: &World) -> Result<()> {
     let workflows = Manners { refuses_workflows: true, ..Manners::default() };
@@ -185,5 +172,5 @@ async fn what_github_does_not_take_is_named_and_what_is_not_ours_is_passed_over(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_are_named_and_lateness_costs_only_time() -> Result<()> {
     let world = world("manners").await?;
-    tokio::try_join!(lag(&world), late_checks(&world), method(&world), queue(&world)).map(drop)
+    tokio::try_join!(lag(&world), late_checks(&world), method(&world)).map(drop)
 }

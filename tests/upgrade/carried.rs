@@ -62,6 +62,7 @@ fn next(position: &Position) -> String {
         Position::Collect(_) => "files?".into(),
         Position::FindPulls(_) => "pulls?".into(),
         Position::ReadPull(_) => "pull?".into(),
+        Position::InQueue(_) => "queue?".into(),
         Position::LeftBranch(_) => "branch?".into(),
     }
 }

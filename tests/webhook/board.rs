@@ -7,10 +7,11 @@ use crate::{
 };
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
+use kube::api::PostParams;
 use reqwest::StatusCode;
 use serde_json::json;
 use slipway::{
-    api::{BuildStatus, Column, State, TaskStatus},
+    api::{BuildStatus, Column, PullRequestState, State, TaskStatus},
     cluster::status,
 };
 use std::time::Instant;
@@ -112,6 +113,32 @@ async fn news_that_move_nothing_are_remembered_without_moving_the_board() -> Res
     ensure!(again.status == StatusCode::ACCEPTED, "{again:?}");
     expect(&again.body, "/reason", &json!("Nothing changes"))?;
     ensure!(world.tasks().get("task").await?.metadata.resource_version == version);
+    world.end().await
+}
+
+/// What a queue does to a pull request no payload tells: GitHub is asked, and the board stays.
+#[tokio::test]
+async fn news_of_a_merge_queue_cause_a_look_and_move_nothing() -> Result<()> {
+    let world = world("queued").await?;
+    world.octo_app().await?;
+    world.task("task", in_review(42)).await?;
+    for action in ["enqueued", "dequeued"] {
+        // Nothing in it is new.
+        let told = payload(action, 42, 0);
+        deliver_and_see(&world, told.clone(), ["review", "testing", "ready", "absent"]).await?;
+        let mut task = world.tasks().get("task").await?;
+        let status = task.status.as_mut().context("a status")?;
+        let event = status.last_delivery.as_ref().map(|last| last.event.clone());
+        ensure!(event == Some(format!("pull_request.{action}")), "{event:?}");
+        let stored = status.pull_request.as_mut().context("a pull request")?;
+        ensure!(stored.unconfirmed && stored.state == PullRequestState::Open);
+        let again = world.deliver(&told, SECRET).await?;
+        expect(&again.body, "/reason", &json!("Nothing changes"))?;
+        // The operator has asked GitHub.
+        stored.unconfirmed = false;
+        world.tasks().replace_status("task", &PostParams::default(), &task).await?;
+        world.settle(&world.tasks().get("task").await?).await?;
+    }
     world.end().await
 }
 

@@ -253,7 +253,7 @@ async fn events_and_actions_that_move_nothing_are_accepted() -> Result<()> {
         refuses(&world, known(event, "not even JSON"), 202).await?;
     }
     for action in
-        ["labeled", "assigned", "edited", "auto_merge_enabled", "dequeued", "something_new", "Closed", ""]
+        ["labeled", "assigned", "edited", "auto_merge_enabled", "locked", "something_new", "Closed", ""]
     {
         let mut body = body.clone();
         body["action"] = json!(action);

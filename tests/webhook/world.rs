@@ -348,6 +348,7 @@ pub fn in_review(number: i64) -> impl FnOnce(&mut TaskStatus) {
 pub fn pull_request(number: i64) -> PullRequest {
     PullRequest {
         due: Vec::new(),
+        merge_queue: None,
         number,
         branch: Some(format!("task/t-{number}/work")),
         node_id: None,

@@ -30,6 +30,36 @@ pub enum PullRequestPart {
     Unknown,
 }
 
+/// How a pull request stands towards the merge queue of its base branch.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeQueueState {
+    /// The operator is about to put it in, or has tried to: GitHub may not take it yet.
+    Entering,
+    /// It is in the queue, by the operator or by a person.
+    Queued,
+    /// It was taken out without a merge. The operator does not put the same head in again.
+    Removed,
+    /// GitHub says that the base branch has no queue: it is merged without one.
+    Absent,
+    /// A value of another release: read, never written.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// A pull request and the merge queue of its base branch.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct MergeQueue {
+    /// The head that this is about: of another one it says nothing.
+    #[serde(rename = "headSHA")]
+    #[schemars(length(max = bounds::SHA))]
+    pub head_sha: String,
+    /// `Entering`: about to be put in, or not taken by GitHub yet; `Queued`: in the queue; `Removed`: taken out without a merge,
+    /// and not put in again; `Absent`: the base branch has no queue.
+    pub state: MergeQueueState,
+}
+
 /// A pull request as it was last seen.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -72,6 +102,9 @@ pub struct PullRequest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub due: Vec<PullRequestPart>,
+    /// How its head stands towards the merge queue of the base branch. Absent where nothing is known of a queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge_queue: Option<MergeQueue>,
 }
 
 /// A webhook delivery.

@@ -103,6 +103,8 @@ pub(super) fn seen_pull(pull: &Pull) -> SeenPull {
         body: pull.body.clone(),
         mergeable_state: pull.mergeable_state.clone(),
         checks: None,
+        rules: None,
+        view: None,
     }
 }
 

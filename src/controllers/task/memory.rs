@@ -3,7 +3,7 @@
 
 use super::given::Given;
 use crate::{
-    domain::task::{Checkout, PullRead},
+    domain::task::{Checkout, PullRead, RulesView},
     e2b::Access,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -18,6 +18,10 @@ const MAX_ACCESS: usize = 10_000;
 
 /// A fingerprint of the key, and E2B's id of the sandbox.
 type AccessKey = (String, String);
+/// The uid of a Repository, and a branch of it.
+type RulesKey = (String, String);
+/// When rules were read; `None`: GitHub does not tell them.
+pub(super) type KnownRules = (Timestamp, Option<RulesView>);
 
 /// Everything that only this process knows.
 #[derive(Debug, Default)]
@@ -28,6 +32,8 @@ pub struct Memory {
     signalled: HashMap<String, Timestamp>,
     /// Last read of a Task's pull request, by Task uid.
     pulls: HashMap<String, PullRead>,
+    /// Rules of base branches.
+    rules: HashMap<RulesKey, KnownRules>,
     /// Way to reach the envd of a sandbox. Tokens live here only.
     access: HashMap<AccessKey, Access>,
     /// Commits, with the depth of their history, that are too large to be checked out, and when that was seen: a stalled Task is
@@ -80,6 +86,21 @@ impl Memory {
         if let Some(read) = self.pulls.get_mut(uid) {
             read.waits_for = Some(words);
         }
+    }
+
+    /// The rules of a branch, where they were read less than `interval` ago.
+    pub(super) fn rules(
+        &self,
+        key: &RulesKey,
+        interval: SignedDuration,
+        now: Timestamp,
+    ) -> Option<KnownRules> {
+        self.rules.get(key).filter(|(at, _)| now.duration_since(*at) < interval).cloned()
+    }
+
+    pub(super) fn remember_rules(&mut self, key: RulesKey, rules: Option<RulesView>, now: Timestamp) {
+        self.rules.retain(|_, (at, _)| now.duration_since(*at) < FORGET);
+        self.rules.insert(key, (now, rules));
     }
 
     pub(super) fn is_too_large(&self, checkout: &Checkout, now: Timestamp) -> bool {

@@ -11,6 +11,7 @@ pub mod generate;
 mod given;
 mod keys;
 mod memory;
+mod merging;
 mod observe;
 mod output;
 pub mod parent;
@@ -102,6 +103,7 @@ impl Reconciler for TaskController {
 
     async fn perform(&self, task: &Task, step: &Step) -> Self::Outcome {
         let outcome = self.execute(task, step).await.unwrap_or_else(Outcome::Failed);
+        self.remember_refusal(task, step, &outcome);
         (step.clone(), outcome)
     }
 

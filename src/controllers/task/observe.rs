@@ -1,18 +1,14 @@
 //! Answers the question of a Task's position: exactly what it asks for, as data.
-//! Part of the Task controller; the files have a module of their own, `result`.
+//! Part of the Task controller; the files have a module of their own, `result`, and so has the merge, `merging`.
 
-use super::{
-    TaskController,
-    access::{seen_checks, seen_pull},
-    generate,
-};
+use super::{TaskController, access::seen_pull, generate};
 use crate::{
     api::{Task, conditions::reason},
     domain::{
         failure::Failure,
         task::{
             Branches, FindPulls, Generation, LeftBranch, Leftover, Look, Observed, PlannedRound, Position,
-            PullRead, ReadPull, SeenPull, Start, StartAnswer, spool_id,
+            SeenPull, Start, StartAnswer, spool_id,
         },
     },
 };
@@ -46,6 +42,10 @@ impl TaskController {
             }
             Position::ReadPull(asked) => {
                 let answer = self.look_at_pull(task, &asked.question, now).await;
+                asked.answered(answer)
+            }
+            Position::InQueue(asked) => {
+                let answer = self.look_at_queue(task, &asked.question).await;
                 asked.answered(answer)
             }
             Position::LeftBranch(asked) => {
@@ -151,27 +151,6 @@ impl TaskController {
             pulls.push(seen);
         }
         Ok(pulls)
-    }
-
-    async fn look_at_pull(
-        &self,
-        task: &Task,
-        question: &ReadPull,
-        now: Timestamp,
-    ) -> Result<Option<SeenPull>, Failure> {
-        let at = self.at_github(task).await?;
-        let number = u64::try_from(question.number).unwrap_or_default();
-        let mut pull = at.client.get_pull(&at.name, number).await?.as_ref().map(seen_pull);
-        if let (Some(pull), Some(wanted)) = (&mut pull, question.merge)
-            && let Some(head) = pull.observed.head_sha.clone().filter(|_| pull.asks_for_checks(wanted))
-        {
-            pull.checks = Some(seen_checks(at.client.get_checks(&at.name, &head).await?));
-        }
-        let (uid, mut memory) = (task.uid().unwrap_or_default(), self.memory());
-        let previous = memory.pull_read(&uid);
-        let read = PullRead::after(previous.as_ref(), pull.as_ref(), question.merge, now);
-        memory.remember_pull(uid, read, now);
-        Ok(pull)
     }
 
     async fn look_at_leftover(&self, task: &Task, question: &LeftBranch) -> Result<Leftover, Failure> {

@@ -11,7 +11,7 @@ use super::{
     result::commit_date,
 };
 use crate::{
-    api::{MergeMethod, Publication, SANDBOX_FINALIZER, Sandbox, Task, TaskStatus, conditions::reason},
+    api::{Publication, SANDBOX_FINALIZER, Sandbox, Task, TaskStatus, conditions::reason},
     cluster,
     controllers::shell::MANAGER,
     domain::{
@@ -20,7 +20,7 @@ use crate::{
         output::Output,
         task::{Outcome, Step, apply_in_place, has_feedback, pull_request_text},
     },
-    github::{self, CreatedPull, CreatedRef, DeletedBranch, Merged, NewPull, UpdatedRef},
+    github::{CreatedPull, CreatedRef, DeletedBranch, NewPull, UpdatedRef},
 };
 use jiff::Timestamp;
 use kube::{
@@ -49,6 +49,8 @@ impl TaskController {
             Step::CreatePullRequest { branch } => self.create_pull_request(task, branch).await,
             Step::SetPart { number, part } => self.set_part(task, *number, *part).await,
             Step::Merge { number, sha, method } => self.merge(task, *number, sha, *method).await,
+            Step::Enqueue { node_id, sha } => self.enqueue(task, node_id, sha).await,
+            Step::Dequeue { node_id } => self.dequeue(task, node_id).await,
         }
     }
 
@@ -224,31 +226,6 @@ impl TaskController {
         Ok(match at.client.create_pull(&at.name, &new).await? {
             CreatedPull::Created(pull) => Outcome::PullRequest(Box::new(seen_pull(&pull))),
             CreatedPull::AlreadyExists => Outcome::PullRequestExists,
-        })
-    }
-
-    async fn merge(
-        &self,
-        task: &Task,
-        number: i64,
-        sha: &str,
-        method: MergeMethod,
-    ) -> Result<Outcome, Failure> {
-        let at = self.at_github(task).await?;
-        let number = u64::try_from(number).unwrap_or_default();
-        let method = match method {
-            MergeMethod::Merge => github::MergeMethod::Merge,
-            MergeMethod::Squash => github::MergeMethod::Squash,
-            MergeMethod::Rebase => github::MergeMethod::Rebase,
-        };
-        Ok(match at.client.merge_pull(&at.name, number, sha, method).await? {
-            Merged::Merged { sha } => Outcome::Merged { sha: Some(sha) },
-            Merged::NotMergeable { message } => {
-                let words = format!("GitHub does not allow the merge yet: {message}");
-                self.memory().merge_refused(&task.uid().unwrap_or_default(), words);
-                Outcome::NotMergeable(message)
-            }
-            Merged::HeadChanged => Outcome::HeadChanged,
         })
     }
 }

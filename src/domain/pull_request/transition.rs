@@ -53,6 +53,13 @@ impl Stored {
         self.change(stored, new, observed, source, now)
     }
 
+    /// The open pull request, marked to be asked for: something has happened to it that news do not tell. `None` where it is
+    /// marked already, or not open.
+    pub fn asked_again(&self) -> Option<PullRequest> {
+        let stored = self.pull_request.as_ref().filter(|stored| is_open(stored) && !stored.unconfirmed)?;
+        Some(PullRequest { unconfirmed: true, ..stored.clone() })
+    }
+
     /// The first news of a pull request of this round.
     fn adopt(&self, observed: &ObservedPullRequest, source: Source, now: Timestamp) -> Option<Change> {
         if self.history.contains(&observed.number) || self.is_final() {
@@ -70,6 +77,7 @@ impl Stored {
             updated_at: None,
             unconfirmed: source == Source::Delivery,
             due: Vec::new(),
+            merge_queue: None,
         };
         report(&mut new, observed);
         let board = Board::new(row_of(&new), completed(&new, observed, None, now));

@@ -23,6 +23,7 @@ pub fn decide(task: &Task, observed: Observed, now: Timestamp) -> Plan {
         Observed::Collect(answered) => conclude(answered, task, now),
         Observed::FindPulls(answered) => conclude(answered, task, now),
         Observed::ReadPull(answered) => conclude(answered, task, now),
+        Observed::InQueue(answered) => conclude(answered, task, now),
         Observed::LeftBranch(answered) => conclude(answered, task, now),
     };
     if task.metadata.deletion_timestamp.is_some() {

@@ -3,27 +3,34 @@
 
 use super::{
     mergeability::{MergeWanted, Mergeability},
-    model::{Context, Plan, SeenPull, Step},
+    model::{Context, Plan, PullRead, SeenPull, Step},
+    queue,
     reflect::{reflect_pull, reflect_pull_with},
     scope::Scope,
 };
 use crate::{
-    api::{Task, TaskStatus},
-    domain::plan::Next,
+    api::{MergeQueueState, Task, TaskStatus, conditions::reason},
+    domain::plan::{Next, Note},
 };
 use jiff::{SignedDuration, Timestamp};
 
 /// GitHub works out in the background whether a pull request can be merged: ask again this soon.
 const MERGEABLE_SOON: SignedDuration = SignedDuration::from_secs(5);
 
+/// Time for which a pull request has to be outside of the queue before that counts: what the queue merges leaves it too, and
+/// GitHub's answers may lag.
+const LEFT_FOR: SignedDuration = SignedDuration::from_secs(15);
+
 /// Time after a push within which checks of it may not have appeared yet.
 const CHECKS_APPEAR: SignedDuration = SignedDuration::from_secs(60);
 
 /// Returns the merge that the Task asks for.
-pub(super) fn wanted(task: &Task, context: &Context) -> MergeWanted {
+pub(super) fn wanted(task: &Task, status: &TaskStatus, context: &Context) -> MergeWanted {
     MergeWanted {
         require_checks: task.spec.pull_request.merge.require_checks,
         checks_expected: context.repository.as_ref().is_none_or(|repository| repository.checks_expected),
+        commit: status.commit_sha.clone(),
+        queue: status.pull_request.as_ref().and_then(|pull| pull.merge_queue.clone()),
     }
 }
 
@@ -48,7 +55,7 @@ pub(super) fn next_look(task: &Task, status: &TaskStatus, context: &Context) -> 
 }
 
 /// Merges our own commit when nothing stands in the way; otherwise says what does.
-pub(super) fn merge(scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Plan {
+pub(super) fn merge(mut scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Plan {
     let interval = context
         .repository
         .as_ref()
@@ -60,16 +67,36 @@ pub(super) fn merge(scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Pla
     if let Some(appear) = checks_appear(scope.task, &scope.status).filter(|appear| *appear > scope.now) {
         return Plan { next: Next::At(appear), ..reflect_pull(scope) };
     }
-    match pull.mergeability(wanted(scope.task, context)) {
+    let wanted = wanted(scope.task, &scope.status, context);
+    let read = PullRead::after(context.pull_read.as_ref(), Some(pull), Some(&wanted), scope.now);
+    let head = head.unwrap_or_default();
+    match pull.mergeability(&wanted) {
         Mergeability::Yes => {
-            let (number, sha) = (pull.observed.number, head.unwrap_or_default());
             let method = scope.task.spec.pull_request.merge.method;
-            // Keep the visible status unchanged, so a refused merge causes no write.
-            let said = context.pull_read.as_ref().and_then(|read| read.waits_for.clone());
-            let retry = scope.status.retry.clone();
-            let status = TaskStatus { retry, ..reflect_pull_with(scope, said.as_deref()).status };
-            Plan { next: Next::After(interval), ..Plan::act(status, Step::Merge { number, sha, method }) }
+            let step = Step::Merge { number: pull.observed.number, sha: head, method };
+            Plan { next: Next::After(interval), ..Plan::act(unchanged(scope, context), step) }
         }
+        Mergeability::ByQueue => {
+            // A crash after the call finds that it may have been made.
+            queue::note(&mut scope, &head, MergeQueueState::Entering);
+            let step =
+                Step::Enqueue { node_id: pull.observed.node_id.clone().unwrap_or_default(), sha: head };
+            Plan { next: Next::After(interval), ..Plan::intend(unchanged(scope, context), step) }
+        }
+        Mergeability::InQueue(_) => {
+            queue::note(&mut scope, &head, MergeQueueState::Queued);
+            Plan { next: Next::After(interval), ..reflect_pull_with(scope, read.waits_for.as_deref()) }
+        }
+        Mergeability::LeftQueue => match read.outside_since {
+            Some(since) if since + LEFT_FOR <= scope.now => removed(scope, &head, interval),
+            _ => {
+                let said =
+                    "the pull request was in the merge queue: whether it has left it is looked at again";
+                let said = read.waits_for.as_deref().unwrap_or(said);
+                Plan { next: Next::After(MERGEABLE_SOON), ..reflect_pull_with(scope, Some(said)) }
+            }
+        },
+        Mergeability::Removed => Plan { next: Next::After(interval), ..reflect_pull(scope) },
         Mergeability::Undecided(message) => {
             Plan { next: Next::After(MERGEABLE_SOON), ..reflect_pull_with(scope, message.as_deref()) }
         }
@@ -77,4 +104,20 @@ pub(super) fn merge(scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Pla
             Plan { next: Next::After(interval), ..reflect_pull_with(scope, Some(&message)) }
         }
     }
+}
+
+/// Keeps what everybody sees, so that a merge which is refused again causes no write.
+fn unchanged(scope: Scope<'_>, context: &Context) -> TaskStatus {
+    let said = context.pull_read.as_ref().and_then(|read| read.waits_for.clone());
+    let retry = scope.status.retry.clone();
+    TaskStatus { retry, ..reflect_pull_with(scope, said.as_deref()).status }
+}
+
+/// Leaves it to people to say whether a head that was taken out of the queue goes in again.
+fn removed(mut scope: Scope<'_>, head: &str, interval: SignedDuration) -> Plan {
+    queue::note(&mut scope, head, MergeQueueState::Removed);
+    let message =
+        "the pull request has left the merge queue without being merged: its page at GitHub says why";
+    let plan = Plan { next: Next::After(interval), ..reflect_pull(scope) };
+    plan.with_note(Note::warning(reason::DEQUEUED, message))
 }

@@ -12,9 +12,11 @@ mod model;
 mod position;
 mod preconditions;
 mod publish;
+mod queue;
 mod record;
 mod reflect;
 mod release;
+mod requirements;
 mod review;
 mod round;
 mod sandbox;
@@ -29,17 +31,21 @@ mod views;
 mod tests;
 
 pub use decide::decide;
-pub use mergeability::{Checks, MergeWanted};
+pub use mergeability::MergeWanted;
 pub use model::{
     COMING_UP, Context, DeleteBranch, Files, Health, Look, Outcome, OwnerView, Plan, PullRead, Remarks,
     RepositoryView, SandboxView, SeenPull, Step,
 };
 pub use position::locate;
 pub use publish::pull_request_text;
+pub use queue::refusal;
 pub use record::record;
+pub use requirements::{
+    CheckProgress, Checks, HeadCheck, MergeView, QueuePlace, QueueProgress, RequiredCheck, Review, RulesView,
+};
 pub use round::{has_feedback, may_check_out, source_generation, spool_id};
 pub use stage::{
-    Answered, Asked, Branches, Checkout, Collect, FindPulls, Generation, LeftBranch, Leftover, Observed,
-    OpenPull, PlannedRound, Position, Question, ReadPull, Start, StartAnswer, WantedFeedback,
+    Answered, Asked, Branches, Checkout, Collect, FindPulls, Generation, InQueue, LeftBranch, Leftover,
+    Observed, OpenPull, PlannedRound, Position, Question, ReadPull, Start, StartAnswer, WantedFeedback,
 };
 pub use template::{apply_in_place, needs_another};

@@ -1,7 +1,10 @@
 //! The data of a decision about a Task: what is known without a call, what a look tells, steps and their outcomes.
 //! Used by every module of this folder and by the Task controller.
 
-use super::mergeability::{self, Checks, MergeWanted, Mergeability};
+use super::{
+    mergeability::{Facts, MergeWanted, Mergeability},
+    requirements::{Checks, MergeView, QueuePlace, RulesView},
+};
 use crate::{
     api::{MergeMethod, PullRequestPart, PullRequestState, SandboxSpec, TaskStatus},
     domain::{failure::Failure, plan, pull_request::ObservedPullRequest},
@@ -49,6 +52,10 @@ pub struct PullRead {
     pub undecided: u32,
     /// The last message about what the merge waits for.
     pub waits_for: Option<String>,
+    /// Its last place in the merge queue.
+    pub place: Option<QueuePlace>,
+    /// Time since which it is seen outside of the queue that it was in.
+    pub outside_since: Option<Timestamp>,
 }
 
 impl PullRead {
@@ -56,17 +63,30 @@ impl PullRead {
     pub fn after(
         previous: Option<&Self>,
         pull: Option<&SeenPull>,
-        wanted: Option<MergeWanted>,
+        wanted: Option<&MergeWanted>,
         at: Timestamp,
     ) -> Self {
+        let mut read = Self { at, undecided: 0, waits_for: None, place: None, outside_since: None };
         let open = pull.filter(|pull| pull.observed.state == PullRequestState::Open);
-        let (undecided, waits_for) = match open.zip(wanted).map(|(pull, wanted)| pull.mergeability(wanted)) {
-            Some(Mergeability::Undecided(waits_for)) => (true, waits_for),
-            Some(Mergeability::No(waits_for)) => (false, Some(waits_for)),
-            Some(Mergeability::Yes) | None => (false, None),
-        };
-        let times = previous.map_or(0, |read| read.undecided).saturating_add(1);
-        Self { at, undecided: if undecided { times } else { 0 }, waits_for }
+        let Some((pull, wanted)) = open.zip(wanted) else { return read };
+        let said = previous.and_then(|read| read.waits_for.clone());
+        let undecided = previous.map_or(0, |read| read.undecided).saturating_add(1);
+        match pull.mergeability(wanted) {
+            Mergeability::Undecided(words) => (read.undecided, read.waits_for) = (undecided, words),
+            Mergeability::LeftQueue => {
+                read.outside_since = previous.and_then(|read| read.outside_since).or(Some(at));
+                (read.undecided, read.waits_for) = (undecided, said);
+            }
+            Mergeability::No(words) => read.waits_for = Some(words),
+            Mergeability::InQueue(place) => {
+                // GitHub's guess of the time moves with every look, which is no news.
+                let before = previous.and_then(|read| read.place).filter(|before| before.is_like(&place));
+                let words = before.and(said).unwrap_or_else(|| place.words(pull.observed.number));
+                (read.place, read.waits_for) = (Some(place), Some(words));
+            }
+            Mergeability::Yes | Mergeability::ByQueue | Mergeability::Removed => {}
+        }
+        read
     }
 }
 
@@ -197,16 +217,40 @@ pub struct SeenPull {
     pub mergeable_state: Option<String>,
     /// Checks of its head; absent where nobody has asked for them.
     pub checks: Option<Checks>,
+    /// The rules of its base branch; absent where nobody has asked for them, or GitHub does not tell.
+    pub rules: Option<RulesView>,
+    /// How it stands towards a merge; absent where nobody has asked for it, or GitHub does not tell.
+    pub view: Option<MergeView>,
 }
 
 impl SeenPull {
-    /// Returns whether the checks of its head have to be read before it is merged.
-    pub fn asks_for_checks(&self, wanted: MergeWanted) -> bool {
-        mergeability::asks_for_checks(self.mergeable_state.as_deref(), wanted)
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            state: self.mergeable_state.as_deref(),
+            head: self.observed.head_sha.as_deref(),
+            checks: self.checks.as_ref(),
+            rules: self.rules.as_ref(),
+            view: self.view.as_ref(),
+        }
     }
 
-    pub(super) fn mergeability(&self, wanted: MergeWanted) -> Mergeability {
-        mergeability::mergeability(self.mergeable_state.as_deref(), self.checks.as_ref(), wanted)
+    /// Returns whether the rules of its base branch count for the merge.
+    pub fn asks_for_rules(&self, wanted: &MergeWanted) -> bool {
+        self.facts().asks_for_rules(wanted)
+    }
+
+    /// Returns whether GitHub has to be asked how it stands towards a merge, the rules being read.
+    pub fn asks_for_view(&self, wanted: &MergeWanted) -> bool {
+        self.facts().asks_for_view(wanted)
+    }
+
+    /// Returns whether the checks of its head have to be read before it is merged, rules and view being read.
+    pub fn asks_for_checks(&self, wanted: &MergeWanted) -> bool {
+        self.facts().asks_for_checks(wanted)
+    }
+
+    pub(super) fn mergeability(&self, wanted: &MergeWanted) -> Mergeability {
+        self.facts().mergeability(wanted)
     }
 }
 
@@ -259,6 +303,15 @@ pub enum Step {
         sha: String,
         method: MergeMethod,
     },
+    /// Puts the pull request into the merge queue of its base branch.
+    Enqueue {
+        node_id: String,
+        sha: String,
+    },
+    /// Takes it out again: its branch is to move.
+    Dequeue {
+        node_id: String,
+    },
 }
 
 /// Reason for deleting a branch.
@@ -305,4 +358,10 @@ pub enum Outcome {
     NotMergeable(String),
     /// 409: the head is another one now.
     HeadChanged,
+    /// It is in the merge queue.
+    InQueue,
+    /// GitHub says that the base branch has no queue.
+    NoQueue,
+    /// It may have left the queue or not.
+    DequeueUnclear,
 }

@@ -6,15 +6,17 @@ use super::{
     ending::ended,
     in_sandbox, merge,
     model::{Context, DeleteBranch, Plan, Step},
-    preconditions, publish, reflect, release, review,
+    preconditions, publish, queue, reflect, release, review,
     round::{self, Input},
     sandbox::{self, Reach},
     scope::{Scope, has_committed},
-    stage::{FindPulls, Generation, LeftBranch, Position, Purpose, ReadPull},
+    stage::{FindPulls, Generation, InQueue, LeftBranch, Position, Purpose, ReadPull},
     suspend::suspended,
 };
 use crate::{
-    api::{Phase, PullRequest, PullRequestState, Task, conditions as names, conditions::reason},
+    api::{
+        MergeQueueState, Phase, PullRequest, PullRequestState, Task, conditions as names, conditions::reason,
+    },
     domain::{
         conditions::remove,
         failure::operation,
@@ -88,6 +90,15 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Pos
         }
         _ if scope.is_under_way() => on_the_way(scope, context),
         (_, Input::Changed) => {
+            if queue::is_asked(&scope, pull) {
+                match preconditions::of_github(&scope, context) {
+                    None => return InQueue { number: pull.number }.asked(scope, context),
+                    Some(blocked) if queue::retry_of_queue(&scope).is_some() => {
+                        return decided(blocked.plan(scope));
+                    }
+                    Some(_) => {}
+                }
+            }
             round::begin_on_open(&mut scope);
             on_the_way(scope, context)
         }
@@ -138,7 +149,10 @@ fn in_review(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Positio
 
 /// Reads the pull request, and its checks where the operator is to merge it.
 fn read_pull(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
-    let merge = reflect::merge_wanted(scope.task, pull).then(|| merge::wanted(scope.task, context));
+    let (task, status) = (scope.task, &scope.status);
+    // Nothing is merged while checks may still appear: what else is read of it then decides nothing.
+    let early = merge::checks_appear(task, status) > Some(scope.now);
+    let merge = (reflect::merge_wanted(task, pull) && !early).then(|| merge::wanted(task, status, context));
     ReadPull { number: pull.number, merge }.asked(scope, context)
 }
 
@@ -329,6 +343,9 @@ fn published(mut scope: Scope<'_>, context: &Context) -> Position {
         (status.branch.clone().unwrap_or_default(), status.commit_sha.clone().unwrap_or_default());
     if scope.phase() == Phase::BranchCreated {
         return FindPulls { branch }.asked(scope, context);
+    }
+    if status.pull_request.as_ref().and_then(queue::known) == Some(MergeQueueState::Queued) {
+        return decided(queue::leave(scope));
     }
     // The intent stands in status: the branch may or may not be there. Creating or moving it tells.
     let step = if scope.has_open_pull() {

@@ -3,11 +3,11 @@
 
 use super::{
     model::{DeleteBranch, Outcome, Plan, Step},
-    publish, reflect, release, review, round,
+    publish, queue, reflect, release, review, round,
     scope::Scope,
 };
 use crate::{
-    api::{RERUN_ANNOTATION, Task, conditions::reason},
+    api::{MergeQueueState, RERUN_ANNOTATION, Task, conditions::reason},
     domain::{
         failure::{Class, Failure},
         plan::{Next, Note},
@@ -23,17 +23,7 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
     let scope = Scope::new(task, plan.status, now);
     let mut recorded = match outcome {
         Outcome::Failed(failure) if deleting => release::failed(scope, &failure),
-        Outcome::Failed(failure) => match step {
-            Step::DeleteBranch { branch, why: DeleteBranch::NewRound, .. }
-                if !failure.class.is_retryable() =>
-            {
-                branch_stays(scope, branch, &failure)
-            }
-            Step::DeleteBranch { why: DeleteBranch::Merged, .. } if !failure.class.is_retryable() => {
-                release::merged_branch_left(scope, Some(&failure.message))
-            }
-            _ => scope.failed_plan(&failure),
-        },
+        Outcome::Failed(failure) => failed(scope, step, &failure),
         Outcome::Done => done(scope, step, next),
         Outcome::BranchExists { ours: true } => publish::branch_stands(scope),
         Outcome::BranchExists { ours: false } => branch_taken(scope),
@@ -57,10 +47,13 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
             review::reread(scope)
         }
         Outcome::NotMergeable(message) => {
-            let text = format!("GitHub does not allow the merge yet: {message}");
+            let text = queue::refusal(step, &message);
             Plan { next, ..reflect::reflect_pull_with(scope, Some(&text)) }
         }
         Outcome::HeadChanged => review::head_changed(scope),
+        Outcome::InQueue => stands(scope, step, MergeQueueState::Queued),
+        Outcome::NoQueue => stands(scope, step, MergeQueueState::Absent),
+        Outcome::DequeueUnclear => queue::left_perhaps(scope),
         Outcome::PartRefused(words) => match step {
             Step::SetPart { part, .. } => publish::part_set(scope, *part, Some(&words)),
             _ => scope.requeue(),
@@ -75,6 +68,25 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
     recorded.with_finalizer(finalizer)
 }
 
+/// Records that a step has failed, where the Task is not being deleted.
+fn failed(scope: Scope<'_>, step: &Step, failure: &Failure) -> Plan {
+    match step {
+        Step::DeleteBranch { branch, why: DeleteBranch::NewRound, .. } if !failure.class.is_retryable() => {
+            branch_stays(scope, branch, failure)
+        }
+        Step::DeleteBranch { why: DeleteBranch::Merged, .. } if !failure.class.is_retryable() => {
+            release::merged_branch_left(scope, Some(&failure.message))
+        }
+        Step::Merge { sha, .. } if failure.reason == reason::MERGE_QUEUE_REQUIRED => {
+            queue_required(scope, sha, failure)
+        }
+        Step::UpdateBranch { .. } if failure.reason == reason::IN_MERGE_QUEUE => {
+            queue::locked(scope, failure)
+        }
+        _ => scope.failed_plan(failure),
+    }
+}
+
 fn done(mut scope: Scope<'_>, step: &Step, next: Next) -> Plan {
     match step {
         Step::CreateBranch { .. } => publish::branch_stands(scope),
@@ -86,6 +98,7 @@ fn done(mut scope: Scope<'_>, step: &Step, next: Next) -> Plan {
         Step::DeleteBranch { why: DeleteBranch::Deletion, .. } => release::branch_gone(scope),
         Step::DeleteBranch { why: DeleteBranch::Merged, .. } => release::merged_branch_left(scope, None),
         Step::SetPart { part, .. } => publish::part_set(scope, *part, None),
+        Step::Dequeue { .. } => queue::left(scope),
         Step::Start { .. } | Step::Signal { .. } => {
             scope.status.retry = None;
             let soon = Next::After(SignedDuration::from_secs(5));
@@ -102,11 +115,32 @@ fn done(mut scope: Scope<'_>, step: &Step, next: Next) -> Plan {
         Step::CreateSandbox { .. }
         | Step::DeleteSandbox { .. }
         | Step::CreatePullRequest { .. }
-        | Step::Merge { .. } => {
+        | Step::Merge { .. }
+        | Step::Enqueue { .. } => {
             scope.status.retry = None;
             Plan::settle(scope.status, Next::AwaitChange)
         }
     }
+}
+
+/// Notes how the head stands towards the merge queue; what follows from it the next look says.
+fn stands(mut scope: Scope<'_>, step: &Step, state: MergeQueueState) -> Plan {
+    if let Step::Merge { sha, .. } | Step::Enqueue { sha, .. } = step {
+        queue::note(&mut scope, sha, state);
+    }
+    review::reread(scope)
+}
+
+/// Takes the way through the queue, of which a refused merge tells. Where GitHub has said of the same head that there is none, a
+/// person has to help.
+fn queue_required(scope: Scope<'_>, sha: &str, failure: &Failure) -> Plan {
+    let known = scope.status.pull_request.as_ref().and_then(queue::known);
+    if known == Some(MergeQueueState::Absent) {
+        return scope.failed_plan(failure);
+    }
+    let mut scope = scope;
+    queue::note(&mut scope, sha, MergeQueueState::Entering);
+    review::reread(scope)
 }
 
 /// Reports what GitHub says exists and does not show: it is looked for again, never made a second time.

@@ -4,13 +4,14 @@
 use super::{
     ending::ended,
     model::{Plan, SeenPull},
+    queue,
     round::{self, Input},
     scope::Scope,
 };
 use crate::{
     api::{
-        MergePolicy, Phase, PullRequest, PullRequestState, RERUN_ANNOTATION, Task, TaskStatus,
-        conditions as names, conditions::reason,
+        MergePolicy, MergeQueueState, Phase, PullRequest, PullRequestState, RERUN_ANNOTATION, Task,
+        TaskStatus, conditions as names, conditions::reason,
     },
     domain::{
         conditions::remove,
@@ -92,6 +93,12 @@ fn waits_for_people(scope: &Scope<'_>, pull: &PullRequest, message: Option<&str>
             "somebody pushed to the branch of pull request {number}: it is not merged automatically any more, a person merges it"
         );
         (reason::HEAD_MOVED.into(), text)
+    } else if merge_wanted(scope.task, pull) && queue::known(pull) == Some(MergeQueueState::Removed) {
+        let text = format!(
+            "pull request {number} has left the merge queue without being merged (its page at GitHub says why): it is not put in \
+             again by itself; put it in by hand, or set the annotation {RERUN_ANNOTATION} to a new value for another round"
+        );
+        (reason::DEQUEUED.into(), text)
     } else {
         let waiting = format!("pull request {number} waits for review");
         (reason::IN_REVIEW.into(), message.map_or(waiting, str::to_owned))
@@ -105,6 +112,7 @@ pub(super) fn closed(mut scope: Scope<'_>) -> Plan {
     scope.status.branch = None;
     scope.status.phase = Some(Phase::Ended);
     scope.status.ended = None;
+    queue::forget(&mut scope);
     remove(&mut scope.status.conditions, names::MERGED);
     let text = "the pull request was closed without merging";
     scope.condition(names::PULL_REQUEST_OPEN, false, reason::CLOSED, text);
@@ -119,6 +127,7 @@ pub(super) fn merged(mut scope: Scope<'_>) -> TaskStatus {
     let number = scope.status.pull_request.as_ref().map_or(0, |pull| pull.number);
     scope.status.phase = Some(Phase::Ended);
     scope.status.ended = None;
+    queue::forget(&mut scope);
     scope.release_sandbox();
     scope.condition(names::PULL_REQUEST_OPEN, false, reason::MERGED, "the pull request was merged");
     let text = format!("GitHub confirms the merge of pull request {number}");

@@ -170,8 +170,9 @@ pub(super) fn begin_on_open(scope: &mut Scope<'_>) {
     next(scope);
     let status = &mut scope.status;
     status.files_from = None;
-    if let Some(branch) = status.pull_request.as_ref().and_then(|pull| pull.branch.clone()) {
-        status.branch = Some(branch);
+    if let Some(pull) = &mut status.pull_request {
+        pull.merge_queue = None;
+        status.branch = pull.branch.clone().or(status.branch.take());
     }
     scope.row(BUILDING);
     scope.working(reason::PENDING, "the round is about to begin on the open pull request");

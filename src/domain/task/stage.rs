@@ -4,6 +4,7 @@
 use super::{
     mergeability::MergeWanted,
     model::{Context, Files, Look, Plan, SeenPull},
+    requirements::MergeView,
     scope::Scope,
 };
 use crate::{
@@ -22,6 +23,7 @@ pub enum Position {
     Collect(Asked<Collect>),
     FindPulls(Asked<FindPulls>),
     ReadPull(Asked<ReadPull>),
+    InQueue(Asked<InQueue>),
     LeftBranch(Asked<LeftBranch>),
 }
 
@@ -36,6 +38,7 @@ pub enum Observed {
     Collect(Answered<Collect>),
     FindPulls(Answered<FindPulls>),
     ReadPull(Answered<ReadPull>),
+    InQueue(Answered<InQueue>),
     LeftBranch(Answered<LeftBranch>),
 }
 
@@ -87,6 +90,7 @@ impl Position {
             Self::Collect(asked) => asked.answered(Err(failure)),
             Self::FindPulls(asked) => asked.answered(Err(failure)),
             Self::ReadPull(asked) => asked.answered(Err(failure)),
+            Self::InQueue(asked) => asked.answered(Err(failure)),
             Self::LeftBranch(asked) => asked.answered(Err(failure)),
         }
     }
@@ -272,6 +276,12 @@ pub struct ReadPull {
     pub merge: Option<MergeWanted>,
 }
 
+/// Whether the pull request is in a merge queue, which it has to leave before its branch moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InQueue {
+    pub number: i64,
+}
+
 /// The tip of a branch that is to be deleted, and the pull requests from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftBranch {
@@ -312,5 +322,6 @@ questions! {
     Collect => Files,
     FindPulls => Vec<SeenPull>,
     ReadPull => Option<SeenPull>,
+    InQueue => MergeView,
     LeftBranch => Leftover,
 }

@@ -35,6 +35,7 @@ pub(in crate::domain::repository) fn a_move() -> Move {
 fn task(number: Option<i64>) -> Task {
     let pull = |number| PullRequest {
         due: Vec::new(),
+        merge_queue: None,
         number,
         branch: None,
         node_id: None,

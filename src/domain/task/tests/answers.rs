@@ -45,17 +45,22 @@ impl World {
                 asked.answered(answer)
             }
             Position::ReadPull(asked) => {
-                let ReadPull { number, merge } = asked.question;
+                let ReadPull { number, merge } = asked.question.clone();
                 let answer = self.asked("getPullRequest", github, |world| {
                     let mut pull = world.github.shown(number);
-                    if let (Some(pull), Some(wanted)) = (&mut pull, merge) {
-                        let checks = Some(world.github.checks.clone());
-                        pull.checks = checks.filter(|_| pull.asks_for_checks(wanted));
+                    if let (Some(pull), Some(wanted)) = (&mut pull, &merge) {
+                        world.read_for_merge(pull, wanted);
                     }
-                    let read = PullRead::after(world.pull_read.as_ref(), pull.as_ref(), merge, world.now);
+                    let read =
+                        PullRead::after(world.pull_read.as_ref(), pull.as_ref(), merge.as_ref(), world.now);
                     world.pull_read = Some(read);
                     Ok(pull)
                 });
+                asked.answered(answer)
+            }
+            Position::InQueue(asked) => {
+                let number = asked.question.number;
+                let answer = self.asked("getQueueState", github, |world| world.look_at_queue(number));
                 asked.answered(answer)
             }
             Position::LeftBranch(asked) => {

@@ -16,6 +16,7 @@ fn name(position: &Position) -> &'static str {
         Position::Collect(_) => "Collect",
         Position::FindPulls(_) => "FindPulls",
         Position::ReadPull(_) => "ReadPull",
+        Position::InQueue(_) => "InQueue",
         Position::LeftBranch(_) => "LeftBranch",
     }
 }

@@ -25,6 +25,8 @@ impl World {
             Step::CreatePullRequest { .. } => ("createPullRequest", self.faults.github),
             Step::SetPart { .. } => ("setPart", self.faults.github),
             Step::Merge { .. } => ("mergePullRequest", self.faults.github),
+            Step::Enqueue { .. } => ("enqueuePullRequest", self.faults.github),
+            Step::Dequeue { .. } => ("dequeuePullRequest", self.faults.github),
         };
         self.calls.push((self.now, operation));
         let failed = fault.map(|class| Outcome::Failed(failure(operation, class, broken(operation, class))));
@@ -93,6 +95,8 @@ impl World {
                 }
             }
             Step::Merge { number, sha, .. } => return self.merge(*number, sha),
+            Step::Enqueue { node_id, sha } => return self.enqueue(node_id, sha),
+            Step::Dequeue { .. } => return self.dequeue(),
         }
         Outcome::Done
     }

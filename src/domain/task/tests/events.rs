@@ -14,7 +14,7 @@ use jiff::SignedDuration;
 
 /// Something happens.
 pub(super) fn event(world: &mut World, dice: &mut Dice) {
-    match dice.roll(32) {
+    match dice.roll(35) {
         0 => world.faults.github = Some(class(world, dice)),
         1 => world.faults.e2b = Some(class(world, dice)),
         2 => world.faults.kubernetes = Some(class(world, dice)),
@@ -38,6 +38,7 @@ pub(super) fn event(world: &mut World, dice: &mut Dice) {
             let (running, failed) = (names(dice), names(dice));
             world.github.checks = Checks { passed: usize::from(dice.one_in(2)), running, failed };
         }
+        29..=31 => world.queue_event(dice),
         _ => person(world, dice),
     }
 }
@@ -147,7 +148,7 @@ fn branches(world: &mut World, dice: &mut Dice) {
 /// Somebody pushes to the branch of an open pull request.
 fn push(world: &mut World, branch: &str, sha: &str) {
     let open = |pull: &github::Pull| pull.branch == branch && pull.state == PullRequestState::Open;
-    if !world.github.pulls.iter().any(open) {
+    if !world.github.pulls.iter().any(open) || world.is_queued(branch) {
         return;
     }
     if !sha.contains('>') {

@@ -1,8 +1,8 @@
 //! GitHub as data: branches, commits by content, pull requests, and what people do with them.
 
-use super::{ledger::Made, world::failure, *};
+use super::{ledger::Made, queues::Queue, world::failure, *};
 use crate::{
-    api::PullRequestState,
+    api::{PullRequestState, conditions::reason},
     domain::{
         failure::Class,
         pull_request::{ObservedPullRequest, Source, Stored, is_own, marker_in},
@@ -44,6 +44,8 @@ pub(super) struct GitHub {
     pub mergeable: &'static str,
     /// Checks of any commit.
     pub checks: Checks,
+    /// Its rules and its merge queue.
+    pub queue: Queue,
     /// It takes neither labels nor reviewers.
     pub refuses_parts: bool,
     /// The merge call's answer where it is not a merge.
@@ -65,6 +67,7 @@ impl GitHub {
             pushes: Vec::new(),
             mergeable: "clean",
             checks: Checks { passed: 1, ..Checks::default() },
+            queue: Queue::default(),
             merge_answer: None,
             refuses_branches: false,
             refuses_parts: false,
@@ -116,6 +119,8 @@ impl GitHub {
             body: pull.body.clone(),
             mergeable_state: Some(self.mergeable.into()),
             checks: None,
+            rules: None,
+            view: None,
         }
     }
 
@@ -139,6 +144,7 @@ impl GitHub {
         self.branches.remove(branch);
         for pull in self.pulls.iter_mut().filter(|pull| pull.branch == branch) {
             if pull.state == PullRequestState::Open {
+                self.queue.place = None;
                 (pull.state, pull.updated_at) = (PullRequestState::Closed, now);
             }
         }
@@ -163,8 +169,13 @@ impl World {
         if let Some(pull) = self.github.pulls.last_mut().filter(|pull| pull.state != PullRequestState::Merged)
         {
             self.github.lagging = Some((pull.clone(), 0));
+            let head = pull.head.clone();
             change(pull);
             pull.updated_at = now;
+            if pull.state != PullRequestState::Open || pull.draft || pull.head != head {
+                self.github.queue.place = None;
+                self.github.queue.thrown = None;
+            }
             if pull.state == PullRequestState::Merged {
                 pull.merged_at = Some(now);
             }
@@ -217,6 +228,9 @@ impl World {
         let Some(tip) = self.github.branches.get(branch).cloned() else {
             return Outcome::Failed(failure("updateBranch", Class::NotFound, "BranchMissing"));
         };
+        if self.is_queued(branch) {
+            return Outcome::Failed(failure("updateBranch", Class::Transient, reason::IN_MERGE_QUEUE));
+        }
         if !stands_on(sha, &tip) {
             if stands_on(&tip, sha) {
                 return Outcome::Done;
@@ -283,6 +297,16 @@ impl World {
         };
         if pull.head != sha {
             return Outcome::HeadChanged;
+        }
+        if self.github.queue.place.is_some() {
+            return Outcome::InQueue;
+        }
+        if self.github.queue.exists {
+            return Outcome::Failed(failure(
+                "mergePullRequest",
+                Class::Invalid,
+                reason::MERGE_QUEUE_REQUIRED,
+            ));
         }
         if pull.state != PullRequestState::Open || pull.draft {
             return Outcome::NotMergeable("it is closed or a draft".into());

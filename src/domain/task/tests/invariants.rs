@@ -116,7 +116,7 @@ impl World {
             self.status()
         );
         let merges = self.task.spec.pull_request.merge.policy == MergePolicy::WhenReady
-            && self.reason() == reason::IN_REVIEW;
+            && [reason::IN_REVIEW, reason::DEQUEUED].contains(&self.reason().as_str());
         let forgotten = merges && !passed.wrote && passed.next == Next::AwaitChange;
         assert!(!forgotten, "nobody comes back to merge");
         if let Next::At(at) = passed.next {

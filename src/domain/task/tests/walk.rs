@@ -31,6 +31,9 @@ fn start(dice: &mut Dice) -> World {
     if dice.one_in(3) {
         world.task.spec.pull_request.merge.policy = MergePolicy::WhenReady;
     }
+    if dice.one_in(3) {
+        world = world.with_queue();
+    }
     world.remember();
     world
 }
@@ -89,6 +92,10 @@ fn calm(world: &mut World) {
     }
     world.github.mergeable = "blocked";
     world.github.lagging = None;
+    // Nothing is about to be merged for ever.
+    if let Some(place) = &mut world.github.queue.place {
+        place.state = QueueProgress::Queued;
+    }
     for _ in 0..60 {
         world.pass_time(30);
         assert!(world.pass().is_ok());
@@ -101,6 +108,7 @@ fn calm(world: &mut World) {
 fn is_settled(world: &World) -> bool {
     let ends = [
         reason::IN_REVIEW,
+        reason::DEQUEUED,
         reason::DRAFT,
         reason::HEAD_MOVED,
         reason::CLOSED,
