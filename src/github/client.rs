@@ -148,7 +148,8 @@ impl Client {
     /// The account whose limits bind the calls of this client. Whoever it calls for is called when a limit begins, moves or ends.
     pub async fn account(&self) -> Result<Arc<Account>, Error> {
         let account = self.access(Grant::of(Operation::GetRepository)).await?.account;
-        if let (None, Source::Token(token)) = (account.name(), &self.source)
+        // A name is worth no call while a limit holds.
+        if let (None, None, Source::Token(token)) = (account.name(), account.blocked(), &self.source)
             && let Some(user) = self.github.user_of(token).await
         {
             account.named(|| user.login.clone());

@@ -81,6 +81,7 @@ operations! {
     ListCheckRuns => ("listCheckRuns", SHORT, "Checks: read", Read),
     CombinedStatus => ("getCombinedStatus", SHORT, "Commit statuses: read", Read),
     RulesOfBranch => ("getBranchRules", SHORT, "Metadata: read", Read),
+    GetQueuePlace => ("getQueuePlace", SHORT, "Pull requests: read", Read),
     GetQueueState => ("getQueueState", SHORT, "Pull requests: read and Checks: read and Commit statuses: read", Read),
     EnqueuePull => ("enqueuePullRequest", SHORT, "Contents: write and Pull requests: write", Write),
     DequeuePull => ("dequeuePullRequest", SHORT, "Contents: write and Pull requests: write", Write),

@@ -8,9 +8,9 @@ use super::operation::{
     Operation::{
         AddLabels, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreateHook, CreateInstallationToken,
         CreatePull, CreateRef, CreateRepository, CreateTree, DeleteHook, DeleteRef, DequeuePull, EnqueuePull,
-        FetchPack, GetBlob, GetHook, GetQueueState, GetTree, LfsBatch, LfsUpload, LfsVerify, ListCheckRuns,
-        ListComments, ListCommits, ListDeliveries, ListHooks, ListPulls, MergePull, PingHook, Redeliver,
-        RequestReviewers, RulesOfBranch, SetHookConfig, SyncPulls, UpdateHook, UpdateRef,
+        FetchPack, GetBlob, GetHook, GetQueuePlace, GetQueueState, GetTree, LfsBatch, LfsUpload, LfsVerify,
+        ListCheckRuns, ListComments, ListCommits, ListDeliveries, ListHooks, ListPulls, MergePull, PingHook,
+        Redeliver, RequestReviewers, RulesOfBranch, SetHookConfig, SyncPulls, UpdateHook, UpdateRef,
     },
     Side,
 };
@@ -184,7 +184,7 @@ pub(super) const ROWS: &[Row] = &[
         .when(When::Workflow),
 
     // The merge queue.
-    Row::new("pull-request-hidden", Only(&[GetQueueState]), &[404], Failed(NOT_FOUND, r::PULL_REQUEST_NOT_FOUND),
+    Row::new("pull-request-hidden", Only(&[GetQueuePlace, GetQueueState]), &[404], Failed(NOT_FOUND, r::PULL_REQUEST_NOT_FOUND),
         "it was deleted, or the token lacks \"{permission}\" on the repository")
         .says(&["to a pullrequest"]),
     Row::new("in-merge-queue", PUSHES, RULE, Failed(TRANSIENT, r::IN_MERGE_QUEUE),

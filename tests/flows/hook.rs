@@ -127,7 +127,7 @@ async fn a_hook_is_made_mended_given_a_new_secret_and_taken_away() -> Result<()>
     let path = format!("/repos/acme/app/hooks/{}", told.id);
     world.simulator.github.act("acme", &Method::DELETE, &path, json!({})).map_err(refused)?;
     hooks_are(&world, "another hook", |hooks| hooks.len() == 1 && hooks[0]["id"] != told.id).await?;
-    world.kubectl(&["delete", "swrepo", "app", "--timeout=60s"]).await?;
+    world.kubectl(&["delete", "swrepo", "app", "--timeout=150s"]).await?;
     ensure!(hooks(&world)?.is_empty(), "{:#?}", hooks(&world)?);
     Ok(())
 }
@@ -169,7 +169,7 @@ async fn a_hook_follows_the_public_address_and_is_given_back() -> Result<()> {
         .simulator
         .faults
         .set(Rule::on("github", "DELETE /repos/{owner}/{repo}/hooks/{hook_id}").action(denied));
-    world.kubectl(&["delete", "swrepo", "app", "--timeout=60s"]).await?;
+    world.kubectl(&["delete", "swrepo", "app", "--timeout=150s"]).await?;
     ensure!(hooks(&world)?.len() == 1, "nobody had the right to delete it");
     within(PATIENCE, "the Warning", || async {
         world.kubectl(&["get", "events"]).await.ok()?.contains("LeftBehind").then_some(())

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::SignedDuration;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, ResourceExt};
+use serde_json::json;
 use slipway::api::{Limits, Repository, State};
 use slipway_simulator::{
     core::{Rule, When},
@@ -26,7 +27,8 @@ async fn limits(world: &World, what: &str, fits: impl Fn(Option<&Limits>) -> boo
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_limit_outlives_the_process_and_stands_in_the_repositorys_status() -> Result<()> {
     let mut world = crate::world("limits").await?;
-    world.apply(&repository("app")).await?;
+    // The next process looks at the Repository while the limit still holds.
+    world.apply(&repository("app").with("/spec/syncIntervalSeconds", json!(30))).await?;
     let known = |repository: &Repository| {
         repository.status.as_ref().is_some_and(|status| status.account.as_deref() == Some("slipway-bot"))
     };

@@ -185,7 +185,11 @@ async fn what_the_queue_throws_out_goes_in_again_only_with_another_round() -> Re
     in_review(&world, "work", 2).await?;
     ensure!(in_queue(&world).await? != first, "the same head");
     step(&world, QueueStep::Merge)?;
-    world.task_in("work", State::Done).await.map(drop)
+    world.task_in("work", State::Done).await?;
+    let deliveries = world.simulator.github.deliveries.all();
+    let entered = deliveries.iter().filter(|one| one.action.as_deref() == Some("enqueued")).count();
+    ensure!(entered == 2, "put in {entered} times");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

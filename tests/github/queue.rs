@@ -285,4 +285,19 @@ async fn a_base_without_a_queue_is_told_and_an_app_reads_checks_with_a_token_of_
     let (class, reason, message) = told(world.client().queue_state(&world.repository, 1).await);
     assert_eq!((class, reason), (Class::Denied, "PermissionMissing"));
     assert!(message.contains("Checks: read"), "{message}");
+    // Its place it may see all the same.
+    let (class, reason, _) = told(world.client().queue_place(&world.repository, 1).await);
+    assert_eq!((class, reason), (Class::NotFound, "PullRequestNotFound"));
+}
+
+#[tokio::test]
+async fn a_place_in_the_queue_is_told_without_checks() {
+    let world = World::queued();
+    let pull = world.opened("task/a").await;
+    world.checks(&pull.head.sha, vec![check("build", Some("success"))]);
+    assert_eq!(world.enqueue(&pull, &pull.head.sha).await, Enqueued::InQueue);
+    let whole = world.client.queue_state(&world.repository, pull.number).await.unwrap();
+    let place = world.client.queue_place(&world.repository, pull.number).await.unwrap();
+    assert!(place.in_queue && place.entry.is_some() && place.entry == whole.entry, "{place:?}");
+    assert!(place.checks.is_empty() && place.unread.is_some() && !whole.checks.is_empty());
 }

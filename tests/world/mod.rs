@@ -24,7 +24,7 @@ pub use manifests::{Manifest, repository, sandbox, task};
 pub use wait::within;
 
 /// Longest wait for anything; the machine may be busy with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Token, key and secret that the stand-ins know and the manifests use.
 pub const GITHUB_TOKEN: &str = "slipway-bot-token";

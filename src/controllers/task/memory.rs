@@ -3,7 +3,7 @@
 
 use super::given::Given;
 use crate::{
-    domain::task::{Checkout, PullRead, RulesView},
+    domain::task::{Checkout, PullRead, RulesView, Step},
     e2b::Access,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -82,9 +82,9 @@ impl Memory {
     }
 
     /// GitHub's own words on why it does not merge.
-    pub(super) fn merge_refused(&mut self, uid: &str, words: String) {
+    pub(super) fn merge_refused(&mut self, uid: &str, step: &Step, words: &str) {
         if let Some(read) = self.pulls.get_mut(uid) {
-            read.waits_for = Some(words);
+            read.refuse(step, words);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
         failure::Failure,
         task::{
             CheckProgress, HeadCheck, InQueue, MergeView, Outcome, PullRead, QueuePlace, QueueProgress,
-            ReadPull, RepositoryView, RequiredCheck, Review, RulesView, SeenPull, Step, refusal,
+            ReadPull, RepositoryView, RequiredCheck, Review, RulesView, SeenPull, Step,
         },
     },
     github::{
@@ -41,7 +41,12 @@ impl TaskController {
                 pull.rules = self.rules(task, &at, &base, now).await?;
             }
             if pull.asks_for_view(wanted) {
-                pull.view = told(at.client.queue_state(&at.name, number).await)?.map(seen_state);
+                let state = match told(at.client.queue_state(&at.name, number).await)? {
+                    Some(state) => Some(state),
+                    // The right to checks is one more than the merge needs.
+                    None => told(at.client.queue_place(&at.name, number).await)?,
+                };
+                pull.view = state.map(seen_state);
             }
             if let Some(head) = pull.observed.head_sha.clone().filter(|_| pull.asks_for_checks(wanted)) {
                 pull.checks = Some(seen_checks(at.client.get_checks(&at.name, &head).await?));
@@ -79,7 +84,7 @@ impl TaskController {
     pub(super) async fn look_at_queue(&self, task: &Task, question: &InQueue) -> Result<MergeView, Failure> {
         let at = self.at_github(task).await?;
         let number = u64::try_from(question.number).unwrap_or_default();
-        Ok(seen_state(at.client.queue_state(&at.name, number).await?))
+        Ok(seen_state(at.client.queue_place(&at.name, number).await?))
     }
 
     pub(super) async fn merge(
@@ -125,7 +130,7 @@ impl TaskController {
     /// Keeps GitHub's words on why it does not merge, so that the next refusal in the same words is no news.
     pub(super) fn remember_refusal(&self, task: &Task, step: &Step, outcome: &Outcome) {
         if let Outcome::NotMergeable(words) = outcome {
-            self.memory().merge_refused(&task.uid().unwrap_or_default(), refusal(step, words));
+            self.memory().merge_refused(&task.uid().unwrap_or_default(), step, words);
         }
     }
 }

@@ -21,6 +21,9 @@ const MERGEABLE_SOON: SignedDuration = SignedDuration::from_secs(5);
 /// GitHub's answers may lag.
 const LEFT_FOR: SignedDuration = SignedDuration::from_secs(15);
 
+/// What GitHub refuses again and again is tried every fourth interval.
+const REFUSED_MOST: u32 = 2;
+
 /// Time after a push within which checks of it may not have appeared yet.
 const CHECKS_APPEAR: SignedDuration = SignedDuration::from_secs(60);
 
@@ -48,7 +51,8 @@ pub(super) fn next_look(task: &Task, status: &TaskStatus, context: &Context) -> 
     let Some((read, repository)) = read.zip(context.repository.as_ref()) else { return appear };
     let interval = repository.sync_interval;
     let wait = match read.undecided {
-        0 => interval,
+        // Each try is a write that goes before those of others.
+        0 => interval * (1 << read.refused.saturating_sub(1).min(REFUSED_MOST)),
         times => (MERGEABLE_SOON * (1 << (times - 1).min(6))).min(interval),
     };
     Some(read.at + wait)
@@ -90,10 +94,8 @@ pub(super) fn merge(mut scope: Scope<'_>, context: &Context, pull: &SeenPull) ->
         Mergeability::LeftQueue => match read.outside_since {
             Some(since) if since + LEFT_FOR <= scope.now => removed(scope, &head, interval),
             _ => {
-                let said =
-                    "the pull request was in the merge queue: whether it has left it is looked at again";
-                let said = read.waits_for.as_deref().unwrap_or(said);
-                Plan { next: Next::After(MERGEABLE_SOON), ..reflect_pull_with(scope, Some(said)) }
+                let said = read.waits_for.as_deref();
+                Plan { next: Next::After(MERGEABLE_SOON), ..reflect_pull_with(scope, said) }
             }
         },
         Mergeability::Removed => Plan { next: Next::After(interval), ..reflect_pull(scope) },

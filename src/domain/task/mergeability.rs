@@ -1,7 +1,7 @@
 //! Whether GitHub, the checks and the queue let a pull request be merged, and what the merge waits for otherwise.
 //! Used by `model`, `merge` and `queue`; what the base branch asks for stands in `requirements`.
 
-use super::requirements::{self, Checks, MergeView, QueuePlace, RulesView, names};
+use super::requirements::{self, Checks, MergeView, QueuePlace, Review, RulesView, names};
 use crate::api::{MergeQueue, MergeQueueState};
 
 /// A merge that a Task asks for.
@@ -85,6 +85,12 @@ impl Facts<'_> {
         }
     }
 
+    /// GitHub lets it be merged, and no rule speaks of a queue.
+    fn has_no_queue(&self) -> bool {
+        let told = matches!(self.state, Some("clean" | "has_hooks" | "unstable"));
+        told && self.rules.is_some_and(|rules| !rules.queue)
+    }
+
     pub(super) fn mergeability(&self, wanted: &MergeWanted) -> Mergeability {
         let known = wanted.queue_of(self.head);
         match (self.view, known) {
@@ -93,6 +99,8 @@ impl Facts<'_> {
             (Some(view), _) if !view.open || Some(view.head.as_str()) != self.head => {
                 return Mergeability::Undecided(None);
             }
+            // Without a queue nothing can be put into it again.
+            (_, Some(MergeQueueState::Removed)) if self.has_no_queue() => return self.directly(wanted),
             (_, Some(MergeQueueState::Removed)) => return Mergeability::Removed,
             (Some(_), Some(MergeQueueState::Queued)) => return Mergeability::LeftQueue,
             (None, Some(MergeQueueState::Queued)) => {
@@ -127,7 +135,8 @@ impl Facts<'_> {
             return if directly == Mergeability::Yes { Mergeability::ByQueue } else { directly };
         }
         // Of what can't be read GitHub itself tells when it is asked to take the pull request in.
-        let read = self.view.filter(|view| view.unread.is_none());
+        let unread = |view: &MergeView| view.unread.is_some() && view.review == Review::Fine;
+        let read = self.view.filter(|view| !unread(view));
         let missing = read.map(|view| requirements::missing(self.rules, view)).unwrap_or_default();
         if missing.words.is_empty() {
             return self.by_checks(wanted).unwrap_or(Mergeability::ByQueue);

@@ -38,7 +38,6 @@ pub use model::{
 };
 pub use position::locate;
 pub use publish::pull_request_text;
-pub use queue::refusal;
 pub use record::record;
 pub use requirements::{
     CheckProgress, Checks, HeadCheck, MergeView, QueuePlace, QueueProgress, RequiredCheck, Review, RulesView,

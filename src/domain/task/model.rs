@@ -56,6 +56,8 @@ pub struct PullRead {
     pub place: Option<QueuePlace>,
     /// Time since which it is seen outside of the queue that it was in.
     pub outside_since: Option<Timestamp>,
+    /// Number of times in a row that GitHub has refused to take it into the queue, for reasons that only a try tells.
+    pub refused: u32,
 }
 
 impl PullRead {
@@ -66,7 +68,8 @@ impl PullRead {
         wanted: Option<&MergeWanted>,
         at: Timestamp,
     ) -> Self {
-        let mut read = Self { at, undecided: 0, waits_for: None, place: None, outside_since: None };
+        let mut read =
+            Self { at, undecided: 0, waits_for: None, place: None, outside_since: None, refused: 0 };
         let open = pull.filter(|pull| pull.observed.state == PullRequestState::Open);
         let Some((pull, wanted)) = open.zip(wanted) else { return read };
         let said = previous.and_then(|read| read.waits_for.clone());
@@ -75,7 +78,11 @@ impl PullRead {
             Mergeability::Undecided(words) => (read.undecided, read.waits_for) = (undecided, words),
             Mergeability::LeftQueue => {
                 read.outside_since = previous.and_then(|read| read.outside_since).or(Some(at));
-                (read.undecided, read.waits_for) = (undecided, said);
+                let looked_at = || {
+                    "the pull request was in the merge queue: whether it has left it is looked at again"
+                        .to_owned()
+                };
+                (read.undecided, read.waits_for) = (undecided, said.or_else(|| Some(looked_at())));
             }
             Mergeability::No(words) => read.waits_for = Some(words),
             Mergeability::InQueue(place) => {
@@ -84,9 +91,29 @@ impl PullRead {
                 let words = before.and(said).unwrap_or_else(|| place.words(pull.observed.number));
                 (read.place, read.waits_for) = (Some(place), Some(words));
             }
-            Mergeability::Yes | Mergeability::ByQueue | Mergeability::Removed => {}
+            // The step comes next: a refusal in the same words is no news.
+            Mergeability::Yes | Mergeability::ByQueue => {
+                read.refused = previous.map_or(0, |read| read.refused);
+            }
+            Mergeability::Removed => {}
         }
         read
+    }
+
+    /// GitHub's own words on why it does not merge, or does not take it into the queue.
+    pub fn refuse(&mut self, step: &Step, words: &str) {
+        self.waits_for = Some(refusal(step, words));
+        if matches!(step, Step::Enqueue { .. }) {
+            self.refused = self.refused.saturating_add(1);
+        }
+    }
+}
+
+/// Says why GitHub does not take a merge yet, in its words.
+pub(super) fn refusal(step: &Step, words: &str) -> String {
+    match step {
+        Step::Enqueue { .. } => format!("GitHub does not take it into the merge queue yet: {words}"),
+        _ => format!("GitHub does not allow the merge yet: {words}"),
     }
 }
 

@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     api::{
-        MergeQueueState, Phase, PullRequest, PullRequestState, Task, conditions as names, conditions::reason,
+        MergePolicy, MergeQueueState, Phase, PullRequest, PullRequestState, Task, conditions as names,
+        conditions::reason,
     },
     domain::{
         conditions::remove,
@@ -93,7 +94,8 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Pos
             if queue::is_asked(&scope, pull) {
                 match preconditions::of_github(&scope, context) {
                     None => return InQueue { number: pull.number }.asked(scope, context),
-                    Some(blocked) if queue::retry_of_queue(&scope).is_some() => {
+                    // Begun now, the round would be overtaken by the merge of what it replaces.
+                    Some(blocked) if queue::may_hold(pull) || queue::retry_of_queue(&scope).is_some() => {
                         return decided(blocked.plan(scope));
                     }
                     Some(_) => {}
@@ -132,6 +134,13 @@ fn in_review(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Positio
         return match preconditions::of_github(&scope, context) {
             Some(blocked) => decided(blocked.plan(scope)),
             None => decided(Plan::act(scope.status, step)),
+        };
+    }
+    let manual = scope.task.spec.pull_request.merge.policy == MergePolicy::Manual;
+    if manual && !pull.draft && queue::may_hold(pull) {
+        return match preconditions::of_github(&scope, context) {
+            Some(blocked) => decided(blocked.plan(scope)),
+            None => decided(queue::leave(scope)),
         };
     }
     // A merge that failed is tried again when `status.retry` says, not when the next look is due.

@@ -4,7 +4,7 @@
 use super::{
     model::{Context, Plan, Step},
     requirements::{MergeView, QueueProgress},
-    round,
+    round::{self, Input},
     scope::Scope,
     stage::{Decide, InQueue},
 };
@@ -45,19 +45,16 @@ pub(super) fn forget(scope: &mut Scope<'_>) {
     }
 }
 
-/// Says why GitHub does not take a merge yet, in its words.
-pub fn refusal(step: &Step, words: &str) -> String {
-    match step {
-        Step::Enqueue { .. } => format!("GitHub does not take it into the merge queue yet: {words}"),
-        _ => format!("GitHub does not allow the merge yet: {words}"),
-    }
+/// Returns whether the present head is in the queue, or may be.
+pub(super) fn may_hold(pull: &PullRequest) -> bool {
+    matches!(known(pull), Some(MergeQueueState::Entering | MergeQueueState::Queued))
 }
 
 /// Returns whether the queue has to be asked before another round begins on the pull request. In a queue its branch is locked,
 /// and what is merged meanwhile is not what is asked for now.
 pub(super) fn is_asked(scope: &Scope<'_>, pull: &PullRequest) -> bool {
     let gave_up = retry_of_queue(scope).is_some_and(|retry| retry.attempt >= retry::ATTEMPTS);
-    !pull.draft && known(pull) != Some(MergeQueueState::Absent) && !gave_up
+    !pull.draft && known(pull) != Some(MergeQueueState::Absent) && (!gave_up || may_hold(pull))
 }
 
 /// Returns the wait for the queue's own answers, where it is on.
@@ -65,11 +62,11 @@ pub(super) fn retry_of_queue<'s>(scope: &'s Scope<'_>) -> Option<&'s crate::api:
     scope.status.retry.as_ref().filter(|retry| [GET_QUEUE, DEQUEUE].contains(&retry.operation.as_str()))
 }
 
-/// Takes the pull request out of the queue, so that its branch may move.
+/// Takes the pull request out of the queue: its branch is to move, or it is not to be merged any more.
 pub(super) fn leave(mut scope: Scope<'_>) -> Plan {
     let node_id =
         scope.status.pull_request.as_ref().and_then(|pull| pull.node_id.clone()).unwrap_or_default();
-    scope.working(reason::PENDING, "taking the pull request out of the merge queue, for another commit");
+    scope.working(reason::PENDING, "taking the pull request out of the merge queue");
     Plan::act(scope.status, Step::Dequeue { node_id })
 }
 
@@ -101,10 +98,13 @@ impl Decide for InQueue {
     }
 
     /// Where nothing says that there is a queue, the round does not wait for an answer: GitHub locks the branch of what is in one.
+    /// What is in it, and is not shown, is taken out unseen.
     fn failed(self, scope: Scope<'_>, failure: &Failure) -> Plan {
-        let known = scope.status.pull_request.as_ref().and_then(known);
-        let in_queue = matches!(known, Some(MergeQueueState::Entering | MergeQueueState::Queued));
-        if in_queue && failure.class.is_retryable() { scope.failed_plan(failure) } else { begin(scope) }
+        match scope.status.pull_request.as_ref() {
+            Some(pull) if may_hold(pull) && failure.class.is_retryable() => scope.failed_plan(failure),
+            Some(pull) if may_hold(pull) => leave(scope),
+            _ => begin(scope),
+        }
     }
 }
 
@@ -113,13 +113,22 @@ fn begin(mut scope: Scope<'_>) -> Plan {
     Plan::settle(scope.status, Next::Now)
 }
 
-/// Goes on once the pull request has left the queue. `retry` stays while a round waits to move the branch: a queue that says
-/// so and locks the branch all the same is not asked in a circle.
+/// Goes on once the pull request has left the queue. `retry` stays while a round waits to move the branch, and begins to count
+/// where one is due: a queue that says so and has it all the same is not asked in a circle.
 pub(super) fn left(mut scope: Scope<'_>) -> Plan {
     forget(&mut scope);
-    if !scope.is_under_way() {
-        scope.status.retry = None;
+    if scope.is_under_way() {
+        return Plan::settle(scope.status, Next::Now);
     }
+    if round::input(scope.task, &scope.status) == Input::Changed {
+        return scope.failed_plan(&Failure {
+            operation: DEQUEUE,
+            class: Class::Transient,
+            reason: reason::IN_MERGE_QUEUE,
+            message: "the pull request has been taken out of the merge queue: whether it has left is looked at once more".into(),
+        });
+    }
+    scope.status.retry = None;
     Plan::settle(scope.status, Next::Now)
 }
 

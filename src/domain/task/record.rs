@@ -2,7 +2,7 @@
 //! Every failure goes through `status.retry`, so that the next pass waits as the policy says.
 
 use super::{
-    model::{DeleteBranch, Outcome, Plan, Step},
+    model::{DeleteBranch, Outcome, Plan, Step, refusal},
     publish, queue, reflect, release, review, round,
     scope::Scope,
 };
@@ -47,7 +47,7 @@ pub fn record(task: &Task, plan: Plan, step: &Step, outcome: Outcome, now: Times
             review::reread(scope)
         }
         Outcome::NotMergeable(message) => {
-            let text = queue::refusal(step, &message);
+            let text = refusal(step, &message);
             Plan { next, ..reflect::reflect_pull_with(scope, Some(&text)) }
         }
         Outcome::HeadChanged => review::head_changed(scope),
@@ -135,7 +135,7 @@ fn stands(mut scope: Scope<'_>, step: &Step, state: MergeQueueState) -> Plan {
 /// person has to help.
 fn queue_required(scope: Scope<'_>, sha: &str, failure: &Failure) -> Plan {
     let known = scope.status.pull_request.as_ref().and_then(queue::known);
-    if known == Some(MergeQueueState::Absent) {
+    if matches!(known, Some(MergeQueueState::Absent | MergeQueueState::Removed)) {
         return scope.failed_plan(failure);
     }
     let mut scope = scope;

@@ -66,6 +66,10 @@ pub(super) fn reflect_pull_with(mut scope: Scope<'_>, message: Option<&str>) -> 
             if scope.status.branch.is_none() {
                 scope.status.branch.clone_from(&pull.branch);
             }
+            if pull.draft {
+                // GitHub takes a draft out of the queue.
+                queue::forget(&mut scope);
+            }
             remove(&mut scope.status.conditions, names::MERGED);
             let open = format!("pull request {} is open", pull.number);
             scope.condition(names::PULL_REQUEST_OPEN, true, reason::OPEN, &open);

@@ -4,7 +4,7 @@
 use super::{
     merge::{self, next_look},
     model::{Context, Plan, SeenPull, Step},
-    publish,
+    publish, queue,
     reflect::{adopt_observation, merge_wanted, merged, reflect_pull, reflect_pull_with},
     round::{self, Input},
     scope::{Scope, has_committed},
@@ -89,7 +89,10 @@ fn with_pull(mut scope: Scope<'_>, context: &Context, pull: &SeenPull) -> Plan {
         publish::carried(&mut scope);
     }
     if scope.is_under_way() {
-        scope.status.retry = None;
+        // What is waited for because of the merge queue goes on: its deliveries end no circle.
+        if queue::retry_of_queue(&scope).is_none() {
+            scope.status.retry = None;
+        }
         scope.working(reason::PENDING, "the pull request was read while a round on it is under way");
         // The round goes on, or ends with it: the next pass says which.
         return Plan { next: Next::Now, ..scope.requeue() };

@@ -25,6 +25,7 @@ mod others;
 mod parts;
 mod publish;
 mod queue;
+mod queue_exits;
 mod queue_rounds;
 mod queues;
 mod requirements;

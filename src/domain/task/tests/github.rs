@@ -287,7 +287,8 @@ impl World {
     pub(super) fn merge(&mut self, number: i64, sha: &str) -> Outcome {
         if let Some(answer) = self.github.merge_answer.clone() {
             if let (Outcome::NotMergeable(words), Some(read)) = (&answer, &mut self.pull_read) {
-                read.waits_for = Some(format!("GitHub does not allow the merge yet: {words}"));
+                let method = crate::api::MergeMethod::Merge;
+                read.refuse(&Step::Merge { number, sha: sha.into(), method }, words);
             }
             return answer;
         }

@@ -152,7 +152,7 @@ fn what_the_queue_alone_blocks_is_tried_and_a_refusal_is_told_in_githubs_words_o
         assert_eq!(world.reason(), reason::IN_REVIEW);
         assert_eq!(world.looks_on(900), 0, "{state}: the same again and again");
         world.github.queue.refuses = None;
-        world.looks_on(310);
+        world.looks_on(1210);
         assert_eq!(world.made("Enqueue"), 1, "{state}");
     }
 }

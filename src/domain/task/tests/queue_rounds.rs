@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api::{MergePolicy, MergeQueueState, conditions::reason},
-    domain::failure::Class,
+    domain::{failure::Class, pull_request::Source, retry},
 };
 
 #[test]
@@ -137,12 +137,56 @@ fn without_an_answer_about_the_queue_a_round_begins_all_the_same() {
     world.rerun("1");
     assert!(world.pass().is_ok());
     assert_eq!(world.status().round, Some(2), "nothing says that there is a queue");
-    // What is known to be in it is asked for again first, then the round begins: GitHub locks the branch in any case.
+    // What is known to be in it is asked for until there is an answer: it would be merged during the round.
     let mut world = queued();
     world.faults.github = Some(Class::Transient);
     world.rerun("1");
-    world.looks_on(5);
+    world.looks_on(900);
     assert_eq!(world.status().round, Some(1), "{}", world.message());
-    world.looks_on(600);
-    assert_eq!(world.status().round, Some(2), "{}", world.message());
+    world.faults.github = None;
+    world.run_until(|world| world.status().round == Some(2));
+    assert_eq!((world.made("Dequeue"), world.github.queue.place), (1, None));
+    // Of what is not shown it is taken out unseen.
+    let mut world = queued();
+    world.github.queue.hidden = true;
+    world.rerun("1");
+    world.run_until(|world| world.status().round == Some(2));
+    assert_eq!((world.made("Dequeue"), world.github.queue.place), (1, None));
+}
+
+#[test]
+fn no_wait_for_something_else_lets_a_round_begin_on_what_is_in_the_queue() {
+    for operation in ["getPullRequest", "getSecret", "mintToken"] {
+        let mut world = queued();
+        let now = world.now;
+        let status = world.task.status.as_mut().expect("there");
+        let failure = world::failure(operation, Class::Transient, reason::RETRYING);
+        status.retry = Some(retry::after(None, &failure, "uid", now).retry);
+        world.rerun("1");
+        assert!(world.pass().is_ok());
+        assert_eq!(
+            (world.status().round, world.github.queue.place.is_some()),
+            (Some(1), true),
+            "{operation}"
+        );
+        world.run_until(|world| world.status().round == Some(2));
+        assert_eq!((world.made("Dequeue"), world.github.queue.place), (1, None), "{operation}");
+    }
+}
+
+#[test]
+fn a_queue_that_takes_it_back_before_a_round_is_not_asked_in_a_circle() {
+    let mut world = queued();
+    world.github.queue.out = Out::Sticky;
+    world.rerun("1");
+    let calls = world.calls.len();
+    for _ in 0..240 {
+        world.pass_time(1);
+        assert!(world.pass().is_ok());
+        world.news(Source::Delivery);
+    }
+    assert!(world.made("Dequeue") <= 8, "{:?}", &world.calls[calls..]);
+    world.github.queue.out = Out::Told;
+    world.github.queue.place = None;
+    world.run_until(|world| world.status().round == Some(2) && world.row() == REVIEW);
 }

@@ -157,7 +157,7 @@ impl World {
         };
         if let (Outcome::NotMergeable(words), Some(read)) = (&answer, &mut self.pull_read) {
             let step = Step::Enqueue { node_id: node_id.into(), sha: sha.into() };
-            read.waits_for = Some(refusal(&step, words));
+            read.refuse(&step, words);
         }
         answer
     }

@@ -162,6 +162,7 @@ fn of_queues() -> Vec<Case> {
         case("queue-unclear", DequeuePull, 422, r#"{"errors":[{"message":"Failed to remove PR #7 \"Greet\""}]}"#, "state", ""),
         case("lag", EnqueuePull, 404, r#"{"errors":[{"message":"Could not resolve to a node with the global id of 'PR_1'"}]}"#, "Transient NotVisibleYet", "tried again").just_made(),
         case("hidden-permission", EnqueuePull, 404, r#"{"errors":[{"message":"Could not resolve to a node with the global id of 'PR_1'"}]}"#, "Denied PermissionMissing", "Pull requests: write"),
+        case("pull-request-hidden", GetQueuePlace, 404, r#"{"errors":[{"message":"Could not resolve to a PullRequest with the number of 7."}]}"#, "NotFound PullRequestNotFound", "deleted"),
         case("pull-request-hidden", GetQueueState, 404, r#"{"errors":[{"message":"Could not resolve to a PullRequest with the number of 7."}]}"#, "NotFound PullRequestNotFound", "deleted"),
         case("repository", GetQueueState, 404, r#"{"errors":[{"message":"Could not resolve to a Repository with the name 'acme/app'."}]}"#, "NotFound RepositoryNotFound", "Checks: read"),
         case("permission", GetQueueState, 403, FORBIDDEN, "Denied PermissionMissing", "Checks: read"),
