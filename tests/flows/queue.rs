@@ -96,6 +96,15 @@ async fn what_the_merge_waits_for_is_named_until_all_of_it_is_there() -> Result<
     let rules = vec![rule(RuleKind::RequiredStatusChecks, &required), rule(RuleKind::PullRequest, &review)];
     begin(&world, rules).await?;
     says(&world, "required checks that have not begun: build, lint; an approving review is needed").await?;
+    // All Tasks of the Repository share what is read.
+    for name in ["also", "too"] {
+        let merge = json!({"merge": {"policy": "WhenReady", "requireChecks": false}});
+        world.apply(&task(name, "app", SCRIPT).with("/spec/pullRequest", merge)).await?;
+    }
+    for name in ["also", "too"] {
+        let told = |task: &Task| message_of(task, "Ready").contains("required checks that have not begun");
+        world.task(name, "what it waits for", told).await?;
+    }
     let (github, head) = (&world.simulator.github, head(&world)?);
     github.review("reviewer", APP, 1, "APPROVE", "Good.").map_err(refused)?;
     github.set_checks(APP, &head, vec![check("lint", "timed_out")]).map_err(refused)?;

@@ -13,7 +13,7 @@ use slipway_simulator::{
     core::{Action, Rule},
     github::MergeMethod,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 use tokio::{sync::oneshot, task::JoinHandle};
 use warp::Filter as _;
 
@@ -108,7 +108,12 @@ async fn what_happened_while_the_receiver_was_gone_comes_back_by_redelivery_alon
     pinged(&world, 2).await?;
     ensure!(world.simulator.calls.of("github", REDELIVER).is_empty(), "nobody is there to take it");
     world.start_receiver().await?;
+    let pings = || world.simulator.calls.of("github", PING).len();
+    let (back, before) = (Instant::now(), pings());
     all_done(&world, &pulls).await?;
+    println!("{PULLS} Tasks right {:?} after the receiver was back", back.elapsed());
+    // The next ping has told, or one that was on its way did not.
+    ensure!(pings() - before <= 2, "{} pings", pings() - before);
     let told = delivering(&world, "app").await?;
     ensure!(told.failing == 0 && told.redelivered >= i64::try_from(PULLS)?, "{told:?}");
     ensure!(undelivered(&world).await? == 0, "all by redelivery");
@@ -125,11 +130,11 @@ async fn a_404_of_an_ingress_settles_nothing() -> Result<()> {
     delivering(&world, "app").await?;
     world.apply(&managed("second", true).with("/spec/webhookSecretRef/name", json!("second"))).await?;
     delivering(&world, "second").await?;
+    world.receiver = None;
+    let ingress = Ingress::start(world.port).await;
     let mut pulls = in_review(&world, "app", 3).await?;
     pulls.extend(in_review(&world, "second", 3).await?);
     hold_off_sync(&world);
-    world.receiver = None;
-    let ingress = Ingress::start(world.port).await;
     merge_all(&world, &pulls)?;
     for name in ["app", "second"] {
         webhook_ready(&world, name, "False", "DeliveriesFailing").await?;

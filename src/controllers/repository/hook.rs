@@ -83,9 +83,13 @@ impl RepositoryController {
         let signed = self.memory.hook(&uid).signed;
         hook.missigned &= signed.is_none_or(|signed| signed + interval <= now);
         let Some(log) = log.filter(|log| log.ping) else { return interval };
-        let (asks, pings) = self.memory.receiver().asks(&uid, soon(object), now);
-        log.ping = pings;
-        if asks { soon(object) } else { interval }
+        let wait = self.memory.receiver().asks(&uid, soon(object), now);
+        log.ping = wait.is_some_and(|wait| wait.is_zero());
+        match wait {
+            None => interval,
+            Some(_) if log.ping => soon(object),
+            Some(wait) => wait,
+        }
     }
 
     fn hook_due(&self, object: &Repository, uid: &str, sync: Timestamp, now: Timestamp) -> Timestamp {

@@ -32,11 +32,11 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    /// Whether the webhook of this Repository is the one that asks, and whether it does now. Another takes over when it has stopped.
-    pub(super) fn asks(&self, uid: &str, every: SignedDuration, now: Timestamp) -> (bool, bool) {
-        let Some((at, by)) = &self.pinged else { return (true, true) };
+    /// The wait before the webhook of this Repository asks; `None` where another does. One takes over when the other has stopped.
+    pub(super) fn asks(&self, uid: &str, every: SignedDuration, now: Timestamp) -> Option<SignedDuration> {
+        let Some((at, by)) = &self.pinged else { return Some(SignedDuration::ZERO) };
         let asks = by == uid || *at + every * 3 <= now;
-        (asks, asks && *at + every <= now)
+        asks.then(|| (*at + every).duration_since(now).max(SignedDuration::ZERO))
     }
 }
 
@@ -187,11 +187,12 @@ mod tests {
     fn one_webhook_asks_for_all_until_it_stops() {
         let every = SignedDuration::from_mins(1);
         let receiver = Receiver { arrival: None, pinged: Some((at(0), "a".into())) };
-        assert_eq!(Receiver::default().asks("a", every, at(0)), (true, true));
-        assert_eq!(receiver.asks("a", every, at(59)), (true, false));
-        assert_eq!(receiver.asks("a", every, at(60)), (true, true));
-        assert_eq!(receiver.asks("b", every, at(179)), (false, false));
-        assert_eq!(receiver.asks("b", every, at(180)), (true, true));
+        let wait = |second| Some(SignedDuration::from_secs(second));
+        assert_eq!(Receiver::default().asks("a", every, at(0)), wait(0));
+        assert_eq!(receiver.asks("a", every, at(11)), wait(49));
+        assert_eq!(receiver.asks("a", every, at(70)), wait(0));
+        assert_eq!(receiver.asks("b", every, at(179)), None);
+        assert_eq!(receiver.asks("b", every, at(180)), wait(0));
     }
 
     #[test]

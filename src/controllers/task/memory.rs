@@ -7,7 +7,7 @@ use crate::{
     e2b::Access,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// The longest interval between two looks is a day: what was last seen before this belongs to nobody any more.
 const FORGET: SignedDuration = SignedDuration::from_hours(72);
@@ -34,6 +34,8 @@ pub struct Memory {
     pulls: HashMap<String, PullRead>,
     /// Rules of base branches.
     rules: HashMap<RulesKey, KnownRules>,
+    /// Who reads the rules of a branch reads them for all.
+    rules_turns: HashMap<RulesKey, Arc<tokio::sync::Mutex<()>>>,
     /// Way to reach the envd of a sandbox. Tokens live here only.
     access: HashMap<AccessKey, Access>,
     /// Commits, with the depth of their history, that are too large to be checked out, and when that was seen: a stalled Task is
@@ -86,6 +88,12 @@ impl Memory {
         if let Some(read) = self.pulls.get_mut(uid) {
             read.refuse(step, words);
         }
+    }
+
+    /// Held while the rules of a branch are read.
+    pub(super) fn rules_turn(&mut self, key: &RulesKey) -> Arc<tokio::sync::Mutex<()>> {
+        self.rules_turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        self.rules_turns.entry(key.clone()).or_default().clone()
     }
 
     /// The rules of a branch, where they were read less than `interval` ago.

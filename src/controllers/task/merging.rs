@@ -73,6 +73,8 @@ impl TaskController {
         });
         let uid = repository.and_then(|repository| repository.uid()).unwrap_or_default();
         let key = (uid, base.to_owned());
+        let turn = self.memory().rules_turn(&key);
+        let _turn = turn.lock().await;
         if let Some((_, known)) = self.memory().rules(&key, interval, now) {
             return Ok(known);
         }
