@@ -83,11 +83,13 @@ impl RepositoryController {
         let signed = self.memory.hook(&uid).signed;
         hook.missigned &= signed.is_none_or(|signed| signed + interval <= now);
         let Some(log) = log.filter(|log| log.ping) else { return interval };
-        let wait = self.memory.receiver().asks(&uid, soon(object), now);
+        // A ping and the look behind it fit into an interval: what is sent again then is there within one.
+        let every = repository::AGAIN.min(interval / 2);
+        let wait = self.memory.receiver().asks(&uid, every, now);
         log.ping = wait.is_some_and(|wait| wait.is_zero());
         match wait {
             None => interval,
-            Some(_) if log.ping => soon(object),
+            Some(_) if log.ping => every,
             Some(wait) => wait,
         }
     }
