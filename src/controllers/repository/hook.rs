@@ -66,7 +66,10 @@ impl RepositoryController {
             _ => repository::interval(object),
         };
         self.memory.change_hook(&uid, |hook| {
-            (hook.next, hook.failing_since, hook.awaits_turn) = (Some(now + wait), None, false);
+            (hook.next, hook.awaits_turn) = (Some(now + wait), false);
+            if seen.is_answer() {
+                hook.failing_since = None;
+            }
         });
         seen
     }

@@ -82,6 +82,13 @@ pub enum HookSeen {
     Failed(HookFailure),
 }
 
+impl HookSeen {
+    /// Returns whether GitHub has answered: what is only known to be unwanted says nothing of whether it can be reached.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Found { .. } | Self::Nothing)
+    }
+}
+
 /// A call about the webhook that has failed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HookFailure {

@@ -220,6 +220,20 @@ fn what_is_wrong_is_told_with_its_cure_and_nothing_is_changed() {
 }
 
 #[test]
+fn what_asks_nothing_of_github_ends_no_failure() {
+    // Else a removal that fails again and again would hold up a deletion for ever.
+    assert!(seen(None, None).is_answer() && HookSeen::Nothing.is_answer());
+    for quiet in [
+        HookSeen::NotAsked,
+        HookSeen::Nowhere,
+        HookSeen::NoSecret(String::new()),
+        HookSeen::Unwanted { id: 5 },
+    ] {
+        assert!(!quiet.is_answer(), "{quiet:?}");
+    }
+}
+
+#[test]
 fn its_look_waits_for_no_sync_and_for_no_backoff_of_one() {
     let object = known(managed());
     for answer in [Answer::NotAsked, failed(failure(Class::Transient)), failed(failure(Class::Denied))] {
