@@ -218,10 +218,10 @@ impl Client {
         }
     }
 
-    /// The same of something that may not be there.
+    /// The same of something that may not be there. Unchanged since the last call: costs no rate limit (`ETag`).
     pub(super) async fn find<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<Option<T>, Error> {
         let operation = call.operation;
-        match self.send(call).await? {
+        match self.send_unless_known(call).await? {
             Reply::Success(success) => success.json(operation).map(Some),
             Reply::State(State::Absent) => Ok(None),
             Reply::State(other) => Err(other.unexpected(operation)),

@@ -8,8 +8,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Answers kept at the same time.
-const MOST: usize = 1024;
+/// Bytes of all answers that are kept: of some 700 pull requests, say.
+const MOST: usize = 16 << 20;
 /// Longest answer that is kept (bytes).
 const LONGEST: usize = 32 << 10;
 
@@ -24,23 +24,36 @@ pub(super) struct Answer {
 
 /// By token and path: no token is shown what another was answered.
 #[derive(Debug, Default)]
-pub(super) struct Etags(Mutex<HashMap<(Fingerprint, String), Answer>>);
+pub(super) struct Etags(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    answers: HashMap<(Fingerprint, String), Answer>,
+    bytes: usize,
+}
 
 impl Etags {
     pub(super) fn get(&self, token: Fingerprint, path: &str) -> Option<Answer> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&(token, path.to_owned())).cloned()
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.answers.get(&(token, path.to_owned())).cloned()
     }
 
     pub(super) fn set(&self, token: Fingerprint, path: String, answer: Answer) {
         if answer.body.len() > LONGEST {
             return;
         }
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.clear();
+        let Kept { answers, bytes } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *bytes += answer.body.len();
+        if let Some(before) = answers.insert((token, path), answer) {
+            *bytes -= before.body.len();
         }
-        known.insert((token, path), answer);
+        // Any: of answers that are asked for in turn, the oldest is the one that is wanted next.
+        while *bytes > MOST
+            && let Some(key) = answers.keys().next().cloned()
+            && let Some(dropped) = answers.remove(&key)
+        {
+            *bytes -= dropped.body.len();
+        }
     }
 }
 
@@ -56,5 +69,19 @@ mod tests {
         assert_eq!(etags.get([1; 32], "/repos/o/r"), Some(answer));
         assert_eq!(etags.get([2; 32], "/repos/o/r"), None);
         assert_eq!(etags.get([1; 32], "/repos/o/other"), None);
+    }
+
+    #[test]
+    fn what_is_kept_stays_below_its_bound() {
+        let etags = Etags::default();
+        let body = Bytes::from(vec![b'x'; LONGEST]);
+        for number in 0..2 * MOST / LONGEST {
+            let answer = Answer { etag: "\"a\"".into(), body: body.clone(), pages: [None; 2] };
+            for _ in 0..2 {
+                etags.set([1; 32], format!("/{number}"), answer.clone());
+            }
+        }
+        let kept = etags.0.into_inner().expect("no panic");
+        assert_eq!((kept.answers.len(), kept.bytes), (MOST / LONGEST, MOST));
     }
 }

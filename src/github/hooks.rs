@@ -185,13 +185,9 @@ impl From<DeliveryAnswer> for HookDelivery {
 impl Client {
     /// The webhook with this id; `None` when it is gone. Unchanged since the last call: costs no rate limit (`ETag`).
     pub async fn get_hook(&self, repository: &RepositoryName, id: u64) -> Result<Option<Hook>, Error> {
-        let operation = Operation::GetHook;
-        let call = Call::get(operation, path_of(repository, id)).about(repository).needs(Made::Hook(id));
-        match self.send_unless_known(call).await? {
-            Reply::Success(success) => Ok(Some(success.json::<HookAnswer>(operation)?.into())),
-            Reply::State(State::Absent) => Ok(None),
-            Reply::State(other) => Err(other.unexpected(operation)),
-        }
+        let path = path_of(repository, id);
+        let call = Call::get(Operation::GetHook, path).about(repository).needs(Made::Hook(id));
+        Ok(self.find::<HookAnswer>(call).await?.map(Hook::from))
     }
 
     /// The webhook with this URL. Of several it is the one that is told of pull requests, then the oldest.

@@ -248,7 +248,8 @@ impl Client {
         self.read(Call::get(Operation::ListPulls, path).about(repository)).await
     }
 
-    /// The pull request with this number; `None` when there is none that the token may see.
+    /// The pull request with this number; `None` when there is none that the token may see. Unchanged since the last call:
+    /// costs no rate limit (`ETag`).
     pub async fn get_pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<Pull>, Error> {
         let path = format!("/repos/{repository}/pulls/{number}");
         self.find(Call::get(Operation::GetPull, path).about(repository).needs(Made::Pull(number))).await
