@@ -307,10 +307,14 @@ pub mod reason {
     pub const REQUEST_REFUSED: &str = "RequestRefused";
     /// The token is not authorized for the organization's single sign-on.
     pub const SAML_REQUIRED: &str = "SAMLRequired";
+    /// The organization does not take this kind of token, or none that lives so long.
+    pub const TOKEN_NOT_ACCEPTED: &str = "TokenNotAccepted";
     /// The commit that the work starts from is not there any more.
     pub const TREE_MISSING: &str = "TreeMissing";
     /// GitHub does not take the files as they are.
     pub const TREE_REFUSED: &str = "TreeRefused";
+    /// GitHub ran out of time over a tree: it is made in smaller parts.
+    pub const TREE_TIMED_OUT: &str = "TreeTimedOut";
     /// GitHub gave an answer that has no meaning for the call.
     pub const UNEXPECTED_ANSWER: &str = "UnexpectedAnswer";
     /// GitHub's answer could not be read.

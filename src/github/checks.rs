@@ -33,9 +33,18 @@ struct RunsAnswer {
 
 #[derive(Deserialize)]
 struct RunAnswer {
+    /// Grows with every run.
+    id: u64,
     name: String,
     status: String,
     conclusion: Option<String>,
+    #[serde(default)]
+    app: Option<AppAnswer>,
+}
+
+#[derive(Deserialize, PartialEq)]
+struct AppAnswer {
+    id: u64,
 }
 
 #[derive(Deserialize)]
@@ -55,25 +64,25 @@ const PAGE: usize = 100;
 const MAX_PAGES: u32 = 10;
 
 impl Client {
-    /// All checks of a commit, the newest of each name.
+    /// All checks of a commit, the newest of each App and name: of workflows that use a name twice, REST does not tell which
+    /// it is of.
     pub async fn get_checks(&self, repository: &RepositoryName, sha: &str) -> Result<Vec<Check>, Error> {
         let path = |list: &str| format!("/repos/{repository}/commits/{sha}/{list}");
         let needs = Made::Commit(sha.to_owned());
         let call = |operation, list| Call::get(operation, path(list)).about(repository).needs(needs.clone());
-        let mut checks = self
-            .pages(call(Operation::ListCheckRuns, "check-runs"), |page: RunsAnswer| page.check_runs)
-            .await?;
-        let statuses =
-            self.pages(call(Operation::CombinedStatus, "status"), |page: StatusesAnswer| page.statuses);
-        checks.extend(statuses.await?);
-        Ok(checks)
+        let runs = call(Operation::ListCheckRuns, "check-runs");
+        let runs = self.pages(runs, |page: RunsAnswer| page.check_runs).await?;
+        let statuses = call(Operation::CombinedStatus, "status");
+        let statuses = self.pages(statuses, |page: StatusesAnswer| page.statuses).await?;
+        let runs = newest(runs).into_iter().map(Check::from);
+        Ok(runs.chain(statuses.into_iter().map(Check::from)).collect())
     }
 
-    async fn pages<T: DeserializeOwned, C: Into<Check>>(
+    async fn pages<T: DeserializeOwned, C>(
         &self,
         first: Call<'_>,
         read: impl Fn(T) -> Vec<C>,
-    ) -> Result<Vec<Check>, Error> {
+    ) -> Result<Vec<C>, Error> {
         let operation = first.operation;
         let mut all = Vec::new();
         for page in 1..=MAX_PAGES {
@@ -82,13 +91,27 @@ impl Client {
                 Reply::Success(success) => success,
                 Reply::State(other) => return Err(other.unexpected(operation)),
             };
-            all.extend(read(success.json(operation)?).into_iter().map(Into::into));
+            all.extend(read(success.json(operation)?));
             if success.next_page.is_none() {
                 break;
             }
         }
         Ok(all)
     }
+}
+
+/// Without what was run again. GitHub leaves the old ends out within a suite alone, and a workflow that an event starts again
+/// (a label, a reopened pull request) has a new suite.
+fn newest(runs: Vec<RunAnswer>) -> Vec<RunAnswer> {
+    let mut newest: Vec<RunAnswer> = Vec::new();
+    for run in runs {
+        match newest.iter_mut().find(|there| there.name == run.name && there.app == run.app) {
+            Some(there) if there.id < run.id => *there = run,
+            Some(_) => {}
+            None => newest.push(run),
+        }
+    }
+    newest
 }
 
 impl From<RunAnswer> for Check {
@@ -131,12 +154,34 @@ pub(super) mod tests {
         ("something_new", CheckState::Failed),
     ];
 
+    fn run(id: u64, name: &str, app: u64, status: &str, conclusion: Option<&str>) -> RunAnswer {
+        let (name, status, conclusion) = (name.to_owned(), status.to_owned(), conclusion.map(str::to_owned));
+        RunAnswer { id, name, status, conclusion, app: Some(AppAnswer { id: app }) }
+    }
+
+    #[test]
+    fn a_workflow_that_runs_again_counts_by_its_newest_run_in_whatever_order_they_are_listed() {
+        let ended = |id, app, conclusion| run(id, "build", app, "completed", Some(conclusion));
+        for turned in [false, true] {
+            let mut runs = vec![
+                ended(1, 1, "cancelled"),
+                ended(3, 1, "success"),
+                ended(2, 1, "failure"),
+                ended(4, 2, "failure"),
+            ];
+            if turned {
+                runs.reverse();
+            }
+            let mut left: Vec<_> = newest(runs).into_iter().map(|run| run.id).collect();
+            left.sort_unstable();
+            assert_eq!(left, [3, 4], "the newest of each App");
+        }
+    }
+
     #[test]
     fn every_end_of_a_check_passes_or_fails_and_what_has_not_ended_runs() {
-        let state = |status: &str, conclusion: Option<&str>| {
-            let (name, status) = ("a".to_owned(), status.to_owned());
-            Check::from(RunAnswer { name, status, conclusion: conclusion.map(str::to_owned) }).state
-        };
+        let state =
+            |status: &str, conclusion: Option<&str>| Check::from(run(1, "a", 1, status, conclusion)).state;
         for (end, expected) in ENDS {
             assert_eq!(state("completed", Some(end)), expected, "{end}");
         }

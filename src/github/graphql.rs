@@ -9,7 +9,7 @@ use super::{
     name::RepositoryName,
     operation::Operation,
     recent::Made,
-    rollup::{Connection, Context, Rollup, Status, newest},
+    rollup::{Connection, Context, Rollup, Status, Suite, newest},
 };
 use crate::domain::feedback::{CheckAnnotation, FailedCheck};
 use serde::Deserialize;
@@ -109,7 +109,7 @@ impl Client {
             unread = unread.or(Some("there are more than a hundred".to_owned()));
         }
         let (read, odd) = contexts.contexts();
-        let checks = newest(read).into_iter().filter_map(failed).collect();
+        let checks = newest(read, Suite::is_of).into_iter().filter_map(failed).collect();
         Ok(FailedChecks { checks, unread: unread.or(odd) })
     }
 
@@ -233,7 +233,7 @@ mod tests {
             json!({"__typename": "StatusContext", "context": "ci/y", "state": "PENDING", "description": null}),
         ];
         let read = contexts.map(|node| serde_json::from_value(node).expect("a context"));
-        let failed: Vec<_> = newest(read.into()).into_iter().filter_map(failed).collect();
+        let failed: Vec<_> = newest(read.into(), Suite::is_of).into_iter().filter_map(failed).collect();
         let told: Vec<_> =
             failed.iter().map(|check| (&*check.name, &*check.conclusion, check.more)).collect();
         assert_eq!(told, [("lint", "failure", 1), ("build", "failure", 2), ("ci/x", "error", 0)]);

@@ -58,4 +58,4 @@ pub use pulls::{
 };
 pub use queue::{Dequeued, Enqueued, QueueCheck, QueueEntry, QueueEntryState, QueueState, ReviewDecision};
 pub use repositories::{CreateRepository, Repository};
-pub use rules::{BranchRules, MergeQueueRule, RequiredCheck};
+pub use rules::{BranchRules, MergeQueueRule, OtherRule, RequiredCheck};

@@ -13,7 +13,7 @@ use super::{
     operation::Operation,
     pulls::PullState,
     recent::Made,
-    rollup::{Context, Rollup, newest, state_of},
+    rollup::{Context, Rollup, Suite, newest, state_of},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -202,7 +202,7 @@ impl Client {
             next = page.next;
             pages += 1;
         }
-        state.checks = newest(checks).into_iter().map(Into::into).collect();
+        state.checks = newest(checks, Suite::may_be_of).into_iter().map(Into::into).collect();
         Ok(state)
     }
 

@@ -55,7 +55,7 @@ pub(super) struct Run {
     pub(super) is_required: Option<bool>,
 }
 
-/// Whose check it is: of which App, workflow and event.
+/// Whose check it is: of which App, workflow and event. Two runs of one workflow on a commit have suites of their own.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Suite {
@@ -66,12 +66,14 @@ pub(super) struct Suite {
 }
 
 impl Suite {
-    /// Whether a check of the same name would be the same check. Each run of a workflow has a suite of its own, and one App has
-    /// but one suite: without the workflow the suite says as much as is known.
-    fn is_of_the_same(&self, other: &Self) -> bool {
-        self.app == other.app
-            && self.workflow_run == other.workflow_run
-            && (!self.workflow_run.is_null() || self.database_id == other.database_id)
+    /// Whether a check of the same name may be the same check: where the workflow is hidden, the App has to do.
+    pub(super) fn may_be_of(&self, other: &Self) -> bool {
+        self.app == other.app && self.workflow_run == other.workflow_run
+    }
+
+    /// Whether it certainly is.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        self.may_be_of(other) && (!self.workflow_run.is_null() || self.database_id == other.database_id)
     }
 }
 
@@ -98,11 +100,12 @@ impl Connection {
     }
 }
 
-/// Without what was run again: GitHub lists the old ends beside the new ones.
-pub(super) fn newest(contexts: Vec<Context>) -> Vec<Context> {
+/// Without what was run again: GitHub lists the old ends beside the new ones. `same` tells whether two suites have the same
+/// checks: whoever asks what has failed wants to lose none, and whoever asks what may be merged wants none that is over.
+pub(super) fn newest(contexts: Vec<Context>, same: fn(&Suite, &Suite) -> bool) -> Vec<Context> {
     let mut newest: Vec<Context> = Vec::new();
     for context in contexts {
-        match newest.iter_mut().find(|there| there.is_of_the_same(&context)) {
+        match newest.iter_mut().find(|there| there.is_of_the_same(&context, same)) {
             Some(there) if there.id() < context.id() => *there = context,
             Some(_) => {}
             None => newest.push(context),
@@ -113,10 +116,10 @@ pub(super) fn newest(contexts: Vec<Context>) -> Vec<Context> {
 
 impl Context {
     /// Whether both are ends of one check.
-    fn is_of_the_same(&self, other: &Self) -> bool {
+    fn is_of_the_same(&self, other: &Self, same: fn(&Suite, &Suite) -> bool) -> bool {
         match (self, other) {
             (Self::CheckRun(one), Self::CheckRun(two)) => {
-                one.name == two.name && one.check_suite.is_of_the_same(&two.check_suite)
+                one.name == two.name && same(&one.check_suite, &two.check_suite)
             }
             (Self::StatusContext(one), Self::StatusContext(two)) => one.context == two.context,
             _ => false,
@@ -159,7 +162,10 @@ mod tests {
     fn newest_of(nodes: Vec<Value>) -> Vec<(u64, CheckState)> {
         let (contexts, odd) = Connection { nodes: Some(nodes), ..Connection::default() }.contexts();
         assert_eq!(odd, None);
-        newest(contexts).iter().map(|context| (context.id().unwrap_or_default(), context.state())).collect()
+        newest(contexts, Suite::may_be_of)
+            .iter()
+            .map(|context| (context.id().unwrap_or_default(), context.state()))
+            .collect()
     }
 
     #[test]
@@ -188,7 +194,29 @@ mod tests {
             assert_eq!(newest_of(nodes), [(2, CheckState::Passed)]);
         }
         assert_eq!(newest_of(vec![new, run(3, "a", None, 1)]), [(3, CheckState::Running)]);
-        let apart = newest_of(vec![old, run(4, "a", Some("SUCCESS"), 2)]);
+        let apart = newest_of(vec![old.clone(), run(4, "a", Some("SUCCESS"), 2)]);
         assert_eq!(apart, [(1, CheckState::Failed), (4, CheckState::Passed)], "another App's of that name");
+        let in_suite = |mut run: Value, suite: u64, workflow: Value| {
+            run["checkSuite"]["databaseId"] = json!(suite);
+            run["checkSuite"]["workflowRun"] = workflow;
+            run
+        };
+        let workflow = |id: u64| json!({"event": "pull_request", "workflow": {"databaseId": id}});
+        let passed = run(2, "a", Some("SUCCESS"), 1);
+        for shown in [Value::Null, workflow(7)] {
+            let (old, new) =
+                (in_suite(old.clone(), 11, shown.clone()), in_suite(passed.clone(), 12, shown.clone()));
+            assert_eq!(
+                newest_of(vec![old.clone(), new.clone()]),
+                [(2, CheckState::Passed)],
+                "each run has a suite"
+            );
+            let (contexts, _) =
+                Connection { nodes: Some(vec![old, new]), ..Connection::default() }.contexts();
+            let surely = newest(contexts, Suite::is_of).len();
+            assert_eq!(surely, if shown.is_null() { 2 } else { 1 }, "it may be of another workflow");
+        }
+        let apart = newest_of(vec![in_suite(old, 11, workflow(7)), in_suite(passed, 12, workflow(8))]);
+        assert_eq!(apart, [(1, CheckState::Failed), (2, CheckState::Passed)], "another workflow's");
     }
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Rules per page, as many as GitHub gives.
 const PAGE: usize = 100;
@@ -31,6 +32,22 @@ pub struct BranchRules {
     pub merge_queue: Option<MergeQueueRule>,
     /// How many approving reviews a pull request needs.
     pub approvals: u32,
+    /// What else is asked for, of which the API does not tell how far it is.
+    pub others: BTreeSet<OtherRule>,
+}
+
+/// A rule that only GitHub itself can tell to be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OtherRule {
+    /// All conversations of the review are resolved.
+    Conversations,
+    /// Who owns the changed code has approved.
+    CodeOwners,
+    /// Somebody else than the last who pushed has approved that push.
+    LastPush,
+    Deployments,
+    CodeScanning,
+    Workflows,
 }
 
 /// A check that has to pass before a pull request is merged.
@@ -88,7 +105,17 @@ impl BranchRules {
             "pull_request" => {
                 let approvals = parameters["required_approving_review_count"].as_u64().unwrap_or_default();
                 self.approvals = self.approvals.max(u32::try_from(approvals).unwrap_or(u32::MAX));
+                let asked = [
+                    ("required_review_thread_resolution", OtherRule::Conversations),
+                    ("require_code_owner_review", OtherRule::CodeOwners),
+                    ("require_last_push_approval", OtherRule::LastPush),
+                ];
+                self.others
+                    .extend(asked.iter().filter(|(name, _)| parameters[name] == true).map(|(_, rule)| *rule));
             }
+            "required_deployments" => drop(self.others.insert(OtherRule::Deployments)),
+            "code_scanning" => drop(self.others.insert(OtherRule::CodeScanning)),
+            "workflows" => drop(self.others.insert(OtherRule::Workflows)),
             _ => {}
         }
     }
@@ -142,8 +169,10 @@ mod tests {
             checks(true, json!([check("build", json!(15368)), check("lint", Value::Null), {"odd": 1}])),
             checks(false, json!([{"context": "lint", "integration_id": -1}])),
             json!({"type": "pull_request", "parameters": {"required_approving_review_count": 2}}),
-            json!({"type": "pull_request", "parameters": {"required_approving_review_count": 1}}),
+            json!({"type": "pull_request", "parameters": {"required_approving_review_count": 1,
+                   "required_review_thread_resolution": true, "require_code_owner_review": false}}),
             json!({"type": "pull_request"}),
+            json!({"type": "workflows", "parameters": {"workflows": []}}),
             queue("FAST_FORWARD"),
             queue("SQUASH"),
             json!({"type": "required_signatures"}),
@@ -155,6 +184,7 @@ mod tests {
             rules.required_checks.iter().map(|one| (one.context.as_str(), one.integration_id)).collect();
         assert_eq!(names, [("build", Some(15368)), ("lint", None)]);
         assert_eq!((rules.strict, rules.signatures, rules.approvals), (true, true, 2));
+        assert_eq!(rules.others, [OtherRule::Conversations, OtherRule::Workflows].into());
         assert_eq!(rules.merge_queue, Some(MergeQueueRule { merge_method: None }));
     }
 }

@@ -143,6 +143,10 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("single-sign-on", Every, &[403], Failed(DENIED, r::SAML_REQUIRED),
         "authorize the token for the organization's single sign-on (GitHub: Settings, Developer settings, the token, Configure SSO)")
         .says(&["saml enforcement", "saml sso", "single sign-on"]),
+    Row::new("token-kind", Every, &[403], Failed(DENIED, r::TOKEN_NOT_ACCEPTED),
+        "the organization does not take this kind of token, or none that lives so long: use a GitHub App's keys, or a token as GitHub's \
+         message asks for, in the Secret that credentialsSecretRef names")
+        .says(&["forbids access via", "oauth app access restrictions"]),
     Row::new("ip-allow-list", Every, &[403], Failed(DENIED, r::IP_NOT_ALLOWED),
         "let an owner of the organization add the address that the operator calls from to its IP allow list")
         .says(&["ip allow list"]),
@@ -296,6 +300,10 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("commit-gone", Only(&[CreateRef, UpdateRef]), &[422], Failed(NOT_FOUND, r::COMMIT_MISSING),
         "the commit is not in the repository any more: set the annotation slipway.dev/rerun to a new value to have it made again")
         .says(&["object does not exist", "no commit found"]),
+    Row::new("branch-update-failed", Only(&[CreateRef, UpdateRef, DeleteRef]), &[422], Failed(TRANSIENT, r::BRANCH_REFUSED),
+        "GitHub could not write the branch: it is tried again; where that goes on, another branch is in its way (a and a/b can't \
+         both be): choose another spec.branch")
+        .says(&["reference update failed", "reference cannot be updated"]),
     Row::new("branch-refused", Only(&[CreateRef, UpdateRef, DeleteRef]), &[422], Failed(INVALID, r::BRANCH_REFUSED),
         "a rule of the repository forbids this branch, or another branch is in its way (a and a/b can't both be): \
          choose another spec.branch"),
@@ -331,6 +339,11 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("object-lost", Only(&[CreateTree, CreateCommit]), &[422], Failed(TRANSIENT, r::OBJECT_MISSING),
         "GitHub does not find what this is made of: it is made again")
         .says(&["is not a valid blob", "is not a valid tree", "sha does not exist", "object does not exist"]),
+    Row::new("tree-timed-out", Only(&[CreateTree]), &[422], Failed(TRANSIENT, r::TREE_TIMED_OUT),
+        "GitHub ran out of time over so many files: they are sent in smaller parts")
+        .says(&["timed out", "tree incrementally"]),
+    Row::new("file-timed-out", Only(&[CreateBlob]), &[422], Failed(TRANSIENT, r::GITHUB_UNAVAILABLE), AGAIN)
+        .says(&["timed out"]),
     Row::new("tree-refused", Only(&[CreateTree]), &[422], Failed(INVALID, r::TREE_REFUSED),
         "GitHub does not take these files as they are: rename the one that its message names, or leave it out with source.exclude"),
     Row::new("commit-refused", Only(&[CreateCommit]), &[422], Failed(INVALID, r::COMMIT_REFUSED),

@@ -4,12 +4,12 @@ use crate::support::{TOKEN, USER, World, author};
 use slipway::{
     domain::failure::Class,
     github::{
-        CreateRepository, CreatedPull, CreatedRef, DeletedBranch, MergeMethod, Merged, NewCommit, NewPull,
-        Pull, PullState, RepositoryName, TreeContent, TreeEntry, UpdatedPulls, UpdatedRef,
+        CheckState, CreateRepository, CreatedPull, CreatedRef, DeletedBranch, MergeMethod, Merged, NewCommit,
+        NewPull, Pull, PullState, RepositoryName, TreeContent, TreeEntry, UpdatedPulls, UpdatedRef,
     },
     telemetry::{Attempt, ObjectLabel, Pass, in_pass},
 };
-use slipway_simulator::{Options, github::Settings};
+use slipway_simulator::{Options, core::Call, github::Settings};
 use std::time::Duration;
 
 fn new_pull(head: &str) -> NewPull {
@@ -201,16 +201,20 @@ async fn a_pull_request_github_does_not_merge_or_open_says_why() {
     assert_eq!((error.class, error.reason), (Class::Transient, "NotVisibleYet"));
 }
 
-#[tokio::test]
-async fn changed_pull_requests_come_newest_first_page_by_page_and_unchanged_ones_not_at_all() {
-    let options = Options {
+/// A GitHub that knows at once whether a pull request can be merged.
+fn without_lag() -> Options {
+    Options {
         github: slipway_simulator::github::Options {
             settings: Settings { mergeable_lag: false, ..Settings::default() },
             ..slipway_simulator::github::Options::default()
         },
         ..Options::default()
-    };
-    let world = World::with(options, Duration::ZERO);
+    }
+}
+
+#[tokio::test]
+async fn changed_pull_requests_come_newest_first_page_by_page_and_unchanged_ones_not_at_all() {
+    let world = World::with(without_lag(), Duration::ZERO);
     let repository = &world.repository;
     for number in 0..103 {
         open(&world, &format!("b{number}")).await;
@@ -234,6 +238,39 @@ async fn changed_pull_requests_come_newest_first_page_by_page_and_unchanged_ones
         matches!(&changed, UpdatedPulls::Page(page) if page.pulls.iter().any(|p| p.number == 7)),
         "{changed:?}"
     );
+}
+
+#[tokio::test]
+async fn a_pull_request_that_is_asked_for_again_costs_nothing_until_it_changes() {
+    let world = World::with(without_lag(), Duration::ZERO);
+    let number = open(&world, "b").await.number;
+    let look = async || world.client.get_pull(&world.repository, number).await.unwrap().unwrap();
+    let known = look().await;
+    assert_eq!(look().await, known);
+    world.simulator.github.force_mergeable_state(&world.full_name(), number, Some("blocked")).unwrap();
+    assert_eq!(look().await.mergeable_state.as_deref(), Some("blocked"));
+    let calls = world.simulator.calls.of("github", "GET /repos/{owner}/{repo}/pulls/{pull_number}");
+    let statuses: Vec<_> = calls.iter().filter_map(Call::status).collect();
+    assert_eq!(statuses, [200, 304, 200]);
+}
+
+#[tokio::test]
+async fn a_workflow_that_an_event_starts_again_counts_by_its_newest_run() {
+    let world = World::new();
+    let head = world.tip().await;
+    let ended = |name: &str, conclusion: &str, run| slipway_simulator::github::Check {
+        name: name.into(),
+        conclusion: Some(conclusion.into()),
+        run,
+        ..slipway_simulator::github::Check::default()
+    };
+    let checks =
+        vec![ended("build", "cancelled", 0), ended("lint", "success", 0), ended("build", "success", 1)];
+    world.simulator.github.set_checks(&world.full_name(), &head, checks).unwrap();
+    let seen = world.client.get_checks(&world.repository, &head).await.unwrap();
+    let mut seen: Vec<_> = seen.iter().map(|check| (check.name.as_str(), check.state)).collect();
+    seen.sort_unstable_by_key(|(name, _)| *name);
+    assert_eq!(seen, [("build", CheckState::Passed), ("lint", CheckState::Passed)]);
 }
 
 #[tokio::test]

@@ -15,8 +15,8 @@ use crate::{
         },
     },
     github::{
-        self, BranchRules, CheckState, Dequeued, Enqueued, Merged, PullState, QueueEntryState, QueueState,
-        ReviewDecision,
+        self, BranchRules, CheckState, Dequeued, Enqueued, Merged, OtherRule, PullState, QueueEntryState,
+        QueueState, ReviewDecision,
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -159,6 +159,18 @@ fn seen_rules(rules: &BranchRules) -> RulesView {
         signatures: rules.signatures,
         approvals: rules.approvals,
         queue: rules.merge_queue.is_some(),
+        others: rules.others.iter().map(|rule| words_of(*rule)).collect(),
+    }
+}
+
+fn words_of(rule: OtherRule) -> &'static str {
+    match rule {
+        OtherRule::Conversations => "all conversations to be resolved",
+        OtherRule::CodeOwners => "a code owner's approval",
+        OtherRule::LastPush => "an approval of the last push by somebody else",
+        OtherRule::Deployments => "deployments",
+        OtherRule::CodeScanning => "results of code scanning",
+        OtherRule::Workflows => "workflows that have to pass",
     }
 }
 

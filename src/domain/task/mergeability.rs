@@ -150,7 +150,7 @@ impl Facts<'_> {
         let told = first.is_some() || !missing.words.is_empty();
         let comes = missing.comes && first.is_none();
         let mut words: Vec<String> = first.map(str::to_owned).into_iter().chain(missing.words).collect();
-        let signatures = self.rules.is_some_and(|rules| rules.signatures);
+        let untold = self.rules.map(requirements::untold).unwrap_or_default();
         match (self.view, self.rules.map(requirements::asked_for)) {
             _ if told => {}
             (None, Some(asked)) if !asked.is_empty() => {
@@ -159,11 +159,14 @@ impl Facts<'_> {
                     asked.join(", ")
                 ));
             }
-            (Some(_), _) if signatures => {
-                words.push("the base branch asks for verified signatures, which may be missing".to_owned());
+            (Some(_), _) if !untold.is_empty() => {
+                words
+                    .push(format!("the base branch asks for {}: see whether that is met", untold.join(", ")));
             }
             _ if state == "blocked" => {
-                words.push("a review or a check that the base branch asks for is missing".to_owned());
+                words.push(
+                    "a review or a check that the base branch asks for is missing, or the token may not push to it".to_owned(),
+                );
             }
             _ => {}
         }

@@ -25,6 +25,8 @@ pub struct RulesView {
     pub approvals: u32,
     /// Pull requests are merged by a queue.
     pub queue: bool,
+    /// What else is asked for, in words: GitHub alone can tell whether it is met.
+    pub others: Vec<&'static str>,
 }
 
 /// A check that has to pass.
@@ -216,10 +218,14 @@ pub(super) fn asked_for(rules: &RulesView) -> Vec<String> {
         1 => words.push("an approving review".to_owned()),
         more => words.push(format!("{more} approving reviews")),
     }
-    if rules.signatures {
-        words.push("signed commits".to_owned());
-    }
+    words.extend(untold(rules).into_iter().map(str::to_owned));
     words
+}
+
+/// What the base branch asks for, of which GitHub does not tell whether it is met.
+pub(super) fn untold(rules: &RulesView) -> Vec<&'static str> {
+    let signatures = rules.signatures.then_some("verified signatures of all commits");
+    signatures.into_iter().chain(rules.others.iter().copied()).collect()
 }
 
 /// Names the first of many.

@@ -9,7 +9,11 @@ use std::{
 };
 use tokio::io::AsyncWriteExt as _;
 
-/// One line per accepted blob, `<process> <owner/name> <blob id>`, and per tree, `<process> <owner/name> <what it is of> <tree id>`.
+/// Entries of a tree that are sent in one call, until GitHub is too slow for them.
+const MAX_ENTRIES: usize = 1000;
+
+/// One line per accepted blob, `<process> <owner/name> <blob id>`, and per tree, `<process> <owner/name> <what it is of> <tree id>`;
+/// `<process> <owner/name> entries <number>` where GitHub takes no more in one call.
 #[derive(Debug)]
 pub(super) struct Ledger {
     path: PathBuf,
@@ -18,6 +22,7 @@ pub(super) struct Ledger {
     earlier: HashSet<String>,
     /// Trees that this process has had made, by what they are of.
     trees: HashMap<String, String>,
+    most_entries: usize,
     /// The file ends in the middle of a line.
     torn: bool,
 }
@@ -28,6 +33,7 @@ impl Ledger {
         let repository = repository.to_string().to_lowercase();
         let text = tokio::fs::read_to_string(path).await.unwrap_or_default();
         let (mut accepted, mut earlier, mut trees) = (HashSet::new(), HashSet::new(), HashMap::new());
+        let mut most_entries = MAX_ENTRIES;
         for line in text.lines() {
             let fields: Vec<&str> = line.split(' ').collect();
             match fields[..] {
@@ -38,11 +44,14 @@ impl Ledger {
                 [by, of, what, tree] if of == repository && by == process() && tree.len() == 40 => {
                     trees.insert(what.to_owned(), tree.to_owned());
                 }
+                [_, of, "entries", most] if of == repository => {
+                    most_entries = most.parse().map_or(most_entries, |most| most_entries.min(most).max(1));
+                }
                 _ => {}
             }
         }
         let torn = !text.is_empty() && !text.ends_with('\n');
-        Self { path: path.to_owned(), repository, accepted, earlier, trees, torn }
+        Self { path: path.to_owned(), repository, accepted, earlier, trees, most_entries, torn }
     }
 
     /// Returns whether this process saw the blob accepted.
@@ -80,6 +89,17 @@ impl Ledger {
     pub(super) async fn add_tree(&mut self, what: &str, tree: &str) {
         self.note(&[&format!("{what} {tree}")]).await;
         self.trees.insert(what.to_owned(), tree.to_owned());
+    }
+
+    /// How many entries of a tree are sent in one call.
+    pub(super) fn most_entries(&self) -> usize {
+        self.most_entries
+    }
+
+    /// Notes that GitHub takes no more in one call.
+    pub(super) async fn set_most_entries(&mut self, most: usize) {
+        self.note(&[&format!("entries {most}")]).await;
+        self.most_entries = most;
     }
 
     async fn note(&mut self, notes: &[&str]) {
@@ -138,6 +158,22 @@ mod tests {
         assert_eq!((ledger.tree("digest"), ledger.tree("other")), (Some(id.as_str()), None));
         assert_eq!(ledger.tree("earlier"), None, "GitHub may have forgotten what another process made");
         assert_eq!(Ledger::open(&path, &RepositoryName::new("acme", "b")).await.tree("digest"), None);
+    }
+
+    #[tokio::test]
+    async fn what_github_takes_in_one_call_is_remembered_over_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("blobs");
+        let ours = RepositoryName::new("acme", "app");
+        assert_eq!(Ledger::open(&path, &ours).await.most_entries(), MAX_ENTRIES);
+        append(&path, "1-1 acme/app entries 500\n1-1 acme/app entries x\n1-1 acme/app entries 9999\n")
+            .await
+            .unwrap();
+        let mut ledger = Ledger::open(&path, &ours).await;
+        assert_eq!(ledger.most_entries(), 500);
+        ledger.set_most_entries(250).await;
+        assert_eq!(Ledger::open(&path, &ours).await.most_entries(), 250);
+        assert_eq!(Ledger::open(&path, &RepositoryName::new("acme", "b")).await.most_entries(), MAX_ENTRIES);
     }
 
     #[tokio::test]

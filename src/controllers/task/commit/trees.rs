@@ -8,6 +8,7 @@ use super::{
     pass::{End, Pass},
 };
 use crate::{
+    api::conditions::reason,
     domain::git::{Put, Removal},
     github::{TreeContent, TreeEntry},
 };
@@ -15,8 +16,8 @@ use sha2::{Digest as _, Sha256};
 
 /// Bytes of inline content per call.
 const MAX_INLINE: u64 = 1 << 20;
-/// Entries per call.
-const MAX_ENTRIES: usize = 1000;
+/// Entries of a call that took GitHub too long are halved, down to this many.
+const FEWEST_ENTRIES: usize = 50;
 
 impl Pass<'_> {
     /// The id of the whole tree. With files left at the deadline the pass ends; what was sent by then counts as accepted.
@@ -32,18 +33,28 @@ impl Pass<'_> {
         let alone = changes.replaces_by_kind();
         let mut rest = changes.put.as_slice();
         while !rest.is_empty() || !removals.is_empty() {
-            let (now, later) = removals.split_at(removals.len().min(MAX_ENTRIES));
-            removals = later;
+            let most = self.ledger.most_entries();
+            let (now, later) = removals.split_at(removals.len().min(most));
             let mut entries: Vec<TreeEntry> = now.iter().map(removal).collect();
-            let (mut sent, before) = (Vec::new(), rest);
-            if entries.is_empty() || !(alone || entries.len() == MAX_ENTRIES) {
-                let (files, ids, taken) = self.next_entries(rest, MAX_ENTRIES - entries.len()).await?;
-                rest = &rest[taken..];
+            let (mut sent, mut taken) = (Vec::new(), 0);
+            if entries.is_empty() || !(alone || entries.len() == most) {
+                let files;
+                (files, sent, taken) = self.next_entries(rest, most - entries.len()).await?;
                 entries.extend(files);
-                sent = ids;
             }
-            let what = digest(tree.as_deref(), now, &before[..before.len() - rest.len()]);
-            tree = Some(self.make_tree(&what, tree.as_deref(), &entries).await?);
+            let what = digest(tree.as_deref(), now, &rest[..taken]);
+            match self.make_tree(&what, tree.as_deref(), &entries).await {
+                Ok(made) => tree = Some(made),
+                Err(End::Failed(failure))
+                    if failure.reason == reason::TREE_TIMED_OUT && most > FEWEST_ENTRIES =>
+                {
+                    self.ledger.set_most_entries((most / 2).max(FEWEST_ENTRIES)).await;
+                    self.in_time()?;
+                    continue;
+                }
+                Err(end) => return Err(end),
+            }
+            (removals, rest) = (later, &rest[taken..]);
             let sent: Vec<&str> = sent.iter().map(String::as_str).collect();
             self.accepted(&sent).await;
             if !rest.is_empty() {

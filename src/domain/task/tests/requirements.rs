@@ -130,9 +130,29 @@ fn what_is_behind_is_told_first_and_signatures_where_nothing_else_is_missing() {
     assert!(message.ends_with(behind) && !soon, "{message}");
     let signed = || RulesView { signatures: true, ..requires(&[("a", None)]) };
     let (message, _) = blocked(signed(), vec![check("a", Passed, None)]);
-    assert!(message.contains("verified signatures, which may be missing"), "{message}");
+    assert!(
+        message.ends_with("asks for verified signatures of all commits: see whether that is met"),
+        "{message}"
+    );
     let (message, _) = blocked(signed(), Vec::new());
     assert!(!message.contains("signatures"), "{message}");
+}
+
+#[test]
+fn what_only_github_can_tell_is_named_where_nothing_else_is_missing() {
+    let others = vec!["all conversations to be resolved", "deployments"];
+    let rules = || RulesView { others: others.clone(), ..requires(&[("a", None)]) };
+    let (message, _) = blocked(rules(), vec![check("a", Passed, None)]);
+    assert!(message.contains("asks for all conversations to be resolved, deployments"), "{message}");
+    let (message, _) = blocked(rules(), Vec::new());
+    assert!(!message.contains("conversations"), "{message}");
+    let (message, _) = told("blocked", Some(rules()), None);
+    assert!(
+        message.contains("asks for the checks a, all conversations to be resolved, deployments, and"),
+        "{message}"
+    );
+    let (message, _) = blocked(requires(&[("a", None)]), vec![check("a", Passed, None)]);
+    assert!(message.ends_with("is missing, or the token may not push to it"), "{message}");
 }
 
 #[test]
@@ -146,7 +166,7 @@ fn what_can_not_be_read_is_said_and_never_called_missing() {
     assert_eq!(pull("blocked", Some(rules), Some(unread)).mergeability(&wanted(None)), Mergeability::ByQueue);
     let rules = RulesView { approvals: 2, signatures: true, ..requires(&[("a", None)]) };
     let (message, _) = told("blocked", Some(rules), None);
-    let asked = "the base branch asks for the checks a, 2 approving reviews, signed commits, and GitHub does not tell this token";
+    let asked = "the base branch asks for the checks a, 2 approving reviews, verified signatures of all commits, and GitHub does not tell this token";
     assert!(message.contains(asked), "{message}");
     let (message, _) = told("blocked", None, None);
     assert!(message.contains("a review or a check"), "{message}");

@@ -34,7 +34,7 @@ pub(super) fn run_view(state: &State, at: usize, sha: &str, shown: &Shown<'_>) -
             "annotations_count": check.output.annotations.len(),
             "annotations_url": format!("{url}/annotations"),
         },
-        "check_suite": { "id": suite_id(sha, check.app()) },
+        "check_suite": { "id": suite_id(sha, check.suite()) },
         "app": app_view(state, check.app()),
         "pull_requests": [],
     })
@@ -58,10 +58,10 @@ fn app_view(state: &State, app: u64) -> Value {
     })
 }
 
-pub(super) fn suite_view(state: &State, at: usize, sha: &str, app: u64, now: Timestamp) -> Value {
+pub(super) fn suite_view(state: &State, at: usize, sha: &str, suite: (u64, u64), now: Timestamp) -> Value {
     let repository = &state.repositories[at];
-    let mut latest = repository.latest_checks_of(sha, now);
-    latest.retain(|shown| !shown.check.commit_status && shown.check.app() == app);
+    let mut latest = repository.latest_in_suites(sha, now);
+    latest.retain(|shown| !shown.check.commit_status && shown.check.suite() == suite);
     let done = !latest.is_empty() && latest.iter().all(|shown| shown.check.conclusion.is_some());
     let has = |word: &&str| latest.iter().any(|shown| shown.check.conclusion.as_deref() == Some(word));
     // The worst decides.
@@ -82,7 +82,7 @@ pub(super) fn suite_view(state: &State, at: usize, sha: &str, app: u64, now: Tim
         (false, true) => "completed",
         (false, false) => "in_progress",
     };
-    let id = suite_id(sha, app);
+    let id = suite_id(sha, suite);
     let url = format!("{}/repos/{}/check-suites/{id}", state.url, repository.full_name());
     let commit = Oid::from_str(sha).and_then(|id| repository.git.find_commit(id));
     let made = repository.meant_for(sha).map(|(since, _)| stamp(since));
@@ -97,7 +97,7 @@ pub(super) fn suite_view(state: &State, at: usize, sha: &str, app: u64, now: Tim
         "before": null,
         "after": sha,
         "pull_requests": [],
-        "app": app_view(state, app),
+        "app": app_view(state, suite.0),
         "repository": state.repository_view(at, None),
         "head_commit": commit.map(|commit| brief(&git_commit(&state.url, repository, &commit))).ok(),
         "created_at": made,

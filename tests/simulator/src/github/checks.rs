@@ -45,8 +45,10 @@ pub struct Check {
     pub status: Option<String>,
     /// The App that runs it; absent: GitHub Actions.
     pub app: Option<u64>,
-    /// The workflow of GitHub Actions that it is a job of; each run of one has a suite of its own.
+    /// The workflow of GitHub Actions that it is a job of.
     pub workflow: u64,
+    /// Which run of the workflow on this commit: the event may come again. Each has a suite of its own, and its jobs stay listed.
+    pub run: u64,
     /// It appears so many seconds after the others; its suite is there before.
     pub after_seconds: i64,
 }
@@ -68,6 +70,11 @@ pub(super) struct Shown<'a> {
 impl Check {
     pub(super) fn app(&self) -> u64 {
         self.app.unwrap_or(ACTIONS)
+    }
+
+    /// What it has its suite with.
+    pub(super) fn suite(&self) -> (u64, u64) {
+        (self.app(), self.run)
     }
 
     pub(super) fn status(&self) -> &str {
@@ -107,8 +114,9 @@ fn run_id(sha: &str, index: usize) -> u64 {
     u64::from_str_radix(&sha[..8], 16).unwrap_or_default() * 100 + index as u64 + 1
 }
 
-pub(super) fn suite_id(sha: &str, app: u64) -> u64 {
-    u64::from_str_radix(&sha[8..16], 16).unwrap_or_default() * 100_000 + app % 100_000
+/// The id of the suite of an App's runs on a commit.
+pub(super) fn suite_id(sha: &str, (app, run): (u64, u64)) -> u64 {
+    u64::from_str_radix(&sha[8..16], 16).unwrap_or_default() * 1_000_000 + app % 100_000 * 10 + run % 10
 }
 
 impl Repository {
@@ -134,7 +142,12 @@ impl Repository {
 
     /// The newest of each name: what has been run again no longer counts.
     pub(super) fn latest_checks_of(&self, sha: &str, now: Timestamp) -> Vec<Shown<'_>> {
-        newest(self.checks_of(sha, now))
+        newest(self.checks_of(sha, now), |check| (check.app(), 0))
+    }
+
+    /// The newest of each name in its suite, as lists of check runs have them.
+    pub(super) fn latest_in_suites(&self, sha: &str, now: Timestamp) -> Vec<Shown<'_>> {
+        newest(self.checks_of(sha, now), Check::suite)
     }
 
     /// A run by its id, and its commit.
@@ -145,10 +158,11 @@ impl Repository {
     }
 }
 
-fn newest(all: Vec<Shown<'_>>) -> Vec<Shown<'_>> {
+/// The newest of each name within what `of` tells of it.
+fn newest(all: Vec<Shown<'_>>, of: impl Fn(&Check) -> (u64, u64)) -> Vec<Shown<'_>> {
     let key = |shown: &Shown<'_>| {
         let check = shown.check;
-        (check.name.clone(), check.commit_status, if check.commit_status { 0 } else { check.app() })
+        (check.name.clone(), check.commit_status, if check.commit_status { (0, 0) } else { of(check) })
     };
     let last: Vec<u64> = all
         .iter()
@@ -162,15 +176,15 @@ fn newest(all: Vec<Shown<'_>>) -> Vec<Shown<'_>> {
 /// A page of runs, of those that the query asks for.
 fn runs(state: &State, at: usize, request: &Request, sha: &str, suite: Option<u64>) -> Answer {
     let repository = &state.repositories[at];
-    let mut all = repository.checks_of(sha, request.now);
-    if request.query("filter") != Some("all") {
-        all = newest(all);
-    }
+    let mut all = match request.query("filter") {
+        Some("all") => repository.checks_of(sha, request.now),
+        _ => repository.latest_in_suites(sha, request.now),
+    };
     all.retain(|shown| {
         let check = shown.check;
         let is = |name: &str, value: &str| request.query(name).is_none_or(|wanted| wanted == value);
         !check.commit_status
-            && suite.is_none_or(|suite| suite == suite_id(sha, check.app()))
+            && suite.is_none_or(|suite| suite == suite_id(sha, check.suite()))
             && is("check_name", &check.name)
             && is("status", check.status())
             && is("app_id", &check.app().to_string())
@@ -189,14 +203,14 @@ pub(super) fn list_runs(state: &mut State, request: &Request) -> Outcome {
     Ok(runs(state, at, request, &sha, None))
 }
 
-/// The suites of a commit: one for each App, there before its runs are.
+/// The suites of a commit: one for each App and run, there before its checks are.
 pub(super) fn list_suites(state: &mut State, request: &Request) -> Outcome {
     let at = state.repository(request, Access::Read)?;
     let sha = sha_of(&state.repositories[at], request.param("ref"))?;
     let mut views = Vec::new();
-    for app in apps_of(&state.repositories[at], &sha) {
-        if request.query("app_id").is_none_or(|wanted| wanted == app.to_string()) {
-            views.push(suite_view(state, at, &sha, app, request.now));
+    for suite in suites_of(&state.repositories[at], &sha) {
+        if request.query("app_id").is_none_or(|wanted| wanted == suite.0.to_string()) {
+            views.push(suite_view(state, at, &sha, suite, request.now));
         }
     }
     let total = views.len();
@@ -204,12 +218,12 @@ pub(super) fn list_suites(state: &mut State, request: &Request) -> Outcome {
     Ok(Answer::page(json!({ "total_count": total, "check_suites": page }), link))
 }
 
-fn apps_of(repository: &Repository, sha: &str) -> Vec<u64> {
+fn suites_of(repository: &Repository, sha: &str) -> Vec<(u64, u64)> {
     let checks = repository.meant_for(sha).map_or(&[][..], |(_, checks)| checks);
-    let mut apps: Vec<u64> = checks.iter().filter(|check| !check.commit_status).map(Check::app).collect();
-    apps.sort_unstable();
-    apps.dedup();
-    apps
+    let mut suites: Vec<_> = checks.iter().filter(|check| !check.commit_status).map(Check::suite).collect();
+    suites.sort_unstable();
+    suites.dedup();
+    suites
 }
 
 pub(super) fn list_runs_of_suite(state: &mut State, request: &Request) -> Outcome {
@@ -217,7 +231,7 @@ pub(super) fn list_runs_of_suite(state: &mut State, request: &Request) -> Outcom
     let suite = request.number("check_suite_id")?;
     let repository = &state.repositories[at];
     let mut commits = repository.checks.keys().chain(repository.pushed.keys());
-    let has = |sha: &&String| apps_of(repository, sha).iter().any(|app| suite_id(sha, *app) == suite);
+    let has = |sha: &&String| suites_of(repository, sha).iter().any(|one| suite_id(sha, *one) == suite);
     let sha = commits.find(has).ok_or_else(Answer::not_found)?.clone();
     Ok(runs(state, at, request, &sha, Some(suite)))
 }

@@ -45,7 +45,7 @@ pub(super) fn context(shown: &Shown<'_>, repository_at: &Value) -> Value {
         "databaseId": id,
         "checkSuite": {
             "__typename": "CheckSuite",
-            "databaseId": check.app() * 1000 + check.workflow,
+            "databaseId": check.app() * 10_000 + check.workflow * 10 + check.run,
             "app": { "__typename": "App", "databaseId": check.app() },
             "workflowRun": workflow_run(check),
         },
