@@ -21,9 +21,12 @@ use crate::{
 use anyhow::Context;
 use ops::Readiness;
 use shutdown::Tasks;
-use std::time::Duration;
+use std::{num::NonZero, thread, time::Duration};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
+
+/// Most threads that serve the receiver's connections.
+const RECEIVER_THREADS: usize = 4;
 
 /// Runs the command until it is done, fails, or is told to end.
 ///
@@ -45,8 +48,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Webhook(arguments) => {
             let config = arguments.validate(&environment)?;
             logs::init(&settings.filter, settings.format, Writing::Flushed)?;
-            // What one delivery wakes is done on one thread: waking others costs more than the work. A core of it answers some
-            // tens of thousands of deliveries a second.
+            // What one delivery wakes is done on one thread: waking others costs more than the work. The receiver serves further
+            // connections on threads of the same kind.
             block_on(Builder::new_current_thread().on_thread_park(logs::flush), webhook(config))
         }
         Command::Ping(arguments) => {
@@ -109,8 +112,14 @@ async fn webhook(config: Webhook) -> anyhow::Result<()> {
     let receiver = receiver::Receiver::new(kubernetes, settings, events, metrics);
     tracing::info!(listen = %listener.local_addr()?, namespace = config.cluster.namespace, "receiver starts");
     tasks.spawn("the readiness of the receiver", receiver_readiness(receiver.clone(), ready, stop.clone()));
-    tasks.spawn("the receiver", async move { Ok(Box::pin(receiver.serve(listener, stop)).await?) });
+    tasks
+        .spawn("the receiver", async move { Ok(Box::pin(receiver.serve(listener, threads(), stop)).await?) });
     tasks.run().await
+}
+
+/// Threads of the receiver: what the container may use, and no more than a flood should take.
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(RECEIVER_THREADS)
 }
 
 /// Ready once the receiver knows all Tasks and Repositories.

@@ -23,6 +23,7 @@ mod secret_store;
 mod server;
 mod signs;
 mod tasks;
+mod threads;
 mod turns;
 mod view;
 mod warnings;
@@ -32,17 +33,23 @@ mod wire;
 pub use receiver::{MANAGER, Receiver, Settings};
 
 use std::io;
+use threads::Threads;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 impl Receiver {
-    /// Watches and answers until `stop` is cancelled, then lets what is in flight finish (at most 10 s).
-    /// An error or an end before that is the end of the process.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
-        let inner = &self.0;
+    /// Watches and answers until `stop` is cancelled, then lets what is in flight finish (at most 10 s). Connections are served
+    /// on `threads` threads, of which the caller's is one. An error or an end before that is the end of the process.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        threads: usize,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
+        let (inner, threads) = (&self.0, Threads::start(threads)?);
         let watches = inner.projection.follow(&inner.client, inner.namespace.as_deref(), &inner.events);
         tokio::select! {
-            () = server::serve(listener, routes::routes(self.clone()), stop) => Ok(()),
+            () = server::serve(listener, routes::routes(self.clone()), threads, stop) => Ok(()),
             () = watches => Err(io::Error::other("a watch of the webhook receiver ended")),
         }
     }

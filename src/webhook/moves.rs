@@ -38,7 +38,7 @@ impl Inner {
         let (answer, turn) = self.turns.enter(task, repository, news);
         if let Some(turn) = turn {
             let inner = self.clone();
-            tokio::spawn(async move { inner.work(turn).await });
+            self.runtime.spawn(async move { inner.work(turn).await });
         }
         answer.await.unwrap_or_else(|_| Err(Error::Unavailable("nothing was written in time".to_owned())))
     }

@@ -9,7 +9,7 @@ use crate::{
 use kube::Client;
 use secrecy::SecretString;
 use std::sync::Arc;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{runtime::Handle, sync::Mutex, time::Instant};
 
 /// Field manager of everything the receiver writes.
 pub const MANAGER: &str = "slipway-webhook";
@@ -37,6 +37,8 @@ pub(super) struct LastHealth(pub(super) Mutex<Option<(Instant, bool)>>);
 /// Parts that all clones of a receiver share.
 pub(super) struct Inner {
     pub(super) client: Client,
+    /// Where the client and the watches live: a write that is made elsewhere wakes two threads at each step.
+    pub(super) runtime: Handle,
     pub(super) namespace: Option<String>,
     /// How every URL of GitHub's web pages begins.
     pub(super) github_url: String,
@@ -51,11 +53,12 @@ pub(super) struct Inner {
 }
 
 impl Receiver {
-    /// `events` publishes as [`MANAGER`]; `metrics` counts every delivery.
+    /// `events` publishes as [`MANAGER`]; `metrics` counts every delivery. Writes are made on the caller's runtime.
     pub fn new(client: Client, settings: Settings, events: Events, metrics: Metrics) -> Self {
         let keyring = Keyring::new(Secrets::new(client.clone()), settings.webhook_secret);
         Self(Arc::new(Inner {
             client,
+            runtime: Handle::current(),
             namespace: settings.namespace,
             github_url: format!("https://{}/", settings.github_host),
             bounds: Bounds::new(settings.max_body_bytes),

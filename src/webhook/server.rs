@@ -1,10 +1,11 @@
 //! The HTTP/1.1 loop below the filters: what faces the internet needs deadlines and limits that warp's own server lacks.
-//! Neighbours: `routes` makes the filters, `connections` says who may stay, `wire` looks at the bytes, `body` bounds bodies.
+//! Neighbours: `routes` makes the filters, `connections` says who may stay, `threads` serve them, `wire` looks at the bytes.
 
 use super::{
     answer::Refusal,
     connections::{Arrival, Connections, Place},
     routes::guarded,
+    threads::Threads,
     wire::Wire,
 };
 use futures::FutureExt as _;
@@ -34,8 +35,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Pause after a failed accept: usually no file descriptor is left, and at once there won't be one either.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers connections until `stop` is cancelled.
-pub(super) async fn serve<F>(listener: TcpListener, filter: F, stop: CancellationToken)
+/// Answers connections on these threads until `stop` is cancelled.
+pub(super) async fn serve<F>(listener: TcpListener, filter: F, threads: Threads, stop: CancellationToken)
 where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
     F::Extract: Reply + Send,
@@ -44,12 +45,12 @@ where
     let connections = Arc::new(Connections::default());
     let graceful = GracefulShutdown::new();
     while let Some((stream, place)) = accept(&listener, &connections, &stop).await {
-        let ended = place.clone();
-        let connection = graceful.watch(connection(stream, place, filter.clone()));
-        tokio::spawn(async move {
+        let (filter, watcher) = (filter.clone(), graceful.watcher());
+        threads.serve(stream, move |stream| async move {
+            let ended = place.clone();
             tokio::select! {
                 // Whoever can connect can cause these: never above debug.
-                end = connection => if let Err(error) = end {
+                end = watcher.watch(connection(stream, place, filter)) => if let Err(error) = end {
                     tracing::debug!(%error, "connection ended");
                 },
                 () = ended.ended() => tracing::debug!("connection gave way to another"),

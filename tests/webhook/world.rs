@@ -273,7 +273,7 @@ impl Replica {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(receiver.clone().serve(listener, stop.clone()));
+        let serving = tokio::spawn(receiver.clone().serve(listener, 2, stop.clone()));
         Ok(Self { receiver, address, stop, serving })
     }
 }
