@@ -20,13 +20,12 @@ use std::{
 use tokio::{sync::Semaphore, task::JoinSet};
 
 /// The stand-ins' names for what a checkout calls: the pack, its way into the sandbox, and what is run there, after the
-/// sandbox's mark: the look at what lies there, the unpacking, the command.
+/// sandbox's mark: the run that looks at what lies there and takes the pack, the command.
 const GIT: &str = "git";
 const UPLOAD: &str = "POST /files";
 const START: &str = "POST /process.Process/Start";
-const LOOK: u64 = 2;
-const UNPACKING: u64 = 3;
-const COMMAND: u64 = 4;
+const CHECKOUT: u64 = 2;
+const COMMAND: u64 = 3;
 /// Worlds at a time.
 const TOGETHER: usize = 6;
 /// A crash before a create costs 30 s by itself: a list that shows nothing is no proof of absence.
@@ -49,11 +48,10 @@ impl Case {
         Rule::on(self.call.api, &self.call.endpoint).when(When::Nth(self.call.ordinal)).action(action)
     }
 
-    /// Killed before the sandbox has the whole pack and has begun to unpack it, the next operator fetches it again.
+    /// Killed before the sandbox has the whole pack, the next operator fetches it again. Whoever has it needs no operator.
     fn may_cost_a_fetch(&self) -> bool {
-        let unpacks = self.call.endpoint == START && self.call.ordinal == UNPACKING;
-        let before = self.call.endpoint == GIT || self.call.endpoint == UPLOAD || unpacks;
-        self.checkout && before
+        let uploads = self.call.endpoint == UPLOAD && !self.after_effect;
+        self.checkout && (self.call.endpoint == GIT || uploads)
     }
 
     /// How often a command is looked at depends on the moment it ends, and how often GitHub is asked about a pull request
@@ -218,7 +216,7 @@ fn cases(calls: &[Call], checkout: bool) -> Vec<Case> {
     let is_its_own = |call: &Call| {
         call.endpoint == GIT
             || call.endpoint == UPLOAD
-            || (call.endpoint == START && (LOOK..=COMMAND).contains(&call.ordinal))
+            || (call.endpoint == START && (CHECKOUT..=COMMAND).contains(&call.ordinal))
     };
     let all = long.into_iter().chain(short).filter(|call| !checkout || is_its_own(call));
     let both =
