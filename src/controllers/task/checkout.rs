@@ -4,6 +4,7 @@
 //! No credential enters the sandbox. A marker in `.git/slipway` names what is checked out for which attempt: doing it again
 //! does it once.
 
+mod failures;
 mod pieces;
 mod said;
 
@@ -13,13 +14,11 @@ use super::{
 };
 use crate::{
     api::{Clean, RERUN_ANNOTATION, Task, conditions::reason},
-    domain::{
-        failure::{Class, Failure},
-        task::Checkout,
-    },
+    domain::{failure::Failure, task::Checkout},
     e2b::{Command, Envd},
     github::{Client, RepositoryName, WantedPack},
 };
+use failures::{OPERATION, interrupted, invalid, too_large};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use pieces::Pieces;
@@ -31,7 +30,6 @@ use std::{
 
 const CHECKOUT: &str = include_str!("checkout/checkout.sh");
 const OWN: &str = include_str!("checkout/own.sh");
-const OPERATION: &str = "checkOut";
 /// Bytes of the answer of the other commands.
 const MAX_OUTPUT: usize = 16 << 10;
 /// Time limit of a run, the pack's way included: a pass takes no longer.
@@ -147,7 +145,10 @@ impl CheckingOut<'_> {
         if let Ok(said) = tokio::time::timeout(PATIENCE, run.said()).await {
             return said;
         }
-        self.command(r#"[ ! -e "$1" ] || : >"$1.end""#, file).await?;
+        if let Err(failure) = self.command(r#"[ ! -e "$1" ] || : >"$1.end""#, file).await {
+            // For a whole pack it does not matter.
+            tracing::debug!(failure.message, "the checkout was not told that it has all of its pack");
+        }
         run.said().await
     }
 
@@ -248,28 +249,5 @@ impl CheckingOut<'_> {
             reason::CHECKOUT_FAILED,
             format!("the repository can't be checked out in {path}; the sandbox says: {words}"),
         )
-    }
-}
-
-fn too_large(max: u64) -> Failure {
-    invalid(
-        reason::CHECKOUT_TOO_LARGE,
-        format!(
-            "what GitHub sends of the repository is more than {max} bytes, as SLIPWAY_MAX_CHECKOUT_BYTES allows (in the chart \
-             files.maxCheckoutSize): raise it, or lower source.checkout.depth"
-        ),
-    )
-}
-
-fn invalid(reason: &'static str, message: String) -> Failure {
-    Failure { operation: OPERATION, class: Class::Invalid, reason, message }
-}
-
-fn interrupted(what: &str) -> Failure {
-    Failure {
-        operation: OPERATION,
-        class: Class::Transient,
-        reason: reason::TRANSFER_INTERRUPTED,
-        message: what.to_owned(),
     }
 }

@@ -45,8 +45,8 @@ if [ -f "$marker" ] && ! [ -L "$marker" ] && ! [ -L "$tree/.git" ]; then read -r
 [ "$state $of $for" != "ready $commit $purpose" ] || say ready
 new=
 if [ -z "$state" ]; then
-  words=$(mkdir -p -- "$tree" 2>&1) || fail "$words"
-  lies=$(ls -A -- "$tree" 2>&1) || fail "$lies"
+  lies=
+  if [ -e "$tree" ] || [ -L "$tree" ]; then lies=$(ls -A -- "$tree/" 2>&1) || fail "$lies"; fi
   if [ "$lies" = .git ] && [ -d "$tree/.git" ] && ! [ -L "$tree/.git" ]; then
     # Made by a run that came no further.
     case $(ls -A -- "$tree/.git") in '' | slipway.part) lies= ;; esac
@@ -95,7 +95,7 @@ pause() {
 }
 # Puts the pack that was taken in among the others. Git sees a pack by its index, which therefore comes last.
 install() {
-  mkdir -p .git/objects/pack &&
+  { [ -d .git/objects/pack ] || mkdir -p .git/objects/pack; } &&
     if [ -s "$incoming/shallow" ]; then
       { cat .git/shallow 2>/dev/null; cat "$incoming/shallow"; } | sort -u >.git/slipway.shallow &&
         mv -f .git/slipway.shallow .git/shallow
@@ -118,7 +118,6 @@ forget_shallow() {
 }
 # What commands may have left in the way.
 mend() {
-  [ -z "$new" ] || return 0
   # What a command that was ended has left half done.
   find .git -name '*.lock' -type f -exec rm -f {} +
   rm -rf .git/rebase-merge .git/rebase-apply .git/sequencer .git/MERGE_* .git/CHERRY_PICK_HEAD .git/REVERT_HEAD .git/BISECT_*
@@ -141,7 +140,7 @@ take() {
     git update-ref --stdin &&
     git -c checkout.workers=0 reset -q --hard "$commit" &&
     { [ -n "$new" ] || git clean -q "$clean"; } &&
-    rm -rf "$incoming" && mark ready "$depth"
+    rm -rf "$incoming" .git/slipway-*.pack* && mark ready "$depth"
 }
 # Takes the pack in, apart from what lies in .git, then checks out.
 finish() {
@@ -155,7 +154,7 @@ finish() {
   rm -f "$pack" "$pack".*
   read -r kind name <"$incoming/name"
   name=pack-$name
-  if [ -n "$sound" ] && words=$({ install && { mend; prepare && take; }; } 2>&1); then say ready; fi
+  if [ -n "$sound" ] && words=$({ install && { [ -n "$new" ] || { mend; prepare; }; } && take; } 2>&1); then say ready; fi
   case $new$words in
   yes* | *'ermission denied'*) ;;
   *)
@@ -181,7 +180,7 @@ esac
 pack=.git/slipway-${SLIPWAY_CHECKOUT%%:*}.pack
 words=$(
   {
-    rm -rf .git/slipway-*.pack* "$incoming" && { [ -n "$new" ] || mark fetching 0; } &&
+    { [ -n "$new" ] || { rm -rf .git/slipway-*.pack* "$incoming" && mark fetching 0; }; } &&
       { [ -z "$brings" ] || : >"$pack"; }
   } 2>&1
 ) || fail "$words"

@@ -4,7 +4,7 @@
 //! In pieces, since git writes a pack of its own from what it reads: what it has read is removed piece by piece, so that the
 //! pack is never on the disk twice. No more than a few lines of it are in memory.
 
-use super::{interrupted, too_large};
+use super::failures::{interrupted, too_large};
 use crate::{
     domain::failure::Failure,
     e2b::{Envd, WRITE_PACK},
