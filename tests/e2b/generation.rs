@@ -258,3 +258,24 @@ async fn a_full_disk_is_said_to_be_full() {
     sandbox.sh("rm /var/tmp/slipway/big").await;
     assert_eq!(seen(&sandbox, "u-1-2").await, Look::PidDead, "with room again it can be tried again");
 }
+
+#[tokio::test]
+async fn a_checkout_at_work_keeps_it_from_starting_and_one_that_is_only_spoken_of_does_not() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let left = "SLIPWAY_CHECKOUT=old:/home/user/app setsid sleep 600 >/dev/null 2>&1 & echo $!";
+    let pid = sandbox.sh(left).await;
+    let mut spec = spec("u-1-1", &["true"]);
+    start(&sandbox.envd, &spec).await.unwrap();
+    eventually("the start has ended", async || {
+        let starts = "if grep -q '[_]slipway_runner' /proc/[0-9]*/cmdline 2>/dev/null; then echo yes; fi";
+        sandbox.sh(starts).await.is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(seen(&sandbox, "u-1-1").await, Look::NotStarted);
+    sandbox.sh(&format!("kill {pid}")).await;
+    let description = "what does\nSLIPWAY_CHECKOUT=x:/home/user/app do, and SLIPWAY_CHECKOUT=y?";
+    spec.env.push(("SLIPWAY_TASK_DESCRIPTION".to_owned(), SecretString::from(description)));
+    start(&sandbox.envd, &spec).await.unwrap();
+    assert_eq!(ended(&sandbox, "u-1-1").await, Look::Exited { code: 0, tail: String::new() });
+}

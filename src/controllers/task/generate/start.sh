@@ -6,7 +6,10 @@ _slipway_runner=$2
 shift 2
 # A checkout that an operator which was stopped has left at work would clean away what the command makes. Not started now is
 # started again.
-if grep -q -F -e SLIPWAY_CHECKOUT= /proc/[0-9]*/environ 2>/dev/null; then exit 0; fi
+# Of its own variable: its name may stand in the text of another, in a Task's description say.
+for _slipway_process in $(grep -l -F -e SLIPWAY_CHECKOUT= /proc/[0-9]*/environ 2>/dev/null); do
+  if tr '\n\0' ' \n' <"$_slipway_process" 2>/dev/null | grep -q '^SLIPWAY_CHECKOUT='; then exit 0; fi
+done
 # World-writable like /tmp: other users of the sandbox may come here too.
 mkdir -p -m 1777 /var/tmp/slipway
 # Only one start gets the directory; every other ends here without a trace.
