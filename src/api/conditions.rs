@@ -159,6 +159,8 @@ pub mod reason {
     pub const TRANSFER_INTERRUPTED: &str = "TransferInterrupted";
     /// The repository has more files than GitHub lists, so the difference can't be told.
     pub const TREE_TOO_LARGE: &str = "TreeTooLarge";
+    /// A merge, a rebase or a stash has left its marks in a file of the work tree.
+    pub const UNRESOLVED_CONFLICT: &str = "UnresolvedConflict";
     /// Another Task has the turn in the shared Sandbox.
     pub const WAITING_FOR_SANDBOX: &str = "WaitingForSandbox";
     /// Other transfers hold the workers that may read files out of sandboxes.

@@ -16,7 +16,7 @@ pub use branch::default_branch_name;
 pub use changes::{Changes, Put, Removal, Wanted};
 pub use difference::{Difference, OddDifference, is_id, judge_links, parse_raw};
 pub use ids::{BlobHasher, blob_id};
-pub use lfs::{MAX_POINTER, Pointer};
+pub use lfs::{MAX_POINTER, Pointer, is_server_of};
 pub use message::{TRAILER, commit_message, task_of, with_trailer};
 pub use path::tree_path;
 pub use tree::{BaseEntry, BaseTree, EntryKind};

@@ -12,13 +12,13 @@ use slipway::{
 use slipway_simulator::github::Manners;
 
 /// What the result does to GitHub's repository, when the round began at its tip.
-async fn published(repository: &Repository<'_>, source: &Source) -> Vec<String> {
+pub async fn published(repository: &Repository<'_>, source: &Source) -> Vec<String> {
     let commit = repository.committed(source, &repository.tip()).await;
     repository.changes(&commit)
 }
 
 /// The reason and the words of a result that is refused.
-async fn refused(repository: &Repository<'_>, source: &Source) -> (&'static str, String) {
+pub async fn refused(repository: &Repository<'_>, source: &Source) -> (&'static str, String) {
     let failure = repository.publish(source, &repository.tip()).await.unwrap_err();
     assert_eq!(failure.class, Class::Invalid, "{failure:?}");
     (failure.reason, failure.message)

@@ -68,17 +68,24 @@ async fn pointers_that_git_lfs_has_made_bring_their_objects() {
     let repository = repository(&world, "app");
     // As git-lfs does it: the object goes into its own store, the pointer into the tree.
     let clean = r"#!/bin/sh
-        cat > .git/content; oid=$(sha256sum < .git/content | cut -c1-64); size=$(($(wc -c < .git/content)))
-        store=.git/lfs/objects/$(echo $oid | cut -c1-2)/$(echo $oid | cut -c3-4); mkdir -p $store; mv .git/content $store/$oid
+        lfs=$(git config lfs.storage || echo .git/lfs); mkdir -p $lfs/tmp; content=$lfs/tmp/$$
+        cat > $content; oid=$(sha256sum < $content | cut -c1-64); size=$(($(wc -c < $content)))
+        store=$lfs/objects/$(echo $oid | cut -c1-2)/$(echo $oid | cut -c3-4); mkdir -p $store; mv $content $store/$oid
         printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %s\n' $oid $size";
     let place = repository.copied("/home/user/app", "");
     std::fs::write(place.join(".git/clean"), clean).unwrap();
-    sh(&place, "git config filter.lfs.clean 'sh .git/clean'; printf new > m.bin; printf other > sub.bin");
+    sh(
+        &place,
+        "git config filter.lfs.clean 'sh .git/clean'; printf new > m.bin; git add m.bin; printf other > sub.bin",
+    );
     let commit = repository.committed(&source("/home/user/app"), &repository.tip()).await;
     assert_eq!(repository.content(&commit, "m.bin"), pointer("new"));
     for content in ["new", "other"] {
         assert_eq!(object(&repository, content), Some(content.as_bytes().to_vec()));
     }
+    // Root's files would be in the way of whoever works there next.
+    assert_eq!(crate::checkout::names(&place.join(".git/lfs/objects")), [&sha256(b"new")[..2]]);
+    assert!(crate::checkout::names(&place.join(".git/lfs/tmp")).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,13 +138,24 @@ async fn what_github_or_another_server_keeps_back_is_said() {
         );
     }
     let repository = repository(&world, "elsewhere");
+    let other = "https://lfs.example.com/x";
+    for (name, setting) in
+        ["lfs.url", "lfs.pushurl", "remote.origin.lfsurl", "remote.origin.lfspushurl"].iter().enumerate()
+    {
+        let path = format!("/home/user/elsewhere{name}");
+        repository.copied(&path, &format!("git config -f .lfsconfig {setting} {other}; printf new > m.bin"));
+        let failure = repository.publish(&source(&path), &repository.tip()).await.unwrap_err();
+        assert_eq!(failure.reason, "FilteredFile", "{setting}");
+        let message = failure.message;
+        assert!(message.contains(other) && message.contains(setting), "{setting}: {message}");
+    }
+    let own = format!("{}/slipway-bot/elsewhere.git/info/lfs", world.simulator.github_url());
     repository.copied(
-        "/home/user/elsewhere",
-        "printf '[lfs]\n\turl = https://lfs.example.com/x\n' > .lfsconfig; printf new > m.bin",
+        "/home/user/own",
+        &format!("git config -f .lfsconfig lfs.url {own}; git config -f .lfsconfig lfs.locksverify true; printf new > m.bin"),
     );
-    let failure = repository.publish(&source("/home/user/elsewhere"), &repository.tip()).await.unwrap_err();
-    assert_eq!(failure.reason, "FilteredFile");
-    assert!(failure.message.contains("lfs.example.com"), "{}", failure.message);
+    repository.committed(&source("/home/user/own"), &repository.tip()).await;
+    assert_eq!(object(&repository, "new"), Some(b"new".to_vec()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@
 // A test may panic.
 #![allow(clippy::unwrap_used)]
 
+mod adding;
 mod cases;
 mod checkout;
 mod checkout_faults;

@@ -194,7 +194,7 @@ impl Repository<'_> {
         last: Option<&str>,
         needles: &Needles,
     ) -> Result<Prepared, Failure> {
-        let id = format!("u-{}", uuid::Uuid::new_v4().simple());
+        let id = format!("u-1-1-{}", uuid::Uuid::new_v4().simple());
         let World { client, envd, spool, .. } = self.world;
         let collection = Collection { envd, source, caps: CAPS, spool, id: &id, output: &Output::default() };
         let branch = BaseBranch { name: "main", sha: base };

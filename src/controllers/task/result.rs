@@ -172,8 +172,9 @@ pub async fn read(
     parent: &str,
 ) -> Result<(Collected, Option<Base>), Failure> {
     let source = collection.source;
+    let home = github.git_url(repository);
     if source.checkout.is_some() {
-        return Ok((files::collect_work_tree(collection, parent).await?, None));
+        return Ok((files::collect_work_tree(collection, parent, &home).await?, None));
     }
     let history = match source.destination {
         Some(_) => History::None,
@@ -182,7 +183,7 @@ pub async fn read(
     if let History::Commits(commits) = history {
         match parent::find(github, repository, base, &commits).await? {
             Parent::Commit(commit) => {
-                return Ok((files::collect_work_tree(collection, &commit).await?, None));
+                return Ok((files::collect_work_tree(collection, &commit, &home).await?, None));
             }
             Parent::TooOld => return Err(parent::too_old(&source.path)),
             Parent::Unrelated => {}

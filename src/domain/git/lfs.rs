@@ -50,9 +50,53 @@ impl Pointer {
     }
 }
 
+/// Returns whether a server of `.lfsconfig` is the repository at `home` itself, however it is written.
+pub fn is_server_of(server: &str, home: &str) -> bool {
+    place(server).is_some_and(|server| place(home) == Some(server))
+}
+
+/// Host and path, as `host/owner/name`.
+fn place(url: &str) -> Option<String> {
+    let url = url.trim().to_ascii_lowercase();
+    let place = match url.split_once("://") {
+        Some((_, place)) => place.to_owned(),
+        // As ssh has it: `git@host:owner/name.git`.
+        None => url.replacen(':', "/", 1),
+    };
+    let (host, path) = place.split_once('/')?;
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let path = path.trim_matches('/');
+    let path = path.strip_suffix("/info/lfs").unwrap_or(path);
+    Some(format!("{host}/{}", path.strip_suffix(".git").unwrap_or(path)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_repositorys_own_server_is_known_by_any_of_its_names() {
+        let home = "https://github.com/Acme/shop.git";
+        for own in [
+            "https://github.com/acme/shop.git/info/lfs",
+            "https://github.com/acme/shop/info/lfs/",
+            "https://x@github.com/acme/shop",
+            "http://GitHub.com/acme/shop.git",
+            "ssh://git@github.com/acme/shop.git",
+            "git@github.com:acme/shop.git",
+        ] {
+            assert!(is_server_of(own, home), "{own}");
+        }
+        for other in [
+            "https://lfs.example.com/acme/shop",
+            "https://github.com/acme/shop2",
+            "https://github.com@evil/acme/shop",
+            "",
+            "x",
+        ] {
+            assert!(!is_server_of(other, home), "{other}");
+        }
+    }
 
     #[test]
     fn pointers_are_read_and_written_as_git_lfs_does() {

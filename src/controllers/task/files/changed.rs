@@ -8,10 +8,10 @@ use super::{
     worktree::{self, Kept, Wanted},
 };
 use crate::{
-    api::conditions::reason,
+    api::{RERUN_ANNOTATION, conditions::reason},
     domain::{
         files::{Caps, Change, Entry, WorkTree, named},
-        git::{Difference, OddDifference, judge_links, parse_raw},
+        git::{Difference, OddDifference, is_server_of, judge_links, parse_raw},
         selection::Selection,
     },
 };
@@ -32,15 +32,21 @@ pub(super) struct Changed {
     pub kept: Kept,
 }
 
-/// Asks git until no file that travels is written to meanwhile; returns what has changed.
-pub(super) async fn select(collection: Collection<'_>, commit: &str) -> Result<Changed, FilesError> {
+/// Asks git until no file that travels is written to meanwhile; returns what has changed. `home`: the repository's URL.
+pub(super) async fn select(
+    collection: Collection<'_>,
+    commit: &str,
+    home: &str,
+) -> Result<Changed, FilesError> {
     let Collection { envd, source, caps, id, .. } = collection;
     let selection = Selection::new(&source.include, &source.exclude)?;
     for reads in 1.. {
-        let sections = worktree::difference(envd, source, commit, id).await?;
+        let sections = worktree::difference(envd, source, commit, id, caps.max_files).await?;
+        refuse_unadded(&sections, &selection)?;
+        refuse_conflicts(&sections, &selection)?;
         let changing: Vec<&[u8]> = sections.changing().filter(|path| selection.chooses(path)).collect();
         match changing[..] {
-            [] => return judge(&sections, &selection, commit, caps),
+            [] => return judge(&sections, &selection, commit, home, caps),
             [first, ..] if reads == READS => return Err(keeps_changing(first, changing.len() - 1)),
             _ => tokio::time::sleep(PAUSE).await,
         }
@@ -52,6 +58,7 @@ fn judge(
     sections: &worktree::Sections,
     selection: &Selection,
     commit: &str,
+    home: &str,
     caps: Caps,
 ) -> Result<Changed, FilesError> {
     let Difference { mut changes, left_out } = parse_raw(sections.changes(), |path| selection.chooses(path))?;
@@ -70,7 +77,7 @@ fn judge(
     refuse_below_submodules(&changes, &links.stay)?;
     refuse_filtered(sections, &changes)?;
     let kept = kept(sections, &changes);
-    refuse_other_server(sections, &kept)?;
+    refuse_other_server(sections, &kept, home)?;
     let tree = sections.tree();
     if tree.as_deref() == Some(EMPTY_TREE) {
         return Err(FilesError::NoFiles(
@@ -142,6 +149,56 @@ fn wanted(
     Ok((wanted, gone))
 }
 
+/// Refuses files that a merge, a rebase or a stash has left with its marks.
+fn refuse_conflicts(sections: &worktree::Sections, selection: &Selection) -> Result<(), FilesError> {
+    let paths = sections.conflicts().filter(|path| selection.chooses(path));
+    let paths: BTreeSet<String> = paths.map(|path| String::from_utf8_lossy(path).into_owned()).collect();
+    if paths.is_empty() {
+        return Ok(());
+    }
+    Err(FilesError::Unfit {
+        reason: reason::UNRESOLVED_CONFLICT,
+        message: format!(
+            "{} conflict markers of a merge, a rebase or a stash that the command has not resolved: resolve them in the sandbox, \
+             or have the command do it, then set the annotation {RERUN_ANNOTATION} to a new value",
+            named(paths.iter(), "still has", "still have")
+        ),
+    })
+}
+
+/// Refuses files that the sandbox's git can't add.
+fn refuse_unadded(sections: &worktree::Sections, selection: &Selection) -> Result<(), FilesError> {
+    let refused = sections.refused();
+    let (mut filtered, mut others) = (BTreeSet::new(), BTreeSet::new());
+    let mut words = "";
+    for (path, said) in refused.iter().filter(|(path, _)| selection.chooses(path)) {
+        let is_filtered = said.contains(worktree::FILTER_FAILED);
+        if is_filtered || filtered.is_empty() {
+            words = said.as_str();
+        }
+        let paths = if is_filtered { &mut filtered } else { &mut others };
+        paths.insert(String::from_utf8_lossy(path).into_owned());
+    }
+    let words = worktree::cut(words);
+    if !filtered.is_empty() {
+        return Err(FilesError::Unfit {
+            reason: reason::FILTERED_FILE,
+            message: format!(
+                "{} changed, and the filter that .gitattributes names for it fails in the sandbox, where root calls it \
+                 ({words}): mend it in the template, or leave the file out by spec.source.exclude",
+                named(filtered.iter(), "has", "have each")
+            ),
+        });
+    }
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(FilesError::Invalid(format!(
+        "{} nothing that the sandbox's git can add ({words}): mend it, rename it, or leave it out by spec.source.exclude",
+        named(others.iter(), "is", "are each")
+    )))
+}
+
 fn refuse_embedded(paths: &BTreeSet<String>) -> Result<(), FilesError> {
     if paths.is_empty() {
         return Ok(());
@@ -198,15 +255,18 @@ fn refuse_filtered(sections: &worktree::Sections, changes: &[Change]) -> Result<
     })
 }
 
-/// Refuses files of git LFS whose objects belong elsewhere than to GitHub.
-fn refuse_other_server(sections: &worktree::Sections, kept: &Kept) -> Result<(), FilesError> {
-    let Some(server) = sections.lfs_server().filter(|_| !kept.paths.is_empty()) else { return Ok(()) };
+/// Refuses files of git LFS whose objects belong, or are fetched, elsewhere than at the repository's own `home`.
+fn refuse_other_server(sections: &worktree::Sections, kept: &Kept, home: &str) -> Result<(), FilesError> {
+    let mut servers = sections.lfs_servers().filter(|_| !kept.paths.is_empty());
+    let Some((setting, server)) = servers.find(|(_, server)| !is_server_of(server, home)) else {
+        return Ok(());
+    };
     let server: String = server.chars().take(200).collect();
     Err(FilesError::Unfit {
         reason: reason::FILTERED_FILE,
         message: format!(
-            "{} changed, and .lfsconfig says that its content belongs to {server:?}, which the operator does not know: upload it \
-             there by git-lfs and leave the file out by spec.source.exclude",
+            "{} changed, and {setting} in .lfsconfig says that its content belongs to {server:?}, which the operator does not know: \
+             upload it there by git-lfs and leave the file out by spec.source.exclude",
             named(kept.paths.iter(), "has", "have each")
         ),
     })

@@ -7,14 +7,17 @@ use super::{
     collection::Collection,
     digests,
     error::FilesError,
-    intake,
+    intake::{self, Intake},
     listing::Found,
     spool::Collected,
     transfer, worktree,
 };
 use crate::{
     api::Source,
-    domain::git::{BaseTree, Pointer},
+    domain::{
+        files::WorkTree,
+        git::{BaseTree, Pointer},
+    },
 };
 
 /// The files of a plain directory that travel, by name.
@@ -90,17 +93,35 @@ pub async fn collect(collection: Collection<'_>, selected: Selected) -> Result<C
     unblocked(move || intake.keep_at(destination.as_deref(), unchanged)).await
 }
 
-/// Reads what a work tree has changed since `commit` into the spool: the same as [`collect`], of changes.
-pub async fn collect_work_tree(collection: Collection<'_>, commit: &str) -> Result<Collected, FilesError> {
+/// Reads what a work tree of the repository at `home` has changed since `commit` into the spool: the same as [`collect`], of
+/// changes.
+pub async fn collect_work_tree(
+    collection: Collection<'_>,
+    commit: &str,
+    home: &str,
+) -> Result<Collected, FilesError> {
+    let read = Box::pin(read_work_tree(collection, commit, home)).await;
+    // Whatever came of it: git's copies of all files fill the sandbox's disk. Of a sandbox that does not answer the next reading
+    // removes them.
+    if !matches!(read, Err(FilesError::Sandbox(_))) {
+        worktree::clean(collection.envd, collection.id).await;
+    }
+    let (intake, tree) = read?;
+    unblocked(move || intake.keep(tree)).await
+}
+
+async fn read_work_tree(
+    collection: Collection<'_>,
+    commit: &str,
+    home: &str,
+) -> Result<(Intake, WorkTree), FilesError> {
     let Collection { envd, source, id, .. } = collection;
-    let Changed { wanted, tree, kept } = changed::select(collection, commit).await?;
+    let Changed { wanted, tree, kept } = changed::select(collection, commit, home).await?;
     let bytes =
         intake::check_sizes(collection.caps, wanted.iter().map(|file| (file.path.as_str(), file.size)))?;
     let intake = collection.intake(bytes)?;
     let intake = worktree::read_blobs(envd, &source.path, id, &wanted, intake).await?;
-    let intake = worktree::read_lfs(envd, &source.path, kept, intake).await?;
-    worktree::clean(envd, id).await;
-    unblocked(move || intake.keep(tree)).await
+    Ok((worktree::read_lfs(envd, &source.path, kept, intake).await?, tree))
 }
 
 /// Refuses names that are not UTF-8: GitHub's API takes names as JSON, so there is no way to send one.

@@ -1,7 +1,7 @@
 //! What git says of a work tree: the output of difference.sh, named sections of announced lengths, bounded before they are
 //! read. Part of `worktree`; judged by `files::changed`.
 
-use super::script::{TIMEOUT, command, directory, git_failed};
+use super::script::{TIMEOUT, command, cut, directories, directory, git_failed};
 use crate::{
     api::{RERUN_ANNOTATION, Source, conditions::reason},
     controllers::task::files::{error::FilesError, listing::SANDBOX_USER},
@@ -16,6 +16,14 @@ const CLEAN: &str = r#"rm -rf -- "$1""#;
 const BASE_REFERENCE: &str = "refs/slipway/base";
 /// Exit code of difference.sh where that reference does not.
 const NOT_OURS: i32 = 5;
+/// Its exit code where git can't add the files.
+const NOT_ADDED: i32 = 6;
+/// Its exit code where more files are new than may travel.
+const TOO_MANY: i32 = 7;
+/// Words of git that come and go.
+const PASSING: [&str; 4] = ["No such file", "short read", "emory", "Input/output error"];
+/// Words of git where a filter has failed.
+pub(in super::super) const FILTER_FAILED: &str = ": clean filter '";
 /// Bytes of all sections: some 50,000 changed paths.
 const MAX_BYTES: usize = 16 << 20;
 /// Length to which complaints are kept (bytes).
@@ -27,12 +35,13 @@ pub(in super::super) struct Sections {
     by_name: BTreeMap<String, Vec<u8>>,
 }
 
-/// Lets git work out what has changed since `commit`, in a directory of our own that `id` names.
+/// Lets git work out what has changed since `commit`, in a directory of our own that `id` names; `max_files` may travel.
 pub(in super::super) async fn difference(
     envd: &Envd,
     source: &Source,
     commit: &str,
     id: &str,
+    max_files: usize,
 ) -> Result<Sections, FilesError> {
     let force = if source.include_ignored { "-f" } else { "" };
     let witness = if source.checkout.is_some() { BASE_REFERENCE } else { "" };
@@ -43,6 +52,9 @@ pub(in super::super) async fn difference(
         force.to_owned(),
         source.exclude.join("\n"),
         witness.to_owned(),
+        directories(id),
+        // What of the new files is wanted git does not know otherwise.
+        if source.include.is_empty() { max_files.to_string() } else { String::new() },
     ];
     let process = envd.open(command("readDifference", DIFFERENCE, arguments)).await?;
     read(process, &source.path).await
@@ -83,9 +95,42 @@ async fn read(mut process: Process, path: &str) -> Result<Sections, FilesError> 
     }
     match ended {
         Some(NOT_OURS) => Err(replaced(path)),
+        Some(TOO_MANY) => Err(too_many(path)),
+        Some(NOT_ADDED) => Err(not_added(&String::from_utf8_lossy(&words))),
         Some(0) => Sections::parse(&said).ok_or_else(|| git_failed("it printed no difference")),
         _ => Err(git_failed(&String::from_utf8_lossy(&words))),
     }
+}
+
+fn too_many(path: &str) -> FilesError {
+    FilesError::TooLarge(format!(
+        "more files are new below {path} than SLIPWAY_MAX_FILES allows: leave out what is not to be committed by a .gitignore file \
+         or by spec.source.exclude"
+    ))
+}
+
+/// git does not take the files, and says of none which it is; or it may take them the next time.
+fn not_added(words: &str) -> FilesError {
+    let failed = git_failed(words);
+    if !matches!(failed, FilesError::Interrupted(_)) {
+        return failed;
+    }
+    if words.contains(FILTER_FAILED) {
+        let message = format!(
+            "filters that .gitattributes names fail in the sandbox, where root calls them ({}): mend them in the template, or leave \
+             the files out by spec.source.exclude",
+            cut(words)
+        );
+        return FilesError::Unfit { reason: reason::FILTERED_FILE, message };
+    }
+    let is_firm = words.contains("fatal: ") || words.contains("error: ");
+    if !is_firm || PASSING.iter().any(|it| words.contains(it)) {
+        return failed;
+    }
+    FilesError::Invalid(format!(
+        "the sandbox's git can't add what has changed ({}): mend it, or leave it out by spec.source.exclude",
+        cut(words)
+    ))
 }
 
 /// The command has taken away what was checked out for it, so that nothing tells what it has changed.
@@ -139,6 +184,18 @@ impl Sections {
         self.names("embedded")
     }
 
+    /// Files in which a merge has left marks that nobody has taken out.
+    pub(in super::super) fn conflicts(&self) -> impl Iterator<Item = &[u8]> {
+        self.names("conflicts")
+    }
+
+    /// Files that git can't add, each with its words.
+    pub(in super::super) fn refused(&self) -> Vec<(&[u8], String)> {
+        let fields: Vec<&[u8]> = self.bytes("refused").split(|byte| *byte == 0).collect();
+        let pairs = fields.chunks_exact(2);
+        pairs.map(|pair| (pair[0], String::from_utf8_lossy(pair[1]).trim().to_owned())).collect()
+    }
+
     /// Submodules whose checkout stands elsewhere.
     pub(in super::super) fn moved(&self) -> impl Iterator<Item = &[u8]> {
         self.names("moved")
@@ -183,9 +240,10 @@ impl Sections {
         triples.collect()
     }
 
-    /// Where `.lfsconfig` says that objects of git LFS belong, if it says so.
-    pub(in super::super) fn lfs_server(&self) -> Option<&str> {
-        std::str::from_utf8(self.bytes("lfs")).ok().map(str::trim).filter(|server| !server.is_empty())
+    /// Where `.lfsconfig` says that objects of git LFS belong or come from: names of settings with their values.
+    pub(in super::super) fn lfs_servers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let settings = self.names("lfs").filter_map(|setting| std::str::from_utf8(setting).ok());
+        settings.filter_map(|setting| setting.split_once('\n'))
     }
 
     /// Returns whether the sandbox's git has a program for the filter.
@@ -210,7 +268,7 @@ mod tests {
             format!("tree 41\n{id}count 3\n 4\nsizes {}\n{sizes}", sizes.len()).as_bytes(),
             format!("filters {}\n", filters.len()).as_bytes(),
             filters,
-            b"drivers 17\nfilter.lfs.clean\0submodules 21\nsubmodule.x.path\nlib\0moved 4\nlib\0changes 0\n",
+            b"drivers 17\nfilter.lfs.clean\0submodules 21\nsubmodule.x.path\nlib\0moved 4\nlib\0refused 7\nx\0fat\n\0changes 0\n",
         ]
         .concat();
         let sections = Sections::parse(&said).expect("sections");
@@ -220,7 +278,22 @@ mod tests {
         assert!(sections.has_driver("lfs") && !sections.has_driver("crypt"));
         assert_eq!(sections.submodules(), BTreeSet::from(["lib".to_owned()]));
         assert_eq!(sections.moved().collect::<Vec<_>>(), [b"lib"]);
+        assert_eq!(sections.refused(), [(b"x".as_slice(), "fat".to_owned())]);
         assert!(sections.changes().is_empty() && sections.changing().next().is_none());
+    }
+
+    #[test]
+    fn what_git_does_not_take_is_told_from_what_may_pass() {
+        for (words, reason) in [
+            ("fatal: adding files failed", reason::INVALID_FILES),
+            ("fatal: unable to stat 'a': No such file or directory", reason::TRANSFER_INTERRUPTED),
+            ("error: cannot run x: No such file\nfatal: a: clean filter 'x' failed", reason::FILTERED_FILE),
+            ("fatal: Out of memory, malloc failed", reason::TRANSFER_INTERRUPTED),
+            ("", reason::TRANSFER_INTERRUPTED),
+            ("error: file write error: No space left on device", reason::SANDBOX_DISK_FULL),
+        ] {
+            assert_eq!(not_added(words).reason(), reason, "{words}");
+        }
     }
 
     #[test]

@@ -12,10 +12,16 @@ fi
 # By its name, so that git does not ask who owns it.
 GIT_DIR=$1/.git GIT_WORK_TREE=$1
 GIT_NO_REPLACE_OBJECTS=1 GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 GIT_NO_LAZY_FETCH=1 GIT_ADVICE=0
+# GitHub's kind of ids, and files that each git reads, whatever its settings make of a new repository.
+GIT_DEFAULT_HASH=sha1 GIT_DEFAULT_REF_FORMAT=files
 export HOME GIT_DIR GIT_WORK_TREE GIT_NO_REPLACE_OBJECTS GIT_OPTIONAL_LOCKS GIT_TERMINAL_PROMPT GIT_NO_LAZY_FETCH GIT_ADVICE
+export GIT_DEFAULT_HASH GIT_DEFAULT_REF_FORMAT
 # The function below hides whether there is a program.
 git_program=$(command -v git 2>/dev/null)
+# The sandbox tells a.ts from A.ts, even where a setting comes from a machine that does not. A split index would leave a part of
+# ours in the repository.
 git() {
   command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.untrackedCache=false -c core.safecrlf=false \
-    -c core.compression=0 -c gc.auto=0 -c protocol.allow=never -c diff.ignoreSubmodules=none "$@"
+    -c core.ignoreCase=false -c core.splitIndex=false -c core.compression=0 -c gc.auto=0 -c protocol.allow=never \
+    -c diff.ignoreSubmodules=none "$@"
 }
