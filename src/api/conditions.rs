@@ -167,6 +167,8 @@ pub mod reason {
     pub const WAITING_FOR_TRANSFER: &str = "WaitingForTransfer";
     /// The operator's disk has no room for the files right now.
     pub const WAITING_FOR_SPOOL: &str = "WaitingForSpool";
+    /// Warning: the sandbox has commits on another branch, in the stash or in another work tree, which are not part of the result.
+    pub const WORK_ELSEWHERE: &str = "WorkElsewhere";
     /// The git repository in the sandbox is damaged, so that the difference can't be told.
     pub const WORK_TREE_DAMAGED: &str = "WorkTreeDamaged";
 

@@ -98,8 +98,11 @@ pub struct WorkTree {
     pub others: Vec<Change>,
     /// Changed paths that do not travel.
     pub left_out: BTreeSet<String>,
-    /// Submodules that lead elsewhere than in the parent: their links stay.
+    /// Submodules that lead elsewhere than in the parent, or whose files have changed: their links stay.
     pub moved: Vec<String>,
+    /// Names of commits in the sandbox that are not part of the result: branches, the stash, other work trees.
+    #[serde(default)]
+    pub elsewhere: Vec<String>,
 }
 
 /// One path that differs.

@@ -8,6 +8,7 @@ mod adding;
 mod cases;
 mod checkout;
 mod checkout_faults;
+mod elsewhere;
 mod hostile;
 mod lfs;
 mod random;

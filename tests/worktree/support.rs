@@ -10,7 +10,12 @@ use slipway::{
         result,
     },
     domain::line::Settings,
-    domain::{failure::Failure, files::Caps, output::Output, secrets::Needles},
+    domain::{
+        failure::Failure,
+        files::{Caps, WorkTree},
+        output::Output,
+        secrets::Needles,
+    },
     e2b::{self, CreateRequest, E2b, Endpoints, Envd},
     github::{Author, Client, GitHub, RepositoryName},
     telemetry::{Api, CallLayer, Metrics, http_service},
@@ -219,6 +224,18 @@ impl Repository<'_> {
         let prepared = commit::prepare(client, request).await;
         spool.remove(&id).unwrap();
         prepared
+    }
+
+    /// What a reading says of the work tree beside the files.
+    pub async fn read(&self, source: &Source) -> WorkTree {
+        let World { client, envd, spool, .. } = self.world;
+        let output = Output::default();
+        let collection = Collection { envd, source, caps: CAPS, spool, id: "u-1-1-read", output: &output };
+        let tip = self.tip();
+        let branch = BaseBranch { name: "main", sha: &tip };
+        let (collected, _) = result::read(client, &self.name, collection, branch, &tip).await.unwrap();
+        spool.remove("u-1-1-read").unwrap();
+        collected.snapshot.work_tree.unwrap()
     }
 
     /// The commit of a result that has changed something.

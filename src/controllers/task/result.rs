@@ -7,7 +7,7 @@ use super::{
     TaskController,
     access::{AtGitHub, author, commit_message},
     commit::{self, Base, Prepared},
-    files::{self, Collected, Collection, FilesError, History},
+    files::{self, Collected, Collection, FilesError, History, cut},
     output,
     parent::{self, BaseBranch, Parent},
 };
@@ -89,7 +89,7 @@ impl TaskController {
             deadline: Instant::now() + UPLOAD,
         };
         let prepared = commit::prepare(&at.client, request).await;
-        self.prepared(task, collected, text, prepared).await
+        self.prepared(task, collected, text, prepared, needles).await
     }
 
     async fn prepared(
@@ -98,16 +98,24 @@ impl TaskController {
         collected: Collected,
         text: Option<(String, String)>,
         prepared: Result<Prepared, Failure>,
+        needles: &Needles,
     ) -> Result<Files, Failure> {
-        let digest = collected.digest;
+        let Collected { snapshot, digest } = collected;
+        let tree = snapshot.work_tree.unwrap_or_default();
+        // The sandbox has given these names.
+        let shown = |names: Vec<String>| names.iter().map(|name| cut(&needles.mask(name))).collect();
+        let remarks = Remarks {
+            submodules: shown(tree.moved),
+            elsewhere: shown(tree.elsewhere),
+            output: snapshot.output.odd,
+            ..Remarks::default()
+        };
         match prepared {
             Ok(Prepared::Commit { tree, commit, parent, stays, verified }) => {
-                let submodules = collected.snapshot.work_tree.map(|tree| tree.moved).unwrap_or_default();
-                let output = collected.snapshot.output.odd;
-                let remarks = Remarks { verified, stays, submodules, output };
+                let remarks = Remarks { verified, stays, ..remarks };
                 Ok(Files::Committed { tree, commit, parent, digest, text, remarks })
             }
-            Ok(Prepared::NothingToCommit) => Ok(Files::Unchanged { digest }),
+            Ok(Prepared::NothingToCommit) => Ok(Files::Unchanged { digest, remarks }),
             Ok(Prepared::Progress { uploaded, of, failure }) => Ok(Files::Progress { uploaded, of, failure }),
             Err(failure) if failure.reason == commit::SPOOLED_FILES_LOST => {
                 self.unspool(task, None).await;

@@ -208,7 +208,7 @@ pub enum Files {
         remarks: Remarks,
     },
     /// The parent has them all.
-    Unchanged { digest: String },
+    Unchanged { digest: String, remarks: Remarks },
     /// The pass ended before the last upload.
     Progress {
         uploaded: usize,
@@ -222,15 +222,17 @@ pub enum Files {
     NotSpooled,
 }
 
-/// What a commit does not carry, although the sandbox has it otherwise.
+/// What the result does not carry, although the sandbox has it otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Remarks {
     /// GitHub has signed the commit.
     pub verified: bool,
     /// Number of files that the base has and a plain directory lacks.
     pub stays: usize,
-    /// Submodules that lead elsewhere in the sandbox: their links are as before.
+    /// Submodules that lead elsewhere in the sandbox, or have changed there: their links are as before.
     pub submodules: Vec<String>,
+    /// Names of commits in the sandbox that are not part of the result.
+    pub elsewhere: Vec<String>,
     /// What of the command's own texts can't be used as it is.
     pub output: Vec<String>,
 }

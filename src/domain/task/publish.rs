@@ -37,9 +37,9 @@ impl Decide for Collect {
                 let plan = committed(scope, tree, commit, text, &remarks);
                 remarked(plan, &remarks)
             }
-            Files::Unchanged { digest } => {
+            Files::Unchanged { digest, remarks } => {
                 note_digest(&mut scope, &digest);
-                nothing_to_commit(scope)
+                remarked(nothing_to_commit(scope, &remarks), &remarks)
             }
             Files::Progress { uploaded, of, failure } => {
                 let message = format!("{uploaded} of {of} files uploaded");
@@ -59,8 +59,8 @@ impl Decide for Collect {
     }
 }
 
-/// Names the submodules whose links stay although the sandbox has them elsewhere, and texts of the command that are not used
-/// as they are.
+/// Names the submodules whose links stay although the sandbox has them elsewhere, work that is not part of the result, and
+/// texts of the command that are not used as they are.
 fn remarked(mut plan: Plan, remarks: &Remarks) -> Plan {
     if !remarks.submodules.is_empty() {
         let message = format!(
@@ -70,11 +70,20 @@ fn remarked(mut plan: Plan, remarks: &Remarks) -> Plan {
         );
         plan = plan.with_note(Note::warning(reason::SUBMODULE_MOVED, message));
     }
+    if !remarks.elsewhere.is_empty() {
+        let message = format!("{}: merge or apply them there in a further round", not_part(remarks));
+        plan = plan.with_note(Note::warning(reason::WORK_ELSEWHERE, message));
+    }
     if !remarks.output.is_empty() {
         let message = format!("what the command has left in SLIPWAY_OUTPUT: {}", remarks.output.join("; "));
         plan = plan.with_note(Note::warning(reason::OUTPUT_NOT_USED, message));
     }
     plan
+}
+
+/// Says what the sandbox has besides the result.
+fn not_part(remarks: &Remarks) -> String {
+    format!("the sandbox has commits that are not part of the result, on: {}", remarks.elsewhere.join(", "))
 }
 
 fn committed(
@@ -112,15 +121,25 @@ fn committed(
 }
 
 /// Ends a round that has changed nothing. An open pull request stays in review as it is.
-fn nothing_to_commit(mut scope: Scope<'_>) -> Plan {
+fn nothing_to_commit(mut scope: Scope<'_>, remarks: &Remarks) -> Plan {
     let open = scope.has_open_pull();
     let message = if open {
         "the branch of the pull request has all these files already: nothing to commit"
     } else {
         "the base branch has all these files already: nothing to commit"
     };
-    scope.condition(names::COMMITTED, false, reason::NOTHING_TO_COMMIT, message);
-    scope.end(reason::NOTHING_TO_COMMIT, message);
+    let mut message = message.to_owned();
+    if !remarks.elsewhere.is_empty() {
+        message = format!("{message}; {}", not_part(remarks));
+    }
+    if !remarks.submodules.is_empty() {
+        message = format!(
+            "{message}; what changed in submodules does not travel: {}",
+            remarks.submodules.join(", ")
+        );
+    }
+    scope.condition(names::COMMITTED, false, reason::NOTHING_TO_COMMIT, &message);
+    scope.end(reason::NOTHING_TO_COMMIT, &message);
     scope.release_sandbox();
     if open {
         scope.status.phase = Some(Phase::PullRequestOpen);

@@ -94,6 +94,7 @@ fn judge(
         others: gone.into_iter().chain(links.publish).collect(),
         left_out,
         moved: moved.into_iter().collect(),
+        elsewhere: sections.elsewhere(),
     };
     Ok(Changed { wanted, tree, kept })
 }

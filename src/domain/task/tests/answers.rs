@@ -179,7 +179,7 @@ impl World {
         };
         self.spool.insert(question.spool.clone(), files.clone());
         if files == "as in base" {
-            return Ok(Files::Unchanged { digest: files });
+            return Ok(Files::Unchanged { digest: files, remarks: self.remarks.clone() });
         }
         let (task, status) = (&self.task, self.status());
         let finished = source_generation(task, &status).and_then(|run| run.finished_at.clone());
@@ -194,6 +194,6 @@ impl World {
         self.github.commits.insert(commit.clone(), ledger::Made::of(task, &status, &files));
         let output = crate::domain::output::Output::default();
         let text = question.opens.then(|| pull_request_text(task, &status, &output));
-        Ok(Files::Committed { tree, commit, parent, digest: files, text, remarks: Remarks::default() })
+        Ok(Files::Committed { tree, commit, parent, digest: files, text, remarks: self.remarks.clone() })
     }
 }

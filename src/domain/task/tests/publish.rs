@@ -99,3 +99,18 @@ fn a_commit_is_not_given_up_because_nobody_knows_the_base_branch_now() {
     assert_eq!((world.row(), world.status().round, world.number()), (REVIEW, Some(2), 1));
     assert_eq!(world.made("DeleteBranch"), 0);
 }
+
+#[test]
+fn work_that_is_not_part_of_the_result_is_named() {
+    for made in ["as in base", "made"] {
+        let mut world = World::new();
+        world.command = (12, 0, Some(made.into()));
+        world.remarks.elsewhere = vec!["branch agent".into(), "the stash".into()];
+        world.remarks.submodules = vec!["lib".into()];
+        world.rest();
+        assert_eq!(world.notes, [reason::SUBMODULE_MOVED, reason::WORK_ELSEWHERE], "{made}");
+        let says = |text: &str| world.message().contains(text);
+        let nothing = made == "as in base";
+        assert_eq!((says("on: branch agent, the stash"), says("travel: lib")), (nothing, nothing), "{made}");
+    }
+}

@@ -83,6 +83,8 @@ pub(super) struct World {
     pub spool: BTreeMap<String, String>,
     /// Commands work in a copy of the repository that is one commit behind, where there is an older one.
     pub copies: bool,
+    /// What the sandbox has besides its files.
+    pub remarks: Remarks,
     /// Seconds that a command runs, its exit code, and the files it makes.
     pub command: (i64, i32, Option<String>),
     pub faults: Faults,
@@ -163,6 +165,7 @@ impl World {
             processes: Vec::new(),
             github: GitHub::new(),
             copies: false,
+            remarks: Remarks::default(),
             spool: BTreeMap::new(),
             command: (12, 0, Some("made".into())),
             faults: Faults::default(),

@@ -10,7 +10,7 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-const DIFFERENCE: &str = include_str!("difference.sh");
+const DIFFERENCE: &str = concat!(include_str!("elsewhere.sh"), include_str!("difference.sh"));
 const CLEAN: &str = r#"rm -rf -- "$1""#;
 /// Stands at the commit that was checked out.
 const BASE_REFERENCE: &str = "refs/slipway/base";
@@ -24,6 +24,8 @@ const TOO_MANY: i32 = 7;
 const PASSING: [&str; 4] = ["No such file", "short read", "emory", "Input/output error"];
 /// Words of git where a filter has failed.
 pub(in super::super) const FILTER_FAILED: &str = ": clean filter '";
+/// Names of work that lies elsewhere; more help nobody.
+const MAX_ELSEWHERE: usize = 5;
 /// Bytes of all sections: some 50,000 changed paths.
 const MAX_BYTES: usize = 16 << 20;
 /// Length to which complaints are kept (bytes).
@@ -199,6 +201,12 @@ impl Sections {
     /// Submodules whose checkout stands elsewhere.
     pub(in super::super) fn moved(&self) -> impl Iterator<Item = &[u8]> {
         self.names("moved")
+    }
+
+    /// Names of commits that are not part of the result.
+    pub(in super::super) fn elsewhere(&self) -> Vec<String> {
+        let names = String::from_utf8_lossy(self.bytes("elsewhere")).into_owned();
+        names.lines().take(MAX_ELSEWHERE).map(str::to_owned).collect()
     }
 
     /// The paths that `.gitmodules` names.

@@ -88,7 +88,7 @@ while read -r id path; do
     else
       head=$(ls -A -- "$path" | head -n 1)
     fi
-    if [ -n "$head" ] && [ "$head" != "$id" ]; then printf '%s\0' "$path" >>"$directory/moved"; fi
+    if [ -n "$head" ] && { [ "$head" != "$id" ] || is_edited "$path"; }; then printf '%s\0' "$path" >>"$directory/moved"; fi
   fi
 done <"$directory/links"
 # Where a merge, a rebase or a stash stopped, and nobody has taken its marks out. A name with a line feed hides them.
@@ -181,12 +181,13 @@ done
 section changing filtering diff-files -z --name-only --ignore-submodules=all
 keep_unchanged || fail "git failed to keep what is unchanged"
 section tree filtering write-tree --missing-ok
+section elsewhere elsewhere "$base" "$(cat -- "$directory/tree")"
 section changes raw_difference
 section filters filters
 section sizes sizes
 section submodules submodules
 section lfs lfs_servers
-for name in changing embedded refused conflicts moved tree count submodules lfs drivers filters sizes changes; do
+for name in changing embedded refused conflicts moved elsewhere tree count submodules lfs drivers filters sizes changes; do
   printf '%s %s\n' "$name" "$(($(wc -c <"$directory/$name")))"
   cat -- "$directory/$name" || exit
 done
