@@ -103,6 +103,9 @@ pub struct WorkTree {
     /// Names of commits in the sandbox that are not part of the result: branches, the stash, other work trees.
     #[serde(default)]
     pub elsewhere: Vec<String>,
+    /// Commits from elsewhere that it has taken in whole, by a merge or a rebase, newest first; the sandbox says so.
+    #[serde(default)]
+    pub taken_in: Vec<String>,
 }
 
 /// One path that differs.

@@ -1,7 +1,13 @@
 //! Rounds on an open pull request: what this Task has changed goes onto the branch, what others have pushed stays.
 
-use crate::support::{APP, World, git, sh, source};
-use slipway::controllers::task::commit::Prepared;
+use crate::{
+    checkout::checkout,
+    support::{APP, World, git, sh, source},
+};
+use slipway::{
+    api::{Checkout, Source},
+    controllers::task::commit::Prepared,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_an_open_pull_request_a_copy_changes_what_it_changes_and_nothing_else() {
@@ -77,4 +83,57 @@ async fn what_a_reviewer_has_pushed_stays_in_every_later_round() {
         assert_eq!(repository.content(&head, "b"), "review4", "{name}");
         assert_eq!(repository.content(&head, "theirs2"), "2", "{name}");
     }
+}
+
+/// The base branch moves on, in conflict with an open pull request; a further round merges it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_round_that_merges_the_base_branch_resolves_its_conflict_at_github_too() {
+    let world = World::new().await;
+    let repository = world.repository("app", "echo 1 > a; mkdir d; echo 1 > d/b");
+    let base = repository.tip();
+    let how = Checkout { depth: 10, ..Checkout::default() };
+    let source = Source { checkout: Some(how.clone()), ..source(APP) };
+    let round = |commit: &str, id: &str| {
+        let mut round = checkout(&world, commit, id);
+        round.how = how.clone();
+        round
+    };
+    repository.checked_out(&round(&base, "u-1-1")).await;
+    let tree = world.host(APP);
+    sh(&tree, "echo ours > a");
+    let first = repository.committed(&source, &base).await;
+    git(&repository.bare, &["branch", "work", &first]);
+    let moved = repository.push("echo theirs > a; echo 2 > d/b");
+
+    let fetch = ["fetch", "-q", repository.bare.to_str().unwrap(), "main"];
+    let rebase = ["rebase", "-q", "-X", "theirs", "FETCH_HEAD"];
+    let merge = ["merge", "-q", "-X", "ours", "--no-edit", "FETCH_HEAD"];
+    let started = ["merge", "-q", "-X", "ours", "--no-commit", "FETCH_HEAD"];
+    for (name, how) in [("merge", &merge[..]), ("started", &started), ("rebase", &rebase)] {
+        repository.checked_out(&round(&first, &format!("u-2-{name}"))).await;
+        git(&tree, &fetch);
+        git(&tree, how);
+        sh(&tree, &format!("echo {name} > a"));
+        let made = repository.publish_on(&source, &moved, &first, Some(&first)).await;
+        let Ok(Prepared::Commit { commit, parent, .. }) = made else { panic!("{name}: {made:?}") };
+        assert_eq!(parent, first, "{name}");
+        let parents = git(&repository.bare, &["rev-parse", &format!("{commit}^@")]);
+        assert_eq!(parents, format!("{first}\n{moved}"), "{name}");
+        let merged = repository.merged(&commit);
+        assert_eq!(git(&repository.theirs, &["show", &format!("{merged}:a")]), name);
+        sh(&repository.theirs, "git checkout -q main");
+
+        // What leaves a part of it out is no merge.
+        let part = Source { exclude: vec!["/d".to_owned()], ..source.clone() };
+        let made = repository.publish_on(&part, &moved, &first, Some(&first)).await;
+        let Ok(Prepared::Commit { commit, .. }) = made else { panic!("{name}: {made:?}") };
+        assert_eq!(git(&repository.bare, &["rev-parse", &format!("{commit}^@")]), first, "{name}");
+    }
+    // Nothing came in: fetched only, or from a branch that is not the base.
+    repository.checked_out(&round(&first, "u-3-1")).await;
+    git(&tree, &fetch);
+    sh(&tree, "echo other > a");
+    let made = repository.publish_on(&source, &moved, &first, Some(&first)).await;
+    let Ok(Prepared::Commit { commit, .. }) = made else { panic!("{made:?}") };
+    assert_eq!(git(&repository.bare, &["rev-parse", &format!("{commit}^@")]), first);
 }

@@ -209,6 +209,7 @@ impl Repository<'_> {
             repository: &self.name,
             parent,
             base_sha: base,
+            base_branch: "main",
             last,
             base: tree.as_ref(),
             snapshot: &collected.snapshot,

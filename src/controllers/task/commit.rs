@@ -8,6 +8,7 @@ mod content;
 mod filtered;
 mod leaks;
 mod ledger;
+mod merged;
 mod objects;
 mod pass;
 mod planned;
@@ -48,7 +49,8 @@ pub async fn prepare(github: &Client, request: Request<'_>) -> Result<Prepared, 
     };
     planned.check(github, &request, &tree).await?;
     let stays = planned.stays(&request);
-    let commit = match commit(github, &request, &planned.parent, &tree).await {
+    let parents = merged::parents(github, &request, &planned.parent).await?;
+    let commit = match commit(github, &request, parents, &tree).await {
         Ok(commit) => commit,
         Err(failure) => {
             if failure.reason == reason::OBJECT_MISSING {
@@ -77,11 +79,16 @@ async fn whole_tree(pass: &mut Pass<'_>, planned: &Planned<'_>) -> Result<String
     }
 }
 
-async fn commit(github: &Client, request: &Request<'_>, parent: &str, tree: &str) -> Result<Commit, Failure> {
+async fn commit(
+    github: &Client,
+    request: &Request<'_>,
+    parents: Vec<String>,
+    tree: &str,
+) -> Result<Commit, Failure> {
     let new = NewCommit {
         message: request.message.to_owned(),
         tree: tree.to_owned(),
-        parents: vec![parent.to_owned()],
+        parents,
         author: request.author.cloned(),
         date: request.date,
     };

@@ -76,6 +76,7 @@ impl TaskController {
             repository: &at.name,
             parent: &question.parent,
             base_sha: &question.base,
+            base_branch: &question.base_branch,
             last: question.last.as_deref(),
             base: base.as_ref(),
             snapshot: &collected.snapshot,

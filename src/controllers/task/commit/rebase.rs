@@ -50,6 +50,7 @@ pub async fn rebase(github: &Client, asked: Rebase<'_>) -> Result<Option<(String
         repository,
         parent: asked.onto,
         base_sha: asked.onto,
+        base_branch: "",
         last: None,
         base: None,
         snapshot: &snapshot,
@@ -70,7 +71,7 @@ pub async fn rebase(github: &Client, asked: Rebase<'_>) -> Result<Option<(String
         Err(End::Deadline) => return Ok(None),
     };
     head.check(github, repository, changes.tree.as_ref(), &tree).await?;
-    let commit = commit(github, &request, asked.onto, &tree).await?;
+    let commit = commit(github, &request, vec![asked.onto.to_owned()], &tree).await?;
     Ok(Some((tree, commit.sha)))
 }
 

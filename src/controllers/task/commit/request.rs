@@ -19,6 +19,8 @@ pub struct Request<'a> {
     pub parent: &'a str,
     /// The base branch's tip when the round began.
     pub base_sha: &'a str,
+    /// The base branch.
+    pub base_branch: &'a str,
     /// The commit that the round before has left on the branch of the open pull request.
     pub last: Option<&'a str>,
     /// The parent's tree, where it was read already.

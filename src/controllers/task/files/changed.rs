@@ -87,10 +87,13 @@ fn judge(
     let (wanted, gone) = wanted(sections, &changes)?;
     let moved = sections.moved().map(|path| String::from_utf8_lossy(path).into_owned());
     let moved: BTreeSet<String> = moved.chain(links.moved.iter().cloned()).collect();
+    // A tree that lacks some of what came in must not count as its merge.
+    let is_whole = left_out.is_empty() && links.stay.is_empty();
     let tree = WorkTree {
+        taken_in: if is_whole { sections.taken_in() } else { Vec::new() },
         parent: commit.to_owned(),
         parent_files: sections.parent_files(),
-        id: tree.filter(|_| left_out.is_empty() && links.stay.is_empty() && kept.paths.is_empty()),
+        id: tree.filter(|_| is_whole && kept.paths.is_empty()),
         others: gone.into_iter().chain(links.publish).collect(),
         left_out,
         moved: moved.into_iter().collect(),

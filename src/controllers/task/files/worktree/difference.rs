@@ -26,6 +26,8 @@ const PASSING: [&str; 4] = ["No such file", "short read", "emory", "Input/output
 pub(in super::super) const FILTER_FAILED: &str = ": clean filter '";
 /// Names of work that lies elsewhere; more help nobody.
 const MAX_ELSEWHERE: usize = 5;
+/// Commits that GitHub is asked about.
+const MAX_TAKEN_IN: usize = 3;
 /// Bytes of all sections: some 50,000 changed paths.
 const MAX_BYTES: usize = 16 << 20;
 /// Length to which complaints are kept (bytes).
@@ -207,6 +209,12 @@ impl Sections {
     pub(in super::super) fn elsewhere(&self) -> Vec<String> {
         let names = String::from_utf8_lossy(self.bytes("elsewhere")).into_owned();
         names.lines().take(MAX_ELSEWHERE).map(str::to_owned).collect()
+    }
+
+    /// Commits from elsewhere that the work tree has taken in, newest first.
+    pub(in super::super) fn taken_in(&self) -> Vec<String> {
+        let ids = String::from_utf8_lossy(self.bytes("taken")).into_owned();
+        ids.lines().filter(|id| is_id(id)).take(MAX_TAKEN_IN).map(str::to_owned).collect()
     }
 
     /// The paths that `.gitmodules` names.

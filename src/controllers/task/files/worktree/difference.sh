@@ -182,12 +182,15 @@ section changing filtering diff-files -z --name-only --ignore-submodules=all
 keep_unchanged || fail "git failed to keep what is unchanged"
 section tree filtering write-tree --missing-ok
 section elsewhere elsewhere "$base" "$(cat -- "$directory/tree")"
+: >"$directory/taken"
+# Only what the operator has checked out stands on the commit that it is compared with.
+if [ -n "$witness" ]; then section taken taken_in "$base"; fi
 section changes raw_difference
 section filters filters
 section sizes sizes
 section submodules submodules
 section lfs lfs_servers
-for name in changing embedded refused conflicts moved elsewhere tree count submodules lfs drivers filters sizes changes; do
+for name in changing embedded refused conflicts moved elsewhere taken tree count submodules lfs drivers filters sizes changes; do
   printf '%s %s\n' "$name" "$(($(wc -c <"$directory/$name")))"
   cat -- "$directory/$name" || exit
 done

@@ -1,4 +1,5 @@
-# What was committed where nobody looks for the result: on other branches, in the stash, in other work trees.
+# What was committed where nobody looks for the result: on other branches, in the stash, in other work trees. And what the result
+# has from elsewhere.
 
 # For each its time, commit, tree and name.
 work_elsewhere() {
@@ -27,6 +28,22 @@ elsewhere() {
     [ "$time" -ge "$since" ] && [ "$tree" != "$result" ] && [ "$tree" != "$before" ] || continue
     [ -z "$(git rev-list --max-count=1 "$id" --not "$base" $heads --remotes 2>/dev/null)" ] || printf '%s\n' "$name"
   done 2>/dev/null
+}
+
+# Writes the newest commits of other places that the work tree has taken in by a merge or a rebase, and $1 does not contain.
+taken_in() {
+  base=$1
+  set --
+  for head in HEAD MERGE_HEAD; do
+    for id in $(
+      git for-each-ref --count=20 --sort=-committerdate --format='%(objectname)' refs/remotes
+      sed -n 's/^\([0-9a-f]\{40\}\)	.*/\1/p' "$(git rev-parse --git-path FETCH_HEAD)" | head -n 20
+    ); do
+      common=$(git merge-base "$head" "$id") || continue
+      git merge-base --is-ancestor "$common" "$base" || set -- "$@" "$common"
+    done
+  done 2>/dev/null
+  [ $# = 0 ] || git rev-list --no-walk "$@" | head -n 3
 }
 
 # Whether the submodule at $1 has changes that no commit of it has.
