@@ -74,6 +74,24 @@ async fn a_sandbox_with_files_is_missed_twice_before_it_is_replaced() {
     world.until("replaced", |s| s.incarnation == Some(2) && ready(s) == "True/Running").await;
 }
 
+/// The objects outlive an installation: after another one takes them over, the lists still show what the first has made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_reinstall_a_lying_404_makes_no_second_sandbox() {
+    let mut world = World::new("reinstalled").await;
+    world.apply(json!({"operatingMode": "Running"})).await;
+    let id = world.until_running().await.sandbox_id.unwrap();
+    world.crash();
+    world.installation = "elsewhere";
+    world.start_operator();
+    assert!(world.sim.e2b.hide_from_get(&id, 1));
+    world.poke().await;
+    world.until_called(LIST, 1).await;
+    let status =
+        world.until("looked", |s| s.observed_reconcile.is_some() && ready(s) == "True/Running").await;
+    assert_eq!((status.sandbox_id, status.incarnation, status.history.len()), (Some(id), Some(1), 0));
+    assert_eq!((world.count(CREATE), world.live().len()), (1, 1));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_state_is_looked_at_again_and_spoils_no_list() {
     let world = World::new("states").await;

@@ -29,7 +29,13 @@ pub struct Operator {
 
 impl Operator {
     /// Starts it; it works until it is dropped, which ends it like a SIGKILL: nothing is finished first.
-    pub fn start(client: kube::Client, namespace: &str, sim: &Simulator, key: Option<&str>) -> Self {
+    pub fn start(
+        client: kube::Client,
+        namespace: &str,
+        sim: &Simulator,
+        key: Option<&str>,
+        installation: &str,
+    ) -> Self {
         let metrics = Metrics::new();
         let http = reqwest::Client::builder().build().unwrap();
         let service = |api| telemetry::http_service(http.clone(), &CallLayer::new(api, metrics.clone()));
@@ -43,7 +49,7 @@ impl Operator {
             Secrets::new(client.clone()),
             e2b,
             key.map(Into::into),
-            INSTALLATION.into(),
+            installation.into(),
             tasks,
         );
         let sweep = controller.sweep(sandboxes.clone(), Some(namespace));

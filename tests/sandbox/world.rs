@@ -1,7 +1,7 @@
 //! What each test stands in: a namespace of the shared control plane, an E2B stand-in of its own, and the operator.
 
 use crate::controlplane::{self, ControlPlane, Options, User};
-use crate::operator::Operator;
+use crate::operator::{INSTALLATION, Operator};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct World {
     pub sim: Simulator,
     pub namespace: String,
+    /// Of operators that are started from now on.
+    pub installation: &'static str,
     client: kube::Client,
     operator: Option<Operator>,
 }
@@ -56,7 +58,7 @@ impl World {
                 .unwrap();
         config.default_namespace = own;
         let client = kube::Client::try_from(config).unwrap();
-        Self { sim, namespace, client, operator: None }
+        Self { sim, namespace, installation: INSTALLATION, client, operator: None }
     }
 
     pub fn start_operator(&mut self) {
@@ -64,7 +66,8 @@ impl World {
     }
 
     pub fn start_operator_with(&mut self, key: Option<&str>) {
-        self.operator = Some(Operator::start(self.client.clone(), &self.namespace, &self.sim, key));
+        let client = self.client.clone();
+        self.operator = Some(Operator::start(client, &self.namespace, &self.sim, key, self.installation));
     }
 
     /// Ends the operator on the spot.

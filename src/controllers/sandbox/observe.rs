@@ -165,7 +165,7 @@ impl SandboxController {
     }
 
     pub(super) async fn list(&self, object: &Sandbox, account: &Account) -> Listing {
-        let marks = sandbox::own_marks(object, &self.installation);
+        let marks = sandbox::own_marks(object);
         let listed = account.list(&marks).await.map_err(answer::failure);
         if let Err(failure) = &listed {
             self.memory.failed(&uid(object), account, failure.class);

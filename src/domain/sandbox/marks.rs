@@ -28,17 +28,17 @@ pub fn owner(seen: &E2bSandbox, installation: &str) -> Option<Owner> {
     ours.then_some(Owner { namespace, uid })
 }
 
-/// Metadata that every sandbox of the object carries: the filter of a list.
-pub fn own_marks(sandbox: &Sandbox, installation: &str) -> BTreeMap<String, String> {
-    let mut marks = installation_marks(installation);
-    marks.insert(key(UID), sandbox.uid().unwrap_or_default());
-    marks
+/// Metadata that every sandbox of the object carries, whichever installation made it: the filter of a list. The objects outlive
+/// an installation, and what the one before made for them is theirs.
+pub fn own_marks(sandbox: &Sandbox) -> BTreeMap<String, String> {
+    BTreeMap::from([(key(UID), sandbox.uid().unwrap_or_default())])
 }
 
 /// The whole metadata of a sandbox to be made: the user's and ours.
 pub fn metadata(sandbox: &Sandbox, installation: &str, incarnation: i64) -> BTreeMap<String, String> {
     let mut all = sandbox.spec.metadata.clone();
-    all.extend(own_marks(sandbox, installation));
+    all.extend(own_marks(sandbox));
+    all.extend(installation_marks(installation));
     all.insert(key(NAMESPACE), sandbox.namespace().unwrap_or_default());
     all.insert(key(INCARNATION), incarnation.to_string());
     all
