@@ -148,8 +148,11 @@ pub struct SandboxView {
     /// E2B's id.
     pub id: Option<String>,
     pub incarnation: i64,
-    /// `status.state` is `Running`.
+    /// `status.state` is `Running`, and E2B has not been found to miss it.
     pub running: bool,
+    /// E2B neither shows nor lists it. Within seconds a second look tells whether it is gone: until then no call is worth its
+    /// attempt, and nothing is given up.
+    pub missing: bool,
     /// Total time for which this incarnation has been paused, in seconds.
     pub paused_seconds: i64,
     /// Time at which it was last found to have come back with older files.

@@ -58,10 +58,16 @@ pub(super) fn locate(mut scope: Scope<'_>, context: &Context) -> Position {
     let position = |plan| Position::Decided(Box::new(plan));
     if let Some(question) = process(scope.task, &scope.status) {
         let name = super::sandbox::requested(&scope);
-        let reachable = context.sandbox(&name).is_some_and(|sandbox| {
-            sandbox.running && !sandbox.deleting && sandbox.id.as_ref() == Some(&question.sandbox)
-        });
-        if !reachable {
+        let there = context
+            .sandbox(&name)
+            .filter(|sandbox| !sandbox.deleting && sandbox.id.as_ref() == Some(&question.sandbox));
+        if there.is_some_and(|sandbox| sandbox.missing) && waited(&scope) < PATIENCE {
+            // Whether the process is gone with it, the second look tells.
+            scope.working(reason::DELETING, UNDOING);
+            let patience = scope.now + PATIENCE - waited(&scope);
+            return position(Plan::settle(scope.status, Next::At(patience)).with_finalizer(true));
+        }
+        if there.is_none_or(|sandbox| !sandbox.running) {
             let message = "the sandbox is gone or paused: a process of the Task may still be in it";
             return position(give_up(scope, message));
         }

@@ -81,6 +81,29 @@ fn a_process_in_a_shared_sandbox_is_signalled_and_its_end_awaited() {
 }
 
 #[test]
+fn a_sandbox_that_e2b_misses_is_given_up_only_when_it_is_gone() {
+    for comes_back in [true, false] {
+        let mut world = generating();
+        world.miss_sandbox(true);
+        world.delete();
+        for _ in 0..12 {
+            assert!(world.pass().is_ok());
+            assert!(!world.released, "the second look is awaited");
+            world.pass_time(1);
+        }
+        world.miss_sandbox(false);
+        if !comes_back {
+            world.lose_sandbox();
+        }
+        assert!(world.gone_after() <= 15);
+        assert_eq!((world.made("Signal"), world.notes.len()), if comes_back { (1, 0) } else { (0, 1) });
+    }
+    let mut world = generating();
+    world.miss_sandbox(true);
+    assert!((600..=605).contains(&world.gone_after()), "no longer than for anything else");
+}
+
+#[test]
 fn the_end_of_the_process_is_noted_and_nothing_else_is_left_to_undo() {
     let mut world = generating();
     world.delete();

@@ -309,6 +309,29 @@ fn an_unreachable_sandbox_is_reported_and_its_replacement_not_waited_for() {
     assert!(world.holds(names::SANDBOX_READY), "no condition is left over");
 }
 
+/// The second look takes ten seconds: calls would use up their attempts meanwhile, and warn of what is mended without a person.
+#[test]
+fn while_e2b_misses_the_sandbox_no_call_is_made_and_no_attempt_used_up() {
+    for comes_back in [true, false] {
+        let mut world = generating();
+        world.faults.e2b = Some(Class::Transient);
+        world.live(1);
+        world.miss_sandbox(true);
+        world.calls.clear();
+        world.live(30);
+        assert_eq!((world.calls.len(), world.status().retry), (0, None), "{:?}", world.calls);
+        assert_eq!((world.row(), world.reason().as_str()), (BUILDING, reason::SANDBOX_NOT_READY));
+        assert!(world.message().contains("(SandboxMissing)"), "the Sandbox's words: {}", world.message());
+        world.faults.e2b = None;
+        world.miss_sandbox(false);
+        if !comes_back {
+            world.lose_sandbox();
+        }
+        world.rest();
+        assert_eq!((world.row(), world.made("Start")), (REVIEW, 1 + usize::from(!comes_back)));
+    }
+}
+
 #[test]
 fn a_commit_of_spooled_files_waits_like_any_call_and_needs_no_sandbox() {
     let mut world = generated();

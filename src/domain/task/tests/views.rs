@@ -5,7 +5,7 @@ use crate::{
     api::{Phase, Sandbox, SandboxSpec, SandboxState, conditions::reason},
     domain::conditions::{self, Standing},
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 
 /// A Sandbox of generation 1 that stands like this.
 fn standing(standing: Standing, reason: &str, message: &str) -> Sandbox {
@@ -44,6 +44,10 @@ fn it_runs_where_its_state_says_so() {
         let mut sandbox = standing(Standing::Ready, reason::RUNNING, "");
         sandbox.status.get_or_insert_default().state = Some(state);
         assert_eq!(SandboxView::of(&sandbox).running, running, "{state:?}");
+        sandbox.status.get_or_insert_default().missing_since =
+            Some(Time(Timestamp::from_second(world::START).expect("in range")));
+        let view = SandboxView::of(&sandbox);
+        assert!(view.missing && !view.running, "{state:?}: E2B misses it");
     }
 }
 

@@ -273,6 +273,15 @@ impl World {
     pub(super) fn pause_sandbox(&mut self) {
         if let Some(view) = self.sandbox_mut() {
             view.running = false;
+    /// E2B does not show the sandbox; a second look is to tell whether it is gone.
+    pub(super) fn miss_sandbox(&mut self, missing: bool) {
+        if let Some(view) = self.sandbox_mut() {
+            (view.running, view.missing) = (!missing, missing);
+            let missed = Health::NotReady("E2B neither shows nor lists it (SandboxMissing)".into());
+            view.health = if missing { missed } else { Health::Ready };
+        }
+    }
+
             view.health = Health::Ready;
         }
     }
@@ -294,7 +303,8 @@ impl World {
         let needed = crate::domain::demand::of(&self.task) == crate::domain::demand::Demand::Work;
         let asked = self.status().sandbox_request.map(|request| request.sandbox_name);
         let view = self.sandboxes.iter_mut().find(|view| Some(&view.name) == asked.as_ref() && !view.running);
-        let Some(view) = view.filter(|view| needed && !matches!(view.health, Health::Stalled(_))) else {
+        let comes_up = |view: &&mut SandboxView| !view.missing && !matches!(view.health, Health::Stalled(_));
+        let Some(view) = view.filter(|view| needed && comes_up(view)) else {
             return;
         };
         let known = self.boxes.iter().any(|e2b| e2b.alive && Some(&e2b.id) == view.id.as_ref());
@@ -355,6 +365,7 @@ pub(super) fn sandbox(name: &str, owner: Option<&str>, spec: SandboxSpec) -> San
         rolled_back_at: None,
         health: Health::NotReady("creating".into()),
         owner: owner.map(|uid| OwnerView { uid: uid.into(), name: "Task t".into() }),
+        missing: false,
         deleting: false,
         holder: None,
         spec,
