@@ -13,19 +13,37 @@ pub fn whole_seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
+/// What Kubernetes takes as the name of an object (RFC 1123 subdomain). [`is_object_name`] says the same.
+const OBJECT_NAME: &str =
+    r"self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')";
+const NOT_A_NAME: &str =
+    "name must be that of an object: lower-case letters, digits, - and . with a letter or digit at both ends";
+
+/// Returns whether an object of Kubernetes can have this name. What can't must become no part of a path: objects that are older
+/// than the rule of the schema still carry it.
+pub fn is_object_name(name: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= bounds::NAME as usize && name.split('.').all(is_label)
+}
+
 /// A reference to an object of the same namespace.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalRef {
     /// Name of the object, in the namespace of the object that refers to it.
     #[schemars(length(min = 1, max = bounds::NAME))]
+    #[x_kube(validation = Rule::new(OBJECT_NAME).message(NOT_A_NAME))]
     pub name: String,
 }
 
 /// One key of a Secret of the same namespace.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretKeyRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = bounds::NAME))]
+    #[x_kube(validation = Rule::new(OBJECT_NAME).message(NOT_A_NAME))]
     pub name: String,
     /// Key inside the Secret.
     #[schemars(length(min = 1, max = bounds::NAME), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
@@ -99,4 +117,23 @@ pub(super) fn is_zero(value: &i64) -> bool {
 /// The `observedGeneration` of an object that nobody has looked at.
 pub(super) fn never_observed() -> i64 {
     -1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_an_object_can_be_called_is_a_name() {
+        for name in ["a", "0", "e2b", "a-b", "a.b", "a--b", "a.0-b.c", &"x".repeat(253)] {
+            assert!(is_object_name(name), "{name}");
+        }
+        let odd = [
+            "", ".", "..", "-a", "a-", "a.", ".a", "a..b", "a.-b", "A", "a_b", "a/b", "a?b=c", "a%2fb",
+            "a b", "ä", "a\n",
+        ];
+        for name in odd.into_iter().chain(["../../victim/secrets/e2b", &"x".repeat(254)]) {
+            assert!(!is_object_name(name), "{name:?}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! The kind Sandbox: one E2B sandbox, kept alive across expiry, restarts and loss.
 //! Imports `bounds`, `common` and `schema` of this folder.
 
+mod rules;
+
 use super::{
     bounds,
     common::{EnvVar, LocalRef, Retry, is_false, is_zero},
@@ -8,25 +10,10 @@ use super::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
+use rules::{FROZEN, OWN_TEMPLATE, SAME_KEY};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Freezes what an E2B sandbox was made from, while one stands for the object or may be in the making.
-/// A create that was refused for good left nothing behind: then the spec may be corrected.
-const FROZEN: &str = "!has(oldSelf.status) || !((has(oldSelf.status.sandboxID) && !(has(oldSelf.status.state) && oldSelf.status.state == 'Gone')) \
-    || (has(oldSelf.status.creating) && !(has(oldSelf.status.creating.answer) && oldSelf.status.creating.answer == 'Refused' \
-    && has(oldSelf.status.retry) && has(oldSelf.status.retry.stalled) && oldSelf.status.retry.stalled))) \
-    || (self.spec.template == oldSelf.spec.template && self.spec.onTimeout == oldSelf.spec.onTimeout \
-    && has(self.spec.env) == has(oldSelf.spec.env) && (!has(self.spec.env) || self.spec.env == oldSelf.spec.env) \
-    && has(self.spec.metadata) == has(oldSelf.spec.metadata) && (!has(self.spec.metadata) || self.spec.metadata == oldSelf.spec.metadata))";
-
-/// Freezes the key during a create: another key may not see the new sandbox, which would be left behind.
-const SAME_KEY: &str = "!has(oldSelf.status) || !has(oldSelf.status.creating) \
-    || (has(oldSelf.status.creating.answer) && oldSelf.status.creating.answer == 'Refused' \
-    && has(oldSelf.status.retry) && has(oldSelf.status.retry.stalled) && oldSelf.status.retry.stalled) \
-    || (has(self.spec.credentialsSecretRef) == has(oldSelf.spec.credentialsSecretRef) \
-    && (!has(self.spec.credentialsSecretRef) || self.spec.credentialsSecretRef == oldSelf.spec.credentialsSecretRef))";
 
 /// Sandbox is one E2B cloud sandbox, kept alive across expiry, restarts and loss.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -55,8 +42,13 @@ const SAME_KEY: &str = "!has(oldSelf.status) || !has(oldSelf.status.creating) \
     printcolumn(name = "Recreations", type_ = "integer", json_path = ".status.recreations", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(OWN_TEMPLATE).message(
+    "template must not contain / or : nor begin with slipway- without credentialsSecretRef: under the operator's key it may be \
+     another's snapshot"
+))]
 pub struct SandboxSpec {
-    /// E2B template the sandbox is made from. Default: `base`. Can't be changed while a sandbox is up or being created.
+    /// E2B template the sandbox is made from. One with `/` or `:` in its name, or whose name begins with `slipway-`, needs
+    /// `credentialsSecretRef`. Default: `base`. Can't be changed while a sandbox is up or being created.
     #[serde(default = "base_template")]
     #[schemars(length(min = 1, max = bounds::ID), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$"))]
     pub template: String,

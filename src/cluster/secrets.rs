@@ -8,7 +8,7 @@ pub use key::{SecretError, SecretKey};
 pub use values::SecretValues;
 
 use super::Error;
-use crate::api::Sandbox;
+use crate::api::{Sandbox, common::is_object_name};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use secrecy::{ExposeSecret, SecretString};
@@ -99,6 +99,10 @@ impl Secrets {
         name: &str,
         suffices: impl Fn(&Known) -> bool,
     ) -> Result<Option<Arc<SecretValues>>, Error> {
+        if !is_object_name(name) {
+            // As a part of the path it could lead to another object, also of another namespace.
+            return Ok(None);
+        }
         let slot = self.slot(namespace, name);
         if let Some(known) = slot.known().filter(&suffices) {
             return Ok(known.values);
@@ -244,6 +248,17 @@ mod tests {
             let failure = Failure::from(error);
             assert_eq!((failure.operation, failure.class, failure.reason), ("getSecret", class, reason));
             assert_eq!(failure.message, message);
+        }
+        for secret in ["../../victim/secrets/s", "s?timeout=1s", ""] {
+            let key = SecretKey { secret, ..key("good") };
+            for age in [Age::Cached, Age::Fresh] {
+                let error = secrets(200).credential(key, age).await.expect_err("nothing is asked for");
+                assert_eq!((error.class(), error.reason()), (Class::Invalid, "CredentialsInvalid"));
+                assert_eq!(
+                    error.to_string(),
+                    format!("no Secret can have the name {secret:?}: correct the reference")
+                );
+            }
         }
         let denied = secrets(403).text(key("good"), Age::Fresh).await.expect_err("denied");
         assert_eq!((denied.class(), denied.reason()), (Class::Denied, "Forbidden"));

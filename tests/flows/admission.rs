@@ -74,6 +74,36 @@ async fn a_wrong_manifest_is_refused_with_what_must_be() -> Result<()> {
     refused(&world, moved, "repositoryRef must not change").await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_lead_elsewhere_is_no_name() -> Result<()> {
+    let world = quiet("names").await?;
+    let work = || task("t", "app", "true");
+    for name in ["../../victim/secrets/e2bkey", "e2b?x=y", "E2B", "-a", "a..b"] {
+        let key = json!({"name": "A", "valueFrom": {"secretKeyRef": {"name": name, "key": "k"}}});
+        for odd in [
+            work().with("/spec/repositoryRef/name", json!(name)),
+            work().with("/spec/generate/env", json!([key])),
+            work().with("/spec/sandboxTemplate/spec/credentialsSecretRef/name", json!(name)),
+            sandbox("s").with("/spec/credentialsSecretRef/name", json!(name)),
+            repository("app").with("/spec/webhookSecretRef/name", json!(name)),
+        ] {
+            refused(&world, odd, "name must be that of an object").await?;
+        }
+    }
+    let (taken, said) = apply(&world, &sandbox("s").with("/spec/template", json!("team/name")).0).await?;
+    ensure!(taken, "under a key of its own: {said}");
+    for template in ["team/name", "name:tag", "slipway-snapshot"] {
+        let keyless = json!({"template": template});
+        for odd in [
+            sandbox("keyless").with("/spec", keyless.clone()),
+            work().with("/spec/sandboxTemplate/spec", keyless),
+        ] {
+            refused(&world, odd, "without credentialsSecretRef").await?;
+        }
+    }
+    Ok(())
+}
+
 /// What git and GitHub take as a branch, git asked itself.
 fn is_branch(name: &str) -> Result<bool> {
     let object = name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit());

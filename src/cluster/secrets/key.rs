@@ -3,7 +3,7 @@
 
 use super::values::SecretValues;
 use crate::{
-    api::conditions::reason,
+    api::{common::is_object_name, conditions::reason},
     cluster::Error,
     domain::failure::{Class, Failure, operation},
 };
@@ -47,6 +47,10 @@ pub enum SecretError {
 impl SecretError {
     fn no_secret(key: SecretKey<'_>) -> Self {
         let SecretKey { secret, key, purpose, .. } = key;
+        if !is_object_name(secret) {
+            // None can come under it.
+            return Self::Invalid(format!("no Secret can have the name {secret:?}: correct the reference"));
+        }
         Self::Missing(format!(
             "Secret {secret} does not exist in this namespace: create it with {purpose} under the key {key}"
         ))
