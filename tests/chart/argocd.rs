@@ -4,16 +4,32 @@
 use crate::helm::root;
 use anyhow::{Context as _, Result, ensure};
 use mlua::{Lua, LuaSerdeExt as _};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fs;
 
-/// The script, from the two layers of YAML that Argo CD reads it from.
-fn script() -> Result<String> {
+/// What is merged into Argo CD's ConfigMap.
+fn data() -> Result<Map<String, Value>> {
     let patch = fs::read_to_string(root().join("deploy/argocd/argocd-cm.yaml"))?;
     let patch: Value = serde_saphyr::from_str(&patch)?;
-    let customizations = patch["data"]["resource.customizations"].as_str().context("text")?;
-    let customizations: Value = serde_saphyr::from_str(customizations)?;
-    Ok(customizations["slipway.dev/*"]["health.lua"].as_str().context("a script")?.to_owned())
+    patch["data"].as_object().cloned().context("data")
+}
+
+/// The script, which is the same for each kind.
+fn script() -> Result<String> {
+    let key = "resource.customizations.health.slipway.dev_Task";
+    Ok(data()?[key].as_str().context("a script")?.to_owned())
+}
+
+/// A key that others write too would replace what they have written.
+#[test]
+fn the_patch_has_one_key_for_each_kind_and_touches_no_other() -> Result<()> {
+    let kinds = ["Repository", "Sandbox", "Task"];
+    let expected = kinds.map(|kind| format!("resource.customizations.health.slipway.dev_{kind}"));
+    let data = data()?;
+    ensure!(data.keys().eq(&expected), "{:?}", data.keys());
+    let script = script()?;
+    ensure!(data.values().all(|value| *value == script), "one script for all");
+    Ok(())
 }
 
 /// Status and message, by the script.
