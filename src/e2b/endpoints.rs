@@ -90,7 +90,12 @@ mod tests {
     use super::*;
 
     fn access(domain: Option<&str>) -> Access {
-        Access { sandbox_id: "iabc".into(), token: None, domain: domain.map(str::to_owned) }
+        Access {
+            sandbox_id: "iabc".into(),
+            token: None,
+            domain: domain.map(str::to_owned),
+            envd_version: None,
+        }
     }
 
     #[test]

@@ -24,8 +24,7 @@ impl Envd {
     /// The file's bytes as they come; links are followed. `None`: no such file.
     pub async fn read_file(&self, path: &str) -> Result<Option<Chunks>> {
         let call = envd("readFile", false);
-        let mut url = self.url(call, &["files"])?;
-        url.query_pairs_mut().append_pair("path", path);
+        let url = self.file_url(call, path)?;
         let request = self.request(Method::GET, &url);
         let (status, headers, mut chunks) = call.send(&self.e2b, request, "").await?;
         if status == StatusCode::OK {
@@ -48,6 +47,16 @@ impl Envd {
         let base = self.e2b.endpoints.envd_url(&self.access);
         let base = base.ok_or_else(|| call.invalid("the sandbox's domain makes no URL"))?;
         Ok(join(&base, segments))
+    }
+
+    /// Where the file at `path` is read and written.
+    pub(super) fn file_url(&self, call: Call, path: &str) -> Result<Url> {
+        let mut url = self.url(call, &["files"])?;
+        url.query_pairs_mut().append_pair("path", path);
+        if let Some(user) = self.access.default_user() {
+            url.query_pairs_mut().append_pair("username", user);
+        }
+        Ok(url)
     }
 
     pub(super) fn request(&self, method: Method, url: &Url) -> http::request::Builder {

@@ -197,7 +197,7 @@ impl Envd {
             .header(http::header::CONTENT_TYPE, "application/connect+json")
             .header("connect-protocol-version", "1")
             .header("keepalive-ping-interval", KEEPALIVE_SECONDS);
-        if let Some(user) = command.user {
+        if let Some(user) = command.user.or_else(|| self.access.default_user()) {
             let basic = STANDARD.encode(format!("{user}:"));
             request = request.header(http::header::AUTHORIZATION, format!("Basic {basic}"));
         }

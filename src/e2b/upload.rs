@@ -21,8 +21,7 @@ impl Envd {
         content: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> Result<()> {
         let call = Call { api: Api::Envd, operation, write: true };
-        let mut url = self.url(call, &["files"])?;
-        url.query_pairs_mut().append_pair("path", path);
+        let url = self.file_url(call, path)?;
         let head = format!(
             "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"file\"\r\n\
              Content-Type: application/octet-stream\r\n\r\n"

@@ -18,6 +18,8 @@ pub(super) struct WireSandbox {
     envd_access_token: Option<String>,
     #[serde(default)]
     domain: Option<String>,
+    #[serde(default)]
+    envd_version: Option<String>,
 }
 
 impl From<WireSandbox> for Access {
@@ -26,6 +28,7 @@ impl From<WireSandbox> for Access {
             sandbox_id: wire.sandbox_id,
             token: wire.envd_access_token.map(SecretString::from),
             domain: wire.domain.filter(|d| !d.is_empty()),
+            envd_version: wire.envd_version,
         }
     }
 }
@@ -77,6 +80,8 @@ pub(super) struct WireDetail {
     envd_access_token: Option<String>,
     #[serde(default)]
     domain: Option<String>,
+    #[serde(default)]
+    envd_version: Option<String>,
     #[serde(flatten)]
     seen: WireSeen,
 }
@@ -84,9 +89,9 @@ pub(super) struct WireDetail {
 impl WireDetail {
     /// Splits the detail into the way to the sandbox and what it shows.
     pub(super) fn parts(self) -> (Access, E2bSandbox) {
-        let Self { envd_access_token, domain, seen } = self;
+        let Self { envd_access_token, domain, envd_version, seen } = self;
         let sandbox_id = seen.sandbox_id.clone();
-        (WireSandbox { sandbox_id, envd_access_token, domain }.into(), seen.into())
+        (WireSandbox { sandbox_id, envd_access_token, domain, envd_version }.into(), seen.into())
     }
 }
 

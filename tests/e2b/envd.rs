@@ -5,7 +5,7 @@ use slipway::api::conditions::reason;
 use slipway::domain::failure::Class;
 use slipway::e2b::{Command, Event};
 use slipway_simulator::core::{Action, Rule};
-use slipway_simulator::e2b::Unreachable;
+use slipway_simulator::e2b::{Template, Unreachable};
 use std::pin::pin;
 use std::time::Duration;
 use tokio::time;
@@ -49,6 +49,30 @@ async fn commands_end_as_they_end() {
     let mut nobody = Command::sh("test", "true", []);
     nobody.user = Some("nosuch");
     assert_eq!(envd.run(nobody, 1000).await.unwrap_err().class, Class::Denied);
+}
+
+/// Templates keep the envd of their build: before 0.4.0 it has no default user, and refuses what names none.
+#[tokio::test]
+async fn an_old_envd_is_told_whom_to_act_as() {
+    let world = World::new();
+    world.sim.e2b.set_template(Template { envd_version: "0.3.5".to_owned(), ..Template::new("old") });
+    let sandbox = world.sandbox("old").await;
+    let looked_up = world.account.get(sandbox.id()).await.unwrap().unwrap().access;
+    for envd in [&sandbox.envd, &world.account.envd(&looked_up)] {
+        let output = envd.run(Command::sh("test", "id -un", []), 1000).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "user\n");
+        let content = futures::stream::once(async { Ok("content".into()) });
+        envd.write_file("test", "/home/user/file", "b0undary", content).await.unwrap();
+        let read = envd.read_small("/home/user/file", 100).await.unwrap();
+        assert_eq!(read.as_deref(), Some(&b"content"[..]));
+        assert_eq!(sandbox.sh("stat -c %U /home/user/file").await, "user\n");
+    }
+    // What the stand-in insists on.
+    let silent = slipway::e2b::Access { envd_version: None, ..looked_up };
+    let envd = world.account.envd(&silent);
+    let error = envd.run(Command::sh("test", "true", []), 1000).await.unwrap_err();
+    assert_eq!(error.class, Class::Denied);
+    assert_eq!(envd.read_small("/home/user/file", 100).await.unwrap_err().class, Class::Invalid);
 }
 
 #[tokio::test]

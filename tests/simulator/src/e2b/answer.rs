@@ -97,7 +97,7 @@ pub fn sandbox(record: &Record) -> Value {
         // Deprecated, constant and required: the Python client cannot do without it.
         "clientID": CLIENT_ID,
         "alias": record.template.name,
-        "envdVersion": super::envd::VERSION,
+        "envdVersion": record.template.envd_version,
         "envdAccessToken": record.token,
         "trafficAccessToken": null,
         "domain": null,
@@ -117,7 +117,7 @@ pub fn listed(record: &Record) -> Value {
         "memoryMB": 512,
         "diskSizeMB": 10_240,
         "state": record.shown_as.clone().map_or_else(|| json!(record.state), Value::String),
-        "envdVersion": super::envd::VERSION,
+        "envdVersion": record.template.envd_version,
     });
     if record.has_metadata {
         value["metadata"] = json!(record.metadata);

@@ -70,7 +70,7 @@ struct Limit {
 /// `POST refuse-create {"status", "message", "errorCode"?}`,
 /// `POST teams {"name", "keys", "max_hours"?, "max_sandboxes"?, "blocked"?}` (adds or replaces),
 /// `POST teams/NAME/limit {"limit": N}`,
-/// `POST templates {"name", "id"?, "hidden_commands"?, "default_user"?}` (adds or replaces), `DELETE templates/NAME`.
+/// `POST templates {"name", "id"?, "hidden_commands"?, "default_user"?, "envd_version"?}` (adds or replaces), `DELETE templates/NAME`.
 pub async fn handle(e2b: &E2b, method: &Method, path: &str, body: &Bytes) -> Option<Response<Body>> {
     let segments: Vec<&str> = path.split('/').collect();
     let answer = match (method.as_str(), segments.as_slice()) {

@@ -204,6 +204,7 @@ async fn start(
         directory: service.directory().join(&id),
         hidden_commands: template.hidden_commands.clone(),
         default_user: template.default_user.clone(),
+        has_default_user: template.has_default_user(),
         environment,
         token: token.clone(),
     };

@@ -18,6 +18,8 @@ pub struct Blueprint {
     pub directory: PathBuf,
     pub hidden_commands: Vec<String>,
     pub default_user: String,
+    /// Its envd takes that user where a request names none.
+    pub has_default_user: bool,
     pub environment: HashMap<String, String>,
     pub token: String,
 }
@@ -40,7 +42,7 @@ impl Machine {
             processes: Arc::new(Processes::new(Arc::clone(&sandbox), clock.clone())),
             sandbox,
             environment: Arc::new(blueprint.environment),
-            default_user: blueprint.default_user,
+            default_user: blueprint.has_default_user.then_some(blueprint.default_user),
             token: blueprint.token,
             disconnect: CancellationToken::new(),
         };

@@ -98,6 +98,9 @@ pub struct Template {
     pub hidden_commands: Vec<String>,
     #[serde(default = "Template::default_user")]
     pub default_user: String,
+    /// Version of the envd that it was built with; before 0.4.0 it has no default user.
+    #[serde(default = "Template::envd_version")]
+    pub envd_version: String,
 }
 
 impl Template {
@@ -107,11 +110,22 @@ impl Template {
             id: None,
             hidden_commands: Vec::new(),
             default_user: Self::default_user(),
+            envd_version: Self::envd_version(),
         }
     }
 
     fn default_user() -> String {
         super::sandbox::users::USER.to_owned()
+    }
+
+    fn envd_version() -> String {
+        super::envd::VERSION.to_owned()
+    }
+
+    /// Returns whether its envd knows whom it acts as where a request does not say so.
+    pub fn has_default_user(&self) -> bool {
+        let mut numbers = self.envd_version.split('.').map_while(|number| number.parse::<u32>().ok());
+        (numbers.next(), numbers.next()) >= (Some(0), Some(4))
     }
 
     /// Never the name, so that nobody takes one for the other.

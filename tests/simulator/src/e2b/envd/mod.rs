@@ -41,8 +41,8 @@ pub struct Envd {
     pub processes: Arc<Processes>,
     /// What every process finds in its environment.
     pub environment: Arc<HashMap<String, String>>,
-    /// Whose home relative paths start at, and who runs commands.
-    pub default_user: String,
+    /// Whose home relative paths start at, and who runs commands, where a request names nobody. An old envd has none.
+    pub default_user: Option<String>,
     pub token: String,
     /// Cancelled when the sandbox stops answering.
     pub disconnect: CancellationToken,
@@ -139,7 +139,11 @@ impl Envd {
 
     /// Whom a file request acts as.
     fn file_user(&self, query: &Query) -> Result<User, Failure> {
-        let name = query.get("username").filter(|name| !name.is_empty()).unwrap_or(&self.default_user);
+        let name = query.get("username").filter(|name| !name.is_empty()).or(self.default_user.as_deref());
+        let name = name.ok_or_else(|| {
+            let message = "Query argument username is required, but not found";
+            Failure::new(StatusCode::BAD_REQUEST, message)
+        })?;
         self.sandbox.users.by_name(name).cloned().ok_or_else(|| {
             let message = format!("error looking up user '{name}': user: unknown user {name}");
             Failure::new(StatusCode::UNAUTHORIZED, message)
@@ -154,7 +158,8 @@ impl Envd {
             .and_then(|value| STANDARD.decode(value).ok());
         let given = given.and_then(|value| String::from_utf8(value).ok());
         let name = given.as_deref().map(|value| value.split(':').next().unwrap_or_default());
-        let name = name.filter(|name| !name.is_empty()).unwrap_or(&self.default_user);
+        let name = name.filter(|name| !name.is_empty()).or(self.default_user.as_deref());
+        let name = name.ok_or_else(|| Error::new(Code::Unauthenticated, "no user specified"))?;
         let user = self.sandbox.users.by_name(name).cloned();
         user.ok_or_else(|| Error::new(Code::Unauthenticated, format!("invalid username: '{name}'")))
     }
