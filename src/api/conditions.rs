@@ -97,6 +97,8 @@ pub mod reason {
     pub const MERGE_NOT_CONFIRMED: &str = "MergeNotConfirmed";
     /// The files are the same as those of the base branch.
     pub const NOTHING_TO_COMMIT: &str = "NothingToCommit";
+    /// The Task needs its sandbox no more, or not now: what becomes of it is not followed.
+    pub const NOT_NEEDED: &str = "NotNeeded";
     /// The Task has no `generate`: its files are in the sandbox already.
     pub const NO_COMMAND: &str = "NoCommand";
     /// `source.path` does not exist, or no file of it is selected.

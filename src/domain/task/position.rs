@@ -177,9 +177,9 @@ fn abandon(mut scope: Scope<'_>, context: &Context) -> Position {
     scope.status.ended = None;
     scope.status.publication = None;
     scope.release_sandbox();
-    let message = format!(
-        "round {round} was abandoned: pull request {number} was closed or merged while it was under way"
-    );
+    let message =
+        format!("round {round} was abandoned: pull request {number} was closed or merged meanwhile");
+    scope.leave_work(reason::ROUND_ABANDONED, &message);
     decided(reflect::reflect_pull(scope).with_note(Note::warning(reason::ROUND_ABANDONED, message)))
 }
 

@@ -18,6 +18,9 @@ use crate::{
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+/// Reasons of `Generated` and `Committed` while the round is at work on them.
+pub(super) const AT_WORK: [&str; 3] = [reason::CHECKING_OUT, reason::GENERATING, reason::COMMITTING];
+
 /// A Task under decision, its status as it will stand.
 #[derive(Debug, Clone)]
 pub(super) struct Scope<'a> {
@@ -241,6 +244,17 @@ impl<'a> Scope<'a> {
         });
         self.status.phase = Some(Phase::Ended);
         self.status.retry = None;
+        self.leave_work(reason, message);
+    }
+
+    /// Ends what the conditions say of work under way: with the round nothing goes on any more.
+    pub(super) fn leave_work(&mut self, reason: &str, message: &str) {
+        for type_ in [names::GENERATED, names::COMMITTED] {
+            let said = conditions::find(&self.status.conditions, type_);
+            if said.is_some_and(|said| AT_WORK.contains(&said.reason.as_str())) {
+                self.condition(type_, false, reason, message);
+            }
+        }
     }
 
     /// Names a new request. The version that the pass has read is another after every write: no two requests share a name,
@@ -258,9 +272,14 @@ impl<'a> Scope<'a> {
         self.status.published_sha = None;
     }
 
-    /// Takes the request for the sandbox away: the result is safe, or the need has ended.
+    /// Takes the request for the sandbox away: the result is safe, or the need has ended. What becomes of the sandbox then is
+    /// not followed.
     pub(super) fn release_sandbox(&mut self) {
         self.status.sandbox_request = None;
+        if conditions::find(&self.status.conditions, names::SANDBOX_READY).is_some() {
+            let message = "the Task does not need its sandbox now";
+            self.condition(names::SANDBOX_READY, false, reason::NOT_NEEDED, message);
+        }
     }
 }
 

@@ -306,7 +306,7 @@ fn an_unreachable_sandbox_is_reported_and_its_replacement_not_waited_for() {
     assert_eq!(world.made("Start"), 2, "begun again at once, not after the slow retry");
     world.rest();
     assert_eq!(world.row(), REVIEW);
-    assert!(world.holds(names::SANDBOX_READY), "no condition is left over");
+    assert_eq!(world.reason_of(names::SANDBOX_READY), reason::NOT_NEEDED, "no condition is left over");
 }
 
 /// The second look takes ten seconds: calls would use up their attempts meanwhile, and warn of what is mended without a person.

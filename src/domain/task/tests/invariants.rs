@@ -24,6 +24,12 @@ impl World {
         for condition in conditions {
             assert_eq!(condition.observed_generation, generation, "{}: {}", condition.type_, told());
         }
+        let followed = status.sandbox_request.is_some();
+        assert!(followed || !self.holds(names::SANDBOX_READY), "the sandbox is not followed: {}", told());
+        for type_ in [names::GENERATED, names::COMMITTED] {
+            let at_work = scope::AT_WORK.contains(&self.reason_of(type_).as_str());
+            assert!(!at_work || status.phase != Some(Phase::Ended), "{type_}: nothing goes on: {}", told());
+        }
         self.check_row(&status);
         assert!(status.code_generations.len() <= 10 && status.pull_request_history.len() <= 10);
         let past: BTreeSet<_> = status.pull_request_history.iter().map(|pull| pull.number).collect();

@@ -89,6 +89,8 @@ fn a_pull_request_closed_or_merged_in_mid_round_ends_the_round() {
         assert_eq!((world.row(), world.alive(), world.made("Signal")), (row, 0, 1), "{state:?}");
         assert_eq!(world.notes, [reason::ROUND_ABANDONED], "{state:?}");
         assert_eq!(world.made("UpdateBranch"), 0, "{state:?}: nothing is committed");
+        let said = [names::GENERATED, names::SANDBOX_READY].map(|type_| world.reason_of(type_));
+        assert_eq!(said, [reason::ROUND_ABANDONED, reason::NOT_NEEDED], "{state:?}: nothing goes on");
     }
 }
 

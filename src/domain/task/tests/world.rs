@@ -194,7 +194,11 @@ impl World {
     }
 
     pub(super) fn reason(&self) -> String {
-        find(&self.status().conditions, names::READY).map_or_else(String::new, |ready| ready.reason.clone())
+        self.reason_of(names::READY)
+    }
+
+    pub(super) fn reason_of(&self, type_: &str) -> String {
+        find(&self.status().conditions, type_).map_or_else(String::new, |found| found.reason.clone())
     }
 
     pub(super) fn message(&self) -> String {
@@ -269,10 +273,6 @@ impl World {
         }
     }
 
-    /// E2B has paused the sandbox: its processes stand still, nothing is lost.
-    pub(super) fn pause_sandbox(&mut self) {
-        if let Some(view) = self.sandbox_mut() {
-            view.running = false;
     /// E2B does not show the sandbox; a second look is to tell whether it is gone.
     pub(super) fn miss_sandbox(&mut self, missing: bool) {
         if let Some(view) = self.sandbox_mut() {
@@ -282,6 +282,10 @@ impl World {
         }
     }
 
+    /// E2B has paused the sandbox: its processes stand still, nothing is lost.
+    pub(super) fn pause_sandbox(&mut self) {
+        if let Some(view) = self.sandbox_mut() {
+            view.running = false;
             view.health = Health::Ready;
         }
     }
@@ -361,11 +365,11 @@ pub(super) fn sandbox(name: &str, owner: Option<&str>, spec: SandboxSpec) -> San
         id: None,
         incarnation: 0,
         running: false,
+        missing: false,
         paused_seconds: 0,
         rolled_back_at: None,
         health: Health::NotReady("creating".into()),
         owner: owner.map(|uid| OwnerView { uid: uid.into(), name: "Task t".into() }),
-        missing: false,
         deleting: false,
         holder: None,
         spec,
