@@ -82,17 +82,52 @@ pub(super) fn retry_at(value: &str, now: Timestamp) -> Option<Timestamp> {
 pub(super) const URLS: &str = "check E2B_API_URL and E2B_SANDBOX_URL";
 
 /// The server's text made fit for a condition: one line, bounded, without what changes from call to call
-/// (request ids, addresses, times: words of eight or more characters with a digit in them).
+/// (request ids, addresses, times: words of eight or more characters with a digit in them). Links to pages stay.
 pub(super) fn stable_text(text: &str) -> String {
     let words = text.split_whitespace().map(|word| {
         let noisy = word.chars().count() >= 8 && word.chars().any(|c| c.is_ascii_digit());
-        if noisy { "…" } else { word }
+        if noisy && !is_link_to_a_page(word) { "…" } else { word }
     });
     bounded(&words.collect::<Vec<_>>().join(" "))
+}
+
+/// Returns whether a word, perhaps in quotes, is a link that is the same for everybody: neither behind the host nor before it
+/// stands what looks like an id.
+fn is_link_to_a_page(word: &str) -> bool {
+    let Some(link) = word.trim_start_matches(['(', '\'', '"', '<']).strip_prefix("https://") else {
+        return false;
+    };
+    let (host, rest) = link.split_once(['/', '?', '#']).unwrap_or((link, ""));
+    // Hosts of sandboxes begin with port and id.
+    let has_id = |part: &str| part.len() >= 8 && part.bytes().any(|byte| byte.is_ascii_digit());
+    let parts = host.split('.').chain(rest.split(['/', '?', '#', '&', '=', '-', '_', '.']));
+    !parts.into_iter().any(has_id)
 }
 
 /// The server's text as one line of at most 300 characters.
 pub(super) fn bounded(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_from_call_to_call_is_left_out_and_links_stay() {
+        for (said, shown) in [
+            ("request 0af7651916cd43dd failed", "request … failed"),
+            ("visit 'https://e2b.dev/docs/billing'", "visit 'https://e2b.dev/docs/billing'"),
+            ("see https://e2b.dev/docs.", "see https://e2b.dev/docs."),
+            ("see (https://e2b.dev/dashboard?tab=keys)", "see (https://e2b.dev/dashboard?tab=keys)"),
+            ("see https://e2b.dev/docs/sandbox-v2#limits", "see https://e2b.dev/docs/sandbox-v2#limits"),
+            ("see https://e2b.dev/requests/0af7651916cd43dd", "see …"),
+            ("see https://e2b.dev/x?request=0af7651916cd43dd", "see …"),
+            ("at https://49983-i3u9zyb6f8oru83mv881x.e2b.app/files", "at …"),
+            ("at http://10.0.0.17:3000", "at …"),
+        ] {
+            assert_eq!(stable_text(said), shown);
+        }
+    }
 }
