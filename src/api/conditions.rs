@@ -182,7 +182,7 @@ pub mod reason {
     pub const CREATING: &str = "Creating";
     /// E2B does not accept the API key.
     pub const CREDENTIALS_DENIED: &str = "CredentialsDenied";
-    /// There is no sandbox, and nobody needs one.
+    /// There is no sandbox, or it is paused, and nobody needs it.
     pub const IDLE: &str = "Idle";
     /// The sandbox runs.
     pub const RUNNING: &str = "Running";

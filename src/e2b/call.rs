@@ -91,6 +91,14 @@ impl Call {
         Error { complete: true, ..self.error(Class::Invalid, reason, what.to_owned()) }
     }
 
+    /// Not sent, because E2B can't be shown the key: it can't be right.
+    pub(super) fn unsendable_key(self) -> Error {
+        let message = "not sent: the API key has characters that no header may carry; put a valid key into the Secret of \
+                       credentialsSecretRef (key apiKey) or into E2B_API_KEY";
+        let error = self.error(Class::Denied, reason::E2B_UNAUTHORIZED, message.to_owned());
+        Error { complete: true, ..error }
+    }
+
     /// Returns the row of the table that `answer` has.
     pub(super) fn row(self, answer: &Answer<'_>) -> &'static Row {
         answers::find(if self.api == Api::Envd { answers::ENVD } else { self.operation }, answer)

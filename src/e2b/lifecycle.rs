@@ -227,12 +227,21 @@ impl Account {
     }
 
     fn request(&self, method: Method, url: &Url) -> http::request::Builder {
-        let request = http::Request::builder().method(method).uri(url.as_str());
-        // A key that makes no header can't be right: the server says so (401).
-        let mut key = HeaderValue::from_str(self.api_key.expose_secret())
-            .unwrap_or_else(|_| HeaderValue::from_static("invalid"));
+        let request = http::Request::builder()
+            .method(method)
+            .uri(url.as_str())
+            .header(http::header::ACCEPT, "application/json");
+        match self.key() {
+            Some(key) => request.header("x-api-key", key),
+            None => request,
+        }
+    }
+
+    /// The key as a header; `None`: it has characters that no header may carry.
+    fn key(&self) -> Option<HeaderValue> {
+        let mut key = HeaderValue::from_str(self.api_key.expose_secret()).ok()?;
         key.set_sensitive(true);
-        request.header("x-api-key", key).header(http::header::ACCEPT, "application/json")
+        Some(key)
     }
 
     async fn exchange(
@@ -241,6 +250,9 @@ impl Account {
         request: http::request::Builder,
         json: Option<Value>,
     ) -> Result<Reply> {
+        if self.key().is_none() {
+            return Err(call.unsendable_key());
+        }
         let limits = &self.e2b.limits;
         if let Some(until) = limits.holds_until(&self.fingerprint, call.operation, Timestamp::now()) {
             return Err(call.limited(until));

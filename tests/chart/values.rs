@@ -27,7 +27,6 @@ async fn helm_3_renders_the_same() -> Result<()> {
 
 #[tokio::test]
 async fn wrong_values_are_refused_with_their_place() -> Result<()> {
-    let helm = Helm::alone()?;
     let refused = [
         (json!({"replica": 2}), "'replica'"),
         (json!({"image": {"name": "x"}}), "'name'"),
@@ -90,12 +89,47 @@ async fn wrong_values_are_refused_with_their_place() -> Result<()> {
             "must name a Gateway",
         ),
     ];
+    are_refused(&refused).await
+}
+
+#[tokio::test]
+async fn values_with_which_the_operator_would_not_start_are_refused() -> Result<()> {
+    are_refused(&[
+        (json!({"files": {"maxTotalSize": "2Gi"}}), "must be at most files.spoolSize, 1Gi"),
+        (json!({"files": {"maxTotalSize": "11Gi", "spoolSize": "20Gi"}}), "must be at most 10Gi"),
+        (json!({"files": {"spoolSize": "128Mi"}}), "files.maxTotalSize (256Mi) must be at most"),
+        (json!({"files": {"spoolSize": "1025Gi"}}), "files.spoolSize (1025Gi) must be at most 1024Gi"),
+        (json!({"files": {"spoolSize": "99999999999Gi"}}), "/files/spoolSize"),
+        (json!({"files": {"maxFileSize": "102401Ki"}}), "must be at most 100Mi"),
+        (json!({"files": {"maxCheckoutSize": "101Gi"}}), "must be at most 100Gi"),
+        (json!({"webhook": {"maxBodySize": "26Mi"}}), "must be at most 25Mi"),
+        (json!({"github": {"writeInterval": "61s"}}), "/github/writeInterval"),
+        (json!({"github": {"writeInterval": "60001ms"}}), "/github/writeInterval"),
+    ])
+    .await
+}
+
+/// Each of the values is refused, in these words.
+async fn are_refused(refused: &[(Value, &str)]) -> Result<()> {
+    let helm = Helm::alone()?;
     for (values, wanted) in refused {
-        let error = match helm.template(RELEASE, "test", &values).await {
+        let error = match helm.template(RELEASE, "test", values).await {
             Ok(_) => anyhow::bail!("{values} is taken"),
             Err(error) => error.to_string(),
         };
         ensure!(error.contains(wanted), "{values} is refused without {wanted}: {error}");
+    }
+    Ok(())
+}
+
+/// helm takes release names with dots; what is named after them has to be a Service too.
+#[tokio::test]
+async fn a_release_with_a_dot_in_its_name_has_names_that_kubernetes_takes() -> Result<()> {
+    for (release, name) in [("team.slipway", "team-slipway"), ("team.blue", "team-blue-slipway")] {
+        let objects = Helm::alone()?.template(release, "test", &json!({})).await?;
+        let service = only(&objects, "Service")?;
+        ensure!(service["metadata"]["name"] == name, "{release}: {}", service["metadata"]["name"]);
+        ensure!(service["metadata"]["labels"]["app.kubernetes.io/instance"] == release);
     }
     Ok(())
 }

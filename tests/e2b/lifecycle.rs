@@ -128,6 +128,14 @@ async fn credentials_and_templates_name_their_cure() {
     is(&error, Class::Denied, reason::E2B_UNAUTHORIZED);
     assert!(error.message.contains("E2B_API_KEY") && !error.message.contains("e2b_wrong"), "{error}");
 
+    let garbled = e2b(&world.sim.e2b_api_url(), &world.sim.e2b_sandbox_url()).account("e2b_\u{1}x".into());
+    let calls = || world.sim.calls.count(|_| true);
+    let before = calls();
+    let error = garbled.create(&request("base"), &key()).await.unwrap_err();
+    is(&error, Class::Denied, reason::E2B_UNAUTHORIZED);
+    assert!(error.answered() && error.message.contains("no header may carry"), "{error}");
+    assert_eq!(calls(), before, "it is not sent in any form");
+
     let error = world.account.create(&request("no-such-template-2026"), &key()).await.unwrap_err();
     is(&error, Class::Invalid, reason::TEMPLATE_NOT_FOUND);
     assert!(

@@ -6,13 +6,31 @@ which is rendered first, nobody knows. */}}
 {{- end -}}
 {{- end -}}
 
-{{/* The name of everything in the namespace: the release's, with the chart's unless it is part of it. */}}
+{{/* The name of everything in the namespace: the release's, with the chart's unless it is part of it. A release may have dots in its
+name, a Service may not. */}}
 {{- define "slipway.fullname" -}}
-{{- if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- $name := .Release.Name | replace "." "-" -}}
+{{- if contains .Chart.Name $name -}}
+{{- $name | trunc 52 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" (.Release.Name | trunc 44 | trimSuffix "-") .Chart.Name -}}
+{{- printf "%s-%s" ($name | trunc 44 | trimSuffix "-") .Chart.Name -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Bytes of a size such as 512Ki. */}}
+{{- define "slipway.bytes" -}}
+{{- $unit := regexFind "[KMG]i$" . -}}
+{{- mul (trimSuffix $unit . | int64) (get (dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824) $unit) -}}
+{{- end -}}
+
+{{/* A size that is no larger than the operator takes: it would not start. The arguments are the value's name, the value, the
+largest, and what that is. */}}
+{{- define "slipway.size" -}}
+{{- $name := index . 0 -}}{{- $size := index . 1 -}}{{- $most := index . 2 -}}
+{{- if gt (include "slipway.bytes" $size | int64) (include "slipway.bytes" $most | int64) -}}
+{{- fail (printf "%s (%s) must be at most %s%s" $name $size (index . 3) $most) -}}
+{{- end -}}
+{{- $size | quote -}}
 {{- end -}}
 
 {{- define "slipway.selectorLabels" -}}
