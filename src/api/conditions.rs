@@ -184,6 +184,8 @@ pub mod reason {
     pub const CREDENTIALS_DENIED: &str = "CredentialsDenied";
     /// There is no sandbox, or it is paused, and nobody needs it.
     pub const IDLE: &str = "Idle";
+    /// Warning: another installation has made the sandbox: if that one still runs, two of them act on one object.
+    pub const OTHER_INSTALLATION: &str = "OtherInstallation";
     /// The sandbox runs.
     pub const RUNNING: &str = "Running";
     /// The sandbox is gone, and `recovery.policy` does not replace it.

@@ -90,6 +90,10 @@ async fn after_a_reinstall_a_lying_404_makes_no_second_sandbox() {
         world.until("looked", |s| s.observed_reconcile.is_some() && ready(s) == "True/Running").await;
     assert_eq!((status.sandbox_id, status.incarnation, status.history.len()), (Some(id), Some(1), 0));
     assert_eq!((world.count(CREATE), world.live().len()), (1, 1));
+    // Nothing else would tell that the other one still runs.
+    world.poke().await;
+    let note = world.until_event("OtherInstallation").await;
+    assert!(note.contains("test-installation"), "{note}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

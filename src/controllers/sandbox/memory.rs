@@ -32,6 +32,8 @@ struct Entry {
     /// The last key that E2B showed the sandbox to.
     worked: Option<Account>,
     last_look: Option<Timestamp>,
+    /// The sandbox of which it was told that another installation has made it.
+    told: Option<String>,
     /// Time at which the object was let go.
     left: Option<Instant>,
 }
@@ -72,6 +74,13 @@ impl Memory {
 
     pub(super) fn looked(&self, uid: &str, now: Timestamp) {
         self.change(uid, |entry| entry.last_look = Some(now));
+    }
+
+    /// Returns whether it was not told yet that another installation has made the sandbox `id`.
+    pub(super) fn tells(&self, uid: &str, id: &str) -> bool {
+        let mut new = false;
+        self.change(uid, |entry| new = entry.told.replace(id.to_owned()).is_none_or(|told| told != id));
+        new
     }
 
     /// Notes what a step says of the key it was made with.

@@ -13,11 +13,12 @@ pub use sweep::{Sweep, Swept};
 
 use super::shell::{PlanOf, Reconciler};
 use crate::{
-    api::{SANDBOX_FINALIZER, Sandbox, Task},
+    api::{SANDBOX_FINALIZER, Sandbox, Task, conditions::reason},
     cluster::{KeptSandboxes, Secrets},
     domain::{
         failure::Failure,
-        sandbox::{self, Ended, Observed, Outcome, Step},
+        plan::Note,
+        sandbox::{self, Ended, LookupResult, Observed, Outcome, Seen, Step, UnderKey},
     },
     e2b::E2b,
     telemetry,
@@ -60,6 +61,21 @@ impl SandboxController {
         let kept = KeptSandboxes::new(client.clone());
         Self { client, secrets, e2b, operator_key, installation, tasks, kept, memory: Memory::default() }
     }
+
+    /// Warns, once for each sandbox, that another installation has made it: nothing else tells that two of them act on one object.
+    fn made_elsewhere(&self, object: &Sandbox, seen: &Seen) -> Option<Note> {
+        let Seen::Look(_, Ok(UnderKey { answer: Ok(LookupResult::Found(seen)), .. })) = seen else {
+            return None;
+        };
+        let other = sandbox::other_installation(seen, &self.installation)?;
+        let message = format!(
+            "E2B sandbox {} was made by another installation of Slipway, {other}: where that one still runs, both act on this \
+             object, so let only one serve this namespace",
+            seen.id
+        );
+        let new = self.memory.tells(&uid(object), &seen.id);
+        new.then(|| Note::warning(reason::OTHER_INSTALLATION, message))
+    }
 }
 
 impl Reconciler for SandboxController {
@@ -83,10 +99,11 @@ impl Reconciler for SandboxController {
     }
 
     fn decide(&self, object: &Sandbox, observed: &Observed, now: Timestamp) -> PlanOf<Self> {
-        let plan = sandbox::decide(object, observed, now);
+        let mut plan = sandbox::decide(object, observed, now);
         if !plan.finalizer {
             self.memory.leaves(&uid(object));
         }
+        plan.notes.extend(self.made_elsewhere(object, &observed.seen));
         plan
     }
 

@@ -34,6 +34,12 @@ pub fn own_marks(sandbox: &Sandbox) -> BTreeMap<String, String> {
     BTreeMap::from([(key(UID), sandbox.uid().unwrap_or_default())])
 }
 
+/// The installation that made the sandbox, where it is another: it is gone, or two of them act on the same object.
+pub fn other_installation<'a>(seen: &'a E2bSandbox, installation: &str) -> Option<&'a str> {
+    let marked = seen.metadata.get(&key(INSTALLATION))?;
+    (marked != installation).then_some(marked)
+}
+
 /// The whole metadata of a sandbox to be made: the user's and ours.
 pub fn metadata(sandbox: &Sandbox, installation: &str, incarnation: i64) -> BTreeMap<String, String> {
     let mut all = sandbox.spec.metadata.clone();

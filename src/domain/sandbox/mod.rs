@@ -19,7 +19,7 @@ mod tests;
 
 pub use decide::decide;
 pub use mark::{after_create, after_resume};
-pub use marks::{idempotency_key, installation_marks, metadata, own_marks, owner};
+pub use marks::{idempotency_key, installation_marks, metadata, other_installation, own_marks, owner};
 pub use record::{record, timed_out};
 pub use stage::locate;
 pub use sweep::{Owner, Sightings};
