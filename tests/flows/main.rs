@@ -13,6 +13,7 @@ mod envd_lies;
 mod feedback;
 mod handbook;
 mod hook;
+mod identity;
 mod kill;
 mod lies;
 mod limits;

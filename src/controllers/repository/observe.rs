@@ -1,13 +1,13 @@
 //! Asks GitHub what the Repository's stage wants to know.
 //! Uses `controllers::credentials` for the client and `pulls` for the list of what changed.
 
-use super::{RepositoryController, name_in_spec, of_github};
+use super::{RepositoryController, name_in_spec, of_github, pulls::Synced};
 use crate::{
     api::{Repository, Task, conditions::reason},
     cluster::Age,
     domain::{
         failure::{Class, Failure},
-        repository::{self, Base, Changes, Found, LookUp, Observed, Stage, sync},
+        repository::{self, Base, Changes, Found, Listing, LookUp, Observed, Stage, sync},
     },
     github::{self, RepositoryName},
 };
@@ -52,13 +52,19 @@ impl RepositoryController {
         Ok(Some(found))
     }
 
-    async fn list(&self, object: &Repository, now: Timestamp) -> Result<Changes, Failure> {
+    async fn list(&self, object: &Repository, now: Timestamp) -> Result<Listing, Failure> {
         let tasks = self.open_tasks(object);
         let github = self.client(object, Age::Cached).await?;
         let read = self.changes(&github, object, &tasks).await;
         self.learn_account(&object.uid().unwrap_or_default(), &github, read.as_ref().err()).await;
-        let read = read?;
-        Ok(Changes { moves: sync::moves(&tasks, &read.pulls, now), repository: read.repository })
+        Ok(match read? {
+            Synced::Read(read) => {
+                let moves = sync::moves(&tasks, &read.pulls, now);
+                Listing::Changes(Changes { moves, repository: read.repository })
+            }
+            Synced::Absent => Listing::Absent,
+            Synced::Replaced => Listing::Replaced,
+        })
     }
 
     /// Keeps the account that calls were just made through; of a call that was refused otherwise nothing more is asked.

@@ -28,6 +28,28 @@ pub(super) struct Read {
     pub(super) repository: Option<Found>,
 }
 
+/// What a sync has found.
+pub(super) enum Synced {
+    Read(Read),
+    /// Neither its name nor its id shows the repository.
+    Absent,
+    /// Its name shows another's list, and its id nothing.
+    Replaced,
+}
+
+/// Why the list does not tell of the repository.
+enum Elsewhere {
+    /// Another has the name, as far as the list shows.
+    Another,
+    Failed(github::Error),
+}
+
+impl From<github::Error> for Elsewhere {
+    fn from(error: github::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl RepositoryController {
     /// Lists what changed since the last sync, newest change first.
     pub(super) async fn changes(
@@ -35,22 +57,31 @@ impl RepositoryController {
         github: &github::Client,
         object: &Repository,
         tasks: &[Arc<Task>],
-    ) -> Result<Read, github::Error> {
-        match self.read(github, object, tasks, &name_today(object)).await {
-            Ok(read) => Ok(read),
-            // Under this name it is not there (any more); by its id it may be.
-            Err(error) if error.class == Class::NotFound || error.reason == reason::REPOSITORY_MOVED => {
-                let Some(found) = self.look_up(github, object).await? else { return Err(error) };
-                match RepositoryName::parse(&found.full_name) {
-                    Some(name) if name != name_today(object) => {
-                        let read = self.read(github, object, tasks, &name).await?;
-                        Ok(Read { repository: Some(found), ..read })
-                    }
-                    _ => Err(error),
-                }
-            }
-            Err(error) => Err(error),
-        }
+    ) -> Result<Synced, github::Error> {
+        let asked = name_today(object);
+        let elsewhere = match self.read(github, object, tasks, &asked).await {
+            Ok(read) => return Ok(Synced::Read(read)),
+            Err(Elsewhere::Failed(error)) if !tells_of_another_place(&error) => return Err(error),
+            Err(elsewhere) => elsewhere,
+        };
+        // Under this name it is not there (any more); by its id it may be.
+        let Some(found) = self.look_up(github, object).await? else {
+            return Ok(match elsewhere {
+                Elsewhere::Another => Synced::Replaced,
+                Elsewhere::Failed(_) => Synced::Absent,
+            });
+        };
+        let elsewhere = match RepositoryName::parse(&found.full_name).filter(|name| *name != asked) {
+            Some(name) => match self.read(github, object, tasks, &name).await {
+                Ok(read) => return Ok(Synced::Read(Read { repository: Some(found), ..read })),
+                Err(elsewhere) => elsewhere,
+            },
+            None => elsewhere,
+        };
+        Err(match elsewhere {
+            Elsewhere::Failed(error) => error,
+            Elsewhere::Another => between_names(&asked),
+        })
     }
 
     async fn read(
@@ -59,7 +90,7 @@ impl RepositoryController {
         object: &Repository,
         tasks: &[Arc<Task>],
         name: &RepositoryName,
-    ) -> Result<Read, github::Error> {
+    ) -> Result<Read, Elsewhere> {
         let uid = object.uid().unwrap_or_default();
         let known = self.memory.position(&uid);
         let back_to = sync::back_to(known.newest, tasks);
@@ -69,16 +100,10 @@ impl RepositoryController {
         if let UpdatedPulls::Page(first) =
             github.list_pulls_updated(name, 1, position.etag.as_deref()).await?
         {
+            read.repository = Some(self.described(github, object, name, &first).await?);
             position.newest = first.pulls.first().map(|pull| pull.updated_at).max(known.newest);
-            position.etag.clone_from(&first.etag);
-            let described = first.pulls.first().and_then(|pull| pull.base_repository.as_deref());
-            let described = described.map(|repository| of_github(github, repository, Base::Unknown));
-            // Another repository may have the name by now: the id decides.
-            let id = object.status.as_ref().and_then(|status| status.repository_id);
-            read.repository = match described.filter(|described| id.is_none_or(|id| id == described.id)) {
-                Some(described) => Some(described),
-                None => self.look_up(github, object).await?,
-            };
+            // The empty lists of two repositories are alike: such a tag would say of another's that nothing has changed.
+            position.etag = first.etag.clone().filter(|_| !first.pulls.is_empty());
             let (pulls, reached) = pages(github, name, first, back_to).await?;
             if !reached {
                 unreached = sync::unreached(tasks, &pulls);
@@ -95,6 +120,45 @@ impl RepositoryController {
         position.unreached = later;
         self.memory.set_position(&uid, position);
         Ok(read)
+    }
+
+    /// The repository of this name, where it is the known one. Another may have the name by now: the id decides. What its list
+    /// says is nothing to remember.
+    async fn described(
+        &self,
+        github: &github::Client,
+        object: &Repository,
+        name: &RepositoryName,
+        first: &PullsPage,
+    ) -> Result<Found, Elsewhere> {
+        let described = first.pulls.first().and_then(|pull| pull.base_repository.as_deref());
+        let id = object.status.as_ref().and_then(|status| status.repository_id);
+        if let Some(described) = described.map(|repository| of_github(github, repository, Base::Unknown)) {
+            let same = id.is_none_or(|id| id == described.id);
+            return if same { Ok(described) } else { Err(Elsewhere::Another) };
+        }
+        // An empty list does not tell whose it is.
+        let found = self.look_up(github, object).await?;
+        let here = |found: &Found| found.full_name.eq_ignore_ascii_case(&name.to_string());
+        found.filter(here).ok_or(Elsewhere::Another)
+    }
+}
+
+/// Whether the repository may be found elsewhere.
+fn tells_of_another_place(error: &github::Error) -> bool {
+    error.class == Class::NotFound || error.reason == reason::REPOSITORY_MOVED
+}
+
+/// Its id says that it has the name, and the list of that name that it is another's: two moments.
+fn between_names(asked: &RepositoryName) -> github::Error {
+    github::Error {
+        operation: "syncPullRequests",
+        class: Class::Transient,
+        reason: reason::REPOSITORY_MOVED,
+        message: format!(
+            "GitHub shows another repository under the name {asked} for now: it is looked at again"
+        ),
+        status: None,
     }
 }
 

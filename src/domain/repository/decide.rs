@@ -2,7 +2,7 @@
 //! Builds on `scope`, which writes status; `controllers::shell` carries the plan out.
 
 use super::{
-    Account, Changes, Found, Observed, Step,
+    Account, Changes, Found, Listing, Observed, Step,
     hook::{self, Tended},
     scope::{Decided, Scope},
     stage::Answer,
@@ -68,8 +68,10 @@ fn by_finding(repository: &Repository, observed: &Observed, now: Timestamp) -> D
         Answer::Suspended => suspended(scope),
         Answer::NotAsked => waiting(scope),
         Answer::LookedUp(Ok(Some(looked_up))) => found(scope, looked_up),
-        Answer::LookedUp(Ok(None)) => absent(scope),
-        Answer::Listed(Ok(changes)) => synced(scope, changes),
+        Answer::LookedUp(Ok(None)) | Answer::Listed(Ok(Listing::Absent)) => absent(scope),
+        // What Tasks write by its name would go to another: this is told at once.
+        Answer::Listed(Ok(Listing::Replaced)) => absent(scope.unsettled()),
+        Answer::Listed(Ok(Listing::Changes(changes))) => synced(scope, changes),
         Answer::LookedUp(Err(failure)) | Answer::Listed(Err(failure)) => hindered(scope, failure),
     }
 }

@@ -67,6 +67,16 @@ pub struct Changes {
     pub repository: Option<Found>,
 }
 
+/// Answer to the question for the pull requests that changed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Listing {
+    Changes(Changes),
+    /// GitHub shows the repository neither by its name nor by its id.
+    Absent,
+    /// Another has its name, and its id shows nothing.
+    Replaced,
+}
+
 /// The one effect of a pass.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {

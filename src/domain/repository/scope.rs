@@ -53,6 +53,11 @@ impl<'a> Scope<'a> {
         self.status.repository_id.is_none() && self.repository.spec.create_policy == CreatePolicy::IfMissing
     }
 
+    /// Whatever fails is told at once: something waits for it.
+    pub(super) fn unsettled(self) -> Self {
+        Self { settled: false, ..self }
+    }
+
     fn uid(&self) -> String {
         self.repository.uid().unwrap_or_default()
     }

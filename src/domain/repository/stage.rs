@@ -2,7 +2,7 @@
 //! Read from spec and status alone; asked by `controllers::repository` before it calls GitHub, answered into `decide`.
 
 use super::{
-    Account, Changes, Found, HookSeen,
+    Account, Found, HookSeen, Listing,
     current::{is_current, standing_retry},
 };
 use crate::{
@@ -43,7 +43,7 @@ pub(super) enum Answer {
     NotAsked,
     /// `None`: GitHub shows no such repository to this token.
     LookedUp(Result<Option<Found>, Failure>),
-    Listed(Result<Changes, Failure>),
+    Listed(Result<Listing, Failure>),
 }
 
 /// Findings of a pass, and the time of the next sync.
@@ -72,20 +72,20 @@ impl LookUp {
 
 impl List {
     /// The answer.
-    pub fn answered(self, changes: Result<Changes, Failure>) -> Finding {
-        Finding(Answer::Listed(changes))
+    pub fn answered(self, listing: Result<Listing, Failure>) -> Finding {
+        Finding(Answer::Listed(listing))
     }
 }
 
 impl Finding {
     /// Whether it asks for a change of something else than the webhook.
     pub fn has_step(&self) -> bool {
-        matches!(&self.0, Answer::Listed(Ok(changes)) if !changes.moves.is_empty())
+        matches!(&self.0, Answer::Listed(Ok(Listing::Changes(changes))) if !changes.moves.is_empty())
     }
 
     /// Returns whether the interval's question was answered.
     pub fn is_answer(&self) -> bool {
-        matches!(self.0, Answer::LookedUp(Ok(Some(_))) | Answer::Listed(Ok(_)))
+        matches!(self.0, Answer::LookedUp(Ok(Some(_))) | Answer::Listed(Ok(Listing::Changes(_))))
     }
 }
 

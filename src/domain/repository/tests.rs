@@ -3,6 +3,7 @@
 
 mod account;
 mod app;
+mod gone;
 mod hook;
 
 use super::{record::MOVE_AGAIN, stage::Answer, *};
@@ -78,7 +79,11 @@ fn looked_up(found: Found) -> Answer {
 }
 
 fn synced(moves: Vec<Move>) -> Answer {
-    Answer::Listed(Ok(Changes { moves, repository: None }))
+    listed(Listing::Changes(Changes { moves, repository: None }))
+}
+
+fn listed(listing: Listing) -> Answer {
+    Answer::Listed(Ok(listing))
 }
 
 fn failed(failure: Failure) -> Answer {
@@ -167,18 +172,6 @@ fn a_repository_in_trouble_is_looked_up_until_it_is_in_order() {
 }
 
 #[test]
-fn one_404_of_a_repository_or_its_list_unsettles_nothing_and_is_looked_at_soon() {
-    for answer in [Answer::LookedUp(Ok(None)), failed(failure(Class::NotFound))] {
-        let plan = see(&settled(), answer, 100);
-        assert_eq!((ready(&plan.status).1, plan.next), ("Synced", Next::At(at(105))));
-        let object = with(settled(), plan.status);
-        assert!(is_settled(&object));
-        let plan = see(&object, looked_up(found()), 105);
-        assert!(plan.status.retry.is_none());
-    }
-}
-
-#[test]
 fn without_a_pull_request_that_could_move_the_one_call_looks_at_the_repository() {
     let object = settled();
     assert_eq!(asks_with(&object, at(100), at(99), false), Asked::Nothing);
@@ -189,9 +182,14 @@ fn without_a_pull_request_that_could_move_the_one_call_looks_at_the_repository()
 fn only_an_answer_to_the_intervals_question_ends_the_wait_for_it() {
     let answered = |answer| Finding(answer).is_answer();
     assert!(answered(looked_up(found())) && answered(synced(Vec::new())));
-    for answer in
-        [Answer::Suspended, Answer::NotAsked, Answer::LookedUp(Ok(None)), failed(failure(Class::Denied))]
-    {
+    for answer in [
+        Answer::Suspended,
+        Answer::NotAsked,
+        Answer::LookedUp(Ok(None)),
+        failed(failure(Class::Denied)),
+        listed(Listing::Absent),
+        listed(Listing::Replaced),
+    ] {
         assert!(!answered(answer.clone()), "{answer:?}");
     }
 }

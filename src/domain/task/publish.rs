@@ -14,7 +14,9 @@ use crate::{
         conditions::reason,
     },
     domain::{
-        board, input,
+        board,
+        failure::{Class, Failure},
+        input,
         output::Output,
         plan::{Next, Note},
         pull_request,
@@ -207,6 +209,9 @@ pub(super) fn branch_stands(mut scope: Scope<'_>) -> Plan {
 impl Decide for FindPulls {
     /// Finds the round's pull request, or opens it: the branch stands.
     fn decide(self, mut scope: Scope<'_>, _: &Context, pulls: Vec<SeenPull>) -> Plan {
+        if let Some(failure) = pulls.iter().find_map(|pull| elsewhere(&scope, pull)) {
+            return scope.failed_plan(&failure);
+        }
         let uid = scope.uid();
         if let Some(pull) =
             pulls.iter().find(|pull| pull_request::is_own(&uid, &scope.status, &pull.observed))
@@ -218,8 +223,27 @@ impl Decide for FindPulls {
     }
 }
 
+/// Reports a pull request that another repository has answered with: nothing more is done there. Calls go by the repository's name,
+/// which is another's once the repository was deleted and made again.
+fn elsewhere(scope: &Scope<'_>, pull: &SeenPull) -> Option<Failure> {
+    let (known, id) = (scope.status.repository_id?, pull.observed.base_repository_id?);
+    (known != id).then(|| Failure {
+        operation: "createPullRequest",
+        class: Class::Invalid,
+        reason: reason::REPOSITORY_CHANGED,
+        message: format!(
+            "the name is another GitHub repository's now (id {id}, was {known}), with pull request {}: close what this Task has \
+             opened there, and create a new Task for it",
+            pull.observed.number
+        ),
+    })
+}
+
 /// Adopts a pull request, found or just made, as the round's own, whatever its state is by now.
 pub(super) fn adopt(mut scope: Scope<'_>, pull: &SeenPull) -> Plan {
+    if let Some(failure) = elsewhere(&scope, pull) {
+        return scope.failed_plan(&failure);
+    }
     reflect::adopt_observation(&mut scope, pull);
     if scope.status.pull_request.is_none() {
         return scope.requeue();

@@ -48,6 +48,8 @@ pub(super) struct GitHub {
     pub queue: Queue,
     /// It takes neither labels nor reviewers.
     pub refuses_parts: bool,
+    /// Another repository has the name by now: its id.
+    pub replaced_by: Option<i64>,
     /// The merge call's answer where it is not a merge.
     pub merge_answer: Option<Outcome>,
     pub refuses_branches: bool,
@@ -68,6 +70,7 @@ impl GitHub {
             mergeable: "clean",
             checks: Checks { passed: 1, ..Checks::default() },
             queue: Queue::default(),
+            replaced_by: None,
             merge_answer: None,
             refuses_branches: false,
             refuses_parts: false,
@@ -279,7 +282,7 @@ impl World {
             updated_at: self.now,
             merged_at: None,
             base: publication.base,
-            repository: status.repository_id,
+            repository: self.github.replaced_by.or(status.repository_id),
         });
         Outcome::PullRequest(Box::new(self.github.observed(number).expect("just made")))
     }

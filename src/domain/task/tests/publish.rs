@@ -114,3 +114,24 @@ fn work_that_is_not_part_of_the_result_is_named() {
         assert_eq!((says("on: branch agent, the stash"), says("travel: lib")), (nothing, nothing), "{made}");
     }
 }
+
+/// Calls go by the repository's name, which may be another's by now: the answer tells, and nothing more is done there.
+#[test]
+fn a_pull_request_in_another_repository_is_not_the_tasks_and_ends_its_way() {
+    let mut world = World::new();
+    world.run_until(|world| world.status().phase == Some(Phase::BranchCreated));
+    world.github.replaced_by = Some(99);
+    world.rest();
+    assert_eq!((world.row(), world.reason().as_str()), (FAILED_LATE, reason::REPOSITORY_CHANGED));
+    assert!(world.holds(names::STALLED) && world.status().pull_request.is_none());
+    assert!(
+        world.message().contains("id 99") && world.message().contains("pull request 1"),
+        "{}",
+        world.message()
+    );
+    for _ in 0..20 {
+        world.pass_time(100);
+        assert!(world.pass().is_ok());
+    }
+    assert_eq!((world.made("CreatePullRequest"), world.reason().as_str()), (1, reason::REPOSITORY_CHANGED));
+}
