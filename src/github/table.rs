@@ -235,6 +235,15 @@ pub(super) const ROWS: &[Row] = &[
         .says(&["merge queue"]),
     Row::new("merge-method", MERGE, &[405, 422], Failed(INVALID, r::MERGE_METHOD_NOT_ALLOWED), METHOD)
         .says(&["are not allowed on this repository", "is not allowed on this repository", "merge method", "linear history", "must not contain merge commits"]),
+    Row::new("merge-rebase", MERGE, &[405, 422], Failed(INVALID, r::MERGE_METHOD_NOT_ALLOWED),
+        "GitHub can't put these commits on top of the base branch one by one: set pullRequest.merge.method to merge or squash")
+        .says(&["can't be rebased", "cannot be rebased", "can\u{2019}t be rebased"]),
+    Row::new("merge-push", MERGE, &[403, 405], Failed(INVALID, r::BRANCH_PROTECTED),
+        "only some may push to the base branch: add the token's user or the App to them, or a person merges the pull request")
+        .says(&["not authorized to push", "not allowed to push"]),
+    Row::new("merge-under-way", MERGE, &[405, 409], Failed(TRANSIENT, r::CONFLICT),
+        "GitHub is merging it, or was a moment ago: it is looked at again")
+        .says(&["already in progress"]),
     Row::new("merge-base-moved", MERGE, &[405, 409], Failed(TRANSIENT, r::BASE_BRANCH_MOVED),
         "the base branch has just moved: the merge is tried again")
         .says(&["base branch was modified"]),

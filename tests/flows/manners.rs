@@ -93,6 +93,18 @@ async fn method(world: &World) -> Result<()> {
     world.task_in("method", State::Done).await.map(drop)
 }
 
+/// What GitHub will never merge says so, with what helps, though the pull request is `clean`; once it helps the same Task goes on.
+async fn restricted(world: &World) -> Result<()> {
+    let manners = Manners { restricts_pushes: true, ..Manners::default() };
+    begin(world, "restricted", manners, unchecked()).await?;
+    let task = world.task_because("restricted", "BranchProtected").await?;
+    ensure!(task.status.context("status")?.state == State::Review);
+    world.described("restricted", "a person merges the pull request").await?;
+    set_manners(world, "restricted", Manners::default())?;
+    world.kubectl(&["annotate", "swtask", "restricted", "slipway.dev/reconcile=1"]).await?;
+    world.task_in("restricted", State::Done).await.map(drop)
+}
+
 /// Files that GitHub does not take are named with their cure; once GitHub takes them the same Task goes on.
 async fn files(world: &World) -> Result<()> {
     let workflows = Manners { refuses_workflows: true, ..Manners::default() };
@@ -172,5 +184,5 @@ async fn what_github_does_not_take_is_named_and_what_is_not_ours_is_passed_over(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_are_named_and_lateness_costs_only_time() -> Result<()> {
     let world = world("manners").await?;
-    tokio::try_join!(lag(&world), late_checks(&world), method(&world)).map(drop)
+    tokio::try_join!(lag(&world), late_checks(&world), method(&world), restricted(&world)).map(drop)
 }

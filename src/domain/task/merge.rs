@@ -48,6 +48,7 @@ pub(super) fn next_look(task: &Task, status: &TaskStatus, context: &Context) -> 
     let appear = checks_appear(task, status);
     // A read before that said nothing of the checks.
     let read = context.pull_read.as_ref().filter(|read| appear.is_none_or(|appear| read.at >= appear));
+    let read = read.filter(|read| read.commit == status.commit_sha);
     let Some((read, repository)) = read.zip(context.repository.as_ref()) else { return appear };
     let interval = repository.sync_interval;
     let wait = match read.undecided {

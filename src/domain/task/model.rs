@@ -56,8 +56,10 @@ pub struct PullRead {
     pub place: Option<QueuePlace>,
     /// Time since which it is seen outside of the queue that it was in.
     pub outside_since: Option<Timestamp>,
-    /// Number of times in a row that GitHub has refused to take it into the queue, for reasons that only a try tells.
+    /// Number of times in a row that GitHub has refused to merge it or to take it into the queue, for reasons that only a try tells.
     pub refused: u32,
+    /// The Task's own commit at that time: what is known of one says nothing of the next.
+    pub commit: Option<String>,
 }
 
 impl PullRead {
@@ -68,8 +70,9 @@ impl PullRead {
         wanted: Option<&MergeWanted>,
         at: Timestamp,
     ) -> Self {
+        let commit = wanted.and_then(|wanted| wanted.commit.clone());
         let mut read =
-            Self { at, undecided: 0, waits_for: None, place: None, outside_since: None, refused: 0 };
+            Self { at, undecided: 0, waits_for: None, place: None, outside_since: None, refused: 0, commit };
         let open = pull.filter(|pull| pull.observed.state == PullRequestState::Open);
         let Some((pull, wanted)) = open.zip(wanted) else { return read };
         let said = previous.and_then(|read| read.waits_for.clone());
@@ -93,7 +96,8 @@ impl PullRead {
             }
             // The step comes next: a refusal in the same words is no news.
             Mergeability::Yes | Mergeability::ByQueue => {
-                read.refused = previous.map_or(0, |read| read.refused);
+                let before = previous.filter(|before| before.commit == read.commit);
+                read.refused = before.map_or(0, |before| before.refused);
             }
             Mergeability::Removed => {}
         }
@@ -103,9 +107,7 @@ impl PullRead {
     /// GitHub's own words on why it does not merge, or does not take it into the queue.
     pub fn refuse(&mut self, step: &Step, words: &str) {
         self.waits_for = Some(refusal(step, words));
-        if matches!(step, Step::Enqueue { .. }) {
-            self.refused = self.refused.saturating_add(1);
-        }
+        self.refused = self.refused.saturating_add(1);
     }
 }
 

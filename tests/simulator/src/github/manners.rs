@@ -33,6 +33,8 @@ pub struct Manners {
     pub plan_without_rules: bool,
     /// The default branch takes verified commits alone, as `GitHub::require_signatures` asks of any branch.
     pub signed_commits: bool,
+    /// Tokens may not push to the default branch, of which `mergeable_state` says nothing.
+    pub restricts_pushes: bool,
     /// The branch of a merged pull request goes with it.
     pub delete_merged_branches: bool,
     /// The token may not touch workflow files, which GitHub's API hides behind a 404.

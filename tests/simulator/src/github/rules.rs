@@ -15,6 +15,7 @@ use super::{GitHub, Refused};
 
 const WORKFLOWS: &str = ".github/workflows";
 const UNSIGNED: &str = "Repository rule violations found\n\nCommits must have verified signatures.\n\n";
+const RESTRICTED: &str = "You're not authorized to push to this branch. Visit https://docs.github.com/repositories/configuring-branches-and-merges-in-your-repository/managing-protected-branches/about-protected-branches for more information.";
 const NEEDS: &str = "contents=write; contents=write,workflows=write";
 
 /// Whether the caller may change workflow files; only installations are asked.
@@ -102,6 +103,9 @@ impl Repository {
         };
         if matches!(caller, Caller::Person(_)) {
             return Ok(());
+        }
+        if self.manners.restricts_pushes && pull.base_ref == self.default_branch {
+            return Err(Answer::not_allowed(RESTRICTED));
         }
         // GitHub signs a squash and a merge commit, and can't sign what it rebases.
         let signed = match method {
