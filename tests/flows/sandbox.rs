@@ -49,6 +49,11 @@ async fn a_lost_sandbox_is_replaced_and_the_command_runs_again() -> Result<()> {
     ensure!(live.len() == 1 && live[0].sandbox_id == last.sandbox_id, "{live:?}");
     let sandbox = world.sandboxes().get("box").await?.status.context("status")?;
     ensure!(sandbox.recreations == 1 && sandbox.incarnation == Some(2), "{sandbox:?}");
+    // What mends itself is nothing to warn of, and the seconds until it is sure use up no attempts.
+    world.described("carried", "InReview").await?;
+    let told = world.kubectl(&["describe", "swtask", "carried"]).await?;
+    ensure!(told.contains("SandboxMissing") && !told.contains("RetriesExhausted"), "{told}");
+    ensure!(!told.lines().any(|line| line.trim_start().starts_with("Warning")), "{told}");
 
     // From the commit on the round does not look at the sandbox.
     ensure!(world.simulator.e2b.kill(&last.sandbox_id).await);
