@@ -29,6 +29,7 @@ pub async fn run_until(
         repository: &world.repository,
         parent,
         base_sha: "",
+        base_branch: "main",
         last: None,
         base: None,
         snapshot: &spool.snapshot,

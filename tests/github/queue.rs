@@ -10,7 +10,8 @@ use slipway::{
     domain::failure::Class,
     github::{
         BranchRules, CheckState, CreatedPull, Dequeued, Enqueued, MergeMethod, MergeQueueRule, Merged,
-        NewCommit, NewPull, Pull, PullState, QueueEntry, QueueEntryState, RequiredCheck, ReviewDecision,
+        NewCommit, NewPull, OtherRule, Pull, PullState, QueueEntry, QueueEntryState, RequiredCheck,
+        ReviewDecision,
     },
 };
 use slipway_simulator::{
@@ -90,7 +91,12 @@ async fn rules_of_a_branch_are_read_together_and_cost_nothing_while_they_stay() 
     world.rules(vec![
         rule(RuleKind::RequiredStatusChecks, &checks),
         rule(RuleKind::MergeQueue, &json!({ "merge_method": "REBASE" })),
-        rule(RuleKind::PullRequest, &json!({ "required_approving_review_count": 2 })),
+        rule(
+            RuleKind::PullRequest,
+            &json!({
+                "required_approving_review_count": 2, "required_review_thread_resolution": true,
+            }),
+        ),
         rule(RuleKind::RequiredSignatures, &Value::Null),
         rule(RuleKind::NonFastForward, &Value::Null),
     ]);
@@ -103,6 +109,7 @@ async fn rules_of_a_branch_are_read_together_and_cost_nothing_while_they_stay() 
         signatures: true,
         merge_queue: Some(MergeQueueRule { merge_method: Some(MergeMethod::Rebase) }),
         approvals: 2,
+        others: [OtherRule::Conversations].into(),
     };
     for _ in 0..2 {
         assert_eq!(client.rules_of_branch(repository, "main").await.unwrap(), expected);

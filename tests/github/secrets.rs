@@ -46,6 +46,7 @@ async fn run_with(world: &World, spool: &Spool, base: &str, texts: &Texts<'_>) -
         repository: &world.repository,
         parent: base,
         base_sha: "",
+        base_branch: "main",
         last: None,
         base: None,
         snapshot: &spool.snapshot,
