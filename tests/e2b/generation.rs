@@ -264,7 +264,9 @@ async fn a_checkout_at_work_keeps_it_from_starting_and_one_that_is_only_spoken_o
     let world = World::new();
     let sandbox = world.sandbox("base").await;
     let left = "SLIPWAY_CHECKOUT=old:/home/user/app setsid sleep 600 >/dev/null 2>&1 & echo $!";
-    let pid = sandbox.sh(left).await;
+    // As the checkout and the start themselves: by the sandbox's own user.
+    let output = sandbox.envd.run(slipway::e2b::Command::sh("test", left, []), 1 << 10).await.unwrap();
+    let pid = String::from_utf8(output.stdout).unwrap();
     let mut spec = spec("u-1-1", &["true"]);
     start(&sandbox.envd, &spec).await.unwrap();
     eventually("the start has ended", async || {

@@ -175,14 +175,14 @@ async fn no_reading_leaves_its_copies_in_the_sandbox() {
     let place = repository.copied(APP, "git init -q lib; echo 1 > lib/c; echo 2 > c");
     let slipway = world.host("/var/tmp/slipway");
     // The first is what an operator that was stopped has left, the others are another Task's and what a command has left.
-    for left in ["u-1-1-before.git", "v-1-1-x.git", "u-1-1"] {
+    for left in ["app-1-1-before.git", "v-1-1-x.git", "app-1-1"] {
         std::fs::create_dir_all(slipway.join(left)).unwrap();
     }
     assert_eq!(refused(&repository, &source(APP)).await.0, "EmbeddedRepository");
-    assert_eq!(names(&slipway), ["u-1-1", "v-1-1-x.git"]);
+    assert_eq!(names(&slipway), ["app-1-1", "v-1-1-x.git"]);
     std::fs::remove_dir_all(place.join("lib")).unwrap();
     assert_eq!(published(&repository, &source(APP)).await, ["M c"]);
-    assert_eq!(names(&slipway), ["u-1-1", "v-1-1-x.git"]);
+    assert_eq!(names(&slipway), ["app-1-1", "v-1-1-x.git"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

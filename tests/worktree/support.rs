@@ -199,7 +199,9 @@ impl Repository<'_> {
         last: Option<&str>,
         needles: &Needles,
     ) -> Result<Prepared, Failure> {
-        let id = format!("u-1-1-{}", uuid::Uuid::new_v4().simple());
+        // Each repository has a Task of its own, which is read once at a time.
+        let task = self.theirs.file_name().unwrap().display();
+        let id = format!("{task}-1-1-{}", uuid::Uuid::new_v4().simple());
         let World { client, envd, spool, .. } = self.world;
         let collection = Collection { envd, source, caps: CAPS, spool, id: &id, output: &Output::default() };
         let branch = BaseBranch { name: "main", sha: base };
