@@ -35,10 +35,17 @@ pub async fn client(
         Age::Fresh => secrets.fresh(&namespace, name).await,
     };
     let values = read.map_err(|error| error.during(operation::GET_SECRET))?;
-    match held(&namespace, name, values.as_deref())? {
-        Held::Token(token) => Ok(github.client(&token)),
-        Held::App(app) => Ok(github.app(source(app, secrets, repository, namespace))),
-    }
+    let client = match held(&namespace, name, values.as_deref())? {
+        Held::Token(token) => github.client(&token),
+        Held::App(app) => github.app(source(app, secrets, repository, namespace)),
+    };
+    Ok(client.of_repository(id_of(repository)))
+}
+
+/// GitHub's id of the repository, once it was seen.
+fn id_of(repository: &Repository) -> Option<u64> {
+    let id = repository.status.as_ref().and_then(|status| status.repository_id);
+    id.and_then(|id| u64::try_from(id).ok())
 }
 
 fn held(namespace: &str, secret: &str, values: Option<&SecretValues>) -> Result<Held, Failure> {
@@ -70,9 +77,8 @@ fn source(app: App, secrets: &Secrets, repository: &Repository, namespace: Strin
         .boxed()
     };
     let status = repository.status.as_ref();
-    let id = status.and_then(|status| status.repository_id).and_then(|id| u64::try_from(id).ok());
     let full_name = status.and_then(|status| status.full_name.as_deref()).and_then(RepositoryName::parse);
     let name =
         full_name.unwrap_or_else(|| RepositoryName::new(&repository.spec.owner, &repository.spec.name));
-    AppSource { app, name, id, again: Arc::new(again) }
+    AppSource { app, name, id: id_of(repository), again: Arc::new(again) }
 }

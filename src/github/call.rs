@@ -138,6 +138,20 @@ impl<'a> Call<'a> {
         Self { by_id, ..self }
     }
 
+    /// The same call of the repository under another name. GitHub names heads of pull requests by the owner too.
+    pub(super) fn under(&self, name: &RepositoryName) -> Self {
+        let Some(old) = self.repository else { return self.clone() };
+        let api = self.path.strip_prefix(&format!("/repos/{old}"));
+        let git = self.path.strip_prefix(&format!("/{old}.git/"));
+        let path = match (api.filter(|rest| rest.is_empty() || rest.starts_with(['/', '?'])), git) {
+            (Some(rest), _) => format!("/repos/{name}{rest}"),
+            (None, Some(rest)) => format!("/{name}.git/{rest}"),
+            (None, None) => self.path.clone(),
+        };
+        let head = |owner: &str| format!("?head={}%3A", encode_query(owner));
+        Self { path: path.replacen(&head(&old.owner), &head(&name.owner), 1), ..self.clone() }
+    }
+
     /// Whether it writes a file for which GitHub wants a right of its own.
     pub(super) fn is_of_workflows(&self) -> bool {
         self.operation.writes() && self.file.is_some_and(is_workflow)

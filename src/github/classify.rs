@@ -39,7 +39,7 @@ impl State {
                 Class::Transient,
                 reason::REPOSITORY_MOVED,
                 format!(
-                    "{name}: the repository was renamed or transferred; its new name is read with the next look at the Repository"
+                    "{name}: the repository was renamed or transferred, and GitHub does not show its new name yet: it is looked at again"
                 ),
             ),
             Self::AlreadyExists => (

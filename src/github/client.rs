@@ -13,9 +13,10 @@ use super::{
     identities::{Identities, User},
     lacking::of_call,
     name::RepositoryName,
+    names::Names,
     operation::Operation,
     recent::{Made, Recent},
-    session::{AnswerBody, Caller, Session, Shared},
+    session::{AnswerBody, Caller, Opened, Session, Shared},
     token::Token,
     tokens::Tokens,
 };
@@ -49,6 +50,7 @@ impl GitHub {
             accounts: Accounts::new(line),
             recent: Recent::default(),
             etags: Etags::default(),
+            names: Names::default(),
         };
         Self { shared: Arc::new(shared), tokens: Arc::default(), identities: Arc::default() }
     }
@@ -56,13 +58,13 @@ impl GitHub {
     /// A client that calls with this token. Cheap: make one per pass.
     pub fn client(&self, token: &SecretString) -> Client {
         let source = Source::Token(Arc::new(Token::own(token.clone())));
-        Client { github: self.clone(), source, caller: Caller::default() }
+        Client::new(self.clone(), source)
     }
 
     /// A client that calls with tokens which it buys for this App and repository. Cheap: make one per pass.
     pub fn app(&self, source: AppSource) -> Client {
         let source = Source::App(Arc::new(Installed::new(source)));
-        Client { github: self.clone(), source, caller: Caller::default() }
+        Client::new(self.clone(), source)
     }
 
     /// Waits until the turns of some have come that were told to wait for theirs, and returns who they are.
@@ -121,12 +123,14 @@ impl GitHub {
 #[derive(Clone)]
 pub struct Client {
     github: GitHub,
-    source: Source,
+    pub(super) source: Source,
     caller: Caller,
+    /// GitHub's id of the repository that its calls are about, once that is known.
+    pub(super) repository: Option<u64>,
 }
 
 #[derive(Clone)]
-enum Source {
+pub(super) enum Source {
     Token(Arc<Token>),
     App(Arc<Installed>),
 }
@@ -138,6 +142,10 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
+    fn new(github: GitHub, source: Source) -> Self {
+        Self { github, source, caller: Caller::default(), repository: None }
+    }
+
     /// This client, for the object `id`, whose work has been under way `since`: the older goes first. It is called by its id when
     /// its turn comes.
     #[must_use]
@@ -181,6 +189,10 @@ impl Client {
 
     pub(super) fn recent(&self) -> &Recent {
         &self.github.shared.recent
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.github.shared.names
     }
 
     /// Notes what this process has just made: GitHub may not show it everywhere yet.
@@ -230,19 +242,37 @@ impl Client {
 
     /// One call of the API.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, Error> {
-        self.send_as(&call, |token| self.github.shared.request(&call, token)).await
+        self.send_as(&call, |call, token| self.github.shared.request(call, token)).await
     }
 
-    /// The same of a request that is made elsewhere, for the token that it is to carry.
+    /// The same of a request that is made elsewhere, for the token that it is to carry. A repository that has moved is followed, and
+    /// what is not found is looked for under today's name: another may have the old one.
     pub(super) async fn send_as(
         &self,
         call: &Call<'_>,
-        request: impl Fn(&Token) -> Result<http::Request<OctoBody>, Error>,
+        request: impl Fn(&Call<'_>, &Token) -> Result<http::Request<OctoBody>, Error>,
+    ) -> Result<Reply, Error> {
+        let today = self.today(call).await?;
+        let answered = self.send_once(today.as_ref().unwrap_or(call), &request).await;
+        let elsewhere = match &answered {
+            Ok(reply) => matches!(reply, Reply::State(State::Moved { .. })),
+            Err(error) => !error.class.is_retryable() && error.status == Some(404),
+        };
+        if elsewhere && let Some(there) = self.moved(call).await? {
+            return self.send_once(&there, &request).await;
+        }
+        answered
+    }
+
+    async fn send_once(
+        &self,
+        call: &Call<'_>,
+        request: impl Fn(&Call<'_>, &Token) -> Result<http::Request<OctoBody>, Error>,
     ) -> Result<Reply, Error> {
         let mut access = self.access_for(call).await?;
-        let mut answered = self.session(&access).send(call, request(&access.token)?).await;
+        let mut answered = self.session(&access).send(call, request(call, &access.token)?).await;
         if let Some(other) = self.another(call, &access, answered.as_ref().err()).await? {
-            answered = self.session(&other).send(call, request(&other.token)?).await;
+            answered = self.session(&other).send(call, request(call, &other.token)?).await;
             access = other;
         }
         if answered.as_ref().err().is_none_or(|refused| !refused.class.is_retryable()) {
@@ -266,12 +296,30 @@ impl Client {
     pub(super) async fn open(
         &self,
         call: &Call<'_>,
-        request: impl Fn(&Token) -> Result<http::Request<OctoBody>, Error>,
+        request: impl Fn(&Call<'_>, &Token) -> Result<http::Request<OctoBody>, Error>,
     ) -> Result<AnswerBody, Error> {
+        let today = self.today(call).await?;
+        let mut opened = self.open_once(today.as_ref().unwrap_or(call), &request).await?;
+        if matches!(opened, Opened::Moved)
+            && let Some(there) = self.moved(call).await?
+        {
+            opened = self.open_once(&there, &request).await?;
+        }
+        match opened {
+            Opened::Body(body) => Ok(body),
+            Opened::Moved => Err(State::Moved { id: None }.unexpected(call.operation)),
+        }
+    }
+
+    async fn open_once(
+        &self,
+        call: &Call<'_>,
+        request: impl Fn(&Call<'_>, &Token) -> Result<http::Request<OctoBody>, Error>,
+    ) -> Result<Opened, Error> {
         let access = self.access_for(call).await?;
-        let opened = self.session(&access).open(call, request(&access.token)?).await;
+        let opened = self.session(&access).open(call, request(call, &access.token)?).await;
         match self.another(call, &access, opened.as_ref().err()).await? {
-            Some(other) => self.session(&other).open(call, request(&other.token)?).await,
+            Some(other) => self.session(&other).open(call, request(call, &other.token)?).await,
             None => opened,
         }
     }

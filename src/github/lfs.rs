@@ -85,7 +85,7 @@ impl Client {
         });
         let path = format!("/{repository}.git/info/lfs/objects/batch");
         let call = Call::post(Operation::LfsBatch, path, &body).about(repository);
-        let make = |token: &Token| {
+        let make = |call: &Call<'_>, token: &Token| {
             beside_api(Method::POST, &format!("{}{}", self.server(), call.path))
                 .header(header::AUTHORIZATION, call.authorization(token.basic())?)
                 .header(header::ACCEPT, LFS_JSON)

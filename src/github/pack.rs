@@ -64,9 +64,9 @@ impl Client {
         repository: &RepositoryName,
         wanted: WantedPack<'_>,
     ) -> Result<Pack, Error> {
-        let call = Call::get(OPERATION, String::new()).about(repository);
-        let make = |token: &Token| {
-            beside_api(Method::POST, &format!("{}/git-upload-pack", self.git_url(repository)))
+        let call = Call::get(OPERATION, format!("/{repository}.git/git-upload-pack")).about(repository);
+        let make = |call: &Call<'_>, token: &Token| {
+            beside_api(Method::POST, &format!("{}{}", self.server(), call.path))
                 .header(header::AUTHORIZATION, call.authorization(token.basic())?)
                 .header(header::CONTENT_TYPE, "application/x-git-upload-pack-request")
                 .header(header::ACCEPT, "application/x-git-upload-pack-result")

@@ -94,7 +94,11 @@ impl Client {
     ) -> Result<Option<Repository>, Error> {
         let call = Call::get(Operation::GetRepository, path).about(repository).in_account(in_account);
         match self.send_unless_known(call).await? {
-            Reply::Success(success) => success.json(Operation::GetRepository).map(Some),
+            Reply::Success(success) => {
+                let found: Repository = success.json(Operation::GetRepository)?;
+                self.saw(found.id, &found.full_name);
+                Ok(Some(found))
+            }
             Reply::State(State::Moved { id: Some(id) }) => Box::pin(self.look_up_by_id(id, in_account)).await,
             Reply::State(State::Absent) => Ok(None),
             Reply::State(other) => Err(other.unexpected(Operation::GetRepository)),

@@ -9,6 +9,7 @@ use super::{
     classify::{RefusedCall, State, Verdict, classify, row_of},
     etags::Etags,
     lost::lost,
+    names::Names,
     operation::Operation,
     recent::Recent,
     token::Token,
@@ -40,6 +41,13 @@ const MAX_ANSWER: usize = 64 << 20;
 /// The body of an answer, still to be read.
 pub(super) type AnswerBody = http_body_util::combinators::BoxBody<Bytes, octocrab::Error>;
 
+/// An answer to a read whose answer is not held.
+pub(super) enum Opened {
+    Body(AnswerBody),
+    /// The repository was renamed or transferred.
+    Moved,
+}
+
 /// What all clients of one GitHub share.
 pub(super) struct Shared {
     /// Without a trailing slash: `https://api.github.com`, `https://ghe.example/api/v3`.
@@ -50,6 +58,7 @@ pub(super) struct Shared {
     pub(super) accounts: Accounts,
     pub(super) recent: Recent,
     pub(super) etags: Etags,
+    pub(super) names: Names,
 }
 
 impl Shared {
@@ -140,16 +149,17 @@ impl Session<'_> {
         self,
         call: &Call<'_>,
         request: http::Request<OctoBody>,
-    ) -> Result<AnswerBody, Error> {
+    ) -> Result<Opened, Error> {
         self.check_limit(call.operation)?;
         let opened = async {
             let answer = self.begin(call.operation, request).await?;
             if answer.status().is_success() {
-                return Ok(answer.into_body());
+                return Ok(Opened::Body(answer.into_body()));
             }
             let (head, body) = read_whole(call.operation, answer).await?;
             match self.meaning(call, &head, body)? {
                 Reply::Success(_) => Err(State::Absent.unexpected(call.operation)),
+                Reply::State(State::Moved { .. }) => Ok(Opened::Moved),
                 Reply::State(state) => Err(state.unexpected(call.operation)),
             }
         };

@@ -1,10 +1,10 @@
-//! Whose a name is: a repository that was made again under its name.
+//! Whose a name is: a repository that was made again under its name, and one that was renamed.
 //! Neighbours: `manners` has what GitHub asks for, `lies` what it says wrongly.
 
 use crate::{
     story::refused,
     world,
-    world::{World, repository, task},
+    world::{Manifest, World, repository, task, wait::reason_of},
 };
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
@@ -66,8 +66,48 @@ async fn told_by_a_sync(world: &World) -> Result<()> {
     untouched(world, "soon", since)
 }
 
+/// Where no sync is due for an hour, the first write of a Task finds out.
+async fn told_by_a_write(world: &World) -> Result<()> {
+    known(world, "late", 3600).await?;
+    // What was asked within 10 s is believed.
+    world.apply(&task("late", "late", "sleep 15; echo 1 > a")).await?;
+    world.task_because("late", "Generating").await?;
+    make_again(world, "late")?;
+    let since = world.simulator.calls.last_seq();
+    world.task("late", "told", |task| reason_of(task) == "RepositoryGone").await?;
+    untouched(world, "late", since)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_written_to_another_repository_of_the_same_name() -> Result<()> {
     let world = world("stranger").await?;
-    told_by_a_sync(&world).await
+    tokio::try_join!(told_by_a_sync(&world), told_by_a_write(&world)).map(drop)
+}
+
+/// Files by the API, git's own protocol and git LFS: each of them goes to the old name.
+fn with_large_files(name: &str) -> Manifest {
+    let script =
+        "echo '*.bin filter=lfs diff=lfs merge=lfs -text' > .gitattributes; echo large > a.bin; echo 1 > b";
+    let merge = json!({"merge": {"policy": "WhenReady", "requireChecks": false}});
+    task(name, "app", script).with("/spec/source/checkout", json!({})).with("/spec/pullRequest", merge)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rename_is_no_event_for_the_tasks_under_way_and_those_that_begin() -> Result<()> {
+    let world = world("renamed").await?;
+    known(&world, "app", 3600).await?;
+    world.apply(&task("running", "app", "sleep 5; echo 1 > a")).await?;
+    world.task_because("running", "Generating").await?;
+    world.simulator.github.rename("acme/app", "other").map_err(refused)?;
+    world.task_in("running", State::Review).await?;
+    world.apply(&with_large_files("new")).await?;
+    world.task_in("new", State::Done).await?;
+    let pulls = world.simulator.github.pulls("acme/other").map_err(refused)?;
+    ensure!(pulls.len() == 2, "{pulls:#?}");
+    let failed = "-o=jsonpath={range .items[?(@.type==\"Warning\")]}{.reason}: {.message}{\"\\n\"}{end}";
+    let warnings = world.kubectl(&["get", "events", failed]).await?;
+    ensure!(!warnings.contains("epository"), "{warnings}");
+    let log = world.controller_log();
+    ensure!(!log.contains("github call failed"), "a failure for a rename\n{log}");
+    Ok(())
 }

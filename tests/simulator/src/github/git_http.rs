@@ -14,6 +14,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio_util::io::ReaderStream;
 
 use super::answer::Answer;
+use super::auth::{self, Caller};
+use super::state::State;
 use crate::core::serve::BoxError;
 use crate::core::{self, Body};
 
@@ -38,6 +40,18 @@ pub(super) fn refuse(refusal: &Answer) -> Response<Body> {
         response.headers_mut().insert(http::header::WWW_AUTHENTICATE, realm);
     }
     response
+}
+
+/// The redirect from a renamed repository's old name to its new one; the address has no id.
+pub(super) fn moved(state: &State, caller: &Caller, parts: &Parts) -> Option<Response<Body>> {
+    let (owner, name, rest) = split(parts.uri.path())?;
+    let repository = state.renamed(owner, name).filter(|_| state.find(owner, name).is_none())?;
+    auth::authorize(caller, repository, auth::Access::Read).ok()?;
+    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let location = format!("{}/{}.git/{rest}{query}", state.host, repository.full_name());
+    let mut response = plain(StatusCode::MOVED_PERMANENTLY, "");
+    response.headers_mut().insert(http::header::LOCATION, http::HeaderValue::from_str(&location).ok()?);
+    Some(response)
 }
 
 /// Runs `git http-backend` (CGI, RFC 3875) for one request.

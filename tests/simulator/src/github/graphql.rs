@@ -111,8 +111,11 @@ fn repository(state: &State, request: &Request, given: &Value) -> Result<Value, 
     let word = |name: &str| given[name].as_str().unwrap_or_default();
     let full = format!("{}/{}", word("owner"), word("name"));
     let unresolved = || ("NOT_FOUND", format!("Could not resolve to a Repository with the name '{full}'."));
-    let at = state.repositories.iter().position(|one| one.full_name().eq_ignore_ascii_case(&full));
-    let at = at.ok_or_else(unresolved)?;
+    let called =
+        |full: &str| state.repositories.iter().position(|one| one.full_name().eq_ignore_ascii_case(full));
+    // `followRenames` is true unless a query says otherwise.
+    let renamed = || called(&state.renamed(word("owner"), word("name"))?.full_name());
+    let at = called(&full).or_else(renamed).ok_or_else(unresolved)?;
     let repository = &state.repositories[at];
     authorize(&request.caller, repository, Access::Read).map_err(|_| unresolved())?;
     Ok(json!({

@@ -203,10 +203,18 @@ impl Api for Inner {
             let mut state = self.state();
             let caller =
                 auth::authenticate(&state, &parts.headers, self.clock.now()).unwrap_or(Caller::Anonymous);
+            if let Some(moved) = git_http::moved(&state, &caller, &parts) {
+                return moved;
+            }
             return lfs::serve(&mut state, &caller, &parts, &body);
         }
         if let Some((owner, name, rest)) = git_http::split(parts.uri.path()) {
             let caller = auth::authenticate(&self.state(), &parts.headers, self.clock.now());
+            if let Ok(caller) = &caller
+                && let Some(moved) = git_http::moved(&self.state(), caller, &parts)
+            {
+                return moved;
+            }
             return match caller.and_then(|caller| self.git_dir(owner, name, &caller)) {
                 Ok(git_dir) => git_http::serve(&git_dir, rest, &parts, body).await,
                 Err(refusal) => git_http::refuse(&refusal),

@@ -247,14 +247,15 @@ impl State {
         Ok(at)
     }
 
+    /// The repository that had this name before it was renamed, unless another has it now.
+    pub(super) fn renamed(&self, owner: &str, name: &str) -> Option<&Repository> {
+        let id = self.moved.get(&format!("{owner}/{name}").to_ascii_lowercase())?;
+        self.repositories.iter().find(|one| one.id == *id)
+    }
+
     /// GitHub keeps a renamed repository's old name working by a redirect to its id.
     fn moved_or_gone(&self, request: &Request, owner: &str, name: &str) -> Answer {
-        let old = format!("{owner}/{name}").to_ascii_lowercase();
-        let Some(repository) =
-            self.moved.get(&old).and_then(|id| self.repositories.iter().find(|one| one.id == *id))
-        else {
-            return Answer::not_found();
-        };
+        let Some(repository) = self.renamed(owner, name) else { return Answer::not_found() };
         if authorize(&request.caller, repository, Access::Read).is_err() {
             return Answer::not_found();
         }
