@@ -134,13 +134,16 @@ pub(super) struct RefusedCall<'a> {
     pub(super) token: Origin,
     /// It names a repository that was seen by the id that it had then.
     pub(super) by_id: bool,
+    /// The token has served, and was not refused for long enough to be sure.
+    pub(super) stray: bool,
 }
 
 impl<'a> RefusedCall<'a> {
     /// With nothing known of it but the operation and the repository.
     pub(super) const fn new(operation: Operation, about: &'a str) -> Self {
         let (file, permission) = (None, None);
-        Self { operation, about, file, permission, just_made: false, token: Origin::Own, by_id: false }
+        let (just_made, by_id, stray) = (false, false, false);
+        Self { operation, about, file, permission, just_made, token: Origin::Own, by_id, stray }
     }
 }
 
@@ -182,6 +185,7 @@ fn fits(row: &Row, call: RefusedCall<'_>, refusal: &Refusal) -> bool {
         When::NewToken => call.token == Origin::JustBought,
         When::AppToken => call.token != Origin::Own,
         When::ById => call.by_id,
+        When::Stray => call.stray,
         When::Workflow => call.file.is_some_and(is_workflow),
     };
     on && status && when && (row.says.is_empty() || refusal.says(row.says))

@@ -19,6 +19,7 @@ use super::{
     session::{AnswerBody, Caller, Opened, Session, Shared},
     token::Token,
     tokens::Tokens,
+    trust::Trust,
 };
 use crate::{api::conditions::reason, domain::line::Settings, telemetry::HttpService};
 use jiff::Timestamp;
@@ -51,6 +52,7 @@ impl GitHub {
             recent: Recent::default(),
             etags: Etags::default(),
             names: Names::default(),
+            trust: Trust::default(),
         };
         Self { shared: Arc::new(shared), tokens: Arc::default(), identities: Arc::default() }
     }

@@ -88,7 +88,7 @@ pub(super) async fn mint(
         .by_id(place.id.is_some());
     // Not the account that the installation's calls count for: whoever signs in has still to show that the App is his.
     let account = shared.accounts.of(&app.fingerprint());
-    let jwt = Token::own(jwt);
+    let jwt = Token::of_app(jwt, app.fingerprint());
     let request = shared.request(&call, &jwt)?;
     let asked = Instant::now();
     let session = Session { shared, account: &account, token: &jwt, caller: &Caller::default() };

@@ -39,6 +39,7 @@ mod session;
 mod table;
 mod token;
 mod tokens;
+mod trust;
 
 pub use access::AppSource;
 pub use account::{Account, AccountLimit};

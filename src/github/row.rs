@@ -50,6 +50,8 @@ pub(super) enum When {
     AppToken,
     /// The repository has been seen, and is named by its id.
     ById,
+    /// GitHub has taken the token before, and has not refused it for 8 s.
+    Stray,
 }
 
 /// The meaning of an answer.

@@ -6,13 +6,14 @@ use super::{
     account::Account,
     accounts::Accounts,
     call::{Call, Reply, Success, graphql_refusal, refusal, reset_in},
-    classify::{RefusedCall, State, Verdict, classify, row_of},
+    classify::{Refusal, RefusedCall, State, Verdict, classify, row_of},
     etags::Etags,
     lost::lost,
     names::Names,
     operation::Operation,
     recent::Recent,
-    token::Token,
+    token::{Origin, Token},
+    trust::{Revoked, Trust},
 };
 use crate::{
     api::conditions::reason,
@@ -59,6 +60,7 @@ pub(super) struct Shared {
     pub(super) recent: Recent,
     pub(super) etags: Etags,
     pub(super) names: Names,
+    pub(super) trust: Trust,
 }
 
 impl Shared {
@@ -138,6 +140,7 @@ impl Session<'_> {
         } else {
             None
         };
+        self.check_token(call).await?;
         let reply = self.exchange(call, request).await;
         note(operation, &reply);
         reply
@@ -151,9 +154,11 @@ impl Session<'_> {
         request: http::Request<OctoBody>,
     ) -> Result<Opened, Error> {
         self.check_limit(call.operation)?;
+        self.check_token(call).await?;
         let opened = async {
             let answer = self.begin(call.operation, request).await?;
             if answer.status().is_success() {
+                self.note_token(call, answer.status());
                 return Ok(Opened::Body(answer.into_body()));
             }
             let (head, body) = read_whole(call.operation, answer).await?;
@@ -172,6 +177,29 @@ impl Session<'_> {
         match self.account.blocked() {
             Some(until) => Err(limited(operation, until, None)),
             None => Ok(()),
+        }
+    }
+
+    /// Waits while another call finds out whether the token is still valid.
+    async fn check_token(self, call: &Call<'_>) -> Result<(), Error> {
+        if self.shows_own_token(call) && self.shared.trust.pass(self.token.fingerprint).await == Err(Revoked)
+        {
+            return Err(revoked(call));
+        }
+        Ok(())
+    }
+
+    /// Whether the call shows GitHub a token that somebody else can take back. One that was bought is bought anew.
+    fn shows_own_token(self, call: &Call<'_>) -> bool {
+        let of_storage = matches!(call.operation, Operation::LfsUpload | Operation::LfsVerify);
+        self.token.origin() == Origin::Own && !of_storage
+    }
+
+    /// What is not valid gets none of these answers.
+    fn note_token(self, call: &Call<'_>, status: StatusCode) {
+        let valid = status.is_success() || [304, 404, 409, 422].contains(&status.as_u16());
+        if valid && self.shows_own_token(call) {
+            self.shared.trust.accepted(self.token.fingerprint);
         }
     }
 
@@ -203,6 +231,7 @@ impl Session<'_> {
 
     fn meaning(self, call: &Call<'_>, head: &http::response::Parts, body: Bytes) -> Result<Reply, Error> {
         let now = Timestamp::now();
+        self.note_token(call, head.status);
         let refusal = match head.status.is_success() {
             true if !call.is_graphql() => None,
             true => graphql_refusal(call.asks_for, &head.headers, &body, now),
@@ -224,6 +253,9 @@ impl Session<'_> {
             just_made,
             token: self.token.origin(),
             by_id: call.by_id,
+            stray: refusal.status == 401
+                && self.shows_own_token(call)
+                && self.shared.trust.refused(self.token.fingerprint),
         };
         tracing::debug!(
             operation = call.operation.name(),
@@ -268,6 +300,19 @@ impl Session<'_> {
         {
             self.account.limit(wait, Named::Spent);
         }
+    }
+}
+
+/// What the call that has found out was told, of one that was not sent.
+fn revoked(call: &Call<'_>) -> Error {
+    let about = call.repository.map(ToString::to_string).unwrap_or_default();
+    let refused = RefusedCall::new(call.operation, &about);
+    let refusal = Refusal { status: 401, message: "Bad credentials".to_owned(), ..Refusal::default() };
+    match classify(refused, &refusal) {
+        Verdict::Failed { class, reason, message } => {
+            Error { operation: call.operation.name(), class, reason, message, status: Some(401) }
+        }
+        Verdict::State(_) | Verdict::Limited(_) => State::Absent.unexpected(call.operation),
     }
 }
 

@@ -91,6 +91,8 @@ pub(super) const ROWS: &[Row] = &[
         .when(When::NamesLimit),
     Row::new("limit-on-content", All(Side::Write), &[422], Limited, "nothing is sent through this account until then")
         .when(When::NamesLimit),
+    Row::new("login-attempts", Every, &[403], Limited, "nothing is sent through this account for a minute, then for longer")
+        .says(&["login attempts exceeded"]),
     Row::new("not-modified", Every, &[304], State(Known::NotModified), "what was read before still holds"),
     Row::new("moved", Every, &[301, 302, 307, 308], State(Known::Moved), "the repository is followed by its id"),
     Row { status: Status::From(500, 599), ..Row::new("server-error", Every, &[], Failed(TRANSIENT, r::GITHUB_UNAVAILABLE), AGAIN) },
@@ -100,6 +102,9 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("app-clock", MINT, &[401], Failed(DENIED, r::CLOCK_SKEWED),
         "the operator's clock and GitHub's differ ({skew}): set the clock of the operator's node right")
         .says(&["('iat')", "('exp')"]),
+    Row::new("stray-refusal", Every, &[401], Failed(TRANSIENT, r::BAD_CREDENTIALS),
+        "GitHub has taken what it is shown before, and refuses also what is valid now and then: it is tried again")
+        .when(When::Stray),
     Row::new("app-key", MINT, &[401], Failed(DENIED, r::BAD_CREDENTIALS),
         "it does not take the App's private key: put one that it lists for the App into privateKey of the Secret that \
          credentialsSecretRef names, then set the annotation slipway.dev/reconcile to a new value"),

@@ -50,6 +50,11 @@ impl Token {
         Self { value, fingerprint, bought: None }
     }
 
+    /// What an App signs in with: new each time, and as good as the App's key.
+    pub(super) fn of_app(value: SecretString, key: Fingerprint) -> Self {
+        Self { value, fingerprint: key, bought: None }
+    }
+
     pub(super) fn bought(value: SecretString, now: Instant) -> Self {
         Self { bought: Some(now), ..Self::own(value) }
     }

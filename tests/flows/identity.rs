@@ -1,16 +1,21 @@
-//! Whose a name is: a repository that was made again under its name, and one that was renamed.
-//! Neighbours: `manners` has what GitHub asks for, `lies` what it says wrongly.
+//! Whose a name is, and whether a token is still valid: a repository that was made again under its name, one that was renamed, and
+//! refusals that mean nothing. Neighbours: `manners` has what GitHub asks for, `lies` what it says wrongly.
 
 use crate::{
     story::refused,
     world,
-    world::{Manifest, World, repository, task, wait::reason_of},
+    world::{GITHUB_TOKEN, Manifest, PATIENCE, World, repository, task, wait::reason_of, within},
 };
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use slipway::api::{Repository, State};
-use slipway_simulator::github::NewRepository;
+use slipway_simulator::{
+    core::{Call, Rule, When},
+    github::{NewRepository, Token},
+};
+
+const LIST: &str = "GET /repos/{owner}/{repo}/pulls";
 
 /// A Repository that is synced this often, ready.
 async fn known(world: &World, name: &str, interval: u32) -> Result<()> {
@@ -110,4 +115,51 @@ async fn a_rename_is_no_event_for_the_tasks_under_way_and_those_that_begin() -> 
     let log = world.controller_log();
     ensure!(!log.contains("github call failed"), "a failure for a rename\n{log}");
     Ok(())
+}
+
+fn unauthorized(call: &Call) -> bool {
+    call.api == "github" && call.status() == Some(401)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stray_401_is_no_event_and_a_revoked_token_is_told_in_half_a_minute() -> Result<()> {
+    let world = world("stray").await?;
+    known(&world, "app", 30).await?;
+    world.apply(&task("first", "app", "echo 1 > a")).await?;
+    world.task_in("first", State::Review).await?;
+    world.apply(&task("second", "app", "sleep 5; echo 2 > b")).await?;
+    world.task_because("second", "Generating").await?;
+    let ready = |value: &Value| value["status"]["conditions"].clone();
+    let before = ready(&serde_json::to_value(world.repositories().get("app").await?)?);
+    let stray = world
+        .simulator
+        .faults
+        .set(Rule::on("github", LIST).when(When::Next(1)).status(401, "Bad credentials"));
+    let hit = || async { (world.simulator.faults.hits(stray) == Some(1)).then_some(()) };
+    within(PATIENCE, "a stray 401", hit).await?;
+    let seq = world.simulator.calls.last_seq();
+    let again = || async {
+        let calls = world.simulator.calls.since(seq);
+        calls
+            .iter()
+            .any(|call| call.endpoint == LIST && matches!(call.status(), Some(200 | 304)))
+            .then_some(())
+    };
+    within(PATIENCE, "the same again", again).await?;
+    world.task_in("second", State::Review).await?;
+    let after = ready(&serde_json::to_value(world.repositories().get("app").await?)?);
+    ensure!(before == after, "{before:#} became {after:#}");
+
+    world.simulator.github.revoke_token(GITHUB_TOKEN);
+    let denied = |repository: &Repository| reason(repository) == "BadCredentials";
+    world.repository("app", "denied", denied).await?;
+    let told = jiff::Timestamp::now();
+    let refusals = world.simulator.calls.matching(|call| unauthorized(call) && call.seq > seq);
+    let first = refusals.first().context("it was refused")?.real_at;
+    ensure!(told.duration_since(first).as_secs() <= 30, "told {} after", told.duration_since(first));
+    ensure!(refusals.len() <= 8, "{} calls with it", refusals.len());
+
+    world.simulator.github.add_token(Token::personal(GITHUB_TOKEN, "slipway-bot"));
+    world.kubectl(&["annotate", "swrepo", "app", "slipway.dev/reconcile=1"]).await?;
+    world.repository("app", "well again", |repository| reason(repository) == "Synced").await.map(drop)
 }

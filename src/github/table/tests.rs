@@ -114,6 +114,7 @@ fn answer(row: &Row) -> String {
         When::NewToken => "; within 10 s of the buying of an App's token",
         When::AppToken => "; the token was bought for an App",
         When::ById => "; the repository is known by its id",
+        When::Stray => "; the token, or the App's key, has served before and has not been refused for 8 s",
         When::Workflow => "; the tree has a path below `.github/workflows`",
     };
     let separator = if says.is_empty() { "" } else { ": " };

@@ -48,6 +48,11 @@ impl Case {
         self
     }
 
+    fn stray(mut self) -> Self {
+        self.call.stray = true;
+        self
+    }
+
     fn needs(mut self, permission: &'static str) -> Self {
         self.call.permission = Some(permission);
         self
@@ -209,6 +214,9 @@ fn of_every_call() -> Vec<Case> {
         case("installation-permission", CreateInstallationToken, 422, r#"{"message":"The permissions requested are not granted to this installation."}"#, "Denied PermissionMissing", "\"Contents: write\" and \"Workflows: write\"")
             .needs("Contents: write\" and \"Workflows: write"),
         case("installation-refused", CreateInstallationToken, 422, r#"{"message":"Invalid request."}"#, "Denied Refused", "GitHub's message"),
+        case("stray-refusal", GetRef, 401, r#"{"message":"Bad credentials"}"#, "Transient BadCredentials", "tried again").stray(),
+        case("stray-refusal", CreateInstallationToken, 401, r#"{"message":"A JSON web token could not be decoded"}"#, "Transient BadCredentials", "tried again").stray(),
+        case("login-attempts", GetRef, 403, r#"{"message":"Maximum number of login attempts exceeded. Please try again later."}"#, "limit", ""),
         case("new-token-unknown", GetRef, 401, r#"{"message":"Bad credentials"}"#, "Transient NotVisibleYet", "new token").new_token(),
         case("new-token-forbidden", GetRef, 403, FORBIDDEN, "Transient NotVisibleYet", "new token").new_token(),
         case("workflow-named", MergePull, 403, r#"{"message":"refusing to allow a GitHub App to create or update workflow `.github/workflows/ci.yml` without `workflows` permission"}"#, "Denied WorkflowPermissionMissing", "Workflows: write"),
