@@ -10,7 +10,7 @@ mod said;
 
 use super::{
     TaskController,
-    files::{FilesError, Permit, SANDBOX_USER, cut, git_command},
+    files::{FilesError, Permit, SANDBOX_USER, cut, git_command, is_full},
 };
 use crate::{
     api::{Clean, RERUN_ANNOTATION, Task, conditions::reason},
@@ -40,10 +40,6 @@ const OWN_TIMEOUT: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(5);
 /// Time after which a run that has all that came of a pack is told that this was all.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What a disk without room is told by; the last are git's words, which leave the cause out.
-const FULL: [&str; 4] =
-    ["No space left on device", "Disk quota exceeded", "unable to write file", "write error"];
 
 /// Exit code of own.sh where the directory is not the checkout's.
 const NOT_OURS: i32 = 3;
@@ -236,7 +232,7 @@ impl CheckingOut<'_> {
     fn failed(&self, words: &str) -> Failure {
         let path = &self.checkout.path;
         let words = cut(words);
-        if FULL.iter().any(|full| words.contains(full)) {
+        if is_full(&words) {
             return invalid(
                 reason::SANDBOX_DISK_FULL,
                 format!(

@@ -30,5 +30,5 @@ pub use spool::{Collected, Reservation, Spool, SpoolError};
 pub use worktree::{Commits, History, history};
 pub(super) use {
     listing::SANDBOX_USER,
-    worktree::{cut, git_command},
+    worktree::{cut, git_command, is_full},
 };

@@ -21,7 +21,8 @@ fail() {
 # environment, since a run ends with its last process, not with its shell.
 others() {
   for process in $(grep -l -F -e SLIPWAY_CHECKOUT= /proc/[0-9]*/environ 2>/dev/null | xargs grep -L -F -e "$SLIPWAY_CHECKOUT" 2>/dev/null); do
-    run=$(tr '\0' '\n' <"$process" 2>/dev/null | sed -n 's/^SLIPWAY_CHECKOUT=//p')
+    # A line of another variable, a Task's description say, is none of it.
+    run=$(tr '\n\0' ' \n' <"$process" 2>/dev/null | sed -n 's/^SLIPWAY_CHECKOUT=//p')
     [ "${run#*:}" = "$tree" ] || continue
     # Of two that see each other the newer one stays: somebody hears it.
     [ "${run%%.*}" -gt "${SLIPWAY_CHECKOUT%%.*}" ] 2>/dev/null && say busy

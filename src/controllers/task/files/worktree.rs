@@ -11,4 +11,4 @@ pub(super) use blobs::{Wanted, read as read_blobs};
 pub(super) use difference::{FILTER_FAILED, Sections, clean, difference};
 pub use history::{Commits, History, history};
 pub(super) use lfs::{Kept, read as read_lfs};
-pub(in super::super) use script::{command as git_command, cut};
+pub(in super::super) use script::{command as git_command, cut, is_full};

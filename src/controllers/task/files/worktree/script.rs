@@ -48,9 +48,14 @@ const FULL: [&str; 5] = [
     "write error",
 ];
 
+/// Returns whether these words say that the sandbox's disk has no room.
+pub(in crate::controllers::task) fn is_full(words: &str) -> bool {
+    FULL.iter().any(|full| words.contains(full))
+}
+
 /// The sandbox's disk is full, or git failed at something that may work the next time: a file that vanished, say.
 pub(super) fn git_failed(words: &str) -> FilesError {
-    if FULL.iter().any(|full| words.contains(full)) {
+    if is_full(words) {
         return FilesError::Unfit {
             reason: reason::SANDBOX_DISK_FULL,
             message: format!(
