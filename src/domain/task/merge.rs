@@ -3,10 +3,11 @@
 
 use super::{
     mergeability::{MergeWanted, Mergeability},
-    model::{Context, Plan, PullRead, SeenPull, Step},
+    model::{Context, Plan, PullRead, Step},
     queue,
     reflect::{reflect_pull, reflect_pull_with},
     scope::Scope,
+    seen_pull::SeenPull,
 };
 use crate::{
     api::{MergeQueueState, Task, TaskStatus, conditions::reason},

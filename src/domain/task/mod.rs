@@ -21,6 +21,7 @@ mod review;
 mod round;
 mod sandbox;
 mod scope;
+mod seen_pull;
 mod signal;
 mod stage;
 mod suspend;
@@ -34,7 +35,7 @@ pub use decide::decide;
 pub use mergeability::MergeWanted;
 pub use model::{
     COMING_UP, Context, DeleteBranch, Files, Health, Look, Outcome, OwnerView, Plan, PullRead, Remarks,
-    RepositoryView, SandboxView, SeenPull, Step,
+    RepositoryView, SandboxView, Step,
 };
 pub use position::locate;
 pub use publish::pull_request_text;
@@ -43,6 +44,7 @@ pub use requirements::{
     CheckProgress, Checks, HeadCheck, MergeView, QueuePlace, QueueProgress, RequiredCheck, Review, RulesView,
 };
 pub use round::{has_feedback, may_check_out, source_generation, spool_id};
+pub use seen_pull::SeenPull;
 pub use stage::{
     Answered, Asked, Branches, Checkout, Collect, FindPulls, Generation, InQueue, LeftBranch, Leftover,
     Observed, OpenPull, PlannedRound, Position, Question, ReadPull, Start, StartAnswer, WantedFeedback,

@@ -2,12 +2,13 @@
 //! Used by every module of this folder and by the Task controller.
 
 use super::{
-    mergeability::{Facts, MergeWanted, Mergeability},
-    requirements::{Checks, MergeView, QueuePlace, RulesView},
+    mergeability::{MergeWanted, Mergeability},
+    requirements::QueuePlace,
+    seen_pull::SeenPull,
 };
 use crate::{
     api::{MergeMethod, PullRequestPart, PullRequestState, SandboxSpec, TaskStatus},
-    domain::{failure::Failure, plan, pull_request::ObservedPullRequest},
+    domain::{failure::Failure, plan},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -240,52 +241,6 @@ pub struct Remarks {
     pub elsewhere: Vec<String>,
     /// What of the command's own texts can't be used as it is.
     pub output: Vec<String>,
-}
-
-/// A pull request as GitHub shows it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SeenPull {
-    pub observed: ObservedPullRequest,
-    pub body: String,
-    /// `clean`, `blocked`, … ; absent in lists.
-    pub mergeable_state: Option<String>,
-    /// Checks of its head; absent where nobody has asked for them.
-    pub checks: Option<Checks>,
-    /// The rules of its base branch; absent where nobody has asked for them, or GitHub does not tell.
-    pub rules: Option<RulesView>,
-    /// How it stands towards a merge; absent where nobody has asked for it, or GitHub does not tell.
-    pub view: Option<MergeView>,
-}
-
-impl SeenPull {
-    fn facts(&self) -> Facts<'_> {
-        Facts {
-            state: self.mergeable_state.as_deref(),
-            head: self.observed.head_sha.as_deref(),
-            checks: self.checks.as_ref(),
-            rules: self.rules.as_ref(),
-            view: self.view.as_ref(),
-        }
-    }
-
-    /// Returns whether the rules of its base branch count for the merge.
-    pub fn asks_for_rules(&self, wanted: &MergeWanted) -> bool {
-        self.facts().asks_for_rules(wanted)
-    }
-
-    /// Returns whether GitHub has to be asked how it stands towards a merge, the rules being read.
-    pub fn asks_for_view(&self, wanted: &MergeWanted) -> bool {
-        self.facts().asks_for_view(wanted)
-    }
-
-    /// Returns whether the checks of its head have to be read before it is merged, rules and view being read.
-    pub fn asks_for_checks(&self, wanted: &MergeWanted) -> bool {
-        self.facts().asks_for_checks(wanted)
-    }
-
-    pub(super) fn mergeability(&self, wanted: &MergeWanted) -> Mergeability {
-        self.facts().mergeability(wanted)
-    }
 }
 
 /// The one effect of a pass.

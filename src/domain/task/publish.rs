@@ -3,9 +3,10 @@
 
 use super::{
     ending::{ended, wait_for_transfer},
-    model::{Context, Files, Plan, Remarks, SeenPull, Step},
+    model::{Context, Files, Plan, Remarks, Step},
     reflect, round,
     scope::{Scope, id as cut_id},
+    seen_pull::SeenPull,
     stage::{Collect, Decide, FindPulls},
 };
 use crate::{

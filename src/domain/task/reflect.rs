@@ -3,10 +3,11 @@
 
 use super::{
     ending::ended,
-    model::{Plan, SeenPull},
+    model::Plan,
     queue,
     round::{self, Input},
     scope::Scope,
+    seen_pull::SeenPull,
 };
 use crate::{
     api::{

@@ -2,9 +2,10 @@
 //! The finalizer is on the object only while there is something to undo.
 
 use super::{
-    model::{Context, DeleteBranch, Look, Plan, SeenPull, Step},
+    model::{Context, DeleteBranch, Look, Plan, Step},
     publish, round,
     scope::Scope,
+    seen_pull::SeenPull,
     signal::{GRACE, signal},
     stage::{Decide, Generation, LeftBranch, Leftover, Position, Purpose},
 };

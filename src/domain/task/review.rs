@@ -3,11 +3,12 @@
 
 use super::{
     merge::{self, next_look},
-    model::{Context, Plan, SeenPull, Step},
+    model::{Context, Plan, Step},
     publish, queue,
     reflect::{adopt_observation, merge_wanted, merged, reflect_pull, reflect_pull_with},
     round::{self, Input},
     scope::{Scope, has_committed},
+    seen_pull::SeenPull,
     stage::{Decide, ReadPull},
 };
 use crate::{

@@ -3,9 +3,10 @@
 
 use super::{
     mergeability::MergeWanted,
-    model::{Context, Files, Look, Plan, SeenPull},
+    model::{Context, Files, Look, Plan},
     requirements::MergeView,
     scope::Scope,
+    seen_pull::SeenPull,
 };
 use crate::{
     api::{SecretVersion, Source, Task, TaskStatus},

@@ -13,6 +13,7 @@ mod edits;
 mod effects;
 mod events;
 mod failures;
+mod faults;
 mod feedback;
 mod generation;
 mod github;

@@ -205,7 +205,7 @@ fn github_or_e2b_failing_is_waited_for_ten_minutes_and_no_longer() {
             assert!(world.pass().is_ok());
             world.pass_time(1);
         }
-        world.faults = world::Faults::default();
+        world.faults = faults::Faults::default();
         world.gone_after();
         assert!(world.notes.is_empty(), "it came back in time");
     }

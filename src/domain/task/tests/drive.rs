@@ -1,10 +1,7 @@
 //! Passes over the world, exactly as the shell makes them: observe, decide, intent, one step, record. A pass can be
 //! abandoned before and after every write and every effect.
 
-use super::{
-    world::{self, UID},
-    *,
-};
+use super::{world::UID, *};
 use crate::{
     api::{Holder, Phase, TASK_FINALIZER},
     domain::{failure::Class, patch, plan::Next},
@@ -211,10 +208,10 @@ impl World {
     pub(super) fn commit_unpublished(&mut self) {
         self.run_until(|world| world.status().phase == Some(Phase::Collecting));
         self.faults =
-            world::Faults { github: Some(Class::Transient), steps_only: true, ..Default::default() };
+            faults::Faults { github: Some(Class::Transient), steps_only: true, ..Default::default() };
         assert!(self.pass().is_ok());
         assert_eq!(self.status().phase, Some(Phase::Committed));
-        self.faults = world::Faults::default();
+        self.faults = faults::Faults::default();
     }
 
     /// Until nothing is left to do. What waits for a person or for its next regular look has nothing left.

@@ -18,7 +18,7 @@ pub(super) fn event(world: &mut World, dice: &mut Dice) {
         0 => world.faults.github = Some(class(world, dice)),
         1 => world.faults.e2b = Some(class(world, dice)),
         2 => world.faults.kubernetes = Some(class(world, dice)),
-        3..=5 => world.faults = world::Faults::default(),
+        3..=5 => world.faults = faults::Faults::default(),
         6 => (world.faults.steps_only, world.faults.answer_lost) = (dice.one_in(2), dice.one_in(2)),
         7 if dice.one_in(2) => world.faults.no_worker = Some(reason::WAITING_FOR_TRANSFER),
         7 => world.faults.secret_missing = dice.one_in(2),

@@ -130,7 +130,7 @@ impl World {
     }
 
     fn heal(&mut self) {
-        self.faults = world::Faults::default();
+        self.faults = faults::Faults::default();
         self.live(700);
         self.rest();
     }

@@ -316,7 +316,7 @@ fn a_start_that_never_arrived_is_made_again_and_its_time_counts_from_then() {
     world.faults.steps_only = true;
     world.faults.e2b = Some(crate::domain::failure::Class::Transient);
     world.run_until(|world| world.calls.iter().any(|(_, operation)| *operation == "startGeneration"));
-    world.faults = world::Faults::default();
+    world.faults = faults::Faults::default();
     world.pass_time(7200);
     world.rest();
     assert_eq!((world.row(), world.made("Start"), world.made("Signal")), (REVIEW, 1, 0));

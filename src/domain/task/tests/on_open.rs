@@ -285,7 +285,7 @@ fn another_publication_begins_no_round_on_an_open_pull_request_that_is_stuck() {
         world.pass_time(1);
     }
     assert_eq!((world.status().round, world.status().phase), (Some(2), Some(Phase::Committed)));
-    world.faults = world::Faults::default();
+    world.faults = faults::Faults::default();
     world.annotate(crate::api::RECONCILE_ANNOTATION, "1");
     world.rest();
     assert_eq!((world.row(), world.status().round, world.made("Start")), (REVIEW, Some(2), 2));

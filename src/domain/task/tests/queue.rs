@@ -247,7 +247,7 @@ fn an_answer_that_was_lost_is_no_second_entry() {
     world.github.mergeable = "blocked";
     world.github.queue.review = Review::Missing;
     world.rest();
-    world.faults = world::Faults {
+    world.faults = faults::Faults {
         github: Some(Class::Transient),
         steps_only: true,
         answer_lost: true,
@@ -255,7 +255,7 @@ fn an_answer_that_was_lost_is_no_second_entry() {
     };
     world.github.queue.review = Review::Fine;
     world.looks_on(330);
-    world.faults = world::Faults::default();
+    world.faults = faults::Faults::default();
     // In the queue its state says nothing of what it was let in for.
     world.github.mergeable = "unstable";
     world.github.checks = Checks { failed: vec!["ci".into()], ..Checks::default() };

@@ -36,13 +36,13 @@ fn a_rerun_takes_it_out_first_and_the_new_head_goes_in() {
 #[test]
 fn a_round_waits_until_a_failed_way_out_of_the_queue_is_tried_again() {
     let mut world = queued();
-    world.faults = world::Faults { github: Some(Class::Transient), steps_only: true, ..Default::default() };
+    world.faults = faults::Faults { github: Some(Class::Transient), steps_only: true, ..Default::default() };
     world.rerun("1");
     for _ in 0..4 {
         assert!(world.pass().is_ok());
         assert_eq!(world.status().round, Some(1), "begun while it is in the queue");
     }
-    world.faults = world::Faults::default();
+    world.faults = faults::Faults::default();
     world.run_until(|world| world.status().round == Some(2));
     assert_eq!((world.made("Dequeue"), world.github.queue.place), (1, None));
 }

@@ -73,7 +73,7 @@ fn walk(seed: u64, steps: u64) -> World {
 /// Faults stop, things are as they should be.
 fn calm(world: &mut World) {
     world.fuse = None;
-    world.faults = world::Faults::default();
+    world.faults = faults::Faults::default();
     let id = world.status().repository_id.or(Some(7));
     world.repository = Some(RepositoryView { id, ..world::repository() });
     world.edit(|spec| spec.suspend = false);

@@ -1,7 +1,7 @@
 //! The world as data: one Task, its Repository and Sandbox, what E2B and GitHub have. Changed by people, time and
 //! `drive`; nothing here decides anything about the Task.
 
-use super::{github::GitHub, others::Others, *};
+use super::{faults::Faults, github::GitHub, others::Others, *};
 use crate::{
     api::{RERUN_ANNOTATION, SandboxSpec, TaskSpec},
     domain::failure::{Class, Failure},
@@ -46,22 +46,6 @@ pub(super) struct Process {
     pub finished: bool,
     /// How often another Task had begun there before it.
     pub after: usize,
-}
-
-/// What is broken at present.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Faults {
-    pub kubernetes: Option<Class>,
-    pub github: Option<Class>,
-    pub e2b: Option<Class>,
-    /// Only steps fail, looking works.
-    pub steps_only: bool,
-    /// The step has its effect; the first answer of each operation is lost.
-    pub answer_lost: bool,
-    pub lost: Vec<&'static str>,
-    pub secret_missing: bool,
-    /// Why no transfer begins.
-    pub no_worker: Option<&'static str>,
 }
 
 #[derive(Debug, Clone)]
