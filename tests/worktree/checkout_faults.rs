@@ -122,7 +122,8 @@ async fn refusals_are_told_apart_and_none_leaves_half_a_tree() {
         after_effect: false,
     };
     let cases = [
-        (answer(401, "Bad credentials"), Class::Denied, "BadCredentials"),
+        // Once: GitHub has taken the token before.
+        (answer(401, "Bad credentials"), Class::Transient, "BadCredentials"),
         (answer(403, "Write access to repository not granted.\n"), Class::Denied, "PermissionMissing"),
         (answer(404, "Repository not found.\n"), Class::NotFound, "RepositoryNotFound"),
         (answer(500, ""), Class::Transient, "GitHubUnavailable"),
