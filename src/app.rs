@@ -25,6 +25,9 @@ use std::{num::NonZero, thread, time::Duration};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
+/// Stack of the controllers' threads: passes are many calls deep, and a build without optimization keeps copies at each. What is
+/// not touched takes no memory.
+const STACK_BYTES: usize = 8 << 20;
 /// Most threads that serve the receiver's connections.
 const RECEIVER_THREADS: usize = 4;
 
@@ -43,7 +46,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Controller(arguments) => {
             let config = arguments.validate(&environment)?;
             logs::init(&settings.filter, settings.format, Writing::Line)?;
-            block_on(&mut Builder::new_multi_thread(), controller(config))
+            block_on(Builder::new_multi_thread().thread_stack_size(STACK_BYTES), controller(config))
         }
         Command::Webhook(arguments) => {
             let config = arguments.validate(&environment)?;

@@ -255,13 +255,14 @@ impl Client {
         request: impl Fn(&Call<'_>, &Token) -> Result<http::Request<OctoBody>, Error>,
     ) -> Result<Reply, Error> {
         let today = self.today(call).await?;
-        let answered = self.send_once(today.as_ref().unwrap_or(call), &request).await;
+        // Boxed here and below: every caller's future would hold it several times over, and a pass is many of them deep.
+        let answered = Box::pin(self.send_once(today.as_ref().unwrap_or(call), &request)).await;
         let elsewhere = match &answered {
             Ok(reply) => matches!(reply, Reply::State(State::Moved { .. })),
             Err(error) => !error.class.is_retryable() && error.status == Some(404),
         };
         if elsewhere && let Some(there) = self.moved(call).await? {
-            return self.send_once(&there, &request).await;
+            return Box::pin(self.send_once(&there, &request)).await;
         }
         answered
     }
@@ -301,11 +302,11 @@ impl Client {
         request: impl Fn(&Call<'_>, &Token) -> Result<http::Request<OctoBody>, Error>,
     ) -> Result<AnswerBody, Error> {
         let today = self.today(call).await?;
-        let mut opened = self.open_once(today.as_ref().unwrap_or(call), &request).await?;
+        let mut opened = Box::pin(self.open_once(today.as_ref().unwrap_or(call), &request)).await?;
         if matches!(opened, Opened::Moved)
             && let Some(there) = self.moved(call).await?
         {
-            opened = self.open_once(&there, &request).await?;
+            opened = Box::pin(self.open_once(&there, &request)).await?;
         }
         match opened {
             Opened::Body(body) => Ok(body),

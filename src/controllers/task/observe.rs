@@ -31,7 +31,7 @@ impl TaskController {
                 asked.answered(answer)
             }
             Position::Collect(asked) => {
-                let answer = self.look_at_files(task, &asked.question).await;
+                let answer = Box::pin(self.look_at_files(task, &asked.question)).await;
                 let sandbox = asked.question.sandbox.clone().unwrap_or_default();
                 let answer = self.forget_unreachable(&sandbox, answer);
                 asked.answered(answer)
