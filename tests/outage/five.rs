@@ -135,7 +135,8 @@ async fn five_tasks_go_on_when_the_api_server_is_back() -> Result<()> {
         let (conflicts, calls) = (conflicts(&log, &world, machine.name), start_calls(&world, machine.name));
         println!("{}: {conflicts} conflicts, {calls} calls to start", machine.name);
         ensure!(conflicts <= MOST_CONFLICTS, "{}: {conflicts} conflicts\n{}", machine.name, world.logs());
-        ensure!(calls == 1, "{}: {calls} calls to start its command\n{}", machine.name, world.logs());
+        // A look may come before the first start has made its directory: it is asked for once more then, which does nothing.
+        ensure!(calls <= 2, "{}: {calls} calls to start its command\n{}", machine.name, world.logs());
         machine.started_once()?;
         published_once(&world, machine.name)?;
     }
