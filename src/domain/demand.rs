@@ -110,7 +110,7 @@ fn short(uid: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{TaskSpec, TaskStatus};
+    use crate::api::{TaskSpec, TaskStatus, common::is_object_name};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
@@ -203,15 +203,6 @@ mod tests {
         }
     }
 
-    /// RFC 1123, as Kubernetes wants the names of these objects.
-    fn is_subdomain(name: &str) -> bool {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let is_label = |label: &str| {
-            label.starts_with(plain) && label.ends_with(plain) && label.chars().all(|c| plain(c) || c == '-')
-        };
-        name.len() <= 253 && name.split('.').all(is_label)
-    }
-
     /// Every length up to the longest, over every order in which letters, dashes and dots may stand.
     #[test]
     fn the_name_of_an_own_sandbox_is_valid_for_every_valid_task_name() {
@@ -220,15 +211,15 @@ mod tests {
             for length in 1..=253 {
                 for shift in 0..pattern.len() {
                     let name: String = pattern.chars().cycle().skip(shift).take(length).collect();
-                    if !is_subdomain(&name) {
+                    if !is_object_name(&name) {
                         continue;
                     }
                     seen += 1;
                     let own = owned_sandbox_name(&name, UID);
-                    assert!(is_subdomain(&own), "{name} gives {own}");
+                    assert!(is_object_name(&own), "{name} gives {own}");
                     assert!(own.ends_with("-0123abcd") && own.len() <= 209, "{own}");
                     let later = owned_sandbox_name_of_round(&name, UID, i64::MAX);
-                    assert!(is_subdomain(&later), "{name} gives {later}");
+                    assert!(is_object_name(&later), "{name} gives {later}");
                 }
             }
         }

@@ -100,9 +100,8 @@ impl Account {
     /// [`super::Error::answered`] and the reason. `idempotency_key` must match `[a-z0-9]{1,255}`.
     pub async fn create(&self, request: &CreateRequest, idempotency_key: &str) -> Result<Access> {
         let call = lifecycle(answers::CREATE, true);
-        let http = self
-            .request(Method::POST, &self.url(&["v2", "sandboxes"]))
-            .header("idempotency-key", idempotency_key);
+        let http =
+            begin(Method::POST, &self.url(&["v2", "sandboxes"])).header("idempotency-key", idempotency_key);
         let reply = self.exchange(call, http, Some(request.to_json())).await.map_err(|e| request.mask(e))?;
         self.conclude(call, &reply).map_err(|e| request.mask(e))?;
         // A 201 that can't be read is a sandbox whose id is lost.
@@ -115,7 +114,7 @@ impl Account {
     pub async fn get(&self, id: &str) -> Result<Option<Detail>> {
         let call = lifecycle(answers::GET, false);
         let url = self.sandbox_url(call, id, &[])?;
-        let reply = self.exchange(call, self.request(Method::GET, &url), None).await?;
+        let reply = self.exchange(call, begin(Method::GET, &url), None).await?;
         match self.conclude(call, &reply)? {
             Conclusion::Done => Ok(Some(decode::<WireDetail>(call, &reply)?.into())),
             Conclusion::NotFound | Conclusion::Unclear => Ok(None),
@@ -130,7 +129,7 @@ impl Account {
         let mut token: Option<String> = None;
         loop {
             let url = self.list_url(metadata, token.as_deref());
-            let reply = self.exchange(call, self.request(Method::GET, &url), None).await?;
+            let reply = self.exchange(call, begin(Method::GET, &url), None).await?;
             self.conclude(call, &reply)?;
             all.extend(decode::<Vec<WireSeen>>(call, &reply)?.into_iter().map(E2bSandbox::from));
             let next = reply.headers.get("x-next-token").and_then(|v| v.to_str().ok()).map(str::to_owned);
@@ -150,7 +149,7 @@ impl Account {
     pub async fn connect(&self, id: &str, timeout_seconds: u32, memory: bool) -> Result<Option<Connected>> {
         let call = lifecycle(answers::CONNECT, true);
         let url = self.url(&["v2", "sandboxes", checked_id(call, id)?, "connect"]);
-        let http = self.request(Method::POST, &url);
+        let http = begin(Method::POST, &url);
         let mut body = json!({ "timeout": timeout_seconds });
         if !memory {
             body["memory"] = Value::Bool(false);
@@ -171,7 +170,7 @@ impl Account {
     pub async fn set_timeout(&self, id: &str, seconds: u32) -> Result<bool> {
         let call = lifecycle(answers::SET_TIMEOUT, true);
         let url = self.sandbox_url(call, id, &["timeout"])?;
-        let http = self.request(Method::POST, &url);
+        let http = begin(Method::POST, &url);
         let reply = self.exchange(call, http, Some(json!({ "timeout": seconds }))).await?;
         Ok(self.conclude(call, &reply)? == Conclusion::Done)
     }
@@ -180,7 +179,7 @@ impl Account {
     pub async fn pause(&self, id: &str) -> Result<PauseEnd> {
         let call = lifecycle(answers::PAUSE, true);
         let url = self.sandbox_url(call, id, &["pause"])?;
-        let reply = self.exchange(call, self.request(Method::POST, &url), Some(json!({}))).await?;
+        let reply = self.exchange(call, begin(Method::POST, &url), Some(json!({}))).await?;
         Ok(match self.conclude(call, &reply)? {
             Conclusion::Done => PauseEnd::Paused,
             Conclusion::Unclear => PauseEnd::Unclear,
@@ -192,7 +191,7 @@ impl Account {
     pub async fn kill(&self, id: &str) -> Result<bool> {
         let call = lifecycle(answers::KILL, true);
         let url = self.sandbox_url(call, id, &[])?;
-        let reply = self.exchange(call, self.request(Method::DELETE, &url), None).await?;
+        let reply = self.exchange(call, begin(Method::DELETE, &url), None).await?;
         Ok(self.conclude(call, &reply)? == Conclusion::Done)
     }
 
@@ -226,17 +225,6 @@ impl Account {
         url
     }
 
-    fn request(&self, method: Method, url: &Url) -> http::request::Builder {
-        let request = http::Request::builder()
-            .method(method)
-            .uri(url.as_str())
-            .header(http::header::ACCEPT, "application/json");
-        match self.key() {
-            Some(key) => request.header("x-api-key", key),
-            None => request,
-        }
-    }
-
     /// The key as a header; `None`: it has characters that no header may carry.
     fn key(&self) -> Option<HeaderValue> {
         let mut key = HeaderValue::from_str(self.api_key.expose_secret()).ok()?;
@@ -250,9 +238,8 @@ impl Account {
         request: http::request::Builder,
         json: Option<Value>,
     ) -> Result<Reply> {
-        if self.key().is_none() {
-            return Err(call.unsendable_key());
-        }
+        let Some(key) = self.key() else { return Err(call.unsendable_key()) };
+        let request = request.header("x-api-key", key);
         let limits = &self.e2b.limits;
         if let Some(until) = limits.holds_until(&self.fingerprint, call.operation, Timestamp::now()) {
             return Err(call.limited(until));
@@ -312,6 +299,10 @@ impl CreateRequest {
         error.message = if ours.is_empty() { text } else { format!("{ours}: {text}") };
         error
     }
+}
+
+fn begin(method: Method, url: &Url) -> http::request::Builder {
+    http::Request::builder().method(method).uri(url.as_str()).header(http::header::ACCEPT, "application/json")
 }
 
 fn lifecycle(operation: &'static str, write: bool) -> Call {

@@ -96,6 +96,18 @@ pub struct Output {
     pub truncated: bool,
 }
 
+impl Output {
+    /// Adds what an event says. `max` bounds what is kept of stdout and of stderr, each (bytes).
+    pub fn add(&mut self, event: Event, max: usize) {
+        match event {
+            Event::Started { .. } => {}
+            Event::Stdout(data) => self.truncated |= keep(&mut self.stdout, &data, max),
+            Event::Stderr(data) => self.truncated |= keep(&mut self.stderr, &data, max),
+            Event::Ended { exit_code, signal } => (self.exit_code, self.signal) = (exit_code, signal),
+        }
+    }
+}
+
 /// Event of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -161,15 +173,8 @@ impl Envd {
             let mut output = Output::default();
             let mut end = false;
             while let Some(event) = process.next().await? {
-                match event {
-                    Event::Started { .. } => {}
-                    Event::Stdout(data) => output.truncated |= keep(&mut output.stdout, &data, max_output),
-                    Event::Stderr(data) => output.truncated |= keep(&mut output.stderr, &data, max_output),
-                    Event::Ended { exit_code, signal } => {
-                        end = true;
-                        (output.exit_code, output.signal) = (exit_code, signal);
-                    }
-                }
+                end |= matches!(event, Event::Ended { .. });
+                output.add(event, max_output);
             }
             if end { Ok(output) } else { Err(call.lost("the stream ended without the process's end")) }
         };

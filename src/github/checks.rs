@@ -74,7 +74,7 @@ impl Client {
         let runs = self.pages(runs, |page: RunsAnswer| page.check_runs).await?;
         let statuses = call(Operation::CombinedStatus, "status");
         let statuses = self.pages(statuses, |page: StatusesAnswer| page.statuses).await?;
-        let runs = newest(runs).into_iter().map(Check::from);
+        let runs = newest_runs(runs).into_iter().map(Check::from);
         Ok(runs.chain(statuses.into_iter().map(Check::from)).collect())
     }
 
@@ -100,18 +100,27 @@ impl Client {
     }
 }
 
-/// Without what was run again. GitHub leaves the old ends out within a suite alone, and a workflow that an event starts again
-/// (a label, a reopened pull request) has a new suite.
-fn newest(runs: Vec<RunAnswer>) -> Vec<RunAnswer> {
-    let mut newest: Vec<RunAnswer> = Vec::new();
-    for run in runs {
-        match newest.iter_mut().find(|there| there.name == run.name && there.app == run.app) {
-            Some(there) if there.id < run.id => *there = run,
+/// Without what was run again: of those that are the `same`, the one with the highest id, in the order in which they were listed.
+pub(super) fn newest<T>(
+    all: Vec<T>,
+    same: impl Fn(&T, &T) -> bool,
+    id: impl Fn(&T) -> Option<u64>,
+) -> Vec<T> {
+    let mut newest: Vec<T> = Vec::new();
+    for one in all {
+        match newest.iter_mut().find(|there| same(there, &one)) {
+            Some(there) if id(there) < id(&one) => *there = one,
             Some(_) => {}
-            None => newest.push(run),
+            None => newest.push(one),
         }
     }
     newest
+}
+
+/// GitHub leaves old ends out within a suite alone, and a workflow that an event starts again (a label, a reopened pull request)
+/// has a new suite.
+fn newest_runs(runs: Vec<RunAnswer>) -> Vec<RunAnswer> {
+    newest(runs, |one, two| one.name == two.name && one.app == two.app, |run| Some(run.id))
 }
 
 impl From<RunAnswer> for Check {
@@ -172,7 +181,7 @@ pub(super) mod tests {
             if turned {
                 runs.reverse();
             }
-            let mut left: Vec<_> = newest(runs).into_iter().map(|run| run.id).collect();
+            let mut left: Vec<_> = newest_runs(runs).into_iter().map(|run| run.id).collect();
             left.sort_unstable();
             assert_eq!(left, [3, 4], "the newest of each App");
         }

@@ -3,7 +3,7 @@
 //!
 //! Source: <https://docs.github.com/en/graphql/reference/objects#statuscheckrollup>.
 
-use super::checks::CheckState;
+use super::checks::{self, CheckState};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -103,15 +103,7 @@ impl Connection {
 /// Without what was run again: GitHub lists the old ends beside the new ones. `same` tells whether two suites have the same
 /// checks: whoever asks what has failed wants to lose none, and whoever asks what may be merged wants none that is over.
 pub(super) fn newest(contexts: Vec<Context>, same: fn(&Suite, &Suite) -> bool) -> Vec<Context> {
-    let mut newest: Vec<Context> = Vec::new();
-    for context in contexts {
-        match newest.iter_mut().find(|there| there.is_of_the_same(&context, same)) {
-            Some(there) if there.id() < context.id() => *there = context,
-            Some(_) => {}
-            None => newest.push(context),
-        }
-    }
-    newest
+    checks::newest(contexts, |one, two| one.is_of_the_same(two, same), Context::id)
 }
 
 impl Context {

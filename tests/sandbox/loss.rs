@@ -16,12 +16,8 @@ fn not_found() -> Action {
     Action::Status { status: 404, headers: BTreeMap::new(), body: body.to_string(), after_effect: false }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_get_that_answers_404_for_a_living_sandbox_loses_nothing() {
-    let world = World::new("lies").await;
-    world.apply(json!({"operatingMode": "Running"})).await;
-    let up = world.until_running().await;
-    let id = up.sandbox_id.clone().unwrap();
+/// Hides the sandbox from one look: the list shows it, and nothing happens.
+async fn is_kept_after_a_404(world: &World, id: String) {
     assert!(world.sim.e2b.hide_from_get(&id, 1));
     world.poke().await;
     world.until_called(LIST, 1).await;
@@ -29,6 +25,15 @@ async fn a_get_that_answers_404_for_a_living_sandbox_loses_nothing() {
         world.until("looked", |s| s.observed_reconcile.is_some() && ready(s) == "True/Running").await;
     assert_eq!((status.sandbox_id, status.incarnation, status.history.len()), (Some(id), Some(1), 0));
     assert_eq!((world.count(CREATE), world.live().len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_get_that_answers_404_for_a_living_sandbox_loses_nothing() {
+    let world = World::new("lies").await;
+    world.apply(json!({"operatingMode": "Running"})).await;
+    let up = world.until_running().await;
+    let id = up.sandbox_id.clone().unwrap();
+    is_kept_after_a_404(&world, id).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,13 +88,7 @@ async fn after_a_reinstall_a_lying_404_makes_no_second_sandbox() {
     world.crash();
     world.installation = "elsewhere";
     world.start_operator();
-    assert!(world.sim.e2b.hide_from_get(&id, 1));
-    world.poke().await;
-    world.until_called(LIST, 1).await;
-    let status =
-        world.until("looked", |s| s.observed_reconcile.is_some() && ready(s) == "True/Running").await;
-    assert_eq!((status.sandbox_id, status.incarnation, status.history.len()), (Some(id), Some(1), 0));
-    assert_eq!((world.count(CREATE), world.live().len()), (1, 1));
+    is_kept_after_a_404(&world, id).await;
     // Nothing else would tell that the other one still runs.
     world.poke().await;
     let note = world.until_event("OtherInstallation").await;

@@ -30,7 +30,7 @@ impl Repository<'_> {
         let World { client, envd, .. } = self.world;
         let max_bytes = CAPS.max_checkout_bytes;
         let work = CheckingOut { envd, github: client, repository: &self.name, checkout, max_bytes };
-        work.run(|| Transfers::new(2).try_acquire("n")).await
+        work.run(Transfers::new(2).try_acquire("n")).await
     }
 
     pub async fn checked_out(&self, checkout: &Checkout) {

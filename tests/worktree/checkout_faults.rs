@@ -80,10 +80,10 @@ async fn a_pack_that_is_too_large_is_not_taken() {
         checkout: &wanted,
         max_bytes: 1 << 20,
     };
-    let failure = work.run(|| Transfers::new(2).try_acquire("n")).await.unwrap_err();
+    let failure = work.run(Transfers::new(2).try_acquire("n")).await.unwrap_err();
     assert_eq!((failure.class, failure.reason), (Class::Invalid, "CheckoutTooLarge"), "{failure:?}");
     assert!(failure.message.contains("SLIPWAY_MAX_CHECKOUT_BYTES"), "{failure:?}");
-    assert_eq!(work.run(|| None).await, Ok(Some("WaitingForTransfer")));
+    assert_eq!(work.run(None).await, Ok(Some("WaitingForTransfer")));
     repository.checked_out(&wanted).await;
     assert_clean(&world, &tip);
 }

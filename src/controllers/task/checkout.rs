@@ -61,7 +61,7 @@ impl TaskController {
             return Err(too_large(max_bytes));
         }
         let work = CheckingOut { envd: &envd, github: &at.client, repository: &at.name, checkout, max_bytes };
-        let done = work.run(|| self.transfers.try_acquire(&namespace)).await;
+        let done = work.run(self.transfers.try_acquire(&namespace)).await;
         if done.as_ref().is_err_and(|failure| failure.reason == reason::CHECKOUT_TOO_LARGE) {
             self.memory().remember_too_large(checkout, Timestamp::now());
         }
@@ -83,8 +83,7 @@ pub struct CheckingOut<'a> {
 impl CheckingOut<'_> {
     /// Checks the commit out, once for each attempt. `None`: it is there; otherwise why it waits. A pack is fetched only with
     /// a permit.
-    pub async fn run(self, permit: impl FnOnce() -> Option<Permit>) -> Result<Option<&'static str>, Failure> {
-        let permit = permit();
+    pub async fn run(self, permit: Option<Permit>) -> Result<Option<&'static str>, Failure> {
         let mut said = self.attempt(permit.is_some()).await?;
         if let Said::Denied { owner, .. } = &said {
             self.own(owner).await?;

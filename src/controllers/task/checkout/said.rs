@@ -3,7 +3,7 @@
 
 use crate::{
     domain::failure::Failure,
-    e2b::{Command, Envd, Event, Output, Process},
+    e2b::{Command, Envd, Output, Process},
 };
 
 /// Bytes of the script's answer.
@@ -52,12 +52,7 @@ impl Run {
                 return Ok(Said::Fetch(file));
             }
             match self.process.next().await? {
-                Some(Event::Started { .. }) => {}
-                Some(Event::Stdout(piece)) => append(&mut self.output.stdout, &piece),
-                Some(Event::Stderr(piece)) => append(&mut self.output.stderr, &piece),
-                Some(Event::Ended { exit_code, signal }) => {
-                    (self.output.exit_code, self.output.signal) = (exit_code, signal);
-                }
+                Some(event) => self.output.add(event, MAX_OUTPUT),
                 None => return self.last_words(),
             }
         }
@@ -67,11 +62,6 @@ impl Run {
         let text = String::from_utf8_lossy(&self.output.stdout);
         parse(&text).ok_or_else(|| self.command.unexpected_output(&self.output).into())
     }
-}
-
-fn append(kept: &mut Vec<u8>, piece: &[u8]) {
-    let room = MAX_OUTPUT.saturating_sub(kept.len()).min(piece.len());
-    kept.extend_from_slice(&piece[..room]);
 }
 
 /// The file that a pack is asked for with, and the length of the words.

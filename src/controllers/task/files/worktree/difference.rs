@@ -1,7 +1,7 @@
 //! What git says of a work tree: the output of difference.sh, named sections of announced lengths, bounded before they are
 //! read. Part of `worktree`; judged by `files::changed`.
 
-use super::script::{TIMEOUT, command, cut, directories, directory, git_failed};
+use super::script::{FULL, TIMEOUT, command, cut, directories, directory, git_failed};
 use crate::{
     api::{RERUN_ANNOTATION, Source, conditions::reason},
     controllers::task::files::{error::FilesError, listing::SANDBOX_USER},
@@ -20,7 +20,7 @@ const NOT_OURS: i32 = 5;
 const NOT_ADDED: i32 = 6;
 /// Its exit code where more files are new than may travel.
 const TOO_MANY: i32 = 7;
-/// Words of git that come and go.
+/// Words of git that come and go: of a file that went away or grew meanwhile, of a machine that has no memory left.
 const PASSING: [&str; 4] = ["No such file", "short read", "emory", "Input/output error"];
 /// Words of git where a filter has failed.
 pub(in super::super) const FILTER_FAILED: &str = ": clean filter '";
@@ -59,6 +59,8 @@ pub(in super::super) async fn difference(
         directories(id),
         // What of the new files is wanted git does not know otherwise.
         if source.include.is_empty() { max_files.to_string() } else { String::new() },
+        FULL.join("\n"),
+        PASSING.join("\n"),
     ];
     let process = envd.open(command("readDifference", DIFFERENCE, arguments)).await?;
     read(process, &source.path).await

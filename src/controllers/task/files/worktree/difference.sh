@@ -2,7 +2,8 @@
 # for each a line of its name and size, then itself. The index and the objects are our own. $4: `-f` to take ignored files
 # too. $5: patterns whose new files nobody wants. $6: a reference that stands at the commit unless the repository has been
 # damaged or replaced; 5 then. $7: how such directories of the same Task begin. $8: more new files than these are too many,
-# if it is said; 7 then. 6: git can't add the files, and its last words say why.
+# if it is said; 7 then. 6: git can't add the files, and its last words say why. $9, a line each: what a disk without room is told
+# by; ${10}: words of a failure that may pass.
 if [ -n "$6" ] && [ "$(git rev-parse -q --verify "$6^{commit}" 2>/dev/null)" != "$3" ]; then exit 5; fi
 cd -- "$1" || exit
 # With those that were left when nobody could remove them.
@@ -22,7 +23,7 @@ git rev-parse -q --verify "$3^{tree}" >/dev/null || fail "the commit $3 is not t
 # Without one, what .gitignore names would count as gone.
 if ! [ -f "$2/index" ] || ! git ls-files >/dev/null 2>&1; then rm -f -- "$2/index"; git read-tree "$3" || exit; fi
 
-directory=$2 base=$3 force=$4 unwanted=$5 witness=$6 most_new=$8
+directory=$2 base=$3 force=$4 unwanted=$5 witness=$6 most_new=$8 no_room=$9 passing=${10}
 # Nothing is read that is longer than this, so nothing longer is written either.
 most=16777217
 last_words() { tail -n 3 "$directory/words" | tail -c 1024; }
@@ -141,16 +142,13 @@ set_aside() {
 pass_over() {
   filtering update-index --index-info <"$1" && cut -f 2- "$1" | filtering update-index --assume-unchanged --stdin
 }
-no_room='No space left\|[Qq]uota exceeded\|unable to write'
-# A file that went away or grew meanwhile, or a machine that has no memory left.
-passing='No such file\|short read\|[Mm]emory\|Input/output error'
 tries=0 aside=
 while :; do
   { add "$@"; echo $? >"$directory/status"; } | tail -c 65536 >"$directory/words"
   read -r code <"$directory/status"
   [ "$code" != 0 ] || break
   tries=$((tries + 1))
-  if grep -q -e "$no_room" "$directory/words" || [ $tries -gt 100 ]; then give_up; fi
+  if grep -q -F -e "$no_room" "$directory/words" || [ $tries -gt 100 ]; then give_up; fi
   # A repository inside that has no commit: git can't even make a link of it.
   path=$(named "error: '\(.*\)\/' does not have a commit checked out")
   if [ -n "$path" ]; then
@@ -166,7 +164,7 @@ while :; do
     [ -n "$path" ] || path=$(named "fatal: failed to encode '\(.*\)' from .*")
     [ -n "$path" ] || path=$(named "fatal: BOM is .* in '\(.*\)' if encoded as .*")
     if [ -z "$path" ]; then
-      if grep -q -e "$passing" "$directory/words"; then give_up; fi
+      if grep -q -F -e "$passing" "$directory/words"; then give_up; fi
       path=$(named "error: unable to index file '\(.*\)'")
       [ -n "$path" ] || path=$(named "error: \(.*\): can only add regular files, .*")
     fi

@@ -40,7 +40,7 @@ pub(in crate::controllers::task) fn command(
 }
 
 /// What a disk without room is told by; the last are git's words, which leave the cause out.
-const FULL: [&str; 5] = [
+pub(super) const FULL: [&str; 5] = [
     "No space left on device",
     "Disk quota exceeded",
     "disk quota exceeded",
