@@ -106,11 +106,11 @@ pub struct ControllerArguments {
     #[arg(long, env = "SLIPWAY_GITHUB_WRITE_INTERVAL", default_value = "1s")]
     github_write_interval: String,
     /// Most writes to GitHub through one account in any minute; 0: as many as GitHub takes.
-    #[arg(long, env = "SLIPWAY_GITHUB_WRITES_PER_MINUTE", default_value = "80")]
-    github_writes_per_minute: String,
+    #[arg(long, env = "SLIPWAY_GITHUB_CONTENT_PER_MINUTE", default_value = "80")]
+    github_content_per_minute: String,
     /// Most writes to GitHub through one account in any hour; 0: as many as GitHub takes.
-    #[arg(long, env = "SLIPWAY_GITHUB_WRITES_PER_HOUR", default_value = "500")]
-    github_writes_per_hour: String,
+    #[arg(long, env = "SLIPWAY_GITHUB_CONTENT_PER_HOUR", default_value = "500")]
+    github_content_per_hour: String,
     /// Directory for files on their way from a sandbox to GitHub.
     #[arg(long, env = "SLIPWAY_SPOOL_DIR", default_value = "/tmp/slipway")]
     spool_dir: String,
@@ -322,8 +322,8 @@ impl ControllerArguments {
         Ok(line::Settings {
             interval: Setting::new("SLIPWAY_GITHUB_WRITE_INTERVAL", &self.github_write_interval)
                 .read(|raw| raw.duration(Duration::ZERO, Duration::from_mins(1)))?,
-            per_minute: most("SLIPWAY_GITHUB_WRITES_PER_MINUTE", &self.github_writes_per_minute)?,
-            per_hour: most("SLIPWAY_GITHUB_WRITES_PER_HOUR", &self.github_writes_per_hour)?,
+            per_minute: most("SLIPWAY_GITHUB_CONTENT_PER_MINUTE", &self.github_content_per_minute)?,
+            per_hour: most("SLIPWAY_GITHUB_CONTENT_PER_HOUR", &self.github_content_per_hour)?,
         })
     }
 }

@@ -184,7 +184,7 @@ fn enabled() -> bool {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RepositoryStatus {
-    /// Conditions `Ready`, `Reconciling` and `Stalled`.
+    /// Conditions `Ready`, `Reconciling` and `Stalled`, and `WebhookReady` where `webhook.manage` is `Repository`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

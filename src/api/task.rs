@@ -127,7 +127,8 @@ pub struct TaskSpec {
     #[serde(default)]
     pub pull_request: PullRequestSpec,
 
-    /// Stops all work on the Task but its deletion. A running command is left to run, and the board does not move.
+    /// Stops all work on the Task but its deletion. A running command is left to run. Deliveries of GitHub and
+    /// the sync still move the board: a pull request merged meanwhile is merged.
     #[serde(default)]
     pub suspend: bool,
 }
@@ -148,7 +149,8 @@ pub struct Generate {
     /// `SLIPWAY_TASK_NAME`, `SLIPWAY_TASK_TITLE`, `SLIPWAY_TASK_DESCRIPTION`, `SLIPWAY_REPOSITORY` (`owner/name`),
     /// `SLIPWAY_BRANCH`, `SLIPWAY_BASE_BRANCH`, `SLIPWAY_BASE_SHA` (the base branch's tip when the round began),
     /// `SLIPWAY_ROUND` and `SLIPWAY_ATTEMPT` (each from 1); after the first round `SLIPWAY_FEEDBACK`, a file with what was
-    /// said of the pull request since. In the directory `SLIPWAY_OUTPUT` it may leave `title`, `body.md` and
+    /// said of the pull request since; `SLIPWAY_PROMPT`, a file with title, description and feedback, for an agent to read: `[sh,
+    /// -c, 'claude --print < "$SLIPWAY_PROMPT"']`. In the directory `SLIPWAY_OUTPUT` it may leave `title`, `body.md` and
     /// `commit-message`, which are used where the spec sets none.
     #[schemars(length(min = 1, max = bounds::ARGS), inner(length(max = bounds::ARG)))]
     pub command: Vec<String>,

@@ -55,7 +55,10 @@ impl Installed {
         let dir = tempfile::tempdir()?;
         let mut installed = Self { world, helm, namespace, values, objects, dir };
         let notes = installed.run("install", &[CHART]).await?;
-        ensure!(notes.contains("STATUS: deployed") && notes.contains("kubectl explain task.spec"), "{notes}");
+        ensure!(
+            notes.contains("STATUS: deployed") && notes.contains("kubectl explain swtask.spec"),
+            "{notes}"
+        );
         let url = format!("http://127.0.0.1:{}/api/webhooks/github\n", installed.world.port);
         ensure!(notes.contains(&url), "{notes}");
         let identity = installed.identity();

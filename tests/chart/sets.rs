@@ -37,7 +37,7 @@ fn of_the_operator() -> Vec<(&'static str, Value)> {
         (
             "elsewhere",
             json!({"github": {"apiURL": "https://github.example.com/api/v3", "serverURL": "https://github.example.com",
-                "writeInterval": "250ms", "writesPerMinute": 40, "writesPerHour": 0},
+                "writeInterval": "250ms", "contentPerMinute": 40, "contentPerHour": 0},
             "e2b": {"domain": "e2b.example.com", "apiURL": "http://e2b:3000", "sandboxURL": "http://e2b:3001"}}),
         ),
         ("installation", json!({"installation": "blue"})),

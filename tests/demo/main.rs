@@ -161,7 +161,7 @@ async fn keep(world: &World) -> Result<()> {
     println!("  alias kubectl='{} -n {}'", kubectl.display(), world.namespace);
     println!("  kubectl get swtask,swbox,swrepo -o wide");
     println!("  kubectl describe swtask greet");
-    println!("  kubectl explain task.spec");
+    println!("  kubectl explain swtask.spec");
     println!(
         "  git clone {}",
         world.simulator.github.git_dir("acme/greeting").map_err(|e| anyhow::anyhow!("{e:?}"))?.display()

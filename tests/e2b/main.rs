@@ -8,6 +8,7 @@ mod envd;
 mod generation;
 mod large;
 mod lifecycle;
+mod prompt;
 mod restless;
 mod support;
 mod transfer;

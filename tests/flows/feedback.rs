@@ -26,6 +26,7 @@ fn left(world: &World, status: &TaskStatus, path: &str) -> Result<String> {
 /// The command keeps what it is told, and leaves texts of its own from the second round on.
 const SCRIPT: &str = r#"
     echo "${SLIPWAY_FEEDBACK:-none}" > /var/tmp/place
+    cat "$SLIPWAY_PROMPT" > /var/tmp/prompt
     if [ -n "${SLIPWAY_FEEDBACK:-}" ]; then cat "$SLIPWAY_FEEDBACK" > /var/tmp/feedback; fi
     echo "$SLIPWAY_REPOSITORY $SLIPWAY_ROUND $SLIPWAY_ATTEMPT" >> said
     printf 'Title of the command\n' > "$SLIPWAY_OUTPUT/title"
@@ -73,6 +74,11 @@ async fn a_review_is_answered_with_a_commit_on_the_same_pull_request() -> Result
     );
     let first = in_review(&world, "talk", 1).await?;
     ensure!(left(&world, &first, "/var/tmp/place")? == "none\n", "a first round has nothing to answer");
+    ensure!(
+        left(&world, &first, "/var/tmp/prompt")? == "Add talk\n\nMade for a test.\n",
+        "{}",
+        left(&world, &first, "/var/tmp/prompt")?
+    );
 
     say(&world, &pull)?;
 
@@ -102,6 +108,8 @@ async fn a_review_is_answered_with_a_commit_on_the_same_pull_request() -> Result
         ensure!(feedback.contains(words), "{words} is missing in\n{feedback}");
     }
     ensure!(!feedback.contains("hidden") && !feedback.contains("build"), "{feedback}");
+    let prompt = left(&world, &second, "/var/tmp/prompt")?;
+    ensure!(prompt.starts_with("Add talk\n") && prompt.ends_with(&feedback), "{prompt}");
     let sha = second.commit_sha.context("a commit")?;
     let commit =
         github.act("reviewer", &http::Method::GET, &format!("/repos/{name}/git/commits/{sha}"), json!({}));

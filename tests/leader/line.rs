@@ -32,7 +32,7 @@ async fn world() -> Result<World> {
     let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start(plane).await?));
     let environment = [
         ("SLIPWAY_NAMESPACE", ""),
-        ("SLIPWAY_GITHUB_WRITES_PER_MINUTE", &PER_MINUTE.to_string()),
+        ("SLIPWAY_GITHUB_CONTENT_PER_MINUTE", &PER_MINUTE.to_string()),
         ("RUST_LOG", "info"),
     ];
     let options = Options {

@@ -138,8 +138,8 @@ impl World {
             ("POD_NAME", "slipway-0".to_owned()),
             ("SLIPWAY_GITHUB_WRITE_INTERVAL", self.options.write_interval.to_owned()),
             // More than GitHub takes in these numbers: a test must not wait for an hour to pass.
-            ("SLIPWAY_GITHUB_WRITES_PER_MINUTE", "0".to_owned()),
-            ("SLIPWAY_GITHUB_WRITES_PER_HOUR", "0".to_owned()),
+            ("SLIPWAY_GITHUB_CONTENT_PER_MINUTE", "0".to_owned()),
+            ("SLIPWAY_GITHUB_CONTENT_PER_HOUR", "0".to_owned()),
             ("SLIPWAY_SPOOL_DIR", spool.display().to_string()),
             ("RUST_LOG", std::env::var("SLIPWAY_TEST_LOG").unwrap_or_else(|_| "info,slipway=debug".into())),
         ]

@@ -2,7 +2,7 @@
 //! Called by the Task controller, which decides what a look means; talks to `e2b::Envd` only.
 //!
 //! Everything that has to survive the operator lies in `/var/tmp/slipway/<id>` of the sandbox: `pid` (with the
-//! process's start time), `stdout`, `stderr` and `exit`. The scripts need a POSIX shell, coreutils or busybox, and /proc.
+//! process's start time), `stdout`, `stderr`, `prompt.md` and `exit`. The scripts need a POSIX shell, coreutils or busybox, and /proc.
 
 use crate::domain::mask::last_lines;
 use crate::domain::secrets::Needles;
@@ -36,6 +36,11 @@ pub struct GenerationSpec {
     pub working_dir: String,
     /// `SLIPWAY_*` and what `generate.env` says.
     pub env: Vec<(String, SecretString)>,
+}
+
+/// Where a run finds its prompt as a file.
+pub fn prompt(id: &str) -> String {
+    format!("/var/tmp/slipway/{id}/prompt.md")
 }
 
 /// Starts the command in a session of its own. Doing it twice starts it once. Success says that the sandbox took

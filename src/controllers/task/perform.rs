@@ -137,6 +137,7 @@ impl TaskController {
             ("ROUND", status.round.unwrap_or(1).to_string()),
             ("ATTEMPT", attempt.to_owned()),
             ("OUTPUT", output::directory(id)),
+            ("PROMPT", generate::prompt(id)),
         ];
         let feedback = has_feedback(status).then(|| ("FEEDBACK", feedback::place(id)));
         let all = variables.into_iter().chain(feedback);
