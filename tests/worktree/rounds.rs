@@ -137,3 +137,86 @@ async fn a_round_that_merges_the_base_branch_resolves_its_conflict_at_github_too
     let Ok(Prepared::Commit { commit, .. }) = made else { panic!("{made:?}") };
     assert_eq!(git(&repository.bare, &["rev-parse", &format!("{commit}^@")]), first);
 }
+
+/// A round on an open pull request whose base branch has moved on; what the command does with that, and the parents of its commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_has_the_base_branch_as_a_parent_only_where_it_has_all_of_it() {
+    let world = World::new().await;
+    let repository = world.repository("app", "seq 20 > f; echo 1 > g; echo 1 > k");
+    let base = repository.tip();
+    let how = Checkout { depth: 10, ..Checkout::default() };
+    let source = Source { checkout: Some(how.clone()), ..source(APP) };
+    let round = |commit: &str, id: &str| {
+        let mut round = checkout(&world, commit, id);
+        round.how = how.clone();
+        round
+    };
+    repository.checked_out(&round(&base, "u-1-1")).await;
+    let tree = world.host(APP);
+    sh(&tree, "sed -i 's/^5$/ours/' f; echo first > own");
+    let first = repository.committed(&source, &base).await;
+    // Into a conflict, and also without one.
+    let wide = repository.push("sed -i 's/^5$/theirs/' f; echo 2 > g; echo 2 > n");
+    git(&repository.theirs, &["reset", "-q", "--hard", &base]);
+    let narrow = repository.push("sed -i 's/^5$/theirs/' f");
+
+    // Another user's repository.
+    let trust = "export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'";
+    let merge = "! git merge -q --no-edit FETCH_HEAD";
+    let resolve = "printf 'both, ours\\n' > f; echo theirs >> f; git add f";
+    let cases = [
+        ("restored", false, format!("{merge}; git restore --source=HEAD --staged --worktree .; echo 2 > k")),
+        ("undone", false, format!("{merge}; git checkout -q HEAD -- .; echo 2 > k")),
+        (
+            "undone after a commit",
+            false,
+            format!("echo 3 >> f; git commit -qam own; {merge}; git checkout -q HEAD -- ."),
+        ),
+        ("moved", false, "git reset -q --soft FETCH_HEAD; echo 2 > k".to_owned()),
+        (
+            "moved, changed too",
+            false,
+            "git reset -q --soft FETCH_HEAD; echo 2 > f; echo 3 > g; echo 3 > n".to_owned(),
+        ),
+        (
+            "moved and committed",
+            false,
+            "git reset -q --soft FETCH_HEAD; echo 2 > k; git add .; git commit -qm squashed".to_owned(),
+        ),
+        ("merged by name", false, "git merge -q -s ours --no-edit FETCH_HEAD; echo 2 > k".to_owned()),
+        ("resolved", true, format!("{merge}; {resolve}; git commit -qm merged")),
+        (
+            "resolved as it was",
+            true,
+            format!("{merge}; git checkout --ours f; git add f; git commit -qm merged; echo 2 > k"),
+        ),
+        ("resolved, not committed", true, format!("{merge}; {resolve}")),
+        (
+            "squashed",
+            true,
+            format!(
+                "{merge}; {resolve}; git commit -qm merged; git reset -q --soft FETCH_HEAD; git commit -qm squashed"
+            ),
+        ),
+        (
+            "rebased",
+            true,
+            format!("! git rebase -q FETCH_HEAD; {resolve}; GIT_EDITOR=true git rebase --continue"),
+        ),
+    ];
+    for (side, moved) in [("wide", &wide), ("narrow", &narrow)] {
+        git(&repository.bare, &["update-ref", "refs/heads/main", moved]);
+        for (name, is_merge, script) in &cases {
+            repository.checked_out(&round(&first, &format!("u-2-{side}-{}", name.replace(' ', "-")))).await;
+            git(&tree, &["fetch", "-q", repository.bare.to_str().unwrap(), "main"]);
+            sh(&tree, &format!("{trust}; {script}"));
+            let made = repository.publish_on(&source, moved, &first, Some(&first)).await;
+            let Ok(Prepared::Commit { commit, .. }) = made else { panic!("{side}, {name}: {made:?}") };
+            let parents = git(&repository.bare, &["rev-parse", &format!("{commit}^@")]);
+            // What one file of both sides says in the end somebody has decided by a merge.
+            let is_merge = *is_merge || (side == "narrow" && *name == "merged by name");
+            let expected = if is_merge { format!("{first}\n{moved}") } else { first.clone() };
+            assert_eq!(parents, expected, "{side}, {name}");
+        }
+    }
+}

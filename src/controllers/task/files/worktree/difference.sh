@@ -182,7 +182,7 @@ section tree filtering write-tree --missing-ok
 section elsewhere elsewhere "$base" "$(cat -- "$directory/tree")"
 : >"$directory/taken"
 # Only what the operator has checked out stands on the commit that it is compared with.
-if [ -n "$witness" ]; then section taken taken_in "$base"; fi
+if [ -n "$witness" ]; then section taken taken_in "$base" "$(cat -- "$directory/tree")"; fi
 section changes raw_difference
 section filters filters
 section sizes sizes

@@ -30,20 +30,63 @@ elsewhere() {
   done 2>/dev/null
 }
 
-# Writes the newest commits of other places that the work tree has taken in by a merge or a rebase, and $1 does not contain.
+# Writes the newest commits of other places that the work tree has taken in by a merge or a rebase, and $1 does not contain. $2:
+# the result's tree. Whoever is named becomes a parent of the result, so that what the result lacks of it would count as taken back:
+# where that is not sure, none is named.
 taken_in() {
-  base=$1
-  set --
+  base=$1 result=$2
   for head in HEAD MERGE_HEAD; do
     for id in $(
       git for-each-ref --count=20 --sort=-committerdate --format='%(objectname)' refs/remotes
       sed -n 's/^\([0-9a-f]\{40\}\)	.*/\1/p' "$(git rev-parse --git-path FETCH_HEAD)" | head -n 20
     ); do
       common=$(git merge-base "$head" "$id") || continue
-      git merge-base --is-ancestor "$common" "$base" || set -- "$@" "$common"
+      git merge-base --is-ancestor "$common" "$base" || printf '%s\n' "$common"
     done
+  done 2>/dev/null >"$directory/common"
+  [ -s "$directory/common" ] || return 0
+  git rev-list --no-walk --stdin <"$directory/common" | head -n 3 | while read -r theirs; do
+    if git merge-base --is-ancestor "$theirs" HEAD; then
+      merged=$(git rev-list --merges --max-count=1 HEAD --not "$theirs" "$base")
+      has_whole "$base" "$theirs" "$result" "$merged"
+    else
+      # What has been given up since is as HEAD has it.
+      has_whole "$base" "$theirs" "$result" '' && has_whole HEAD "$theirs" "$result" ''
+    fi && printf '%s\n' "$theirs"
   done 2>/dev/null
-  [ $# = 0 ] || git rev-list --no-walk "$@" | head -n 3
+  return 0
+}
+differing() { git diff-tree -r --name-only --no-renames "$1" "$2" | sort; }
+in_both() { sort "$@" | uniq -d; }
+only_first() { sort "$1" "$2" "$2" | uniq -u; }
+# The lines of the file $3 that $2 has and $1 has not.
+added() {
+  git diff-tree -p -U0 --no-color --no-renames --no-ext-diff --no-textconv "$1" "$2" -- ":(literal)$3" |
+    sed -n 's/^+//p' | grep -v -e '^++ ' | grep -e '[[:alnum:]]' | sort -u
+}
+# Whether the tree $3 has all of what $2 has changed since it parted from $1. $4: a commit that merges both, if there is one:
+# for it somebody has resolved what both changed, maybe as $1 has it.
+has_whole() {
+  parted=$(git merge-base "$1" "$2") || return
+  differing "$parted" "$2" >"$directory/theirs"
+  differing "$1" "$2" >"$directory/unlike"
+  in_both "$directory/theirs" "$directory/unlike" >"$directory/brought"
+  differing "$1" "$3" >"$directory/ours"
+  only_first "$directory/brought" "$directory/ours" >"$directory/lacking"
+  if [ -n "$4" ]; then
+    differing "$parted" "$1" >"$directory/ours"
+    [ -z "$(only_first "$directory/lacking" "$directory/ours")" ]
+    return
+  fi
+  [ ! -s "$directory/lacking" ] || return
+  # A history that was only moved has the same shape: something of $2 must be there.
+  differing "$2" "$3" >"$directory/unlike"
+  [ -z "$(only_first "$directory/brought" "$directory/unlike")" ] || return 0
+  head -n 20 "$directory/brought" | while IFS= read -r path; do
+    added "$1" "$2" "$path" >"$directory/theirs"
+    added "$1" "$3" "$path" >"$directory/ours"
+    in_both "$directory/theirs" "$directory/ours"
+  done | grep -q .
 }
 
 # Whether the submodule at $1 has changes that no commit of it has.
