@@ -11,6 +11,7 @@ mod checkout_faults;
 mod elsewhere;
 mod hostile;
 mod lfs;
+mod pieces;
 mod random;
 mod rounds;
 mod support;

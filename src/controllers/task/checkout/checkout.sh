@@ -67,12 +67,17 @@ follow() {
   while [ -e "$1" ] && ! [ -s "$1.1" ]; do pause; done
   exec 3<"$1.1"
   line=
-  until read -r rest <&3; do
+  # Whatever part of it comes: read would drop a blank at the end of a part, and two ids become one.
+  until IFS= read -r rest <&3; do
     line=$line$rest
     [ -e "$1" ] || return
     pause
   done
-  for id in $line$rest; do echo "$id"; done >"$incoming/shallow"
+  for id in $line$rest; do
+    # Git reads as many digits as it needs, and would lose what stands behind them.
+    is_id "$id" || { : >"$incoming/odd"; return; }
+    echo "$id"
+  done >"$incoming/shallow"
   while [ -e "$1" ]; do
     cat <&3
     if [ -e "$1.$((number + 1))" ]; then
@@ -88,6 +93,10 @@ follow() {
       pause
     fi
   done
+}
+is_id() {
+  case $1 in *[!0-9a-f]*) return 1 ;; esac
+  [ ${#1} = 40 ] || [ ${#1} = 64 ]
 }
 pause() {
   left=$((left - 1))
@@ -148,6 +157,7 @@ finish() {
   if ! words=$(git --git-dir="$incoming" -c pack.writeReverseIndex=false index-pack --stdin 2>&1 >"$incoming/name"); then
     stopped=yes
     [ ! -e "$pack" ] || stopped=
+    [ ! -e "$incoming/odd" ] || words='the pack came with odd names of the commits that end its history'
     rm -rf "$incoming" "$pack" "$pack".*
     [ -z "$stopped" ] || say busy
     fail "$words"
