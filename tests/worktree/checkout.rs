@@ -163,7 +163,7 @@ async fn as_much_of_the_history_comes_as_is_asked_for() {
 }
 
 /// What a command may leave behind.
-const LEFT: [(&str, &str); 12] = [
+const LEFT: [(&str, &str); 15] = [
     ("changes", "echo x >> a; rm b; mv c d; echo new > e; mkdir f; echo 1 > f/g; git add -A"),
     (
         "commits on another branch",
@@ -172,6 +172,12 @@ const LEFT: [(&str, &str); 12] = [
     ("a repository inside", "git init -q inside; echo 1 > inside/x"),
     ("a lock", "touch .git/index.lock .git/HEAD.lock .git/refs/heads/task/greet/say-hello.lock; echo x > a"),
     ("a rebase", "mkdir .git/rebase-merge; echo 1 > .git/rebase-merge/msgnum; echo x > .git/MERGE_HEAD"),
+    ("a repository without a tree", "git config core.bare true; echo x > a"),
+    ("a tree elsewhere", "git config core.worktree /nowhere; echo x > a"),
+    (
+        "both, of a work tree's own",
+        "git config extensions.worktreeConfig true; git config --worktree core.bare true; git config core.worktree /nowhere",
+    ),
     ("a sparse tree", "git sparse-checkout set --no-cone /a; echo x > a"),
     (
         "files that git is not to look at",

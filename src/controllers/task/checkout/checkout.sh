@@ -132,8 +132,11 @@ mend() {
   find .git -name '*.lock' -type f -exec rm -f {} +
   rm -rf .git/rebase-merge .git/rebase-apply .git/sequencer .git/MERGE_* .git/CHERRY_PICK_HEAD .git/REVERT_HEAD .git/BISECT_*
   git ls-files >/dev/null || rm -f .git/index
-  git config --unset-all core.sparseCheckout
-  git config -f .git/config.worktree --unset-all core.sparseCheckout
+  # They are named to git here, and a command that is started without that would find no work tree.
+  for setting in core.sparseCheckout core.bare core.worktree; do
+    git config -f .git/config --unset-all "$setting"
+    git config -f .git/config.worktree --unset-all "$setting"
+  done
   for flag in assume-unchanged skip-worktree; do
     git ls-files -v -z | tr '\n\0' '\0\n' | sed -n 's/^[a-zS] //p' | tr '\n\0' '\0\n' |
       git update-index -z "--no-$flag" --stdin
