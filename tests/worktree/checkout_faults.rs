@@ -5,6 +5,7 @@ use crate::{
     checkout::{assert_clean, checkout, names, work},
     support::{APP, World, sh},
 };
+use jiff::{SignedDuration, Timestamp};
 use slipway::{
     controllers::task::{checkout::CheckingOut, files::Transfers},
     domain::{failure::Class, task::Checkout},
@@ -197,10 +198,22 @@ async fn what_a_killed_run_has_left_at_work_is_waited_for() {
     let world = World::new().await;
     let repository = world.repository("app", "echo 1 > a");
     let tip = repository.tip();
-    let left = format!("SLIPWAY_CHECKOUT=old:{APP} setsid sleep 600 >/dev/null 2>&1 & echo $! > /tmp/left");
-    world.run(&left, None).await;
-    let (class, reason, message) = repository.not_checked_out(&checkout(&world, &tip, "u-1-1")).await;
-    assert_eq!((class, reason), (Class::Transient, "TransferInterrupted"), "{message}");
+    let leave = |run: String| {
+        format!("SLIPWAY_CHECKOUT={run}:{APP} setsid sleep 600 >/dev/null 2>&1 & echo $! > /tmp/left")
+    };
+    let ago = |minutes| {
+        let time = Timestamp::now() - SignedDuration::from_mins(minutes);
+        format!("{}.0", time.as_nanosecond())
+    };
+    // Longer than a run may take, or none of ours.
+    for run in [ago(16), "old".to_owned()] {
+        world.run(&leave(run), None).await;
+        let (class, reason, message) = repository.not_checked_out(&checkout(&world, &tip, "u-1-1")).await;
+        assert_eq!((class, reason), (Class::Transient, "TransferInterrupted"), "{message}");
+        world.run("kill $(cat /tmp/left)", None).await;
+    }
+    world.run(&leave(ago(1)), None).await;
+    assert_eq!(repository.check_out(&checkout(&world, &tip, "u-1-1")).await, Ok(Some("CheckingOut")));
     let elsewhere = Checkout { path: "/home/user/other".to_owned(), ..checkout(&world, &tip, "u-1-1") };
     repository.checked_out(&elsewhere).await;
     world.run("kill $(cat /tmp/left)", None).await;

@@ -69,6 +69,11 @@ impl TaskController {
     }
 }
 
+/// Whether a run that began then may still be at work: after its time something is wrong with it.
+fn is_in_time(since: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(since).unsigned_abs() < RUN_TIMEOUT
+}
+
 /// One checkout, and what it needs.
 #[derive(Clone, Copy)]
 pub struct CheckingOut<'a> {
@@ -92,7 +97,11 @@ impl CheckingOut<'_> {
         match said {
             Said::Ready => Ok(None),
             Said::Fetch(_) => Ok(Some(FilesError::WaitingForTransfer.reason())),
-            Said::Busy => Err(interrupted("another checkout is still at work in the sandbox")),
+            // An operator that was stopped has left it: nothing has failed, and its end may be near.
+            Said::Busy { since: Some(since) } if is_in_time(since, Timestamp::now()) => {
+                Ok(Some(reason::CHECKING_OUT))
+            }
+            Said::Busy { .. } => Err(interrupted("another checkout is still at work in the sandbox")),
             Said::GitMissing => Err(invalid(
                 reason::GIT_MISSING,
                 "the sandbox has no git, which a checkout needs: take a template with git".to_owned(),

@@ -34,13 +34,15 @@ pub(super) fn ended(mut scope: Scope<'_>) -> Plan {
 /// Wait before a transfer asks again for room or a worker.
 const ROOM: SignedDuration = SignedDuration::from_secs(10);
 
-/// Comes again when there may be room for a transfer, or a worker.
+/// Comes again when there may be room for a transfer, or a worker, or when a checkout that was begun before may have ended.
 pub(super) fn wait_for_transfer(mut scope: Scope<'_>, reason: &'static str) -> Plan {
-    let message = if reason == reason::WAITING_FOR_SPOOL {
-        "waiting for room in the operator's spool: \
-         if this lasts, raise SLIPWAY_SPOOL_BYTES (in the chart files.spoolSize)"
-    } else {
-        "waiting for a free worker: other transfers are under way"
+    let message = match reason {
+        reason::WAITING_FOR_SPOOL => {
+            "waiting for room in the operator's spool: \
+             if this lasts, raise SLIPWAY_SPOOL_BYTES (in the chart files.spoolSize)"
+        }
+        reason::CHECKING_OUT => "the checkout that was begun before is still at work in the sandbox",
+        _ => "waiting for a free worker: other transfers are under way",
     };
     scope.working(reason, message);
     Plan::settle(scope.status, Next::After(ROOM))

@@ -1,6 +1,7 @@
 # Checks the commit $2 out in the work tree $1 for $3, an attempt and its turn, under the branch's name $4, with $5 commits of
 # history. $6: how `git clean` cleans. $7: the URL of origin. $8: whether a pack may be brought now. SLIPWAY_CHECKOUT, in the
-# environment from the start: this run's name, a colon, and the work tree. What it says: `ready`; `busy`; `missing` (no git);
+# environment from the start: this run's name, which begins with its time, a colon, and the work tree. What it says: `ready`;
+# `busy`, and the name of the run that is at work, if there is one; `missing` (no git);
 # `occupied`, then what lies there; `denied` and whose the tree should be, or `failed`, then what was said. Or `fetch`, then a
 # file of .git: if a pack may be brought, the run goes on, and says one of the others in the end. The pack comes beside that file
 # in pieces, .1, .2 and so on, each begun when the one before is whole; its first line names the commits whose parents it leaves
@@ -25,14 +26,14 @@ others() {
     run=$(tr '\n\0' ' \n' <"$process" 2>/dev/null | sed -n 's/^SLIPWAY_CHECKOUT=//p')
     [ "${run#*:}" = "$tree" ] || continue
     # Of two that see each other the newer one stays: somebody hears it.
-    [ "${run%%.*}" -gt "${SLIPWAY_CHECKOUT%%.*}" ] 2>/dev/null && say busy
+    [ "${run%%.*}" -gt "${SLIPWAY_CHECKOUT%%.*}" ] 2>/dev/null && say "busy ${run%%:*}"
     return 0
   done
   return 1
 }
 patience=20
 while others; do
-  [ "$patience" -gt 0 ] || say busy
+  [ "$patience" -gt 0 ] || say "busy ${run%%:*}"
   # One that only waits for its pack ends by this; one that is at work on the tree is left alone.
   [ -L "$tree/.git" ] || rm -f -- "$tree"/.git/slipway-*.pack*
   patience=$((patience - 1))

@@ -5,6 +5,7 @@ use crate::{
     domain::failure::Failure,
     e2b::{Command, Envd, Output, Process},
 };
+use jiff::Timestamp;
 
 /// Bytes of the script's answer.
 const MAX_OUTPUT: usize = 16 << 10;
@@ -15,7 +16,10 @@ pub(super) enum Said {
     Ready,
     /// The pack is to be brought, piece by piece, beside this file of `.git`.
     Fetch(String),
-    Busy,
+    /// Another run is at work on the tree; since when, if it is one of ours.
+    Busy {
+        since: Option<Timestamp>,
+    },
     GitMissing,
     Occupied(String),
     /// Files belong to somebody else than this user and group.
@@ -79,7 +83,7 @@ fn parse(text: &str) -> Option<Said> {
     let words = rest.trim_end();
     Some(match verdict.split_once(' ').unwrap_or((verdict, "")) {
         ("ready", "") => Said::Ready,
-        ("busy", "") => Said::Busy,
+        ("busy", run) => Said::Busy { since: begun(run) },
         ("missing", "") => Said::GitMissing,
         ("occupied", "") => Said::Occupied(words.lines().collect::<Vec<_>>().join(", ")),
         ("denied", owner) if is_owner(owner) => {
@@ -88,6 +92,12 @@ fn parse(text: &str) -> Option<Said> {
         ("failed", "") => Said::Failed(words.to_owned()),
         _ => return None,
     })
+}
+
+/// When a run began, by its name. Whatever runs in the sandbox can make one up.
+fn begun(run: &str) -> Option<Timestamp> {
+    let (nanosecond, _) = run.split_once('.')?;
+    Timestamp::from_nanosecond(nanosecond.parse().ok()?).ok()
 }
 
 /// `user:group`, by numbers: it goes to a command of root's.
@@ -119,6 +129,11 @@ mod tests {
     #[test]
     fn only_known_words_are_believed() {
         assert_eq!(parse("ready\n"), Some(Said::Ready));
+        let since = Timestamp::from_second(1_800_000_000).ok();
+        assert_eq!(parse("busy 1800000000000000000.7\n"), Some(Said::Busy { since }));
+        for odd in ["busy", "busy old", "busy .1", "busy 9999999999999999999999999999.1"] {
+            assert_eq!(parse(&format!("{odd}\n")), Some(Said::Busy { since: None }), "{odd}");
+        }
         assert_eq!(parse("occupied\na\nb\n"), Some(Said::Occupied("a, b".to_owned())));
         let denied = Said::Denied { owner: "1000:1000".to_owned(), words: "no".to_owned() };
         assert_eq!(parse("denied 1000:1000\nno\n"), Some(denied));

@@ -57,6 +57,22 @@ fn it_waits_for_a_worker() {
 }
 
 #[test]
+fn one_that_another_process_has_begun_is_waited_for_and_is_no_failure() {
+    let mut world = World::with_checkout();
+    world.faults.no_worker = Some(reason::CHECKING_OUT);
+    world.run_until(|world| world.message().contains("begun before"));
+    for _ in 0..20 {
+        assert!(world.pass().is_ok());
+        world.pass_time(10);
+        assert_eq!((world.row(), world.reason().as_str()), (BUILDING, reason::CHECKING_OUT));
+        assert_eq!(world.status().retry, None);
+    }
+    world.faults.no_worker = None;
+    world.rest();
+    assert_eq!((world.row(), world.made("Start")), (REVIEW, 1));
+}
+
+#[test]
 fn another_sandbox_gets_it_again() {
     let mut world = World::with_checkout();
     world.command.0 = 1000;
