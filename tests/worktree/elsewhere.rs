@@ -28,6 +28,12 @@ async fn commits_that_are_not_part_of_the_result_are_named() {
         ("stash", "echo 2 > a; git stash -q".to_owned(), "the stash"),
         ("worktree", format!("echo /wt >> .git/info/exclude; {detached}"), "the work tree /home/user/app/wt"),
         ("there", agent.to_owned(), ""),
+        (
+            "unreadable",
+            format!("{agent}; git checkout -q -; printf '%040d\\n' 1 > .git/refs/heads/broken"),
+            "branch agent",
+        ),
+        ("signed", format!("git config log.showSignature true; {agent}; git checkout -q -"), "branch agent"),
         ("merged", format!("{agent}; git checkout -q -; git merge -q agent; echo 3 > a"), ""),
         ("squashed", format!("{agent}; git checkout -q -; git merge -q --squash agent"), ""),
         ("applied", "echo 2 > a; git stash -q; git stash apply -q".to_owned(), ""),

@@ -1,17 +1,16 @@
 # What was committed where nobody looks for the result: on other branches, in the stash, in other work trees. And what the result
 # has from elsewhere.
 
-# For each its time, commit, tree and name.
+# For each its commit and name. No commit is read for it: one that can't be would hide all others.
 work_elsewhere() {
-  git for-each-ref --count=50 --sort=-committerdate refs/heads \
-    --format='%(committerdate:unix) %(objectname) %(tree) branch %(refname:lstrip=2)'
-  git for-each-ref --format='%(committerdate:unix) %(objectname) %(tree) the stash' refs/stash
+  git for-each-ref --format='%(objectname) branch %(refname:lstrip=2)' refs/heads
+  git for-each-ref --format='%(objectname) the stash' refs/stash
   # Those on a branch are named by it.
   git worktree list --porcelain | while IFS= read -r line; do
     case $line in
     'worktree '*) place=${line#worktree } ;;
     'HEAD '*) id=${line#HEAD } ;;
-    detached) printf '%s %s\n' "$(git show -s --format='%ct %H %T' "$id")" "the work tree $place" ;;
+    detached) printf '%s %s\n' "$id" "the work tree $place" ;;
     esac
   done
 }
@@ -24,9 +23,12 @@ elsewhere() {
   since=$(stat -c %Y .git/slipway 2>/dev/null) || since=0
   # What is being merged is not left out.
   heads=$(git rev-parse -q --verify 'HEAD^{commit}'; git rev-parse -q --verify 'MERGE_HEAD^{commit}')
-  work_elsewhere 2>/dev/null | head -c 65536 | while read -r time id tree name; do
+  work_elsewhere 2>/dev/null | head -c 1000000 >"$directory/names"
+  cut -d ' ' -f 1 "$directory/names" | git cat-file --batch-check='%(objectname) %(objecttype)' | sed -n 's/ commit$//p' |
+    git log --no-walk --stdin --max-count=50 --no-show-signature --format='%ct %H %T' | while read -r time id tree; do
     [ "$time" -ge "$since" ] && [ "$tree" != "$result" ] && [ "$tree" != "$before" ] || continue
-    [ -z "$(git rev-list --max-count=1 "$id" --not "$base" $heads --remotes 2>/dev/null)" ] || printf '%s\n' "$name"
+    [ -n "$(git rev-list --max-count=1 "$id" --not "$base" $heads --remotes 2>/dev/null)" ] || continue
+    sed -n "s/^$id //p" "$directory/names" | head -c 65536
   done 2>/dev/null
 }
 
