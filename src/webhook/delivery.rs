@@ -155,7 +155,7 @@ impl Inner {
             }
         }
         if action.moves() {
-            self.warn_of_old(&once, &news.delivery.event, news.observed.number).await;
+            self.warn_of_old(&once, &news.delivery.event, news.observed.number);
         }
         if failed {
             // Tasks that did move are left as they are by the same delivery sent again.

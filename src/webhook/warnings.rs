@@ -37,15 +37,20 @@ impl Inner {
         }
     }
 
-    /// A pull request of an earlier round was closed, reopened or merged: its Task stays, but a person should know.
-    pub(super) async fn warn_of_old(&self, tasks: &[Arc<TrackedTask>], event: &str, number: i64) {
+    /// A pull request of an earlier round was closed, reopened or merged: its Task stays, but a person should know. A delivery does
+    /// not wait for that either.
+    pub(super) fn warn_of_old(&self, tasks: &[Arc<TrackedTask>], event: &str, number: i64) {
         let note = format!(
             "{event}: pull request #{number} of an earlier round; the Task does not follow it any more"
         );
-        for task in tasks {
-            let (object, old) = (task.reference(), reason::OLD_PULL_REQUEST_MOVED);
-            self.events.publish(&object, EventType::Warning, old, "Receive", &note).await;
-        }
+        let objects: Vec<_> = tasks.iter().map(|task| task.reference()).collect();
+        let events = self.events.clone();
+        self.runtime.spawn(async move {
+            for object in objects {
+                let old = reason::OLD_PULL_REQUEST_MOVED;
+                events.publish(&object, EventType::Warning, old, "Receive", &note).await;
+            }
+        });
     }
 }
 

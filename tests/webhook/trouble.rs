@@ -4,12 +4,14 @@ use crate::{
     controlplane,
     delivery::delivery,
     payload::payload,
-    world::{REPOSITORY_ID, SECRET, Setup, World, eventually, in_review, own_server, world},
+    world::{REPOSITORY_ID, SECRET, Setup, World, eventually, in_review, own_server, pull_request, world},
 };
 use anyhow::{Context as _, Result, ensure};
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, runtime::reflector::ObjectRef};
+use k8s_openapi::api::{
+    admissionregistration::v1::ValidatingWebhookConfiguration, core::v1::Secret, events::v1::Event,
+};
+use kube::{Api, api::PostParams, runtime::reflector::ObjectRef};
 use serde_json::json;
 use slipway::{
     api::Task,
@@ -61,6 +63,54 @@ async fn a_frozen_api_server_gives_503_within_8_seconds_and_heals() -> Result<()
     // And the watches have found back.
     let another = world.task("another", in_review(43)).await?;
     ensure!(another.metadata.resource_version.is_some());
+    world.end().await
+}
+
+/// Events are told after the answer, however slow the API server is to take them.
+#[tokio::test]
+async fn a_delivery_does_not_wait_for_its_events() -> Result<()> {
+    let server = own_server().await?;
+    let world = World::start(&server, "events", Setup::default()).await?;
+    world.octo_app().await?;
+    for name in ["a", "b", "c", "d"] {
+        let status = |status: &mut slipway::api::TaskStatus| {
+            in_review(42)(status);
+            status.pull_request_history = vec![pull_request(41)];
+        };
+        world.task(name, status).await?;
+    }
+    ensure!(world.deliver(&payload("labeled", 42, 1), SECRET).await?.status.as_u16() == 202);
+    // Takes connections, and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let hook = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "slow"},
+        "webhooks": [{
+            "name": "slow.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "failurePolicy": "Ignore", "timeoutSeconds": 10,
+            "clientConfig": {"url": format!("https://{}/", silent.local_addr()?)},
+            "rules": [{"apiGroups": ["events.k8s.io"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["events"]}],
+        }],
+    });
+    let hooks: Api<ValidatingWebhookConfiguration> = Api::all(world.client.clone());
+    hooks.create(&PostParams::default(), &serde_json::from_value(hook)?).await?;
+    let probe = json!({
+        "metadata": {"generateName": "probe-"}, "eventTime": "2026-01-01T00:00:00.000000Z", "action": "Probe", "reason": "Probe",
+        "type": "Normal", "reportingController": "test", "reportingInstance": "test",
+        "regarding": {"kind": "Task", "namespace": world.namespace, "name": "a"},
+    });
+    let events: Api<Event> = Api::namespaced(world.client.clone(), &world.namespace);
+    eventually("the API server to be slow with events", || async {
+        let probe = serde_json::from_value(probe.clone()).ok()?;
+        let params = PostParams::default();
+        let made = events.create(&params, &probe);
+        tokio::time::timeout(Duration::from_secs(2), made).await.is_err().then_some(())
+    })
+    .await?;
+    let started = Instant::now();
+    let reply = world.deliver(&payload("closed", 41, 1).closed(), SECRET).await?;
+    let took = started.elapsed();
+    ensure!(reply.status.as_u16() == 202 && took < Duration::from_secs(2), "{reply:?} after {took:?}");
     world.end().await
 }
 
