@@ -231,6 +231,8 @@ pub mod reason {
     pub const WEBHOOK_SECRET_MISSING: &str = "WebhookSecretMissing";
     /// Warning: the webhook secret is too short to be used.
     pub const WEBHOOK_SECRET_TOO_SHORT: &str = "WebhookSecretTooShort";
+    /// Warning: the Secret has more webhook secrets than are tried.
+    pub const WEBHOOK_SECRETS_TOO_MANY: &str = "WebhookSecretsTooMany";
     /// The operator does not know the receiver's address, so it can manage no webhook.
     pub const WEBHOOK_URL_MISSING: &str = "WebhookURLMissing";
 

@@ -32,6 +32,11 @@ impl Bucket {
         self.take(tokens, f64::MIN_POSITIVE)
     }
 
+    /// Takes `tokens` whatever is owed already.
+    pub(super) fn owe(&self, tokens: f64) {
+        self.take(tokens, f64::NEG_INFINITY);
+    }
+
     /// Waits for a token and takes it.
     pub(super) async fn acquire(&self) {
         while !self.try_acquire() {
@@ -86,5 +91,8 @@ mod tests {
             tokio::time::advance(Duration::from_secs(seconds)).await;
             assert_eq!(bucket.try_owe(20.0), given);
         }
+        bucket.owe(40.0);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!bucket.try_owe(1.0));
     }
 }

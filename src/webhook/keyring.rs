@@ -18,6 +18,8 @@ use std::{
 
 /// Secrets that any request may have tried; more are tried only within the limits below.
 const FEW: usize = 4;
+/// The same with that of its hook and the operator-wide one.
+const FREE: usize = FEW + 2;
 /// Deliveries per second that may try many secrets, because they name no hook that we know or one of many.
 const TRIES_PER_SECOND: u32 = 20;
 /// Bytes that are hashed for them in a second: each secret takes a pass over the whole body. A few percent of a core.
@@ -48,7 +50,7 @@ impl Keyring {
 
     /// Starts checking one delivery.
     pub(super) fn check<'a>(&'a self, signed: &'a Signed) -> Check<'a> {
-        Check { keyring: self, signed, verdicts: HashMap::new(), spent: false }
+        Check { keyring: self, signed, verdicts: HashMap::new(), authentic: false, tried: 0, spent: 0 }
     }
 
     /// Returns whether there is a usable secret.
@@ -96,7 +98,12 @@ pub(super) struct Check<'a> {
     keyring: &'a Keyring,
     signed: &'a Signed,
     verdicts: HashMap<SecretSource, bool>,
-    spent: bool,
+    /// Somebody whose secret we know has signed it.
+    authentic: bool,
+    /// Secrets that have been tried: a Secret may have several.
+    tried: usize,
+    /// Secrets for which it has taken its share.
+    spent: usize,
 }
 
 impl Check<'_> {
@@ -163,15 +170,27 @@ impl Check<'_> {
         if signed.len() > 1 { Err(Refusal::Ambiguous) } else { Ok(signed) }
     }
 
-    /// Takes the delivery's share of the work of trying many secrets, once.
+    /// Takes the delivery's share of the work of trying so many secrets in all, once.
     fn spend(&mut self, secrets: usize) -> Result<(), Refusal> {
-        if self.spent {
-            return Ok(());
+        if self.spent == 0 {
+            let Keyring { tries, hashed, .. } = self.keyring;
+            if !(tries.try_acquire() && hashed.try_owe(self.bytes(secrets))) {
+                return Err(TOO_MANY);
+            }
+            self.spent = secrets;
         }
-        #[allow(clippy::cast_precision_loss, reason = "an estimate of work")]
-        let bytes = secrets as f64 * self.signed.body.len() as f64;
-        self.spent = self.keyring.tries.try_acquire() && self.keyring.hashed.try_owe(bytes);
-        if self.spent { Ok(()) } else { Err(TOO_MANY) }
+        Ok(())
+    }
+
+    /// Counts what a delivery that is not refused any more has had tried beyond its share.
+    fn owe(&mut self) {
+        self.keyring.hashed.owe(self.bytes(self.tried.saturating_sub(self.spent)));
+        self.spent = self.spent.max(self.tried);
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "an estimate of work")]
+    fn bytes(&self, secrets: usize) -> f64 {
+        secrets as f64 * self.signed.body.len() as f64
     }
 
     /// Returns whether any of `sources` signed it. Fails if none is known to have, and one can't be read.
@@ -180,6 +199,7 @@ impl Check<'_> {
         for source in sources {
             match self.verdict(&source, patience).await {
                 Ok(true) => {
+                    self.authentic = true;
                     self.keyring.remember(self.signed.hook, &source);
                     return Ok(true);
                 }
@@ -194,7 +214,15 @@ impl Check<'_> {
         if let Some(verdict) = self.verdicts.get(source) {
             return Ok(*verdict);
         }
-        if self.spent {
+        // Unsigned requests must not be able to have more tried by naming a Secret that has many.
+        self.tried += self.keyring.store.count(source).unwrap_or(1);
+        if self.tried > FREE {
+            if !self.authentic {
+                self.spend(self.tried)?;
+            }
+            self.owe();
+        }
+        if self.spent > 0 {
             // One of many, each tried over the whole body: other deliveries get their turn in between.
             tokio::task::yield_now().await;
         }

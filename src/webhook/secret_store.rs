@@ -1,7 +1,11 @@
 //! The values of webhook secrets, and when a Secret may be read: nobody without a secret can make the receiver load the API
 //! server. Below `keyring`, which checks signatures with them; `cluster::secrets` makes the calls.
 
-use super::{bucket::Bucket, repositories::SecretSource, weak_secrets::WeakSecrets};
+use super::{
+    bucket::Bucket,
+    repositories::SecretSource,
+    weak_secrets::{Ignored, WeakSecrets},
+};
 use crate::{
     cluster::{Error, SecretValues, Secrets},
     domain::signature::{SHORTEST_SECRET, is_webhook_secret},
@@ -17,6 +21,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+/// Values of one Secret that are tried, the last by key: each takes a pass over a whole delivery, which nothing interrupts.
+pub(super) const MOST_SECRETS: usize = 32;
 /// A value that is older is believed only after a look at the Secret.
 const BELIEVED: Duration = Duration::from_secs(30);
 /// A Secret is read again because a signature failed at most this often.
@@ -50,15 +56,23 @@ impl Known {
         all.filter(|(key, _)| is_webhook_secret(key))
     }
 
-    /// The values that count as webhook secrets.
-    pub(super) fn usable(&self) -> impl Iterator<Item = &[u8]> {
+    fn strong(&self) -> impl Iterator<Item = &[u8]> {
         self.all().map(|(_, value)| value).filter(|value| value.len() >= SHORTEST_SECRET)
     }
 
-    /// The keys whose values are too short to count.
-    fn weak(&self) -> Vec<String> {
-        let weak = self.all().filter(|(_, value)| value.len() < SHORTEST_SECRET);
-        weak.map(|(key, _)| key.to_owned()).collect()
+    fn beyond(&self) -> usize {
+        self.strong().count().saturating_sub(MOST_SECRETS)
+    }
+
+    /// The values that count as webhook secrets.
+    pub(super) fn usable(&self) -> impl Iterator<Item = &[u8]> {
+        self.strong().skip(self.beyond())
+    }
+
+    /// What does not count.
+    fn ignored(&self) -> Ignored {
+        let short = self.all().filter(|(_, value)| value.len() < SHORTEST_SECRET);
+        Ignored { short: short.map(|(key, _)| key.to_owned()).collect(), beyond: self.beyond() }
     }
 }
 
@@ -205,9 +219,15 @@ impl SecretStore {
             }
             Err(error) => return Err(error),
         };
-        self.weak.note(source, known.weak());
+        self.weak.note(source, known.ignored());
         slot.change(|state| state.last = Some((Instant::now(), known.clone())));
         Ok(known)
+    }
+
+    /// Number of values of a Secret that are tried, as far as they are known.
+    pub(super) fn count(&self, source: &SecretSource) -> Option<usize> {
+        let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(source).cloned()?;
+        slot.state().last.map(|(_, known)| known.usable().count())
     }
 
     /// Where a Secret is kept. Those that nobody has asked for are forgotten on the way to a new one.

@@ -4,7 +4,9 @@
 use super::{
     receiver::Inner,
     repositories::{SecretSource, TrackedRepository},
+    secret_store::MOST_SECRETS,
     tasks::TrackedTask,
+    weak_secrets::Ignored,
 };
 use crate::{
     api::{Repository, conditions::reason},
@@ -18,21 +20,17 @@ use std::sync::Arc;
 impl Inner {
     /// Tells what is news in a task of its own: a delivery does not wait for an event.
     pub(super) fn warn_of_weak_secrets(&self) {
-        for (source, keys) in self.keyring.store.weak.drain() {
+        for (source, ignored) in self.keyring.store.weak.drain() {
             let SecretSource::Own(_, secret) = &source else { continue };
-            let note = format!(
-                "Secret {secret} has webhook secrets that are too short, so they are ignored: {}. Use at least {} bytes, \
-                 for example from `openssl rand -hex 32`, here and in the webhook's settings at GitHub",
-                keys.join(", "),
-                SHORTEST_SECRET
-            );
             let there = self.projection.repositories.ask(|known| known.by_secret(&source).to_vec());
-            for repository in there.unwrap_or_default() {
-                let (events, object, note) = (self.events.clone(), reference(&repository), note.clone());
-                let short = reason::WEBHOOK_SECRET_TOO_SHORT;
-                tokio::spawn(async move {
-                    events.publish(&object, EventType::Warning, short, "Receive", &note).await
-                });
+            let there = there.unwrap_or_default();
+            for (reason, note) in told(secret, &ignored) {
+                for repository in &there {
+                    let (events, object, note) = (self.events.clone(), reference(repository), note.clone());
+                    tokio::spawn(async move {
+                        events.publish(&object, EventType::Warning, reason, "Receive", &note).await
+                    });
+                }
             }
         }
     }
@@ -52,6 +50,27 @@ impl Inner {
             }
         });
     }
+}
+
+/// What a person should know of a Secret, and under which reason.
+fn told(secret: &str, ignored: &Ignored) -> impl Iterator<Item = (&'static str, String)> {
+    let short = (!ignored.short.is_empty()).then(|| {
+        let note = format!(
+            "Secret {secret} has webhook secrets that are too short, so they are ignored: {}. Use at least {SHORTEST_SECRET} bytes, \
+             for example from `openssl rand -hex 32`, here and in the webhook's settings at GitHub",
+            ignored.short.join(", "),
+        );
+        (reason::WEBHOOK_SECRET_TOO_SHORT, note)
+    });
+    let many = (ignored.beyond > 0).then(|| {
+        let note = format!(
+            "Secret {secret} has {} more webhook secrets than the {MOST_SECRETS} that are tried: those under the first keys are \
+             ignored. Give each Repository a Secret of its own",
+            ignored.beyond
+        );
+        (reason::WEBHOOK_SECRETS_TOO_MANY, note)
+    });
+    short.into_iter().chain(many)
 }
 
 /// The Repository as the subject of an event.

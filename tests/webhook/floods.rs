@@ -126,6 +126,51 @@ async fn a_flood_upon_1000_repositories_costs_next_to_nothing() -> Result<()> {
     a_flood_costs_next_to_nothing(1_000).await
 }
 
+/// Each value of a Secret takes a pass over the whole body, so those of one Repository must not hold up all others.
+#[tokio::test]
+async fn a_secret_with_many_values_stops_nobody_else() -> Result<()> {
+    let server = own_server().await?;
+    let world = World::start(&server, "values", Setup::default()).await?;
+    repositories(&world, 2).await?;
+    let values: Vec<_> =
+        (0..5_000).map(|n| (format!("k{n:04}"), format!("the secret of number {n:04}"))).collect();
+    let values: Vec<_> = values.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    world.secret("r-1", &values).await?;
+    world.task("task", in_review(42)).await?;
+    let ping =
+        |secret: &str| delivery("ping", "{}", secret).from("repository", 1).with("X-GitHub-Hook-ID", "7");
+    eventually("the value under the last key", || async {
+        let reply = world.send(&ping("the secret of number 4999")).await.ok()?;
+        (reply.status.as_u16() == 200).then_some(())
+    })
+    .await?;
+    ensure!(world.send(&ping("the secret of number 4967")).await?.status.as_u16() == 401);
+    ensure!(world.deliver(&payload("labeled", 42, 1), SECRET).await?.status.as_u16() == 202);
+    let body = "x".repeat(1 << 20);
+    let flood = (0..20).map(|n: usize| {
+        let request =
+            delivery("pull_request", body.as_str(), "a secret that nobody has").from("repository", 1);
+        let world = &world;
+        async move { world.send(&request.with("X-GitHub-Hook-ID", n.to_string())).await }
+    });
+    let others = async {
+        let mut longest = Duration::ZERO;
+        for _ in 0..20 {
+            let begun = Instant::now();
+            let reply = world.deliver(&payload("labeled", 42, 1), SECRET).await?;
+            ensure!(reply.status.as_u16() == 202, "{reply:?}");
+            longest = longest.max(begun.elapsed());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(longest)
+    };
+    let (replies, longest) = tokio::try_join!(try_join_all(flood), others)?;
+    ensure!(longest < Duration::from_secs(6), "{longest:?}");
+    let refused = replies.iter().filter(|reply| [401, 503].contains(&reply.status.as_u16())).count();
+    ensure!(refused == 20, "{replies:?}");
+    world.end().await
+}
+
 /// However many ask for it at once.
 #[tokio::test]
 async fn a_secret_that_is_not_known_yet_is_read_once() -> Result<()> {
