@@ -18,6 +18,8 @@ const MOVES: SignedDuration = SignedDuration::from_mins(10);
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 /// A failure that may pass is no news before.
 const NEWS: SignedDuration = SignedDuration::from_mins(5);
+/// A failure that is younger may pass by itself.
+const BLIP: SignedDuration = SignedDuration::from_mins(1);
 
 /// What the webhook adds to a plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +101,9 @@ impl Told<'_> {
             self.say(false, failure.reason, &message);
         }
         let deleted = self.repository.metadata.deletion_timestamp.as_ref()?;
-        if passes && self.now.duration_since(deleted.0.max(*since)) < PATIENCE {
+        // Another process may have failed before; what has just begun to fail here may pass all the same.
+        let (waited, fails) = (self.now.duration_since(deleted.0), self.now.duration_since(*since));
+        if passes && (waited < PATIENCE || fails < BLIP) {
             return None;
         }
         self.status.webhook = None;

@@ -193,8 +193,12 @@ fn it_goes_with_the_repository_or_when_it_is_given_back_and_holds_up_neither_for
     let long = deleted(known(managed()), -600);
     let waits = done(&long, plan.clone(), HookOutcome::Failed(since(Class::Transient, 0)));
     assert!(waits.finalizer, "the operator may have been away");
-    let late = done(&long, plan, HookOutcome::Failed(since(Class::Transient, -600)));
-    assert_eq!((late.finalizer, late.notes[0].reason), (false, "LeftBehind"));
+    let young = deleted(known(managed()), -599);
+    assert!(done(&young, plan.clone(), HookOutcome::Failed(since(Class::Transient, -3_600))).finalizer);
+    let blip = done(&long, plan.clone(), HookOutcome::Failed(since(Class::Transient, -59)));
+    assert!(blip.finalizer, "it may pass");
+    let late = done(&long, plan, HookOutcome::Failed(since(Class::Transient, -60)));
+    assert_eq!((late.finalizer, late.notes[0].reason), (false, "LeftBehind"), "whoever has waited");
 
     let mut given_back = known(managed());
     given_back.spec.webhook = None;
