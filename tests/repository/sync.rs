@@ -87,6 +87,34 @@ async fn a_lost_delivery_only_delays_and_a_settled_repository_costs_no_write() -
     Ok(())
 }
 
+/// GitHub says once what has changed. A pass that reads it may end before any Task is moved: somebody writes to the Repository.
+#[tokio::test]
+async fn what_a_list_says_is_not_lost_with_the_pass_that_read_it() -> Result<()> {
+    let mut world = World::new("cut").await?;
+    world.token().await?;
+    world.at_github("app")?;
+    world.repository("app", json!({"syncIntervalSeconds": 30})).await?;
+    world.repository_with("app", "Synced").await?;
+    let pull = in_review(&world, "app", "to-close").await?;
+    // What a store says is doubted for a minute after a start.
+    world.crash()?;
+    let held = Rule::on("github", LIST_PULLS).action(Action::Hold { after_effect: false });
+    let rule = world.sim.faults.set(held.when(When::Nth(1)));
+    world.sim.github.close("slipway-bot/app", pull["number"].as_u64().context("a number")?)?;
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while world.sim.faults.held(rule) != Some(1) {
+        assert!(std::time::Instant::now() < deadline, "no sync\n{}", world.operator.log());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let note = Patch::Merge(json!({"metadata": {"annotations": {"note": "by hand"}}}));
+    world.repositories().patch("app", &PatchParams::default(), &note).await?;
+    let seq = world.sim.calls.last_seq();
+    world.sim.faults.remove(rule);
+    task_in(&world, "to-close", State::Todo).await?;
+    assert!(world.call(seq, LIST_PULLS).await?.status().is_some());
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_failed_sync_changes_no_condition_until_the_attempts_are_used_up() -> Result<()> {
     let world = World::new("quiet").await?;

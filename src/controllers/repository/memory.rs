@@ -55,6 +55,8 @@ pub(super) struct Position {
 struct Entry {
     next_sync: Option<Timestamp>,
     position: Position,
+    /// Place up to which the last list was read and when the next sync would be due, until all that it said has been applied.
+    pending: Option<(Position, Timestamp)>,
     has_branch: bool,
     account: Option<Arc<Account>>,
     hook: HookMemory,
@@ -107,20 +109,22 @@ impl Memory {
         self.change(uid, |entry| entry.next_sync = Some(next));
     }
 
-    /// Makes the next sync read once more what the last one found: it did not reach every Task.
-    pub(super) fn repeat_sync(&self, uid: &str, now: Timestamp) {
-        self.change(uid, |entry| {
-            entry.next_sync = Some(now);
-            entry.position = Position::default();
-        });
+    /// A list has been read. A pass may end before what it said is applied: the next one then reads it again, since GitHub would
+    /// only say that nothing has changed since.
+    pub(super) fn read(&self, uid: &str, position: Position, next: Timestamp) {
+        self.change(uid, |entry| entry.pending = Some((position, next)));
+    }
+
+    /// All that the last list said has been applied.
+    pub(super) fn applied(&self, uid: &str) {
+        let pending = self.entries().get_mut(uid).and_then(|entry| entry.pending.take());
+        let Some((position, next)) = pending else { return };
+        self.change(uid, |entry| entry.position = position);
+        self.synced(uid, next);
     }
 
     pub(super) fn position(&self, uid: &str) -> Position {
         self.entries().get(uid).map(|entry| entry.position.clone()).unwrap_or_default()
-    }
-
-    pub(super) fn set_position(&self, uid: &str, position: Position) {
-        self.change(uid, |entry| entry.position = position);
     }
 
     /// Returns whether this process has seen the base branch.
@@ -196,15 +200,23 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_that_is_repeated_reads_from_the_beginning() {
+    fn a_list_counts_once_what_it_said_has_been_applied() {
         let memory = Memory::default();
-        memory.set_position(
-            "uid",
-            Position { newest: Some(at(5)), etag: Some("e".into()), unreached: vec![7] },
+        let position = |etag: &str| Position { etag: Some(etag.into()), ..Position::default() };
+        memory.synced("uid", at(10));
+        memory.read("uid", position("a"), at(310));
+        assert_eq!(
+            (memory.position("uid"), memory.next_sync("uid", INTERVAL, at(11))),
+            (Position::default(), at(10))
         );
-        memory.synced("uid", at(1_000));
-        memory.repeat_sync("uid", at(10));
-        assert_eq!(memory.next_sync("uid", INTERVAL, at(10)), at(10));
-        assert_eq!(memory.position("uid"), Position::default());
+        memory.read("uid", position("b"), at(311));
+        memory.applied("uid");
+        assert_eq!(
+            (memory.position("uid"), memory.next_sync("uid", INTERVAL, at(11))),
+            (position("b"), at(311))
+        );
+        memory.synced("uid", at(600));
+        memory.applied("uid");
+        assert_eq!(memory.next_sync("uid", INTERVAL, at(500)), at(600), "it counts once");
     }
 }

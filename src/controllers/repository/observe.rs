@@ -21,18 +21,26 @@ impl RepositoryController {
         let interval = repository::interval(object);
         let due = self.memory.schedule(&uid, interval, now);
         let stage = repository::stage(object, due, now, || !self.open_tasks(object).is_empty());
-        let (finding, routine) = match stage {
-            Stage::Rest(finding) => (finding, false),
+        let next = now + interval;
+        let finding = match stage {
+            Stage::Rest(finding) => finding,
             Stage::LookUp(question) => {
-                (question.answered(self.inspect(object, question).await), question.is_routine())
+                let finding = question.answered(self.inspect(object, question).await);
+                if question.is_routine() && finding.is_answer() {
+                    self.memory.synced(&uid, next);
+                }
+                finding
             }
-            Stage::List(question) => (question.answered(self.list(object, now).await), true),
+            Stage::List(question) => {
+                let finding = question.answered(self.list(object, now).await);
+                if finding.is_answer() && !finding.has_step() {
+                    self.memory.applied(&uid);
+                }
+                finding
+            }
         };
-        if routine && finding.is_answer() {
-            self.memory.synced(&uid, now + interval);
-        }
         let hook = self.look_at_hook(object, due, finding.has_step(), now).await;
-        let next_sync = self.memory.next_sync(&uid, interval, now);
+        let next_sync = if finding.has_step() { next } else { self.memory.next_sync(&uid, interval, now) };
         let next_hook = self.memory.hook(&uid).next;
         Observed { finding, next_sync, account: self.account(&uid), hook, next_hook }
     }
@@ -59,6 +67,8 @@ impl RepositoryController {
         self.learn_account(&object.uid().unwrap_or_default(), &github, read.as_ref().err()).await;
         Ok(match read? {
             Synced::Read(read) => {
+                let next = now + repository::interval(object);
+                self.memory.read(&object.uid().unwrap_or_default(), read.position, next);
                 let moves = sync::moves(&tasks, &read.pulls, now);
                 Listing::Changes(Changes { moves, repository: read.repository })
             }

@@ -11,7 +11,6 @@ use crate::{
     },
     github,
 };
-use jiff::Timestamp;
 use kube::ResourceExt;
 
 impl RepositoryController {
@@ -20,8 +19,8 @@ impl RepositoryController {
             Step::Create(create) => Outcome::Created(self.create(object, create).await),
             Step::Move(moves) => {
                 let all = self.apply_sync(object, moves).await;
-                if !all {
-                    self.memory.repeat_sync(&object.uid().unwrap_or_default(), Timestamp::now());
+                if all {
+                    self.memory.applied(&object.uid().unwrap_or_default());
                 }
                 Outcome::Moved { all }
             }

@@ -26,11 +26,13 @@ pub(super) struct Read {
     pub(super) pulls: Vec<ObservedPullRequest>,
     /// The repository, as the list or a look-up on the way describes it.
     pub(super) repository: Option<Found>,
+    /// How far it has read.
+    pub(super) position: Position,
 }
 
 /// What a sync has found.
 pub(super) enum Synced {
-    Read(Read),
+    Read(Box<Read>),
     /// Neither its name nor its id shows the repository.
     Absent,
     /// Its name shows another's list, and its id nothing.
@@ -60,7 +62,7 @@ impl RepositoryController {
     ) -> Result<Synced, github::Error> {
         let asked = name_today(object);
         let elsewhere = match self.read(github, object, tasks, &asked).await {
-            Ok(read) => return Ok(Synced::Read(read)),
+            Ok(read) => return Ok(Synced::Read(Box::new(read))),
             Err(Elsewhere::Failed(error)) if !tells_of_another_place(&error) => return Err(error),
             Err(elsewhere) => elsewhere,
         };
@@ -73,7 +75,7 @@ impl RepositoryController {
         };
         let elsewhere = match RepositoryName::parse(&found.full_name).filter(|name| *name != asked) {
             Some(name) => match self.read(github, object, tasks, &name).await {
-                Ok(read) => return Ok(Synced::Read(Read { repository: Some(found), ..read })),
+                Ok(read) => return Ok(Synced::Read(Box::new(Read { repository: Some(found), ..read }))),
                 Err(elsewhere) => elsewhere,
             },
             None => elsewhere,
@@ -118,8 +120,7 @@ impl RepositoryController {
             read.pulls.extend(pull.as_ref().map(ObservedPullRequest::from));
         }
         position.unreached = later;
-        self.memory.set_position(&uid, position);
-        Ok(read)
+        Ok(Read { position, ..read })
     }
 
     /// The repository of this name, where it is the known one. Another may have the name by now: the id decides. What its list
