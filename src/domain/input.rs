@@ -178,6 +178,116 @@ mod tests {
         }
     }
 
+    /// The same of what is recorded today: what is run, what is published, and the sandbox.
+    #[test]
+    fn recorded_specs_keep_their_digests_of_today() {
+        for (recorded, expected) in [
+            (
+                json!({"title": "T", "repositoryRef": {"name": "r"}, "sandboxRef": {"name": "s"}, "source": {"path": "/a"}}),
+                [
+                    "v2:b81447fc612b5297cb85d9189295c9eb8adce28d8ac62b6052b606461788036f",
+                    "v2:aafbd262706f833d28abe0388fd6a43d94a60a6f3f8898afb53c1b7dd5a654f4",
+                    "v2:b7fea35880c014ae51016281ae3a63be5a22a8ede18dd249698bf85fc346d209",
+                ],
+            ),
+            (
+                json!({"title": "T", "description": "D", "repositoryRef": {"name": "r"},
+                    "sandboxTemplate": {"spec": {"template": "x", "timeoutSeconds": 600}},
+                    "generate": {"command": ["sh", "-c", "true"], "env": [{"name": "A", "value": "1"}]},
+                    "source": {"path": "/a", "exclude": ["target/"]}, "branch": "b", "baseBranch": "main",
+                    "commit": {"message": "m"}}),
+                [
+                    "v2:b4dc8e4375b39abf836be4e5f73766cd0768226e4b8637e1ed8cb051e2b27cae",
+                    "v2:0ea2c9d7dd224cbe8e6ed9fcb006e76eac8b9f17ca9326c886a713928a429c72",
+                    "v2:6d0dfb3f32831ad9e6af1790066b2dc60e4ce302c067c357cb319399a9a7ec55",
+                ],
+            ),
+            (
+                json!({"title": "Every field", "description": "D", "repositoryRef": {"name": "r"},
+                    "sandboxTemplate": {"spec": {"template": "x", "credentialsSecretRef": {"name": "k"},
+                        "operatingMode": "Running", "timeoutSeconds": 600, "onTimeout": "Kill",
+                        "env": [{"name": "A", "value": "1"}], "metadata": {"b": "2", "a": "1"},
+                        "recovery": {"policy": "Hold"}, "deletionPolicy": "Pause", "suspend": true}},
+                    "generate": {"command": ["a"], "workingDir": "/w", "timeoutSeconds": 60, "maxAttempts": 1,
+                        "env": [{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
+                    "source": {"path": "/a", "include": ["src/"], "exclude": ["target/"], "includeIgnored": true,
+                        "destination": "d", "checkout": {"depth": 5, "clean": "All"}},
+                    "branch": "b", "baseBranch": "main",
+                    "commit": {"message": "m", "authorName": "n", "authorEmail": "e@x"},
+                    "pullRequest": {"title": "p", "body": "b", "draft": true,
+                        "merge": {"policy": "WhenReady", "method": "squash"}}, "suspend": true}),
+                [
+                    "v2:9837acdb1ca1c4c19e372835293e25bda080cd2114a53ed876d95d6ea4afd42a",
+                    "v2:f63e98da59a4e6f06128030e0a768b7057e03360777998ae0bba3ffa4d6a2afe",
+                    "v2:154440ba2bf334f745b5c762681a33c996fb3f3af361e7f62c07e61263f717f0",
+                ],
+            ),
+            (
+                json!({"title": "T", "repositoryRef": {"name": "r"}, "sandboxTemplate": {}, "generate": {"command": ["a"]},
+                    "source": {"path": "/a", "checkout": {}}}),
+                [
+                    "v2:5e9db9cdfe7d4691c3f413e7c7ccbc69d40ec8f57dc4e971de8e1d421dfec372",
+                    "v2:aafbd262706f833d28abe0388fd6a43d94a60a6f3f8898afb53c1b7dd5a654f4",
+                    "v2:88778848f5fdeb5cfab9f490e7f4f1d0e4544ea307c4a77e17c840b041104d25",
+                ],
+            ),
+        ] {
+            let spec = spec(recorded.clone());
+            let found = [digest(&spec), publication_digest(&spec), sandbox_digest(&spec)];
+            assert_eq!(found, expected, "{recorded}");
+        }
+    }
+
+    /// The places of all defaults below `schema`, each with its value.
+    fn all_defaults(schema: &Value, place: &[String], found: &mut Vec<(Vec<String>, Value)>) {
+        if let Some(default) = schema.get("default").filter(|_| !place.is_empty()) {
+            found.push((place.to_vec(), default.clone()));
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            all_defaults(property, &[place, std::slice::from_ref(name)].concat(), found);
+        }
+    }
+
+    /// Else a release that adds a field with a default would rerun every Task.
+    #[test]
+    fn no_default_of_the_schema_is_part_of_an_input() {
+        let crds = crate::api::crds::all();
+        let task = crds.iter().find(|crd| crd["spec"]["names"]["kind"] == "Task").expect("a Task");
+        let schema = &task["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        let mut all = Vec::new();
+        all_defaults(schema, &[], &mut all);
+        assert!(all.len() > 15, "{all:?}");
+        for (place, default) in all {
+            let mut short = json!({"title": "T", "repositoryRef": {"name": "r"}, "sandboxTemplate": {},
+                "generate": {"command": ["a"]}, "source": {"path": "/a"}});
+            let (name, parents) = place.split_last().expect("it has a name");
+            let parent = parents.iter().fold(&mut short, |object, name| {
+                let fields = object.as_object_mut().expect("an object");
+                fields.entry(name).or_insert_with(|| json!({}))
+            });
+            let written = parent.as_object_mut().expect("an object");
+            written.remove(name);
+            let mut long = short.clone();
+            long.pointer_mut(&pointer(parents)).expect("its parent")[name] = default;
+            let [short, long] = [short, long].map(spec);
+            for digest in [digest, publication_digest, sandbox_digest] {
+                assert_eq!(digest(&short), digest(&long), "{place:?}");
+            }
+            let fields =
+                ["generate", "source", "commit", "branch", "baseBranch", "sandboxRef", "sandboxTemplate"];
+            let canonical = Value::Object(canonical(&long, &fields));
+            assert_eq!(
+                canonical.pointer(&pointer(&place)),
+                None,
+                "what nobody has set says something: {place:?}"
+            );
+        }
+    }
+
+    fn pointer(place: &[String]) -> String {
+        place.iter().flat_map(|name| ["/", name]).collect()
+    }
+
     #[test]
     fn a_default_written_out_is_the_same_input() {
         let short = json!({"title": "T", "repositoryRef": {"name": "r"}, "sandboxTemplate": {"spec": {}},
