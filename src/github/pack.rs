@@ -28,10 +28,13 @@ use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use octocrab::OctoBody;
 use std::{io, time::Duration};
+use tokio::time::Instant;
 
 const OPERATION: Operation = Operation::FetchPack;
 /// GitHub says every few seconds that it is still at work.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(30);
+/// Time limit of a whole pack, which may be passed on slowly.
+const WHOLE: Duration = Duration::from_mins(10);
 /// Longest word of GitHub's that is kept (bytes).
 const MAX_WORDS: usize = 1000;
 /// Commits without their parents that an answer may name.
@@ -74,7 +77,8 @@ impl Client {
                 .body(OctoBody::from(request(wanted)))
                 .map_err(|_| odd("owner and name do not form a URL"))
         };
-        let mut lines = Lines { body: self.open(&call, make).await?, buffer: BytesMut::new() };
+        let until = Instant::now() + WHOLE;
+        let mut lines = Lines { body: self.open(&call, make).await?, buffer: BytesMut::new(), until };
         let mut shallow = Vec::new();
         let mut section = String::new();
         loop {
@@ -159,6 +163,7 @@ enum Line {
 struct Lines {
     body: AnswerBody,
     buffer: BytesMut,
+    until: Instant,
 }
 
 impl Lines {
@@ -168,8 +173,11 @@ impl Lines {
             if let Some(line) = take_line(&mut self.buffer)? {
                 return Ok(Some(line));
             }
+            if self.until <= Instant::now() {
+                return Err(odd("it has not come within 10 minutes"));
+            }
             let frame = tokio::time::timeout(IDLE, self.body.frame());
-            match frame.await.map_err(|_| odd("nothing came for a minute"))? {
+            match frame.await.map_err(|_| odd("nothing came for half a minute"))? {
                 None if self.buffer.is_empty() => return Ok(None),
                 None => return Err(odd("the pack is cut short")),
                 Some(Err(error)) => return Err(lost(OPERATION, &error)),
@@ -259,6 +267,32 @@ mod tests {
         let expected =
             format!("000eofs-delta\n0010no-progress\n000ddeepen 1\n0032want {commit}\n0009done\n0000");
         assert_eq!(rest, expected);
+    }
+
+    /// Takes lines of a body that brings one byte after each pause; how long that went well, and the end of it.
+    async fn dribbled(pause: Duration) -> (Duration, Error) {
+        let body = futures::stream::unfold((), move |()| async move {
+            tokio::time::sleep(pause).await;
+            let frame = hyper::body::Frame::data(Bytes::from_static(b"0005x"));
+            Some((Ok::<_, octocrab::Error>(frame), ()))
+        });
+        let body = http_body_util::BodyExt::boxed(http_body_util::StreamBody::new(body));
+        let begun = Instant::now();
+        let mut lines = Lines { body, buffer: BytesMut::new(), until: begun + WHOLE };
+        loop {
+            if let Err(error) = lines.next().await {
+                return (begun.elapsed(), error);
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pack_may_neither_stand_still_nor_dribble_for_ever() {
+        let (lasted, error) = dribbled(Duration::from_secs(40)).await;
+        assert_eq!((lasted.as_secs(), error.class), (30, Class::Transient));
+        let (lasted, error) = dribbled(Duration::from_secs(25)).await;
+        assert_eq!((lasted.as_secs(), error.class), (600, Class::Transient));
+        assert!(error.message.contains("10 minutes"), "{}", error.message);
     }
 
     #[test]

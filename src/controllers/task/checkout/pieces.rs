@@ -19,7 +19,7 @@ const PIECE: u64 = 32 << 20;
 /// Lines of a pack between GitHub and the sandbox; each is at most 64 KiB.
 const LINES: usize = 16;
 /// Longest time for which the sandbox may take nothing.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(30);
 
 /// A pack that comes, and what is left of what it may take.
 pub(super) struct Pieces {
