@@ -10,6 +10,7 @@ mod lfs;
 mod message;
 mod path;
 mod tree;
+mod update;
 
 pub use attributes::{ATTRIBUTES_FILE, Attributes, attribute_directories};
 pub use branch::default_branch_name;
@@ -20,3 +21,4 @@ pub use lfs::{MAX_POINTER, Pointer, is_server_of};
 pub use message::{TRAILER, commit_message, task_of, with_trailer};
 pub use path::tree_path;
 pub use tree::{BaseEntry, BaseTree, EntryKind};
+pub use update::{FileChange, is_same_change};

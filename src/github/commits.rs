@@ -9,6 +9,7 @@ use super::{
     operation::Operation,
     recent::Made,
 };
+use crate::domain::git::FileChange;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ pub struct Commit {
     pub message: String,
     /// GitHub has checked its signature, or has signed it.
     pub verified: bool,
+    /// GitHub itself has made and signed it, at its pages or for an App.
+    pub by_github: bool,
 }
 
 /// Author of a commit. Author and committer are the same.
@@ -57,8 +60,24 @@ struct CommitAnswer {
     parents: Vec<Sha>,
     #[serde(default)]
     message: String,
+    committer: Option<Committer>,
     #[serde(default)]
     verification: Verification,
+}
+
+#[derive(Deserialize)]
+struct Committer {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    email: String,
+}
+
+impl Committer {
+    /// Anybody can write this name, but what is verified with it GitHub has signed.
+    fn is_github(&self) -> bool {
+        self.name == "GitHub" && self.email == "noreply@github.com"
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -71,12 +90,15 @@ impl From<CommitAnswer> for Commit {
     fn from(answer: CommitAnswer) -> Self {
         let parents = answer.parents.into_iter().map(|p| p.sha).collect();
         let verified = answer.verification.verified;
-        Self { sha: answer.sha, tree: answer.tree.sha, parents, message: answer.message, verified }
+        let by_github = verified && answer.committer.is_some_and(|committer| committer.is_github());
+        Self { sha: answer.sha, tree: answer.tree.sha, parents, message: answer.message, verified, by_github }
     }
 }
 
 /// Commits of a pull request that are looked at.
 pub const MAX_SINCE: usize = 500;
+/// Files that GitHub shows of a comparison. Source: GitHub REST API, "Compare two commits".
+const MAX_FILES: usize = 300;
 
 impl Client {
     /// The commit with this id; `None` when GitHub does not have it.
@@ -125,6 +147,7 @@ impl Client {
         struct Inner {
             message: String,
             tree: Sha,
+            committer: Option<Committer>,
             #[serde(default)]
             verification: Verification,
         }
@@ -138,18 +161,38 @@ impl Client {
             let call = Call::get(Operation::Compare, path).about(repository).needs(Made::Commit(head.into()));
             let Some(found) = self.find::<Comparison>(call).await? else { return Ok(None) };
             let is_last = found.commits.len() < PAGE;
-            commits.extend(found.commits.into_iter().map(|one| Commit {
-                sha: one.sha,
-                tree: one.commit.tree.sha,
-                parents: one.parents.into_iter().map(|parent| parent.sha).collect(),
-                message: one.commit.message,
-                verified: one.commit.verification.verified,
+            commits.extend(found.commits.into_iter().map(|one| {
+                Commit::from(CommitAnswer {
+                    sha: one.sha,
+                    tree: one.commit.tree,
+                    parents: one.parents,
+                    message: one.commit.message,
+                    committer: one.commit.committer,
+                    verification: one.commit.verification,
+                })
             }));
             if is_last || commits.len() >= MAX_SINCE {
                 break;
             }
         }
         Ok(Some(commits))
+    }
+
+    /// The files that `head` has changed since it left `base`. `None`: GitHub does not have both, or does not show all of them.
+    pub async fn changed_files(
+        &self,
+        repository: &RepositoryName,
+        base: &str,
+        head: &str,
+    ) -> Result<Option<Vec<FileChange>>, Error> {
+        #[derive(Deserialize)]
+        struct Comparison {
+            files: Vec<FileChange>,
+        }
+        let path = format!("/repos/{repository}/compare/{base}...{head}?per_page=1");
+        let call = Call::get(Operation::Compare, path).about(repository).needs(Made::Commit(head.into()));
+        let found = self.find::<Comparison>(call).await?;
+        Ok(found.map(|found| found.files).filter(|files| files.len() < MAX_FILES))
     }
 
     /// Asks whether `head` (a commit or a branch) contains `commit`; false also when either is gone.

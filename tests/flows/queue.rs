@@ -222,3 +222,43 @@ async fn a_rerun_takes_it_out_of_the_queue_first() -> Result<()> {
     ensure!(!events.contains("Dequeued"), "{events}");
     Ok(())
 }
+
+/// Two Tasks change the base branch one after the other: whoever follows the advice and updates the branch still has it merged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn githubs_own_update_of_the_branch_is_what_is_merged_and_stood_on() -> Result<()> {
+    let world = world("updated").await?;
+    let build = json!({
+        "required_status_checks": [{"context": "build"}], "strict_required_status_checks_policy": true,
+    });
+    begin(&world, vec![rule(RuleKind::RequiredStatusChecks, &build)]).await?;
+    says(&world, "required checks that have not begun: build").await?;
+    let (github, passed) = (&world.simulator.github, || vec![check("build", "success")]);
+    github.set_checks(APP, &head(&world)?, passed()).map_err(refused)?;
+    github.push(APP, "main", &[("theirs", Some("1"))], "Somebody's").map_err(refused)?;
+    look_now(&world, "1").await?;
+    says(&world, "update the branch from the base branch").await?;
+    let updated = github.update_branch(APP, 1).map_err(refused)?;
+    let adopted =
+        |task: &Task, sha: &str| task.status.as_ref().is_some_and(|s| s.commit_sha.as_deref() == Some(sha));
+    world.task("work", "the update", |task| adopted(task, &updated) && reason_of(task) == "InReview").await?;
+    // Another round stands on it, and takes nothing of it back.
+    rerun(&world, "work", "1").await?;
+    let status = in_review(&world, "work", 2).await?;
+    ensure!(status.parent_sha.as_ref() == Some(&updated), "{:?} on {updated}", status.parent_sha);
+    github.push(APP, "main", &[("later", Some("2"))], "Somebody's").map_err(refused)?;
+    github.set_checks(APP, &head(&world)?, passed()).map_err(refused)?;
+    let updated = github.update_branch(APP, 1).map_err(refused)?;
+    github.set_checks(APP, &updated, passed()).map_err(refused)?;
+    world.task("work", "the update", |task| adopted(task, &updated)).await?;
+    look_now(&world, "2").await?;
+    world.task_in("work", State::Done).await?;
+    ensure!(merges(&world) == 1, "merged {} times", merges(&world));
+    let files = ["theirs", "later", "stamp"].map(|name| format!("main:{name}"));
+    let dir = github.git_dir(APP).map_err(refused)?;
+    for file in files {
+        let found =
+            std::process::Command::new("git").arg("-C").arg(&dir).args(["cat-file", "-e", &file]).status()?;
+        ensure!(found.success(), "{file} is gone");
+    }
+    Ok(())
+}

@@ -19,3 +19,4 @@ mod queue;
 mod resume;
 mod secrets;
 mod support;
+mod updates;

@@ -209,12 +209,12 @@ pub struct TaskStatus {
     pub tree_sha: Option<String>,
 
     /// The last commit that was published: the round's own, once GitHub has it; until then, on an open pull request, that
-    /// of the round before.
+    /// of the round before. Where the operator merges, also what GitHub's *Update branch* has made of it.
     #[serde(default, rename = "commitSHA", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SHA))]
     pub commit_sha: Option<String>,
 
-    /// Time by which the pull request had the round's commit: its checks may take a minute to appear.
+    /// Time by which the pull request had `commitSHA`: its checks may take a minute to appear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed_at: Option<Time>,
 

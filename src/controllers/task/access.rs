@@ -105,6 +105,7 @@ pub(super) fn seen_pull(pull: &Pull) -> SeenPull {
         checks: None,
         rules: None,
         view: None,
+        updated: false,
     }
 }
 

@@ -16,12 +16,14 @@ mod published;
 mod rebase;
 mod request;
 mod trees;
+mod update;
 
 pub use crate::api::conditions::reason::SPOOLED_FILES_LOST;
 pub use base::Base;
 pub use filtered::attributes;
 pub use rebase::{Rebase, rebase};
 pub use request::{Prepared, Request};
+pub use update::is_update;
 
 use crate::{
     api::conditions::reason,

@@ -4,6 +4,7 @@
 use super::{
     TaskController,
     access::{AtGitHub, seen_checks, seen_pull},
+    commit,
 };
 use crate::{
     api::{MergeMethod, Task},
@@ -35,9 +36,14 @@ impl TaskController {
         let base = pull.as_ref().and_then(|pull| pull.base_branch.clone());
         let mut pull = pull.as_ref().map(seen_pull);
         if let (Some(pull), Some(wanted)) = (&mut pull, &question.merge) {
+            let status = task.status.as_ref();
+            let base = base.or_else(|| status?.base_branch.clone()).unwrap_or_default();
+            if let Some((commit, head)) = wanted.commit.as_ref().zip(pull.observed.head_sha.as_ref())
+                && pull.asks_for_update(wanted)
+            {
+                pull.updated = commit::is_update(&at.client, &at.name, &base, commit, head).await?;
+            }
             if pull.asks_for_rules(wanted) {
-                let status = task.status.as_ref();
-                let base = base.or_else(|| status?.base_branch.clone()).unwrap_or_default();
                 pull.rules = self.rules(task, &at, &base, now).await?;
             }
             if pull.asks_for_view(wanted) {

@@ -14,6 +14,7 @@ use crate::{
     domain::plan::{Next, Note},
 };
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// GitHub works out in the background whether a pull request can be merged: ask again this soon.
 const MERGEABLE_SOON: SignedDuration = SignedDuration::from_secs(5);
@@ -68,6 +69,9 @@ pub(super) fn merge(mut scope: Scope<'_>, context: &Context, pull: &SeenPull) ->
         .map_or(SignedDuration::from_secs(300), |repository| repository.sync_interval);
     let head = pull.observed.head_sha.clone();
     if head != scope.status.commit_sha {
+        if pull.updated {
+            return updated(scope, head);
+        }
         return Plan { next: Next::After(interval), ..reflect_pull(scope) };
     }
     if let Some(appear) = checks_appear(scope.task, &scope.status).filter(|appear| *appear > scope.now) {
@@ -108,6 +112,14 @@ pub(super) fn merge(mut scope: Scope<'_>, context: &Context, pull: &SeenPull) ->
             Plan { next: Next::After(interval), ..reflect_pull_with(scope, Some(&message)) }
         }
     }
+}
+
+/// Goes on with GitHub's own update of the branch as the commit that is merged: it has checks of its own.
+fn updated(mut scope: Scope<'_>, head: Option<String>) -> Plan {
+    scope.status.commit_sha = head;
+    scope.status.pushed_at = Some(Time(scope.now));
+    let next = checks_appear(scope.task, &scope.status).map_or(Next::Now, Next::At);
+    Plan { next, ..reflect_pull(scope) }
 }
 
 /// Keeps what everybody sees, so that a merge which is refused again causes no write.

@@ -159,8 +159,8 @@ fn in_review(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Positio
 /// Reads the pull request, and its checks where the operator is to merge it.
 fn read_pull(scope: Scope<'_>, context: &Context, pull: &PullRequest) -> Position {
     let (task, status) = (scope.task, &scope.status);
-    // Nothing is merged while checks may still appear: what else is read of it then decides nothing.
-    let early = merge::checks_appear(task, status) > Some(scope.now);
+    // Nothing is merged while checks may still appear. Of another head it is asked whose it is.
+    let early = merge::checks_appear(task, status) > Some(scope.now) && pull.head_sha == status.commit_sha;
     let merge = (reflect::merge_wanted(task, pull) && !early).then(|| merge::wanted(task, status, context));
     ReadPull { number: pull.number, merge }.asked(scope, context)
 }

@@ -5,7 +5,7 @@ use super::{
     mergeability::{Facts, MergeWanted, Mergeability},
     requirements::{Checks, MergeView, RulesView},
 };
-use crate::domain::pull_request::ObservedPullRequest;
+use crate::{api::PullRequestState, domain::pull_request::ObservedPullRequest};
 
 /// A pull request as GitHub shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub struct SeenPull {
     pub rules: Option<RulesView>,
     /// How it stands towards a merge; absent where nobody has asked for it, or GitHub does not tell.
     pub view: Option<MergeView>,
+    /// Its head is GitHub's own update of the Task's commit from the base branch; false also where nobody has asked.
+    pub updated: bool,
 }
 
 impl SeenPull {
@@ -31,6 +33,12 @@ impl SeenPull {
             rules: self.rules.as_ref(),
             view: self.view.as_ref(),
         }
+    }
+
+    /// Returns whether its head may be GitHub's own update of the Task's commit.
+    pub fn asks_for_update(&self, wanted: &MergeWanted) -> bool {
+        let open = self.observed.state == PullRequestState::Open && self.observed.draft != Some(true);
+        open && wanted.commit.is_some() && wanted.commit != self.observed.head_sha
     }
 
     /// Returns whether the rules of its base branch count for the merge.

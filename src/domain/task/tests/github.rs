@@ -40,6 +40,8 @@ pub(super) struct GitHub {
     pub commits: BTreeMap<String, Made>,
     /// What reviewers have pushed, by branch.
     pub pushes: Vec<(String, String)>,
+    /// Heads that GitHub has made of those before by merging the base branch.
+    pub updates: Vec<String>,
     /// What GitHub says of merging an open pull request.
     pub mergeable: &'static str,
     /// Checks of any commit.
@@ -67,6 +69,7 @@ impl GitHub {
             pulls: Vec::new(),
             commits: BTreeMap::new(),
             pushes: Vec::new(),
+            updates: Vec::new(),
             mergeable: "clean",
             checks: Checks { passed: 1, ..Checks::default() },
             queue: Queue::default(),
@@ -124,6 +127,7 @@ impl GitHub {
             checks: None,
             rules: None,
             view: None,
+            updated: false,
         }
     }
 

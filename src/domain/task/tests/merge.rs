@@ -193,6 +193,50 @@ fn somebody_elses_push_stops_the_automatic_merge() {
     assert!(world.holds(names::READY));
 }
 
+/// Somebody presses *Update branch*; returns the head that GitHub makes.
+fn update(world: &mut World) -> String {
+    let updated = format!("{}>merged main", world.status().commit_sha.expect("published"));
+    world.github.updates.push(updated.clone());
+    world.github.branches.insert("task/t/do-it".into(), updated.clone());
+    world.person(|pull| pull.head.clone_from(&updated));
+    world.news(Source::Delivery);
+    updated
+}
+
+#[test]
+fn githubs_own_update_of_the_branch_is_merged_once_its_checks_have_had_their_time() {
+    for after in [10, 300] {
+        let mut world = when_ready();
+        world.github.mergeable = "behind";
+        world.rest();
+        world.idle(after);
+        let updated = update(&mut world);
+        world.github.mergeable = "clean";
+        world.idle(50);
+        let status = world.status();
+        assert_eq!((status.commit_sha.as_ref(), world.made("Merge")), (Some(&updated), 0), "after {after} s");
+        assert_eq!(world.reason(), reason::IN_REVIEW);
+        world.idle(70);
+        assert_eq!((world.row(), world.made("Merge")), (DONE, 1), "after {after} s: {}", world.message());
+    }
+}
+
+#[test]
+fn a_round_after_githubs_own_update_stands_on_it_and_is_merged() {
+    let mut world = unchecked();
+    world.github.mergeable = "behind";
+    world.rest();
+    let updated = update(&mut world);
+    world.idle(10);
+    world.rerun("1");
+    world.rest();
+    let status = world.status();
+    assert_eq!((status.round, status.parent_sha.as_ref()), (Some(2), Some(&updated)));
+    world.github.mergeable = "clean";
+    world.idle(310);
+    assert_eq!((world.row(), world.made("Merge")), (DONE, 1), "{}", world.message());
+}
+
 #[test]
 fn a_later_round_that_failed_stops_the_merge_and_one_with_nothing_to_commit_does_not() {
     for (code, made, merged) in [(1, "made", 0), (0, "as in base", 1)] {

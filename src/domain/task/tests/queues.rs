@@ -105,6 +105,8 @@ impl World {
 
     /// What is read beside a pull request that is to be merged.
     pub(super) fn read_for_merge(&mut self, pull: &mut SeenPull, wanted: &MergeWanted) {
+        let is_update = |head: &String| self.github.updates.contains(head);
+        pull.updated = pull.asks_for_update(wanted) && pull.observed.head_sha.as_ref().is_some_and(is_update);
         if pull.asks_for_rules(wanted) {
             pull.rules.clone_from(&self.github.queue.rules);
         }

@@ -26,6 +26,7 @@ fn pull(state: &str, rules: Option<RulesView>, view: Option<MergeView>) -> SeenP
         checks: None,
         rules,
         view,
+        updated: false,
     }
 }
 

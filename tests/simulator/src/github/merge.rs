@@ -2,6 +2,7 @@
 //! The base branch moves through `refs::set_branch`, so that hooks and other pull requests learn of it.
 
 use git2::{Commit, Oid, Signature};
+use http::{Method, StatusCode};
 use serde_json::json;
 
 use super::answer::{Answer, Outcome};
@@ -9,7 +10,7 @@ use super::auth::Access;
 use super::objects::{git_time, noreply};
 use super::request::Request;
 use super::state::{Mergeability, Pull, Repository, State};
-use super::{manners, pulls, refs};
+use super::{GitHub, Refused, manners, pulls, refs};
 
 /// Merges head into base without touching a branch, and remembers the result.
 pub(super) fn test_merge(state: &mut State, at: usize, index: usize) -> Result<(), Answer> {
@@ -85,6 +86,45 @@ pub(super) fn merge_pull(state: &mut State, request: &Request) -> Outcome {
         "merged": true,
         "message": "Pull Request successfully merged",
     })))
+}
+
+/// *Update branch*: the base branch merged into the head, in a commit that GitHub signs.
+pub(super) fn update_branch(state: &mut State, request: &Request) -> Outcome {
+    let at = state.repository(request, Access::Write)?;
+    let index = pulls::find(state, at, request)?;
+    let repository = &state.repositories[at];
+    let pull = &repository.pulls[index];
+    if request.optional("expected_head_sha")?.is_some_and(|sha| sha != pull.head_sha) {
+        return Err(Answer::unprocessable("expected head sha didn't match current head ref."));
+    }
+    let base = repository.tip(&pull.base_ref).filter(|_| pull.open).ok_or_else(Answer::not_found)?;
+    let (base, head) = sides(repository, pull, base)?;
+    let git = &repository.git;
+    if base.id() == head.id() || git.graph_descendant_of(head.id(), base.id())? {
+        return Err(Answer::unprocessable("There are no new commits on the base branch."));
+    }
+    let mut merged = git.merge_commits(&head, &base, None)?;
+    if merged.has_conflicts() {
+        return Err(Answer::unprocessable("merge conflict between base and head"));
+    }
+    let tree = git.find_tree(merged.write_tree_to(git)?)?;
+    let message = format!("Merge branch '{}' into {}", pull.base_ref, pull.head_ref);
+    let author = signature(request.caller.login()?, request)?;
+    let id = repository.signed_commit(
+        &author,
+        &github(request)?,
+        &message,
+        &tree,
+        &[&head, &base],
+        request.now,
+    )?;
+    drop((tree, base, head));
+    let (branch, url) = (pull.head_ref.clone(), format!("{}{}", state.url, request.target));
+    // The commit may be seen later than the branch that stands at it.
+    state.repositories[at].made(id.to_string(), request.now);
+    refs::set_branch(state, at, &branch, id, request)?;
+    let url = url.trim_end_matches("/update-branch");
+    Ok(Answer::new(StatusCode::ACCEPTED, json!({ "message": "Updating pull request branch.", "url": url })))
 }
 
 /// The pull request merged by this method onto a commit, which need not be the tip of its base.
@@ -229,4 +269,20 @@ fn commits(state: &State, at: usize, base: Oid, head: Oid) -> Result<Vec<Commit<
     walk.push(head)?;
     walk.hide(base)?;
     walk.map(|id| Ok(git.find_commit(id?)?)).collect()
+}
+
+impl GitHub {
+    /// `reviewer` presses *Update branch*; returns the SHA that the head has then.
+    pub fn update_branch(&self, full_name: &str, number: u64) -> Result<String, Refused> {
+        let target = format!("/repos/{full_name}/pulls/{number}/update-branch");
+        self.act("reviewer", &Method::PUT, &target, json!({}))?;
+        self.with_repository(full_name, |state, at| {
+            let pulls = &state.repositories[at].pulls;
+            pulls
+                .iter()
+                .find(|pull| pull.number == number)
+                .map(|pull| pull.head_sha.clone())
+                .unwrap_or_default()
+        })
+    }
 }

@@ -94,6 +94,7 @@ static ROUTES: &[Route] = routes! {
     GET "/repos/{owner}/{repo}/pulls" "pull_requests=read" "pulls/pulls#list-pull-requests" pulls::list_pulls;
     GET "/repos/{owner}/{repo}/pulls/{pull_number}" "pull_requests=read" "pulls/pulls#get-a-pull-request" pulls::get_pull;
     PATCH "/repos/{owner}/{repo}/pulls/{pull_number}" "pull_requests=write" "pulls/pulls#update-a-pull-request" pulls::update_pull;
+    PUT "/repos/{owner}/{repo}/pulls/{pull_number}/update-branch" "pull_requests=write" "pulls/pulls#update-a-pull-request-branch" merge::update_branch;
     PUT "/repos/{owner}/{repo}/pulls/{pull_number}/merge" "contents=write" "pulls/pulls#merge-a-pull-request" merge::merge_pull;
     POST "/repos/{owner}/{repo}/hooks" "repository_hooks=write" "repos/webhooks#create-a-repository-webhook" hooks::create_hook;
     GET "/repos/{owner}/{repo}/hooks" "repository_hooks=read" "repos/webhooks#list-repository-webhooks" hooks::list_hooks;

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use sha2::Digest as _;
 
 use super::answer::Answer;
+use super::objects::git_time;
 use super::request::stamp;
 use super::state::Repository;
+use super::{GitHub, Refused};
 
 /// What is written into the commit as its `gpgsig`: armour around a digest, which nobody but the stand-in takes for a signature.
 fn signature(payload: &str) -> String {
@@ -57,5 +59,25 @@ impl Repository {
             "payload": String::from_utf8_lossy(&payload),
             "verified_at": stamp(at),
         })
+    }
+}
+
+impl GitHub {
+    /// A commit of this tree on these parents that GitHub signs, as when somebody merges at its pages; no branch has it.
+    pub fn signed_commit(&self, full_name: &str, tree: &str, parents: &[&str]) -> Result<String, Refused> {
+        let made = self.with_repository(full_name, |state, at| -> Result<String, Answer> {
+            let repository = &state.repositories[at];
+            let git = &repository.git;
+            let now = state.clock.now();
+            let github = Signature::new("GitHub", "noreply@github.com", &git_time(now, 0))?;
+            let tree = git.find_tree(Oid::from_str(tree)?)?;
+            let parents: Result<Vec<Commit<'_>>, Answer> =
+                parents.iter().map(|sha| Ok(git.find_commit(Oid::from_str(sha)?)?)).collect();
+            let parents = parents?;
+            let parents: Vec<&Commit<'_>> = parents.iter().collect();
+            let id = repository.signed_commit(&github, &github, "By hand", &tree, &parents, now)?;
+            Ok(id.to_string())
+        })?;
+        made.map_err(Refused::from)
     }
 }
