@@ -39,7 +39,7 @@ pub async fn run_until(
         needles: &Needles::default(),
         author: Some(&author()),
         date: "2026-11-25T10:00:00Z".parse().unwrap(),
-        ledger: &spool.ledger(),
+        ledger: Some(&spool.ledger()),
         deadline,
     };
     prepare(&world.client, request).await

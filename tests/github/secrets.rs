@@ -56,7 +56,7 @@ async fn run_with(world: &World, spool: &Spool, base: &str, texts: &Texts<'_>) -
         needles: &needles(),
         author: Some(&texts.author),
         date: "2026-11-25T10:00:00Z".parse().unwrap(),
-        ledger: &spool.ledger(),
+        ledger: Some(&spool.ledger()),
         deadline: Instant::now() + Duration::from_secs(90),
     };
     prepare(&world.client, request).await

@@ -220,3 +220,53 @@ async fn a_commit_has_the_base_branch_as_a_parent_only_where_it_has_all_of_it() 
         }
     }
 }
+
+/// A reviewer pushes another file while a round merges the base branch: the merge is made again on top of that push.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_of_the_base_branch_stays_one_when_it_is_made_again_on_somebodys_push() {
+    let world = World::new().await;
+    let repository = world.repository("app", "echo 1 > a; mkdir d; echo 1 > d/b; echo 1 > r");
+    let base = repository.tip();
+    let how = Checkout { depth: 10, ..Checkout::default() };
+    let source = Source { checkout: Some(how.clone()), ..source(APP) };
+    let mut round = checkout(&world, &base, "u-1-1");
+    round.how = how.clone();
+    repository.checked_out(&round).await;
+    let tree = world.host(APP);
+    sh(&tree, "echo ours > a");
+    let first = repository.committed(&source, &base).await;
+    git(&repository.bare, &["branch", "work", &first]);
+    let moved = repository.push("echo theirs > a; echo 2 > d/b");
+    let mut round = checkout(&world, &first, "u-2-1");
+    round.how = how;
+    repository.checked_out(&round).await;
+    git(&tree, &["fetch", "-q", repository.bare.to_str().unwrap(), "main"]);
+    git(&tree, &["merge", "-q", "-X", "ours", "--no-edit", "FETCH_HEAD"]);
+    let made = repository.publish_on(&source, &moved, &first, Some(&first)).await;
+    let Ok(Prepared::Commit { commit: made, .. }) = made else { panic!("{made:?}") };
+
+    sh(&repository.theirs, "git fetch -q origin work; git checkout -q FETCH_HEAD; echo review > r");
+    git(&repository.theirs, &["commit", "-qam", "review"]);
+    git(&repository.theirs, &["push", "-q", "origin", "HEAD:work"]);
+    let head = git(&repository.bare, &["rev-parse", "work"]);
+    let again = repository.rebased(&made, &head).await.expect("made").expect("of other paths");
+    let parents = git(&repository.bare, &["rev-parse", &format!("{again}^@")]);
+    assert_eq!(parents, format!("{head}\n{moved}"));
+    assert_eq!(repository.content(&again, "a"), "ours");
+    assert_eq!(repository.content(&again, "r"), "review");
+    assert_eq!(repository.content(&again, "d/b"), "2");
+    let shown = git(&repository.bare, &["diff", "--name-only", &format!("main...{again}")]);
+    assert_eq!(shown, "a\nr", "nothing of the base branch is this pull request's");
+    let merged = repository.merged(&again);
+    assert_eq!(git(&repository.theirs, &["show", &format!("{merged}:a")]), "ours");
+
+    // Where the push has the base branch's commit already, the commit is an ordinary one.
+    sh(&repository.theirs, &format!("git checkout -q {head}; git merge -q -X ours --no-edit {moved}"));
+    git(&repository.theirs, &["push", "-q", "origin", "HEAD:work"]);
+    let head = git(&repository.bare, &["rev-parse", "work"]);
+    sh(&tree, "echo 3 > new");
+    let third = repository.publish_on(&source, &moved, &first, Some(&first)).await;
+    let Ok(Prepared::Commit { commit: third, .. }) = third else { panic!("{third:?}") };
+    let again = repository.rebased(&third, &head).await.expect("made").expect("of other paths");
+    assert_eq!(git(&repository.bare, &["rev-parse", &format!("{again}^@")]), head);
+}

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use slipway::{
     api::Source,
     controllers::task::{
-        commit::{self, Prepared, Request},
+        commit::{self, Prepared, Rebase, Request},
         files::{Collection, Spool},
         parent::BaseBranch,
         result,
@@ -207,6 +207,7 @@ impl Repository<'_> {
         let branch = BaseBranch { name: "main", sha: base };
         let (collected, tree) = result::read(client, &self.name, collection, branch, parent).await?;
         let author = Author { name: "Slipway".into(), email: "slipway@users.noreply.github.com".into() };
+        let ledger = spool.ledger(&id);
         let request = Request {
             repository: &self.name,
             parent,
@@ -221,12 +222,25 @@ impl Repository<'_> {
             needles,
             author: Some(&author),
             date: "2026-11-29T12:00:00Z".parse().unwrap(),
-            ledger: &spool.ledger(&id),
+            ledger: Some(&ledger),
             deadline: Instant::now() + Duration::from_mins(5),
         };
         let prepared = commit::prepare(client, request).await;
         spool.remove(&id).unwrap();
         prepared
+    }
+
+    /// The commit made again on `onto`; `None` where others have changed the same paths.
+    pub async fn rebased(&self, commit: &str, onto: &str) -> Result<Option<String>, Failure> {
+        let author = Author { name: "Slipway".into(), email: "slipway@users.noreply.github.com".into() };
+        let asked = Rebase {
+            repository: &self.name,
+            commit,
+            onto,
+            author: Some(&author),
+            date: "2026-11-29T12:00:00Z".parse().unwrap(),
+        };
+        Ok(commit::rebase(&self.world.client, asked).await?.map(|(_, commit)| commit))
     }
 
     /// What a reading says of the work tree beside the files.

@@ -86,7 +86,7 @@ impl TaskController {
             needles,
             author: author.as_ref(),
             date: commit_date(task, &status),
-            ledger: &ledger,
+            ledger: Some(&ledger),
             deadline: Instant::now() + UPLOAD,
         };
         let prepared = commit::prepare(&at.client, request).await;

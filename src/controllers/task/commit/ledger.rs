@@ -16,7 +16,7 @@ const MAX_ENTRIES: usize = 1000;
 /// `<process> <owner/name> entries <number>` where GitHub takes no more in one call.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    path: PathBuf,
+    path: Option<PathBuf>,
     repository: String,
     accepted: HashSet<String>,
     earlier: HashSet<String>,
@@ -29,9 +29,12 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Reads what is there. A missing file is an empty ledger; a line cut off by a crash is skipped.
-    pub(super) async fn open(path: &Path, repository: &RepositoryName) -> Self {
+    pub(super) async fn open(path: Option<&Path>, repository: &RepositoryName) -> Self {
         let repository = repository.to_string().to_lowercase();
-        let text = tokio::fs::read_to_string(path).await.unwrap_or_default();
+        let text = match path {
+            Some(path) => tokio::fs::read_to_string(path).await.unwrap_or_default(),
+            None => String::new(),
+        };
         let (mut accepted, mut earlier, mut trees) = (HashSet::new(), HashSet::new(), HashMap::new());
         let mut most_entries = MAX_ENTRIES;
         for line in text.lines() {
@@ -51,7 +54,8 @@ impl Ledger {
             }
         }
         let torn = !text.is_empty() && !text.ends_with('\n');
-        Self { path: path.to_owned(), repository, accepted, earlier, trees, most_entries, torn }
+        let path = path.map(Path::to_owned);
+        Self { path, repository, accepted, earlier, trees, most_entries, torn }
     }
 
     /// Returns whether this process saw the blob accepted.
@@ -66,8 +70,10 @@ impl Ledger {
 
     /// GitHub does not find what it had accepted: everything is sent again.
     pub(super) async fn forget(&self) {
-        if let Err(error) = tokio::fs::remove_file(&self.path).await {
-            tracing::warn!(path = %self.path.display(), %error, "the list of uploaded files could not be removed");
+        if let Some(path) = &self.path
+            && let Err(error) = tokio::fs::remove_file(path).await
+        {
+            tracing::warn!(path = %path.display(), %error, "the list of uploaded files could not be removed");
         }
     }
 
@@ -108,8 +114,10 @@ impl Ledger {
         for note in notes {
             lines.extend([process(), " ", &self.repository, " ", note, "\n"]);
         }
-        if let Err(error) = append(&self.path, &lines).await {
-            tracing::warn!(path = %self.path.display(), %error, "the list of uploaded files could not be written");
+        if let Some(path) = &self.path
+            && let Err(error) = append(path, &lines).await
+        {
+            tracing::warn!(path = %path.display(), %error, "the list of uploaded files could not be written");
         }
     }
 }
@@ -136,10 +144,10 @@ mod tests {
         let path = directory.path().join("blobs");
         let (ours, theirs) = (RepositoryName::new("Acme", "App"), RepositoryName::new("acme", "other"));
         let id = |digit: &str| digit.repeat(40);
-        Ledger::open(&path, &ours).await.add(&[&id("a")]).await;
-        Ledger::open(&path, &theirs).await.add(&[&id("b")]).await;
+        Ledger::open(Some(&path), &ours).await.add(&[&id("a")]).await;
+        Ledger::open(Some(&path), &theirs).await.add(&[&id("b")]).await;
         append(&path, &format!("1-1 acme/app {}\n1-1 acme/app 123", id("c"))).await.unwrap();
-        let ledger = Ledger::open(&path, &RepositoryName::new("acme", "app")).await;
+        let ledger = Ledger::open(Some(&path), &RepositoryName::new("acme", "app")).await;
         assert!(ledger.has(&id("a")) && !ledger.had(&id("a")));
         assert!(!ledger.has(&id("b")) && !ledger.had(&id("b")));
         assert!(!ledger.has(&id("c")) && ledger.had(&id("c")));
@@ -152,12 +160,12 @@ mod tests {
         let path = directory.path().join("blobs");
         let ours = RepositoryName::new("acme", "app");
         let id = "d".repeat(40);
-        Ledger::open(&path, &ours).await.add_tree("digest", &id).await;
+        Ledger::open(Some(&path), &ours).await.add_tree("digest", &id).await;
         append(&path, &format!("1-1 acme/app earlier {id}\n")).await.unwrap();
-        let ledger = Ledger::open(&path, &ours).await;
+        let ledger = Ledger::open(Some(&path), &ours).await;
         assert_eq!((ledger.tree("digest"), ledger.tree("other")), (Some(id.as_str()), None));
         assert_eq!(ledger.tree("earlier"), None, "GitHub may have forgotten what another process made");
-        assert_eq!(Ledger::open(&path, &RepositoryName::new("acme", "b")).await.tree("digest"), None);
+        assert_eq!(Ledger::open(Some(&path), &RepositoryName::new("acme", "b")).await.tree("digest"), None);
     }
 
     #[tokio::test]
@@ -165,15 +173,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("blobs");
         let ours = RepositoryName::new("acme", "app");
-        assert_eq!(Ledger::open(&path, &ours).await.most_entries(), MAX_ENTRIES);
+        assert_eq!(Ledger::open(Some(&path), &ours).await.most_entries(), MAX_ENTRIES);
         append(&path, "1-1 acme/app entries 500\n1-1 acme/app entries x\n1-1 acme/app entries 9999\n")
             .await
             .unwrap();
-        let mut ledger = Ledger::open(&path, &ours).await;
+        let mut ledger = Ledger::open(Some(&path), &ours).await;
         assert_eq!(ledger.most_entries(), 500);
         ledger.set_most_entries(250).await;
-        assert_eq!(Ledger::open(&path, &ours).await.most_entries(), 250);
-        assert_eq!(Ledger::open(&path, &RepositoryName::new("acme", "b")).await.most_entries(), MAX_ENTRIES);
+        assert_eq!(Ledger::open(Some(&path), &ours).await.most_entries(), 250);
+        assert_eq!(
+            Ledger::open(Some(&path), &RepositoryName::new("acme", "b")).await.most_entries(),
+            MAX_ENTRIES
+        );
     }
 
     #[tokio::test]
@@ -182,7 +193,7 @@ mod tests {
         let path = directory.path().join("blobs");
         let ours = RepositoryName::new("acme", "app");
         append(&path, "1-1 acme/app 12345").await.unwrap();
-        Ledger::open(&path, &ours).await.add(&[&"a".repeat(40)]).await;
-        assert!(Ledger::open(&path, &ours).await.has(&"a".repeat(40)));
+        Ledger::open(Some(&path), &ours).await.add(&[&"a".repeat(40)]).await;
+        assert!(Ledger::open(Some(&path), &ours).await.has(&"a".repeat(40)));
     }
 }

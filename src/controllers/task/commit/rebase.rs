@@ -17,7 +17,7 @@ use crate::{
     github::{Author, Client, RepositoryName},
 };
 use jiff::Timestamp;
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A commit of ours, and where it is to go.
@@ -60,8 +60,8 @@ pub async fn rebase(github: &Client, asked: Rebase<'_>) -> Result<Option<(String
         needles: &Needles::default(),
         author: asked.author,
         date: asked.date,
-        // Nothing is uploaded, so nothing is noted.
-        ledger: Path::new(""),
+        // Nothing is uploaded.
+        ledger: None,
         deadline: Instant::now() + Duration::from_hours(1),
     };
     let mut pass = Pass::begin(github, &request, &changes).await;
@@ -71,7 +71,14 @@ pub async fn rebase(github: &Client, asked: Rebase<'_>) -> Result<Option<(String
         Err(End::Deadline) => return Ok(None),
     };
     head.check(github, repository, changes.tree.as_ref(), &tree).await?;
-    let commit = commit(github, &request, vec![asked.onto.to_owned()], &tree).await?;
+    let mut parents = vec![asked.onto.to_owned()];
+    for merged in made.parents.iter().skip(1) {
+        // All that the commit took in from the base branch is on the head now: without this parent its conflicts were back.
+        if !github.contains(repository, asked.onto, merged).await? {
+            parents.push(merged.clone());
+        }
+    }
+    let commit = commit(github, &request, parents, &tree).await?;
     Ok(Some((tree, commit.sha)))
 }
 

@@ -36,8 +36,8 @@ pub struct Request<'a> {
     /// `None`: nobody is named.
     pub author: Option<&'a Author>,
     pub date: Timestamp,
-    /// File for accepted blob ids, next to the spooled files; created if missing.
-    pub ledger: &'a Path,
+    /// File for accepted blob ids, next to the spooled files; created if missing. `None`: nothing is noted.
+    pub ledger: Option<&'a Path>,
     /// With files left at this time, the pass ends.
     pub deadline: Instant,
 }
