@@ -65,9 +65,11 @@ pub struct RepositorySpec {
     /// Secret with the credentials for GitHub, of one of two kinds. Either the key `token`: a GitHub token. Or the keys of a
     /// GitHub App: `appID` and `installationID` in digits, and `privateKey`, the file in PEM that GitHub gave out for it; the
     /// operator buys tokens with it that are good for an hour and for this repository alone, and GitHub signs the commits of
-    /// Tasks that name no author. `token` wins over the App's keys. Either may read and write contents and pull requests; to
-    /// create the repository (`createPolicy`) it also needs Administration: write, for files below `.github/workflows`
-    /// Workflows: write, and to read checks Checks: read and Commit statuses: read.
+    /// Tasks that name no author. `token` wins over the App's keys. Either may read and write contents and pull requests; for
+    /// files below `.github/workflows` it also needs Workflows: write, and to create the repository (`createPolicy`)
+    /// Administration: write for all repositories of the owner. To read checks it needs Commit statuses: read and Checks: read,
+    /// which a fine-grained token can't have: a GitHub App can, and a classic token with the scope `repo`. Without it, set
+    /// `pullRequest.merge.requireChecks: false` on Tasks that the operator merges.
     /// The Secret is read by name when it is needed; it may arrive after the Repository.
     pub credentials_secret_ref: LocalRef,
 

@@ -101,7 +101,7 @@ impl Client {
             .needs(Made::Commit(sha.to_owned()));
         let answer: Answer<InRepository<Checked>> = self.read(call).await?;
         let rollup = answer.data.repository.object.and_then(|commit| commit.status_check_rollup);
-        let mut unread = words(&answer.errors);
+        let mut unread = words(&answer.errors).map(with_cure);
         let Some(Rollup { contexts, .. }) = rollup else {
             return Ok(FailedChecks { unread, checks: Vec::new() });
         };
@@ -184,6 +184,17 @@ fn annotation(node: Value) -> Option<CheckAnnotation> {
         level: annotation.level.unwrap_or_else(|| "NOTICE".to_owned()).to_lowercase(),
         message: annotation.message,
     })
+}
+
+/// What a token lacks the right to is left out of an answer that is fine otherwise.
+fn with_cure(words: String) -> String {
+    if !words.to_lowercase().contains("not accessible by") {
+        return words;
+    }
+    format!(
+        "{words}; they are shown to a GitHub App with \"Checks: read\" and to a classic token with the scope repo; a fine-grained token \
+         can't have that"
+    )
 }
 
 /// What GitHub says beside the data, each once; but for the runs of workflows, without which nothing is lost.

@@ -9,8 +9,9 @@ use super::operation::{
         AddLabels, BlobExists, CombinedStatus, CreateBlob, CreateCommit, CreateHook, CreateInstallationToken,
         CreatePull, CreateRef, CreateRepository, CreateTree, DeleteHook, DeleteRef, DequeuePull, EnqueuePull,
         FetchPack, GetBlob, GetHook, GetQueuePlace, GetQueueState, GetTree, LfsBatch, LfsUpload, LfsVerify,
-        ListCheckRuns, ListComments, ListCommits, ListDeliveries, ListHooks, ListPulls, MergePull, PingHook,
-        Redeliver, RequestReviewers, RulesOfBranch, SetHookConfig, SyncPulls, UpdateHook, UpdateRef,
+        ListCheckRuns, ListComments, ListCommits, ListDeliveries, ListFailedChecks, ListHooks, ListPulls,
+        MergePull, PingHook, Redeliver, RequestReviewers, RulesOfBranch, SetHookConfig, SyncPulls,
+        UpdateHook, UpdateRef,
     },
     Side,
 };
@@ -35,9 +36,13 @@ const METHOD: &str = "set pullRequest.merge.method to one that the repository al
 const PUSHES: On =
     On::Only(&[CreateBlob, CreateTree, CreateCommit, CreateRef, UpdateRef, DeleteRef, CreatePull]);
 const CHECKS: On = On::Only(&[ListCheckRuns, CombinedStatus]);
-const CHECKS_CURE: &str = "give the token the permission \"{permission}\" on this repository, or set pullRequest.merge.requireChecks to false";
-const CHECKS_AGAIN: &str = "GitHub does not show the checks of the commit: it is tried again; if it stays so, give the token \
-     \"{permission}\", or set pullRequest.merge.requireChecks to false";
+// GitHub offers no permission for check runs where somebody makes a fine-grained token.
+const CHECKS_CURE: &str = "checks are read by a GitHub App with \"{permission}\" or by a classic token with the scope repo (a fine-grained \
+     token can't have \"Checks: read\"): put one of them into the Secret that credentialsSecretRef names, or set \
+     pullRequest.merge.requireChecks to false";
+const CHECKS_AGAIN: &str = "GitHub does not show the checks of the commit: it is tried again; if it stays so, use a GitHub App with \
+     \"{permission}\" or a classic token with the scope repo (a fine-grained token can't have \"Checks: read\"), or set \
+     pullRequest.merge.requireChecks to false";
 /// What may bring workflow files to a branch.
 const WORKFLOW_WRITES: On =
     On::Only(&[CreateBlob, CreateTree, CreateCommit, CreateRef, UpdateRef, DeleteRef, CreatePull, MergePull]);
@@ -57,6 +62,8 @@ const HOOKS: On = On::Only(&[
 ]);
 const HOOKS_CURE: &str =
     "give the token the permission \"Webhooks: write\" on this repository, or set webhook.manage to Never";
+const CREATES: &str = "to create repositories give the token the repository permission \"{permission}\", for All repositories of the owner: a \
+     repository that does not exist can't be selected";
 const RULE: &[u16] = &[403, 409, 422];
 const MERGE_RULE: &[u16] = &[403, 405, 409, 422];
 
@@ -271,6 +278,9 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("labels-new", Only(&[AddLabels]), &[403], Failed(DENIED, r::PERMISSION_MISSING),
         "the repository has no such label, and to make one the token needs \"Issues: write\": make the label by hand, or give it that")
         .says(&["permission to create labels"]),
+    Row::new("checks-unread", Only(&[ListFailedChecks, GetQueueState]), &[403], Failed(DENIED, r::PERMISSION_MISSING),
+        "they are shown to a GitHub App with \"{permission}\" and to a classic token with the scope repo; a fine-grained token \
+         can't have \"Checks: read\""),
     Row::new("checks-forbidden", CHECKS, &[403], Failed(DENIED, r::PERMISSION_MISSING), CHECKS_CURE),
     Row::new("checks-hidden", CHECKS, &[404, 422], Failed(TRANSIENT, r::NOT_VISIBLE_YET), CHECKS_AGAIN),
     Row::new("hooks-forbidden", HOOKS, &[403], Failed(DENIED, r::PERMISSION_MISSING), HOOKS_CURE),
@@ -281,12 +291,13 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("deliveries-cursor", Only(&[ListDeliveries]), &[400, 422], Failed(TRANSIENT, r::REFUSED),
         "GitHub does not know this place in the list any more: it is read from its beginning"),
     Row::new("delivery-gone", Only(&[Redeliver]), &[400, 404, 422], State(Known::Absent), "it can't be sent again"),
+    Row::new("owner-forbidden", Only(&[CreateRepository]), &[403], Failed(DENIED, r::PERMISSION_MISSING), CREATES),
     Row::new("permission", Every, &[403], Failed(DENIED, r::PERMISSION_MISSING),
         "give the token the permission \"{permission}\" on this repository"),
     Row::new("absent", All(Side::Look), &[404], State(Known::Absent), "it is not there"),
     Row::new("owner", Only(&[CreateRepository]), &[404], Failed(DENIED, r::OWNER_NOT_USABLE),
         "the owner is neither the token's own user nor an organization in which it may create repositories: \
-         correct spec.owner, or give the token the organization permission \"Administration: write\""),
+         correct spec.owner, or give the token the repository permission \"Administration: write\", for All repositories of the owner"),
     Row::new("base-gone", Only(&[GetTree, GetBlob, ListCommits]), &[404], Failed(NOT_FOUND, r::TREE_MISSING),
         BEGIN_AGAIN),
     Row::new("hidden-permission", All(Side::Write), &[404], Failed(DENIED, r::PERMISSION_MISSING),

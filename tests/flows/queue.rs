@@ -262,3 +262,27 @@ async fn githubs_own_update_of_the_branch_is_what_is_merged_and_stood_on() -> Re
     }
     Ok(())
 }
+
+/// GitHub has no permission for check runs that a fine-grained token could have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_may_not_read_checks_merges_where_the_task_asks_for_none() -> Result<()> {
+    let world = world("unread").await?;
+    let words = "Resource not accessible by personal access token";
+    let runs = Rule::on("github", "GET /repos/{owner}/{repo}/commits/{ref}/check-runs").status(403, words);
+    let runs = world.simulator.faults.set(runs);
+    let body = json!({"data": null, "errors": [{"type": "FORBIDDEN", "message": words}]}).to_string();
+    let hidden = Action::Status { status: 200, headers: BTreeMap::new(), body, after_effect: false };
+    world.simulator.faults.set(Rule::on("github", GRAPHQL).action(hidden));
+    let build = json!({"required_status_checks": [{"context": "build"}]});
+    begin(&world, vec![rule(RuleKind::RequiredStatusChecks, &build)]).await?;
+    says(&world, "GitHub does not tell this token what of it is missing").await?;
+    world
+        .simulator
+        .github
+        .set_checks(APP, &head(&world)?, vec![check("build", "success")])
+        .map_err(refused)?;
+    look_now(&world, "1").await?;
+    world.task_in("work", State::Done).await?;
+    ensure!(world.simulator.faults.hits(runs) == Some(0), "check runs were asked for");
+    Ok(())
+}

@@ -224,7 +224,9 @@ async fn failed_checks_come_with_what_they_say_in_one_call() {
         "errors":[{"type":"FORBIDDEN","message":"Resource not accessible by personal access token"}]}"#;
     world.simulator.faults.set(fault("POST /graphql").action(raw(200, partly)));
     let failed = world.client.failed_checks(&world.repository, &tip).await.unwrap();
-    assert_eq!(failed.unread.as_deref(), Some("Resource not accessible by personal access token"));
+    let unread = failed.unread.unwrap();
+    assert!(unread.starts_with("Resource not accessible by personal access token; "), "{unread}");
+    assert!(unread.contains("classic token"), "{unread}");
     assert_eq!(failed.checks, []);
 }
 

@@ -170,7 +170,7 @@ fn of_queues() -> Vec<Case> {
         case("pull-request-hidden", GetQueuePlace, 404, r#"{"errors":[{"message":"Could not resolve to a PullRequest with the number of 7."}]}"#, "NotFound PullRequestNotFound", "deleted"),
         case("pull-request-hidden", GetQueueState, 404, r#"{"errors":[{"message":"Could not resolve to a PullRequest with the number of 7."}]}"#, "NotFound PullRequestNotFound", "deleted"),
         case("repository", GetQueueState, 404, r#"{"errors":[{"message":"Could not resolve to a Repository with the name 'acme/app'."}]}"#, "NotFound RepositoryNotFound", "Checks: read"),
-        case("permission", GetQueueState, 403, FORBIDDEN, "Denied PermissionMissing", "Checks: read"),
+        case("checks-unread", GetQueueState, 403, FORBIDDEN, "Denied PermissionMissing", "classic token"),
     ]
 }
 
@@ -286,12 +286,15 @@ fn of_permissions() -> Vec<Case> {
         case("workflow-hidden", CreateTree, 404, MISSING, "Denied WorkflowPermissionMissing", "Workflows: write").file(".github/workflows/ci.yml"),
         case("blob-head-forbidden", BlobExists, 403, "", "Transient GitHubUnavailable", "asked again"),
         case("checks-forbidden", ListCheckRuns, 403, FORBIDDEN, "Denied PermissionMissing", "requireChecks"),
+        case("checks-forbidden", ListCheckRuns, 403, FORBIDDEN, "Denied PermissionMissing", "a fine-grained token can't"),
+        case("checks-unread", ListFailedChecks, 403, FORBIDDEN, "Denied PermissionMissing", "GitHub App with \"Checks: read"),
         case("checks-hidden", CombinedStatus, 404, MISSING, "Transient NotVisibleYet", "tried again"),
         case("permission", CreatePull, 403, FORBIDDEN, "Denied PermissionMissing", "Pull requests: write"),
         case("permission", CreateRef, 403, FORBIDDEN, "Denied PermissionMissing", "contents=write").headers(&[("x-accepted-github-permissions", "contents=write")]),
         case("absent", GetRepository, 404, MISSING, "state", ""),
         case("absent", Compare, 404, MISSING, "state", ""),
-        case("owner", CreateRepository, 404, MISSING, "Denied OwnerNotUsable", "spec.owner"),
+        case("owner", CreateRepository, 404, MISSING, "Denied OwnerNotUsable", "repository permission \"Administration: write\", for All repositories"),
+        case("owner-forbidden", CreateRepository, 403, FORBIDDEN, "Denied PermissionMissing", "All repositories of the owner"),
         case("base-gone", GetTree, 404, MISSING, "NotFound TreeMissing", "slipway.dev/rerun"),
         case("hidden-permission", CreateBlob, 404, MISSING, "Denied PermissionMissing", "Contents: write"),
         case("hidden-permission", CreateTree, 404, MISSING, "Denied PermissionMissing", "Contents: write"),
