@@ -46,23 +46,52 @@ impl Client {
         Ok((!is_same(&name, called)).then(|| call.under(&name)))
     }
 
+    /// The name that the repository has today, where its id is known: for what goes by a name that is not in the path of a call.
+    pub async fn name_of_today(&self, called: &RepositoryName) -> Result<RepositoryName, Error> {
+        self.name_today(called, Operation::GetRepository).await
+    }
+
+    pub(super) async fn name_today(
+        &self,
+        called: &RepositoryName,
+        operation: Operation,
+    ) -> Result<RepositoryName, Error> {
+        let Some(id) = self.repository else { return Ok(called.clone()) };
+        let known = match &self.source {
+            Source::Token(token) => self.names().today(token.fingerprint, id),
+            Source::App(_) => None,
+        };
+        match known {
+            Some(name) => Ok(name),
+            None => self.name_of(id, operation).await,
+        }
+    }
+
     /// Boxed: to ask is a call as well.
     fn name_of(&self, id: u64, operation: Operation) -> BoxFuture<'_, Result<RepositoryName, Error>> {
         async move {
             let found = self.get_repository_by_id(id).await?;
-            found.and_then(|found| RepositoryName::parse(&found.full_name)).ok_or_else(|| Error {
-                operation: operation.name(),
-                class: Class::NotFound,
-                reason: reason::REPOSITORY_GONE,
-                message: format!(
-                    "GitHub does not show the repository with id {id} to this token any more, so {} is not sent to what has its name: \
-                     restore it or the token's access to it",
-                    operation.name()
-                ),
-                status: None,
-            })
+            found
+                .and_then(|found| RepositoryName::parse(&found.full_name))
+                .ok_or_else(|| gone(operation, Some(id)))
         }
         .boxed()
+    }
+}
+
+/// What is not sent, because the name that it would go to is another repository's.
+pub(super) fn gone(operation: Operation, id: Option<u64>) -> Error {
+    let id = id.map(|id| format!(" with id {id}")).unwrap_or_default();
+    Error {
+        operation: operation.name(),
+        class: Class::NotFound,
+        reason: reason::REPOSITORY_GONE,
+        message: format!(
+            "GitHub does not show the repository{id} to this token any more, so {} is not sent to what has its name: \
+             restore it or the token's access to it",
+            operation.name()
+        ),
+        status: None,
     }
 }
 

@@ -6,12 +6,16 @@
 use super::{
     Client, Error,
     call::{Call, GRAPHQL},
+    follow::gone,
     name::RepositoryName,
     operation::Operation,
     recent::Made,
     rollup::{Connection, Context, Rollup, Status, Suite, newest},
 };
-use crate::domain::feedback::{CheckAnnotation, FailedCheck};
+use crate::domain::{
+    failure::Class,
+    feedback::{CheckAnnotation, FailedCheck},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -43,8 +47,10 @@ pub(super) struct InRepository<T> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Identified {
     id: String,
+    database_id: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -120,10 +126,16 @@ impl Client {
         branch: &str,
         sha: &str,
     ) -> Result<DeletedBranch, Error> {
+        // The id that the write names is found by a name, which may be another's by now.
+        let repository = &self.name_today(repository, Operation::DeleteRef).await?;
         let variables = json!({"owner": repository.owner, "name": repository.name});
         let identify = call(Operation::GetRepositoryId, REPOSITORY_ID, &variables).about(repository);
-        let Identified { id } =
+        let Identified { id, database_id } =
             self.read::<Answer<InRepository<Identified>>>(identify).await?.data.repository;
+        if self.repository.is_some_and(|own| database_id.is_some_and(|found| found != own)) {
+            // It was renamed within the seconds for which a name is believed: the next look asks again.
+            return Err(Error { class: Class::Transient, ..gone(Operation::DeleteRef, self.repository) });
+        }
         let update = json!({
             "name": format!("refs/heads/{branch}"), "beforeOid": sha, "afterOid": NO_COMMIT, "force": true,
         });

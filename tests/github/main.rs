@@ -16,6 +16,7 @@ mod hooks;
 mod limits;
 mod operations;
 mod queue;
+mod renames;
 mod resume;
 mod secrets;
 mod support;

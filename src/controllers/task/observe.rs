@@ -1,7 +1,11 @@
 //! Answers the question of a Task's position: exactly what it asks for, as data.
 //! Part of the Task controller; the files have a module of their own, `result`, and so has the merge, `merging`.
 
-use super::{TaskController, access::seen_pull, generate};
+use super::{
+    TaskController,
+    access::{AtGitHub, seen_pull},
+    generate,
+};
 use crate::{
     api::{Task, conditions::reason},
     domain::{
@@ -154,10 +158,15 @@ impl TaskController {
     }
 
     async fn look_at_leftover(&self, task: &Task, question: &LeftBranch) -> Result<Leftover, Failure> {
-        let at = self.at_github(task).await?;
-        let tip = at.client.get_branch_sha(&at.name, &question.branch).await?;
+        let AtGitHub { client, name } = self.at_github(task).await?;
+        // Of another repository that has the name by now nothing is to be told. Where ours is gone, all of it is.
+        let name = match client.name_of_today(&name).await {
+            Err(gone) if gone.reason == reason::REPOSITORY_GONE => name,
+            today => today?,
+        };
+        let tip = client.get_branch_sha(&name, &question.branch).await?;
         // Also where the branch is gone: GitHub may delete it with the merge.
-        let pulls = at.client.list_pulls_by_head(&at.name, &question.branch).await?;
+        let pulls = client.list_pulls_by_head(&name, &question.branch).await?;
         Ok(Leftover { tip, pulls: pulls.iter().map(seen_pull).collect() })
     }
 }

@@ -121,6 +121,7 @@ fn repository(state: &State, request: &Request, given: &Value) -> Result<Value, 
     Ok(json!({
         "__typename": "Repository",
         "id": super::objects::node_id("R", repository.id),
+        "databaseId": repository.id,
         "nameWithOwner": repository.full_name(),
         "@at": at,
     }))
