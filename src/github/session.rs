@@ -13,7 +13,7 @@ use super::{
     operation::Operation,
     recent::Recent,
     token::{Origin, Token},
-    trust::{Revoked, Trust},
+    trust::{Revoked, Server, Shown, Trust},
 };
 use crate::{
     api::conditions::reason,
@@ -128,6 +128,8 @@ impl Session<'_> {
     ) -> Result<Reply, Error> {
         let operation = call.operation;
         self.check_limit(operation)?;
+        // Before the turn: who waits for another call to find out would hold up all writes of the account.
+        self.check_token(call).await?;
         let _turn = if let Some(write) = operation.write() {
             let waiter = Waiter { uid: self.caller.id.clone(), write, since: self.caller.since };
             let again = self.caller.wrote.load(Ordering::Relaxed);
@@ -140,7 +142,6 @@ impl Session<'_> {
         } else {
             None
         };
-        self.check_token(call).await?;
         let reply = self.exchange(call, request).await;
         note(operation, &reply);
         reply
@@ -182,8 +183,7 @@ impl Session<'_> {
 
     /// Waits while another call finds out whether the token is still valid.
     async fn check_token(self, call: &Call<'_>) -> Result<(), Error> {
-        if self.shows_own_token(call) && self.shared.trust.pass(self.token.fingerprint).await == Err(Revoked)
-        {
+        if self.shows_own_token(call) && self.shared.trust.pass(self.shown(call)).await == Err(Revoked) {
             return Err(revoked(call));
         }
         Ok(())
@@ -195,11 +195,16 @@ impl Session<'_> {
         self.token.origin() == Origin::Own && !of_storage
     }
 
+    fn shown(self, call: &Call<'_>) -> Shown {
+        let over_git = matches!(call.operation, Operation::FetchPack | Operation::LfsBatch);
+        (self.token.fingerprint, if over_git { Server::Git } else { Server::Api })
+    }
+
     /// What is not valid gets none of these answers.
     fn note_token(self, call: &Call<'_>, status: StatusCode) {
         let valid = status.is_success() || [304, 404, 409, 422].contains(&status.as_u16());
         if valid && self.shows_own_token(call) {
-            self.shared.trust.accepted(self.token.fingerprint);
+            self.shared.trust.accepted(self.shown(call));
         }
     }
 
@@ -255,7 +260,7 @@ impl Session<'_> {
             by_id: call.by_id,
             stray: refusal.status == 401
                 && self.shows_own_token(call)
-                && self.shared.trust.refused(self.token.fingerprint),
+                && self.shared.trust.refused(self.shown(call)),
         };
         tracing::debug!(
             operation = call.operation.name(),

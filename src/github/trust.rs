@@ -18,9 +18,20 @@ const FORGOTTEN: Duration = Duration::from_mins(1);
 /// Tokens that are remembered at most.
 const MOST: usize = 10_000;
 
+/// What a token is shown to: where the one takes it, the other need not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Server {
+    Api,
+    /// Git's own protocol, and the API of git LFS.
+    Git,
+}
+
+/// A token, and what it is shown to.
+pub(super) type Shown = (Fingerprint, Server);
+
 /// The tokens that GitHub has taken in this process.
 #[derive(Debug, Default)]
-pub(super) struct Trust(Mutex<HashMap<Fingerprint, Standing>>);
+pub(super) struct Trust(Mutex<HashMap<Shown, Standing>>);
 
 #[derive(Debug, Clone, Copy)]
 enum Standing {
@@ -40,12 +51,12 @@ enum Standing {
 pub(super) struct Revoked;
 
 impl Trust {
-    fn known(&self) -> MutexGuard<'_, HashMap<Fingerprint, Standing>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<Shown, Standing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits while another call finds out whether the token is valid.
-    pub(super) async fn pass(&self, token: Fingerprint) -> Result<(), Revoked> {
+    pub(super) async fn pass(&self, token: Shown) -> Result<(), Revoked> {
         let mut waited = false;
         loop {
             let now = Instant::now();
@@ -66,7 +77,7 @@ impl Trust {
     }
 
     /// GitHub has taken the token.
-    pub(super) fn accepted(&self, token: Fingerprint) {
+    pub(super) fn accepted(&self, token: Shown) {
         let mut known = self.known();
         if known.len() >= MOST && !known.contains_key(&token) {
             known.clear();
@@ -75,9 +86,13 @@ impl Trust {
     }
 
     /// GitHub has not taken the token. Returns whether it may be valid all the same.
-    pub(super) fn refused(&self, token: Fingerprint) -> bool {
+    pub(super) fn refused(&self, token: Shown) -> bool {
         let now = Instant::now();
         let mut known = self.known();
+        // What has served at the API is shown to git for the first time: that may be a stray as well.
+        if let Some(standing) = known.get(&(token.0, Server::Api)).copied() {
+            known.entry(token).or_insert(standing);
+        }
         let Some(standing) = known.get_mut(&token) else { return false };
         let since = match *standing {
             Standing::Valid => now,
@@ -100,7 +115,8 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    const TOKEN: Fingerprint = [1; 32];
+    const TOKEN: Shown = ([1; 32], Server::Api);
+    const OVER_GIT: Shown = ([1; 32], Server::Git);
 
     fn served() -> Trust {
         let trust = Trust::default();
@@ -123,7 +139,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_token_that_never_served_is_refused_at_once() {
         assert!(!Trust::default().refused(TOKEN));
-        assert!(!served().refused([2; 32]));
+        assert!(!served().refused(([2; 32], Server::Api)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -203,5 +219,24 @@ mod tests {
         tokio::task::yield_now().await;
         trust.accepted(TOKEN);
         assert_eq!(waits.await.expect("it ends"), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_git_alone_never_takes_is_told_and_holds_up_no_call_of_the_api() {
+        let (trust, began) = (served(), Instant::now());
+        let mut told = 0;
+        while trust.refused(OVER_GIT) {
+            told += 1;
+            for _ in 0..5 {
+                assert_eq!(trust.pass(TOKEN).await, Ok(()));
+                trust.accepted(TOKEN);
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+        }
+        assert_eq!((told, began.elapsed()), (2, Duration::from_secs(10)), "nobody has waited");
+        assert_eq!(trust.pass(OVER_GIT).await, Ok(()), "who asks later may ask");
+        trust.accepted(OVER_GIT);
+        assert!(trust.refused(OVER_GIT), "it has served there too");
+        assert_eq!(trust.pass(TOKEN).await, Ok(()));
     }
 }
