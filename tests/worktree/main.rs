@@ -10,6 +10,7 @@ mod checkout;
 mod checkout_faults;
 mod elsewhere;
 mod hostile;
+mod large;
 mod lfs;
 mod pieces;
 mod random;

@@ -35,6 +35,7 @@ pub const CAPS: Caps = Caps {
     max_total_bytes: 200 << 20,
     max_checkout_bytes: 1 << 30,
 };
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Where results lie in the sandbox.
 pub const APP: &str = "/home/user/app";
 
@@ -60,14 +61,24 @@ pub struct Repository<'a> {
 
 impl World {
     pub async fn new() -> Self {
-        Self::with_path("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").await
+        Self::with_path(PATH).await
     }
 
     /// The sandbox looks for programs in `path`.
     pub async fn with_path(path: &str) -> Self {
+        Self::start(path, Options::default()).await
+    }
+
+    /// GitHub lists no tree whole that has more entries than these.
+    pub async fn with_tree_limit(tree_limit: usize) -> Self {
+        let settings = github::Settings { tree_limit, ..github::Settings::default() };
+        let github = github::Options { settings, ..github::Options::default() };
+        Self::start(PATH, Options { github, ..Options::default() }).await
+    }
+
+    async fn start(path: &str, options: Options) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let simulator =
-            tokio::task::spawn_blocking(|| Simulator::start(Options::default())).await.unwrap().unwrap();
+        let simulator = tokio::task::spawn_blocking(|| Simulator::start(options)).await.unwrap().unwrap();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()

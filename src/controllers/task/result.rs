@@ -198,7 +198,10 @@ pub async fn read(
             Parent::Unrelated => {}
         }
     }
-    let base = Base::read(github, repository, parent).await?;
+    let mut base = Base::read(github, repository, parent).await?;
+    if let Some(destination) = &source.destination {
+        base.list_below(github, repository, destination).await?;
+    }
     let selected = files::select(collection, &base.tree).await?;
     let places = selected.places(source);
     let paths = places.iter().map(String::as_str);

@@ -67,15 +67,29 @@ impl Directory {
         }
     }
 
+    /// The directory at `path`, which is this one where it is empty.
+    fn at(&self, path: &str) -> Option<&Self> {
+        path.split('/').filter(|part| !part.is_empty()).try_fold(self, |directory, part| {
+            match directory.entries.as_ref()?.get(part)? {
+                Node::Directory(next) => Some(next),
+                Node::Leaf { .. } => None,
+            }
+        })
+    }
+
+    fn at_mut(&mut self, path: &str) -> Option<&mut Self> {
+        path.split('/').filter(|part| !part.is_empty()).try_fold(self, |directory, part| {
+            match directory.entries.as_mut()?.get_mut(part)? {
+                Node::Directory(next) => Some(next),
+                Node::Leaf { .. } => None,
+            }
+        })
+    }
+
     /// Mode and id of the file or submodule at `path`, if it was listed.
     pub(super) fn leaf(&self, path: &str) -> Option<(&str, &str)> {
-        let mut directory = self;
         let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
-        for part in parents.split('/').filter(|p| !p.is_empty()) {
-            let Some(Node::Directory(next)) = directory.entries.as_ref()?.get(part) else { return None };
-            directory = next;
-        }
-        match directory.entries.as_ref()?.get(name)? {
+        match self.at(parents)?.entries.as_ref()?.get(name)? {
             Node::Leaf { mode, sha } => Some((mode, sha)),
             Node::Directory(_) => None,
         }
@@ -170,14 +184,21 @@ impl BaseTree {
 
     /// Adds the listing of one directory.
     pub fn list(&mut self, path: &str, entries: impl IntoIterator<Item = BaseEntry>) {
-        let mut directory = &mut self.root;
-        for part in path.split('/') {
-            let Some(Node::Directory(next)) = directory.entries.get_or_insert_default().get_mut(part) else {
-                return;
-            };
-            directory = next;
+        if let Some(directory) = self.root.at_mut(path) {
+            directory.entries = Some(listing(entries));
         }
-        directory.entries = Some(listing(entries));
+    }
+
+    /// Adds the recursive listing of one directory.
+    pub fn list_whole(&mut self, path: &str, entries: impl IntoIterator<Item = BaseEntry>) {
+        if let Some(directory) = self.root.at_mut(path) {
+            directory.entries = Self::recursive(entries).root.entries;
+        }
+    }
+
+    /// The id of the directory at `path`.
+    pub fn directory_id(&self, path: &str) -> Option<&str> {
+        self.root.at(path)?.sha.as_deref()
     }
 
     /// The id of this tree.
@@ -192,14 +213,7 @@ impl BaseTree {
 
     /// Returns whether there is a directory at `path`; the root is one.
     pub fn is_directory(&self, path: &str) -> bool {
-        let mut directory = &self.root;
-        for part in path.split('/').filter(|part| !part.is_empty()) {
-            match directory.entries.as_ref().and_then(|entries| entries.get(part)) {
-                Some(Node::Directory(next)) => directory = next,
-                _ => return false,
-            }
-        }
-        true
+        self.root.at(path).is_some()
     }
 
     /// The submodule that `path` lies in or is.

@@ -53,6 +53,29 @@ impl Base {
         }
     }
 
+    /// Lists all below one directory in one call, where GitHub does that: what is said of it is then as good as of a whole tree.
+    pub async fn list_below(
+        &mut self,
+        github: &Client,
+        repository: &RepositoryName,
+        directory: &str,
+    ) -> Result<(), Failure> {
+        if self.tree.is_whole() {
+            return Ok(());
+        }
+        if let Some((above, _)) = directory.rsplit_once('/') {
+            // No entry has this name, but to know that the directory above is listed.
+            let inside = format!("{above}/.");
+            self.list(github, repository, std::iter::once(inside.as_str())).await?;
+        }
+        let Some(id) = self.tree.directory_id(directory) else { return Ok(()) };
+        let listed = github.get_tree(repository, id, true).await?;
+        if !listed.truncated {
+            self.tree.list_whole(directory, listed.entries);
+        }
+        Ok(())
+    }
+
     /// Fails where GitHub has not listed it whole.
     pub(super) fn require_whole(&self) -> Result<(), Failure> {
         if self.tree.is_whole() {
@@ -60,7 +83,8 @@ impl Base {
         }
         Err(too_large(
             "the repository has more than 100,000 files, so that what another round changes on an open pull request can't \
-             be told from a copy: close the pull request and rerun",
+             be told from a copy or a directory: let the operator check it out (spec.source.checkout), or close the pull request, \
+             and rerun",
         ))
     }
 
@@ -96,7 +120,7 @@ fn whole(listed: Result<Tree, Error>) -> Result<Tree, Failure> {
     Ok(listed)
 }
 
-fn too_large(message: &str) -> Failure {
+pub(super) fn too_large(message: &str) -> Failure {
     Failure {
         operation: "getTree",
         class: Class::Invalid,

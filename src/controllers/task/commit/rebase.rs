@@ -2,13 +2,13 @@
 //! changed the same paths. Only ids travel: GitHub has all contents.
 
 use super::{
-    base::Base,
+    base::{Base, too_large},
     commit,
     pass::{End, Pass},
     request::Request,
 };
 use crate::{
-    api::conditions::reason,
+    api::{RERUN_ANNOTATION, conditions::reason},
     domain::{
         failure::{Class, Failure},
         files::{Snapshot, WorkTree},
@@ -37,10 +37,7 @@ pub async fn rebase(github: &Client, asked: Rebase<'_>) -> Result<Option<(String
     let repository = asked.repository;
     let made = github.get_commit(repository, asked.commit).await?.ok_or_else(|| gone(asked.commit))?;
     let parent = made.parents.first().ok_or_else(|| gone(asked.commit))?;
-    let before = Base::read(github, repository, parent).await?;
-    let after = Base::read(github, repository, asked.commit).await?;
-    before.require_whole()?;
-    after.require_whole()?;
+    let [before, after] = sides(github, repository, parent, asked.commit).await?;
     let snapshot = Snapshot::default();
     let wanted = after.tree.differs_from(&before.tree, &snapshot, &WorkTree::default());
     let mut head = Base::read(github, repository, asked.onto).await?;
@@ -80,6 +77,34 @@ pub async fn rebase(github: &Client, asked: Rebase<'_>) -> Result<Option<(String
     }
     let commit = commit(github, &request, parents, &tree).await?;
     Ok(Some((tree, commit.sha)))
+}
+
+/// The trees of a commit and of its parent: whole, or where GitHub does not list them whole, at all paths that differ.
+async fn sides(
+    github: &Client,
+    repository: &RepositoryName,
+    parent: &str,
+    commit: &str,
+) -> Result<[Base; 2], Failure> {
+    let mut sides =
+        [Base::read(github, repository, parent).await?, Base::read(github, repository, commit).await?];
+    if sides.iter().all(|side| side.tree.is_whole()) {
+        return Ok(sides);
+    }
+    let changed = github.changed_files(repository, parent, commit).await?;
+    let changed = changed.ok_or_else(|| {
+        too_large(&format!(
+            "somebody pushed to the branch of the pull request meanwhile, and in a repository with more than 100,000 files it can't be \
+             told whether the same files were changed where a round changes 300 or more: set the annotation {RERUN_ANNOTATION} to a \
+             new value for a round on top of that push"
+        ))
+    })?;
+    let paths = changed.iter().flat_map(|file| [Some(&file.path), file.previous.as_ref()]);
+    let paths: Vec<&String> = paths.flatten().collect();
+    for side in &mut sides {
+        side.list(github, repository, paths.iter().map(|path| path.as_str())).await?;
+    }
+    Ok(sides)
 }
 
 fn gone(commit: &str) -> Failure {
