@@ -3,12 +3,17 @@
 
 use super::given::Given;
 use crate::{
-    domain::task::{Checkout, PullRead, RulesView, Step},
+    domain::{
+        failure::Failure,
+        task::{Checkout, PullRead, RulesView, Step},
+    },
     e2b::Access,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::HashMap, sync::Arc};
 
+/// Time for which a failed read of rules is told to all who want them: each would wait for its deadline, one after the other.
+const FAILED: SignedDuration = SignedDuration::from_secs(2);
 /// The longest interval between two looks is a day: what was last seen before this belongs to nobody any more.
 const FORGET: SignedDuration = SignedDuration::from_hours(72);
 /// Time for which a commit counts as too large without another look.
@@ -34,6 +39,8 @@ pub struct Memory {
     pulls: HashMap<String, PullRead>,
     /// Rules of base branches.
     rules: HashMap<RulesKey, KnownRules>,
+    /// The last read of a base branch's rules that has failed, and when.
+    rules_failed: HashMap<RulesKey, (Timestamp, Failure)>,
     /// Who reads the rules of a branch reads them for all.
     rules_turns: HashMap<RulesKey, Arc<tokio::sync::Mutex<()>>>,
     /// Way to reach the envd of a sandbox. Tokens live here only.
@@ -106,6 +113,17 @@ impl Memory {
         self.rules.get(key).filter(|(at, _)| now.duration_since(*at) < interval).cloned()
     }
 
+    /// Why the rules of a branch could not be read, where that was just now, or after a pass that began at `now`.
+    pub(super) fn rules_failure(&self, key: &RulesKey, now: Timestamp) -> Option<Failure> {
+        let (at, failure) = self.rules_failed.get(key)?;
+        (now.duration_since(*at) < FAILED).then(|| failure.clone())
+    }
+
+    pub(super) fn remember_rules_failure(&mut self, key: RulesKey, failure: Failure, at: Timestamp) {
+        self.rules_failed.retain(|_, (failed, _)| at.duration_since(*failed) < FAILED);
+        self.rules_failed.insert(key, (at, failure));
+    }
+
     pub(super) fn remember_rules(&mut self, key: RulesKey, rules: Option<RulesView>, now: Timestamp) {
         self.rules.retain(|_, (at, _)| now.duration_since(*at) < FORGET);
         self.rules.insert(key, (now, rules));
@@ -135,5 +153,32 @@ impl Memory {
     /// The next look asks E2B again how to get to the sandbox.
     pub(super) fn forget_access(&mut self, sandbox: &str) {
         self.access.retain(|(_, id), _| id != sandbox);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::failure::Class;
+
+    #[test]
+    fn a_failed_read_of_rules_is_told_to_those_who_waited_for_it_and_for_two_seconds() {
+        let (mut memory, key) = (Memory::default(), ("uid".to_owned(), "main".to_owned()));
+        let second = |second: i64| Timestamp::from_second(second).expect("in range");
+        let failure = Failure {
+            operation: "getBranchRules",
+            class: Class::Transient,
+            reason: "GitHubUnavailable",
+            message: "no answer".into(),
+        };
+        assert_eq!(memory.rules_failure(&key, second(0)), None);
+        memory.remember_rules_failure(key.clone(), failure.clone(), second(30));
+        for (now, told) in [(0, true), (29, true), (31, true), (32, false), (90, false)] {
+            assert_eq!(memory.rules_failure(&key, second(now)).is_some(), told, "{now}");
+        }
+        let other = ("uid".to_owned(), "release".to_owned());
+        assert_eq!(memory.rules_failure(&other, second(30)), None);
+        memory.remember_rules_failure(other, failure, second(90));
+        assert_eq!(memory.rules_failure(&key, second(30)), None, "forgotten");
     }
 }

@@ -84,7 +84,17 @@ impl TaskController {
         if let Some((_, known)) = self.memory().rules(&key, interval, now) {
             return Ok(known);
         }
-        let rules = told(at.client.rules_of_branch(&at.name, base).await)?.map(|rules| seen_rules(&rules));
+        if let Some(failure) = self.memory().rules_failure(&key, now) {
+            return Err(failure);
+        }
+        let read = told(at.client.rules_of_branch(&at.name, base).await);
+        let rules = match read {
+            Ok(rules) => rules.map(|rules| seen_rules(&rules)),
+            Err(failure) => {
+                self.memory().remember_rules_failure(key, failure.clone(), Timestamp::now());
+                return Err(failure);
+            }
+        };
         self.memory().remember_rules(key, rules.clone(), now);
         Ok(rules)
     }
