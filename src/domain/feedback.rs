@@ -23,8 +23,10 @@ const CUT: &str = "\n… (cut here: it is longer)";
 pub struct Feedback {
     /// The words of the annotation `slipway.dev/rerun`, where it asked for this round; otherwise the Task was changed.
     pub rerun: Option<String>,
-    /// Number of the pull request that the round goes on with.
+    /// Number of the pull request that the round goes on with, or that was closed before it.
     pub pull_request: Option<i64>,
+    /// It was closed without merging.
+    pub closed: bool,
     pub remarks: Vec<Remark>,
     /// More was said than could be read.
     pub incomplete: bool,
@@ -103,11 +105,15 @@ impl Feedback {
             ),
         }
         if let Some(number) = self.pull_request {
+            let stands = if self.closed {
+                "was closed without merging. This round begins anew from the base branch, and opens another"
+            } else {
+                "is open. What this round changes becomes one more commit on its branch"
+            };
             let _ = write!(
                 text,
-                "\nPull request {number} is open. What this round changes becomes one more commit on its branch. What follows was \
-                 said there since the last commit of this Task. Whoever may comment can write there: those who may not write to \
-                 the repository are marked.\n"
+                "\nPull request {number} {stands}. What follows was said there since the last commit of this Task. Whoever may \
+                 comment can write there: those who may not write to the repository are marked.\n"
             );
         }
         text
@@ -237,6 +243,7 @@ mod tests {
         let feedback = Feedback {
             rerun: Some("please handle the empty list".into()),
             pull_request: Some(7),
+            closed: false,
             remarks: vec![
                 remark("ann", 1, Place::Review("CHANGES_REQUESTED".into()), "Not yet."),
                 remark("Bob", 3, Place::File { path: "src/a.rs".into(), line: Some(12) }, "Off by one."),
@@ -284,8 +291,10 @@ mod tests {
         ] {
             assert!(text.contains(words), "{words}: {text}");
         }
-        let changed = Feedback { writers: None, rerun: None, ..feedback }.markdown();
+        assert!(text.contains("Pull request 7 is open"), "{text}");
+        let changed = Feedback { writers: None, rerun: None, closed: true, ..feedback }.markdown();
         assert!(changed.contains("The Task was changed") && changed.contains("it is not known"), "{changed}");
+        assert!(changed.contains("Pull request 7 was closed without merging"), "{changed}");
     }
 
     #[test]

@@ -152,12 +152,18 @@ async fn a_changed_prompt_after_a_closed_pull_request_says_so_and_odd_texts_are_
         warned(&world, "OutputNotUsed", about).await?;
     }
 
-    world.simulator.github.close("acme/app", 1).map_err(refused)?;
+    let github = &world.simulator.github;
+    github.review("reviewer", "acme/app", 1, "REQUEST_CHANGES", "The wrong way: use X.").map_err(refused)?;
+    github.comment_line("reviewer", "acme/app", 1, ("said", 1), "Not here.").map_err(refused)?;
+    github.close("acme/app", 1).map_err(refused)?;
     world.task_because("odd", "Closed").await?;
     let manifest = manifest.with("/spec/description", json!("Do it otherwise."));
     manifest.patch(world.client.clone(), &world.namespace).await?;
     let second = in_review(&world, "odd", 2).await?;
     let feedback = found(&world, &second)?;
     ensure!(feedback.contains("The Task was changed") && !feedback.contains("is open"), "{feedback}");
+    for words in ["Pull request 1 was closed without merging", "> The wrong way: use X.", "> Not here."] {
+        ensure!(feedback.contains(words), "{words} is missing in\n{feedback}");
+    }
     Ok(())
 }

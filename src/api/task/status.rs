@@ -218,7 +218,7 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed_at: Option<Time>,
 
-    /// Time since which what is said of the open pull request is new to the Task: the last round that has published began then.
+    /// Time since which what is said of the pull request is new to the Task: the last round that has published began then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback_since: Option<Time>,
 

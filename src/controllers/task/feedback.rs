@@ -7,7 +7,7 @@ use crate::{
     domain::{
         failure::{Class, Failure},
         feedback::Feedback,
-        task::{OpenPull, WantedFeedback},
+        task::{DiscussedPull, WantedFeedback},
     },
     e2b::Command,
     github::{Error, FailedChecks},
@@ -39,8 +39,14 @@ impl TaskController {
         let mut feedback = Feedback { rerun: wanted.rerun.clone(), ..Feedback::default() };
         if let Some(pull) = &wanted.pull {
             let at = self.at_github(task).await?;
-            feedback.pull_request = Some(pull.number);
-            read(&at, pull, wanted.last_try, &mut feedback).await?;
+            (feedback.pull_request, feedback.closed) = (Some(pull.number), pull.closed);
+            match read(&at, pull, wanted.last_try, &mut feedback).await {
+                // The round does not go on with it: that it is not shown any more holds nothing up.
+                Err(failure) if pull.closed && !failure.class.is_retryable() => {
+                    feedback.checks_unread = Some(failure.message);
+                }
+                read => read?,
+            }
         }
         let envd = self.envd(task, &wanted.sandbox).await?;
         let mut prepare = Command::sh(OPERATION, PREPARE, [directory(&wanted.generation)]);
@@ -60,7 +66,7 @@ impl TaskController {
 /// what room is left for more.
 async fn read(
     at: &AtGitHub,
-    pull: &OpenPull,
+    pull: &DiscussedPull,
     last_try: bool,
     feedback: &mut Feedback,
 ) -> Result<(), Failure> {

@@ -46,7 +46,7 @@ pub use requirements::{
 pub use round::{has_feedback, may_check_out, source_generation, spool_id};
 pub use seen_pull::SeenPull;
 pub use stage::{
-    Answered, Asked, Branches, Checkout, Collect, FindPulls, Generation, InQueue, LeftBranch, Leftover,
-    Observed, OpenPull, PlannedRound, Position, Question, ReadPull, Start, StartAnswer, WantedFeedback,
+    Answered, Asked, Branches, Checkout, Collect, DiscussedPull, FindPulls, Generation, InQueue, LeftBranch,
+    Leftover, Observed, PlannedRound, Position, Question, ReadPull, Start, StartAnswer, WantedFeedback,
 };
 pub use template::{apply_in_place, needs_another};

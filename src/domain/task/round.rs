@@ -4,7 +4,7 @@
 use super::{
     model::RepositoryView,
     scope::{Scope, id, is_under_way},
-    stage::{OpenPull, WantedFeedback},
+    stage::{DiscussedPull, WantedFeedback},
 };
 use crate::{
     api::{
@@ -154,7 +154,6 @@ pub(super) fn begin(scope: &mut Scope<'_>) {
     }
     status.branch = None;
     status.base_branch = None;
-    status.feedback_since = None;
     status.commit_sha = None;
     status.completed_at = None;
     status.files_from = takes;
@@ -279,15 +278,18 @@ pub(super) fn feedback(scope: &Scope<'_>, sandbox: &str) -> Option<WantedFeedbac
     let (task, status) = (scope.task, &scope.status);
     let asked = status.rerun_round == Some(number(status));
     let words = task.annotations().get(RERUN_ANNOTATION).filter(|_| asked);
-    let pull = status.pull_request.as_ref().filter(|_| scope.has_open_pull());
+    let open = status.pull_request.as_ref().filter(|_| scope.has_open_pull());
+    // Why it was closed is what the next round has to know most of all.
+    let pull = open.or(status.pull_request_history.last());
     has_feedback(status).then(|| WantedFeedback {
         sandbox: sandbox.to_owned(),
         generation: next_attempt_id(task, status),
         rerun: words.cloned(),
-        pull: pull.map(|pull| OpenPull {
+        pull: pull.map(|pull| DiscussedPull {
             number: pull.number,
             head: pull.head_sha.clone(),
             since: status.feedback_since.as_ref().map(|since| since.0),
+            closed: open.is_none(),
         }),
         last_try: status.retry.as_ref().is_some_and(|retry| retry.attempt >= retry::ATTEMPTS - 1),
     })

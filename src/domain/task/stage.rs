@@ -145,19 +145,21 @@ pub struct WantedFeedback {
     pub generation: String,
     /// The words of the annotation, where it has asked for this round.
     pub rerun: Option<String>,
-    /// The pull request that the round goes on with.
-    pub pull: Option<OpenPull>,
+    /// The pull request that the round goes on with, or that was closed before it.
+    pub pull: Option<DiscussedPull>,
     /// It is tried for the last time before a long wait: what GitHub is too busy to say of checks is left out.
     pub last_try: bool,
 }
 
-/// An open pull request, as far as what is said of it is asked for.
+/// A pull request, as far as what is said of it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenPull {
+pub struct DiscussedPull {
     pub number: i64,
     pub head: Option<String>,
     /// Only what was said since is new.
     pub since: Option<Timestamp>,
+    /// It was closed without merging: the round opens another.
+    pub closed: bool,
 }
 
 /// A commit of the repository, to be checked out in the sandbox.

@@ -62,12 +62,26 @@ fn what_a_failed_round_was_told_is_told_again() {
 }
 
 #[test]
-fn a_round_after_a_closed_pull_request_is_told_only_why() {
+fn a_round_after_a_closed_pull_request_is_told_what_was_said_of_it() {
     let mut world = World::new();
     world.rest();
+    let (first, began) = (world.status().commit_sha, world.status().round_started_at.map(|at| at.0));
     world.delivered(PullRequestState::Closed);
     world.rest();
-    world.rerun("again");
-    let feedback = wanted(&mut world);
-    assert_eq!((feedback.rerun.as_deref(), feedback.pull), (Some("again"), None));
+    // One that fails has answered nothing: the next is told the same.
+    for (rerun, code) in [("again", 1), ("once more", 0)] {
+        world.command.1 = code;
+        world.rerun(rerun);
+        let feedback = wanted(&mut world);
+        let pull = feedback.pull.expect("the closed one");
+        assert_eq!(feedback.rerun.as_deref(), Some(rerun));
+        assert_eq!((pull.number, pull.closed, &pull.head, pull.since), (1, true, &first, began));
+        world.rest();
+    }
+    // From then on it is the new one that is talked of.
+    assert_eq!(world.row(), REVIEW);
+    let began = world.status().round_started_at.map(|at| at.0);
+    world.rerun("and again");
+    let pull = wanted(&mut world).pull.expect("the open one");
+    assert_eq!((pull.number, pull.closed, pull.since), (2, false, began));
 }
