@@ -35,6 +35,10 @@ async fn ended(sandbox: &Sandbox<'_>, id: &str) -> Look {
     .await
 }
 
+fn ended_well() -> Look {
+    Look::Exited { code: 0, tail: String::new(), signalled: false }
+}
+
 /// The process, once it runs.
 async fn running(sandbox: &Sandbox<'_>, id: &str) -> String {
     let runs = async || (seen(sandbox, id).await == Look::Running).then_some(());
@@ -50,7 +54,7 @@ async fn runs_an_argument_vector_and_keeps_what_it_said() {
     let script = "pwd; echo \"$1\"; echo \"token $TOKEN\"; cat; echo bad >&2; exit 7";
     start(&sandbox.envd, &spec("u-1-1", &["sh", "-c", script, "x", "it's $HOME\n*"])).await.unwrap();
     let tail = "/home/user/work dir/new\nit's $HOME\n*\ntoken ***\nbad".to_owned();
-    assert_eq!(ended(&sandbox, "u-1-1").await, Look::Exited { code: 7, tail });
+    assert_eq!(ended(&sandbox, "u-1-1").await, Look::Exited { code: 7, tail, signalled: false });
     assert!(!signal(&sandbox.envd, "u-1-1", false).await.unwrap());
     assert!(!signal(&sandbox.envd, "u-0-0", false).await.unwrap());
 }
@@ -60,14 +64,18 @@ async fn shows_the_last_twenty_lines_within_a_kibibyte() {
     let world = World::new();
     let sandbox = world.sandbox("base").await;
     start(&sandbox.envd, &spec("u-1-1", &["seq", "5000"])).await.unwrap();
-    let Look::Exited { code: 0, tail } = ended(&sandbox, "u-1-1").await else { panic!("exit code 0") };
+    let Look::Exited { code: 0, tail, signalled: false } = ended(&sandbox, "u-1-1").await else {
+        panic!("exit code 0")
+    };
     let expected: Vec<_> = (4981..=5000).map(|n| n.to_string()).collect();
     assert_eq!(tail, expected.join("\n"));
     start(&sandbox.envd, &spec("u-1-2", &["head", "-c", "100000", "/dev/zero"])).await.unwrap();
-    let Look::Exited { code: 0, tail } = ended(&sandbox, "u-1-2").await else { panic!("exit code 0") };
+    let Look::Exited { code: 0, tail, signalled: false } = ended(&sandbox, "u-1-2").await else {
+        panic!("exit code 0")
+    };
     assert!(tail.len() <= 1024);
     start(&sandbox.envd, &spec("u-1-3", &["true"])).await.unwrap();
-    assert_eq!(ended(&sandbox, "u-1-3").await, Look::Exited { code: 0, tail: String::new() });
+    assert_eq!(ended(&sandbox, "u-1-3").await, ended_well());
 }
 
 #[tokio::test]
@@ -102,10 +110,56 @@ async fn a_signal_reaches_the_whole_group() {
     .await;
     running(&sandbox, "u-1-1").await;
     assert!(signal(&sandbox.envd, "u-1-1", false).await.unwrap());
-    assert_eq!(ended(&sandbox, "u-1-1").await, Look::Exited { code: 143, tail: String::new() });
+    assert_eq!(
+        ended(&sandbox, "u-1-1").await,
+        Look::Exited { code: 143, tail: String::new(), signalled: true }
+    );
     for pid in pids.lines() {
         let state = format!("sed 's/.*) //' /proc/{pid}/stat 2>/dev/null | cut -c1 | grep -v Z || true");
         eventually("the group is gone", async || sandbox.sh(&state).await.is_empty().then_some(())).await;
+    }
+}
+
+#[tokio::test]
+async fn one_that_ends_well_on_our_signal_says_whose_the_end_was() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let script = "trap 'exit 0' TERM; : >/tmp/up; while :; do sleep 0.1; done";
+    start(&sandbox.envd, &spec("u-1-1", &["sh", "-c", script])).await.unwrap();
+    eventually("it traps", async || sandbox.envd.read_small("/tmp/up", 100).await.unwrap()).await;
+    running(&sandbox, "u-1-1").await;
+    assert!(signal(&sandbox.envd, "u-1-1", false).await.unwrap());
+    let end = ended(&sandbox, "u-1-1").await;
+    assert!(matches!(end, Look::Exited { code: 0, signalled: true, .. }), "{end:?}");
+    // One that has ended before is its own doing still.
+    start(&sandbox.envd, &spec("u-1-2", &["true"])).await.unwrap();
+    assert_eq!(ended(&sandbox, "u-1-2").await, ended_well());
+    assert!(!signal(&sandbox.envd, "u-1-2", false).await.unwrap());
+    assert_eq!(seen(&sandbox, "u-1-2").await, ended_well());
+}
+
+#[tokio::test]
+async fn a_signal_is_remembered_on_a_full_disk_and_in_a_run_of_an_older_release() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let mount = "mkdir /var/tmp/slipway; mount -t tmpfs -o size=64k,mode=1777 tmpfs /var/tmp/slipway";
+    sandbox.sh(mount).await;
+    let script = "trap 'exit 0' TERM; : >/tmp/up; while :; do sleep 0.1; done";
+    for (id, before) in [
+        ("u-1-1", "dd if=/dev/zero of=/var/tmp/slipway/big bs=1k 2>/dev/null || true"),
+        ("u-1-2", "rm /var/tmp/slipway/u-1-2/signalled.part"),
+    ] {
+        sandbox.sh("rm -f /tmp/up /var/tmp/slipway/big").await;
+        start(&sandbox.envd, &spec(id, &["sh", "-c", script])).await.unwrap();
+        eventually("it traps", async || sandbox.envd.read_small("/tmp/up", 100).await.unwrap()).await;
+        running(&sandbox, id).await;
+        sandbox.sh(before).await;
+        assert!(signal(&sandbox.envd, id, false).await.unwrap());
+        eventually("its end", async || {
+            let Look::Exited { code: 0, signalled: true, .. } = seen(&sandbox, id).await else { return None };
+            Some(())
+        })
+        .await;
     }
 }
 
@@ -156,11 +210,11 @@ async fn commands_that_can_not_run_exit() {
     let world = World::new();
     let sandbox = world.sandbox("base").await;
     start(&sandbox.envd, &spec("u-1-1", &["no-such-command", "x"])).await.unwrap();
-    let Look::Exited { code: 127, tail } = ended(&sandbox, "u-1-1").await else { panic!("not found") };
+    let Look::Exited { code: 127, tail, .. } = ended(&sandbox, "u-1-1").await else { panic!("not found") };
     assert!(tail.contains("no-such-command"), "{tail}");
     let elsewhere = GenerationSpec { working_dir: "/proc/x".to_owned(), ..spec("u-1-2", &["true"]) };
     start(&sandbox.envd, &elsewhere).await.unwrap();
-    let Look::Exited { code, tail } = ended(&sandbox, "u-1-2").await else { panic!("no directory") };
+    let Look::Exited { code, tail, .. } = ended(&sandbox, "u-1-2").await else { panic!("no directory") };
     assert!(code != 0 && tail.contains("/proc/x"), "{code} {tail}");
 }
 
@@ -173,11 +227,11 @@ async fn without_setsid_it_says_what_is_missing() {
     start(&sandbox.envd, &spec("u-1-1", &["touch", "/tmp/ran"])).await.unwrap();
     // A shell whose job control works without a terminal runs it all the same.
     match ended(&sandbox, "u-1-1").await {
-        Look::Exited { code: 126, tail } => {
+        Look::Exited { code: 126, tail, .. } => {
             assert!(tail.contains("no setsid: install util-linux or busybox"), "{tail}");
             assert!(sandbox.envd.read_small("/tmp/ran", 100).await.unwrap().is_none());
         }
-        other => assert_eq!(other, Look::Exited { code: 0, tail: String::new() }),
+        other => assert_eq!(other, ended_well()),
     }
 }
 
@@ -234,7 +288,7 @@ async fn probes_that_are_left_over_or_concurrent_are_no_failure() {
         assert_eq!(look, Look::NotStarted);
     }
     start(&sandbox.envd, &spec("u-1-1", &["true"])).await.unwrap();
-    assert_eq!(ended(&sandbox, "u-1-1").await, Look::Exited { code: 0, tail: String::new() });
+    assert_eq!(ended(&sandbox, "u-1-1").await, ended_well());
 }
 
 #[tokio::test]
@@ -245,7 +299,7 @@ async fn a_full_disk_is_said_to_be_full() {
     sandbox.sh(mount).await;
     let fill = "dd if=/dev/zero of=/var/tmp/slipway/big bs=1k 2>/dev/null; exit 7";
     start(&sandbox.envd, &spec("u-1-1", &["sh", "-c", fill])).await.unwrap();
-    let Look::Exited { code: 7, tail } = ended(&sandbox, "u-1-1").await else { panic!("exit code 7") };
+    let Look::Exited { code: 7, tail, .. } = ended(&sandbox, "u-1-1").await else { panic!("exit code 7") };
     assert!(tail.contains("No space left on device"), "{tail}");
     // Nothing of this one can be written.
     start(&sandbox.envd, &spec("u-1-2", &["true"])).await.unwrap();
@@ -279,5 +333,5 @@ async fn a_checkout_at_work_keeps_it_from_starting_and_one_that_is_only_spoken_o
     let description = "what does\nSLIPWAY_CHECKOUT=x:/home/user/app do, and SLIPWAY_CHECKOUT=y?";
     spec.env.push(("SLIPWAY_TASK_DESCRIPTION".to_owned(), SecretString::from(description)));
     start(&sandbox.envd, &spec).await.unwrap();
-    assert_eq!(ended(&sandbox, "u-1-1").await, Look::Exited { code: 0, tail: String::new() });
+    assert_eq!(ended(&sandbox, "u-1-1").await, ended_well());
 }

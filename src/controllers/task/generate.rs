@@ -2,7 +2,8 @@
 //! Called by the Task controller, which decides what a look means; talks to `e2b::Envd` only.
 //!
 //! Everything that has to survive the operator lies in `/var/tmp/slipway/<id>` of the sandbox: `pid` (with the
-//! process's start time), `stdout`, `stderr`, `prompt.md` and `exit`. The scripts need a POSIX shell, coreutils or busybox, and /proc.
+//! process's start time), `stdout`, `stderr`, `prompt.md`, `exit` and `signalled`. The scripts need a POSIX shell, coreutils or
+//! busybox, and /proc.
 
 use crate::domain::mask::last_lines;
 use crate::domain::secrets::Needles;
@@ -93,9 +94,10 @@ fn parse_look(text: &str, secrets: &Needles) -> Option<Look> {
         ("failed", "") => Look::DirectoryFailed(last_lines(&secrets.mask(rest), 1, TAIL_BYTES)),
         ("running", pid) if pid.parse::<u32>().is_ok() => Look::Running,
         ("dead", "") => Look::PidDead,
-        ("exited", code) => {
+        ("exited", end) => {
+            let code = end.strip_suffix(" signalled");
             let tail = last_lines(&secrets.mask(rest), TAIL_LINES, TAIL_BYTES);
-            Look::Exited { code: code.parse().ok()?, tail }
+            Look::Exited { code: code.unwrap_or(end).parse().ok()?, tail, signalled: code.is_some() }
         }
         _ => return None,
     })
@@ -120,9 +122,13 @@ mod tests {
         );
         assert_eq!(
             parse_look("exited 3\nout\nkey=hunter2\n", &needles("hunter2")),
-            Some(Look::Exited { code: 3, tail: "out\nkey=***".into() })
+            Some(Look::Exited { code: 3, tail: "out\nkey=***".into(), signalled: false })
         );
-        for unreadable in ["", "exited x\n", "running\n", "else\n", "dead"] {
+        assert_eq!(
+            parse_look("exited 0 signalled\n", &Needles::default()),
+            Some(Look::Exited { code: 0, tail: String::new(), signalled: true })
+        );
+        for unreadable in ["", "exited x\n", "exited 0 x\n", "running\n", "else\n", "dead"] {
             assert_eq!(parse_look(unreadable, &Needles::default()), None, "{unreadable:?}");
         }
     }

@@ -196,10 +196,9 @@ fn end(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Lo
 
 /// Ends the command of a Task that waits for a person, so that others get their turn. What the Task waits for is said already.
 fn give_back(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Look) -> Plan {
-    let signalled = context.signalled_since.is_some() || matches!(look, Look::Exited { code: 137 | 143, .. });
     match look {
         // It has ended by itself before it was signalled: its result counts, and a failed command never runs again.
-        Look::Exited { .. } if !signalled => follow(scope, context, question, look),
+        Look::Exited { .. } if !was_signalled(context, look) => follow(scope, context, question, look),
         Look::Running => {
             let step = signal(context, question, scope.now);
             Plan { next: Next::After(GRACE / 2), ..Plan::act(scope.status, step) }
@@ -209,6 +208,12 @@ fn give_back(mut scope: Scope<'_>, context: &Context, question: &Generation, loo
             Plan { next: Next::Now, ..scope.requeue() }
         }
     }
+}
+
+/// Returns whether we have signalled the command that has ended. The sandbox tells, and this process knows of a signal whose
+/// answer it has heard.
+fn was_signalled(context: &Context, look: &Look) -> bool {
+    context.signalled_since.is_some() || matches!(look, Look::Exited { signalled: true, .. })
 }
 
 /// Measures how long the command has been running, without the time its sandbox was paused.
@@ -227,6 +232,7 @@ fn follow(mut scope: Scope<'_>, context: &Context, question: &Generation, look: 
     let timeout = scope.task.spec.generate.as_ref().map_or(3600, |generate| generate.timeout_seconds);
     let ran = ran(&scope, context, &run);
     let over = ran - SignedDuration::from_secs(timeout.into());
+    let signalled = was_signalled(context, look);
     scope.reached();
     if *look != Look::NotStarted && (*look != Look::Running || over.is_negative()) {
         // The attempts of a step that has failed count on, though looking works.
@@ -250,11 +256,13 @@ fn follow(mut scope: Scope<'_>, context: &Context, question: &Generation, look: 
         }
         Look::PidDead if !over.is_negative() => fail(scope, None, &timed_out(timeout), None),
         Look::PidDead => dead(scope, context.dead_since, &run),
-        Look::Exited { code: 0, tail } => exited(scope, tail),
-        Look::Exited { code, tail } if !over.is_negative() => {
-            fail(scope, Some(*code), &timed_out(timeout), Some(tail))
+        Look::Exited { code, tail, .. } if *code == 0 && !signalled => exited(scope, tail),
+        Look::Exited { code, tail, .. } if !over.is_negative() => {
+            fail(scope, Some(*code).filter(|_| !signalled), &timed_out(timeout), Some(tail))
         }
-        Look::Exited { code, tail } => {
+        // It was ended for a turn that was to be given back, or for a time limit that has been raised since.
+        Look::Exited { .. } if signalled => lost(scope, &run),
+        Look::Exited { code, tail, .. } => {
             fail(scope, Some(*code), &format!("ended with exit code {code}"), Some(tail))
         }
     }
@@ -304,6 +312,11 @@ fn dead(mut scope: Scope<'_>, since: Option<Timestamp>, run: &CodeGeneration) ->
         scope.working(reason::GENERATING, "the command runs in the sandbox");
         return Plan::settle(scope.status, Next::After(GRACE));
     }
+    lost(scope, run)
+}
+
+/// Ends an attempt that came to no end of its own: the command runs again, where it may.
+fn lost(mut scope: Scope<'_>, run: &CodeGeneration) -> Plan {
     round::finish_run(&mut scope, None);
     let allowed = scope.task.spec.generate.as_ref().map_or(1, |generate| i64::from(generate.max_attempts));
     if round::attempts(scope.task, &scope.status) >= allowed {

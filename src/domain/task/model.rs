@@ -195,6 +195,8 @@ pub enum Look {
     Exited {
         code: i32,
         tail: String,
+        /// We had signalled it before: whatever its code, it did not come to its own end.
+        signalled: bool,
     },
 }
 

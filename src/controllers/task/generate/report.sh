@@ -1,7 +1,7 @@
 # Follows look.sh. `exit` is read after the process was looked at: one that ended in between has written it by now.
 code=
 if [ -r exit ] && read -r code <exit; then
-  echo "exited $code"
+  if [ -e signalled ]; then echo "exited $code signalled"; else echo "exited $code"; fi
 elif [ -n "$alive" ]; then
   echo "running $pid"
   exit 0

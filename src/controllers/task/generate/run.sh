@@ -2,7 +2,7 @@
 # A handler, not "ignore": the command must not inherit an ignored signal, and this shell has to live to write `exit`.
 trap : TERM INT HUP
 # Has its room on the disk from the start: a command that fills the disk must not keep its end from being known.
-echo '    ' >exit.part || exit 1
+echo '    ' >exit.part && true >signalled.part || exit 1
 _slipway_end() { printf '%-4s\n' "$1" 1<>exit.part && mv exit.part exit; }
 
 # Fields 5 and 22 of stat, the group and the start time; the latter tells this process from a later one of the same pid.

@@ -127,7 +127,8 @@ impl World {
             self.processes.iter().find(|process| process.generation == id && process.sandbox == sandbox);
         let Some(process) = process.cloned() else { return Look::NotStarted };
         if process.signalled {
-            return Look::Exited { code: 143, tail: "Terminated".into() };
+            // The worst case: it has trapped the signal and ended as if all were done.
+            return Look::Exited { code: 0, tail: "Terminated".into(), signalled: true };
         }
         if process.dead {
             self.dead_since.entry(id.to_owned()).or_insert(self.now);
@@ -137,7 +138,7 @@ impl World {
             return Look::Running;
         }
         self.finish_commands();
-        Look::Exited { code: process.code, tail: "said this".into() }
+        Look::Exited { code: process.code, tail: "said this".into(), signalled: false }
     }
 
     /// What commands that have ended by now leave in their sandbox depends on what they were asked for.

@@ -92,6 +92,34 @@ fn a_command_over_its_time_is_ended_first_gently_then_not() {
 }
 
 #[test]
+fn a_command_that_ends_well_on_our_own_signal_has_still_run_out_of_time() {
+    let mut world = World::new();
+    world.command.0 = 100_000;
+    world.task.spec.generate.as_mut().expect("a command").timeout_seconds = 60;
+    let world = generating(world);
+    let started = last(&world).started_at.0;
+    let ended = |world: &World, signalled: bool, after: i64| {
+        let look = Look::Exited { code: 0, tail: String::new(), signalled };
+        looked(world, look, started + SignedDuration::from_secs(after)).status
+    };
+    let mut remembers = world.clone();
+    remembers.signalled_since.insert(last(&world).id, started + SignedDuration::from_secs(60));
+    for (world, signalled) in [(&world, true), (&remembers, false)] {
+        let status = ended(world, signalled, 65);
+        let generated = find(&status.conditions, names::GENERATED).expect("set");
+        assert_eq!(generated.reason, reason::GENERATION_FAILED);
+        assert!(generated.message.contains("did not end within 60 s"), "{}", generated.message);
+        assert_eq!(status.code_generations[0].exit_code, None, "a publication round must not take its files");
+    }
+    let late = ended(&world, false, 65);
+    assert_eq!(late.code_generations[0].exit_code, Some(0), "it has ended by itself and was seen late");
+    // Ended for a limit that has been raised since, or for a turn that is not given back any more.
+    let early = ended(&world, true, 30);
+    let generated = find(&early.conditions, names::GENERATED).expect("set");
+    assert_eq!((generated.reason.as_str(), early.ended), (reason::GENERATION_LOST, None));
+}
+
+#[test]
 fn a_command_whose_round_is_over_is_looked_at_every_5_seconds_and_its_end_at_once() {
     let mut world = World::new();
     world.command.0 = 1000;

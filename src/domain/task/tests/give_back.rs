@@ -57,15 +57,22 @@ fn a_command_that_ended_by_a_signal_is_no_result_whoever_remembers_the_signal() 
     let runs = looked(&world, Look::Running, world.now);
     assert_eq!(runs.next, Next::After(SignedDuration::from_secs(5)), "it is looked at until it has ended");
     let run = world.status().code_generations[0].id.clone();
-    for (remembered, code) in [(false, 137), (false, 143), (true, 0), (true, 1)] {
+    for (remembered, signalled, code) in
+        [(false, true, 0), (false, true, 1), (false, true, 143), (true, false, 0), (true, false, 1)]
+    {
         world.signalled_since.clear();
         if remembered {
             world.signalled_since.insert(run.clone(), world.now);
         }
-        let plan = looked(&world, Look::Exited { code, tail: String::new() }, world.now);
+        let plan = looked(&world, Look::Exited { code, tail: String::new(), signalled }, world.now);
         assert_eq!(plan.next, Next::Now, "the turn is given back at once");
         let ended = &plan.status.code_generations[0];
         assert!(ended.finished_at.is_some() && ended.exit_code.is_none(), "{code}: {ended:?}");
         assert_eq!((plan.status.ended, plan.status.phase), (None, Some(Phase::Generating)));
     }
+    // Nobody has signalled it: something else has killed it, and a failed command never runs again.
+    world.signalled_since.clear();
+    let plan = looked(&world, Look::Exited { code: 137, tail: String::new(), signalled: false }, world.now);
+    let reason = plan.status.ended.map(|end| end.reason);
+    assert_eq!(reason.as_deref(), Some(crate::api::conditions::reason::GENERATION_FAILED));
 }
