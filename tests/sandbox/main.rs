@@ -11,6 +11,7 @@ mod deletion;
 mod lies;
 mod life;
 mod loss;
+mod older;
 mod operator;
 mod refusal;
 mod shell;

@@ -38,7 +38,7 @@ impl SandboxController {
                 match account.create(&request, key).await {
                     Ok(access) => {
                         let text = sandbox::after_create(*incarnation, &status);
-                        let marked = mark::write(account, &access, text, None).await;
+                        let marked = mark::write(account, &access, text, None, None).await;
                         return (Ended::Created { id: access.sandbox_id }, marked);
                     }
                     Err(error) => answer::not_created(error),
@@ -77,8 +77,9 @@ impl SandboxController {
 
     /// Marks a sandbox that was paused, and sees whether it has come back as it was.
     async fn mark_resumed(&self, object: &Sandbox, account: &Account, access: &Access) -> Option<Marked> {
-        let text = sandbox::after_resume(&object.status.clone().unwrap_or_default());
-        mark::write(account, access, text, self.newest_run(object)).await
+        let status = object.status.clone().unwrap_or_default();
+        let text = sandbox::after_resume(&status);
+        mark::write(account, access, text, status.mark, self.newest_run(object)).await
     }
 
     /// Puts on record that what was made for the object stays at E2B. It takes no key.

@@ -179,7 +179,8 @@ pub(super) fn seen(mut scope: Scope<'_>, context: &Context, life: Life) -> Plan<
             let message = format!("resuming E2B sandbox {id}");
             scope.stand(Standing::Reconciling, reason::PROGRESSING, &message);
             let memory = !scope.status.memory_dropped;
-            Plan::act(scope.status, Step::Connect { id, memory })
+            // What this look tells of the pause, no other will: E2B forgets its date with the resume.
+            Plan::intend(scope.status, Step::Connect { id, memory })
         }
         Life::Paused => paused(scope, &context),
         Life::Other => changing(scope, &context),

@@ -9,6 +9,9 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+/// Stands between a mark and the one that it was written over.
+pub const BEHIND: &str = " <- ";
+
 /// By so much a pause may seem to be earlier than what came before it: clocks differ.
 const CLOCKS: SignedDuration = SignedDuration::from_secs(60);
 
@@ -31,11 +34,17 @@ fn parsed(mark: &str) -> Option<Vec<u64>> {
     mark.trim().split('.').map(|part| part.parse().ok()).collect()
 }
 
+/// Returns the mark to judge by. One that was written over another that did not fit has that one behind it, until status tells what
+/// came of it: whoever wrote it may have died before.
+fn unjudged(before: &str) -> &str {
+    before.rsplit_once(BEHIND).map_or(before, |(_, oldest)| oldest)
+}
+
 /// Records the mark that was written, and whether the one before shows older files.
 pub(super) fn record(status: &mut SandboxStatus, marked: Option<Marked>, now: Timestamp) {
     let expected = status.mark.take();
     let Some(Marked { before, written, lacks_run }) = marked else { return };
-    if lacks_run || expected.is_some_and(|expected| parsed(&before) < parsed(&expected)) {
+    if lacks_run || expected.is_some_and(|expected| parsed(unjudged(&before)) < parsed(&expected)) {
         status.rolled_back_at = Some(Time(now));
     }
     status.mark = Some(bounds::cut(&written, bounds::ID));

@@ -18,7 +18,7 @@ mod sweep;
 mod tests;
 
 pub use decide::decide;
-pub use mark::{after_create, after_resume};
+pub use mark::{BEHIND, after_create, after_resume};
 pub use marks::{idempotency_key, installation_marks, metadata, other_installation, own_marks, owner};
 pub use record::{record, timed_out};
 pub use stage::locate;

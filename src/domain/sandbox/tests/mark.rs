@@ -44,6 +44,10 @@ fn an_older_mark_after_a_resume_shows_older_files() {
         ("0.9.0", true),
         ("", true),
         ("nonsense", true),
+        // Whoever wrote the first of two died before it was recorded what the second means.
+        ("1.1.0 <- 0.9.0", true),
+        ("1.1.0 <- ", true),
+        ("1.1.0 <- 1.0.0", false),
     ] {
         let plan = connected(&paused_with_mark(), Some(marked(before, "1.1.0")));
         assert_eq!(plan.status.rolled_back_at.is_some(), older, "{before:?}");
@@ -96,6 +100,13 @@ fn a_pause_dated_before_the_end_of_a_command_shows_older_files_once() {
     let mut later = with(running(), |s| *s = plan.status);
     later.metadata.generation = Some(2);
     assert_eq!(notes(&decide(&later, &sights, at(400))), 0);
+}
+
+#[test]
+fn what_a_look_tells_of_a_pause_is_on_record_before_the_resume_takes_it_away() {
+    let plan = decide(&paused_with_mark(), &asked(found(seen("i1", Life::Paused, 139))), at(400));
+    assert_eq!(plan.step, Some(Step::Connect { id: "i1".into(), memory: true }));
+    assert!(plan.intent && plan.status.rolled_back_at.is_some());
 }
 
 #[test]
