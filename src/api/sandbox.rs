@@ -276,6 +276,12 @@ pub struct SandboxStatus {
     #[schemars(length(max = bounds::ID))]
     pub mark: Option<String>,
 
+    /// Time since which the sandbox has run without the mark that it should have been given: its daemon gave no answer, or somebody
+    /// else has resumed it. It is marked as soon as it answers. Until then no Task works in it where `mark` says what its file has
+    /// to say: it may have come back with older files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmarked_since: Option<Time>,
+
     /// Time at which E2B last confirmed that the sandbox runs: its creation, a resume or a renewal. A pause that E2B dates
     /// more than a minute earlier is not the one that followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

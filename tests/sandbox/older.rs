@@ -74,3 +74,24 @@ async fn a_write_in_between_does_not_take_the_proof_away() {
     world.sim.faults.remove(rule);
     is_told_of(&world, &id).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_answers_late_is_asked_again_before_a_task_works_there() {
+    let world = World::new("olderlate").await;
+    let (id, _) = rolled_back(&world).await;
+    let body = r#"{"message":"The sandbox is running but port is not open","code":502}"#.to_owned();
+    let headers = std::collections::BTreeMap::new();
+    on_envd(&world, When::Next(2), Action::Status { status: 502, headers, body, after_effect: false });
+    world.ask("task").await;
+    is_told_of(&world, &id).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_that_was_found_by_the_list_has_its_mark() {
+    let world = World::new("oldermark").await;
+    world.fault(crate::world::CREATE, When::Nth(1), Action::CutAfter);
+    world.apply(json!({})).await;
+    let status = world.until("marked", |s| s.mark.as_deref() == Some("1.0.0")).await;
+    let file = world.sim.e2b.host_path(&status.sandbox_id.unwrap(), "/var/tmp/slipway/sandbox").unwrap();
+    assert_eq!((std::fs::read_to_string(file).unwrap().as_str(), status.unmarked_since), ("1.0.0", None));
+}

@@ -39,14 +39,17 @@ pub(super) async fn write(
     command.timeout = Some(DEADLINE);
     let envd = account.envd(access);
     let output = match tokio::time::timeout(DEADLINE, envd.run(command, MAX)).await {
-        Ok(Ok(output)) if output.exit_code == Some(0) => output,
+        Ok(Ok(output)) => output,
         Ok(Err(error)) => {
             tracing::debug!(sandbox = access.sandbox_id, %error, "the sandbox could not be marked");
             return None;
         }
-        Ok(Ok(_)) | Err(_) => return None,
+        Err(_) => return None,
     };
     let said = String::from_utf8_lossy(&output.stdout);
-    let (before, run) = said.split_once('\n').unwrap_or((&said, ""));
-    Some(Marked { before: before.to_owned(), written: text, lacks_run: run.starts_with("lacks ") })
+    let (before, run) = said.split_once('\n')?;
+    // What a full disk does not take is not written, and what stands there tells all the same.
+    let written = if output.exit_code == Some(0) { &text } else { before };
+    let (before, written) = (before.to_owned(), written.to_owned());
+    Some(Marked { before, written, lacks_run: run.starts_with("lacks ") })
 }

@@ -47,7 +47,8 @@ impl SandboxController {
             Step::Connect { id, memory } => {
                 let result = match account.connect(id, seconds, *memory).await {
                     Ok(Some(connected)) => {
-                        let marked = self.mark_resumed(object, account, &connected.access).await;
+                        let text = sandbox::after_resume(&status);
+                        let marked = self.mark_running(object, account, &connected.access, text).await;
                         let end = if connected.was_paused { ConnectEnd::Resumed } else { ConnectEnd::Ran };
                         return (Ended::Connected(Ok(end)), marked);
                     }
@@ -56,10 +57,11 @@ impl SandboxController {
                 };
                 Ended::Connected(result)
             }
-            Step::Mark { id } => {
+            Step::Mark { id, text } => {
                 let detail = account.get(id).await.ok().flatten();
                 let Some(detail) = detail else { return (Ended::Marked, None) };
-                return (Ended::Marked, self.mark_resumed(object, account, &detail.access).await);
+                let marked = self.mark_running(object, account, &detail.access, text.clone()).await;
+                return (Ended::Marked, marked);
             }
             Step::Renew { id } => Ended::Renewed(self.renew(object, account, id, seconds).await),
             Step::Kill { id } => {
@@ -75,11 +77,16 @@ impl SandboxController {
         (ended, None)
     }
 
-    /// Marks a sandbox that was paused, and sees whether it has come back as it was.
-    async fn mark_resumed(&self, object: &Sandbox, account: &Account, access: &Access) -> Option<Marked> {
-        let status = object.status.clone().unwrap_or_default();
-        let text = sandbox::after_resume(&status);
-        mark::write(account, access, text, status.mark, self.newest_run(object)).await
+    /// Marks a sandbox that may have been paused, and sees whether it has come back as it was.
+    async fn mark_running(
+        &self,
+        object: &Sandbox,
+        account: &Account,
+        access: &Access,
+        text: String,
+    ) -> Option<Marked> {
+        let expected = object.status.as_ref().and_then(|status| status.mark.clone());
+        mark::write(account, access, text, expected, self.newest_run(object)).await
     }
 
     /// Puts on record that what was made for the object stays at E2B. It takes no key.

@@ -14,6 +14,7 @@ use crate::{
     },
 };
 use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// The list by metadata is not proof of absence: after a crash it is asked again this long after the intent.
 const LIST_AGAIN: SignedDuration = SignedDuration::from_secs(30);
@@ -56,6 +57,8 @@ fn adopt(
     credential: &str,
 ) -> Plan<SandboxStatus, Step> {
     scope.own(&oldest.id, creating);
+    // Whoever made it may have died before it was marked.
+    scope.status.unmarked_since = Some(Time(scope.now));
     scope.adopt_observation(oldest, credential);
     if let Some(extra) = rest.first() {
         let message = format!("E2B sandbox {} was found by its metadata", oldest.id);

@@ -2,7 +2,7 @@
 //! When it turns out to be gone, `create` says what follows.
 
 use super::{
-    Context, E2bSandbox, Keyed, Life, LookupResult, Quiet, Step, create,
+    Context, E2bSandbox, Keyed, Life, LookupResult, Quiet, Step, create, mark,
     marks::is_anothers,
     scope::{Absence, NOT_OURS, Scope},
 };
@@ -27,7 +27,9 @@ const UNREACHABLE: SignedDuration = SignedDuration::from_secs(30);
 pub(super) fn at_rest(scope: &Scope<'_>, context: &Context) -> Option<Quiet> {
     let reported = context.unreachable && context.last_look.is_none_or(|at| at + UNREACHABLE <= scope.now);
     let missing = scope.status.missing_since.is_some();
-    if scope.hurried || missing || scope.status.retry.is_some() || reported {
+    let runs = scope.status.state == Some(SandboxState::Running);
+    let unmarked = runs && mark::is_due(&scope.status, context.last_look, scope.now);
+    if scope.hurried || missing || scope.status.retry.is_some() || reported || unmarked {
         return None;
     }
     match scope.status.state {
@@ -157,22 +159,25 @@ pub(super) fn seen(mut scope: Scope<'_>, context: &Context, life: Life) -> Plan<
     // This is the look that a Task's report asks for.
     let context = Context { last_look: Some(scope.now), ..context.clone() };
     let id = scope.id();
+    mark::give_up(&mut scope.status, scope.now);
+    let silent = context.silent || (context.needed && mark::is_silent(&scope.status, scope.now));
     match life {
-        Life::Running if scope.resumed => {
-            // Before a Task works in it again: it may have come back with older files.
-            scope.stand(Standing::Ready, reason::RUNNING, &is_running(&id));
-            Plan::act(scope.status, Step::Mark { id })
-        }
-        Life::Running if context.silent && !scope.status.memory_dropped => {
+        Life::Running if silent && !scope.status.memory_dropped => {
             scope.status.memory_dropped = true;
             let message =
                 format!("starting E2B sandbox {id} from its disk, because its daemon gives no answer");
             scope.stand(Standing::Reconciling, reason::PROGRESSING, &message);
             Plan::act(scope.status, Step::Connect { id, memory: false })
         }
+        // Before the mark: a daemon that stays silent must not cost the sandbox its life.
         Life::Running if renewal_is_due(&scope, &context) => {
-            scope.stand(Standing::Ready, reason::RUNNING, &is_running(&id));
+            tell_running(&mut scope);
             Plan::act(scope.status, Step::Renew { id })
+        }
+        Life::Running if scope.status.unmarked_since.is_some() => {
+            tell_running(&mut scope);
+            let text = mark::owed(&scope.status);
+            Plan::act(scope.status, Step::Mark { id, text })
         }
         Life::Running => running(scope, &context),
         Life::Paused if context.needed => {
@@ -198,8 +203,7 @@ fn changing(mut scope: Scope<'_>, context: &Context) -> Plan<SandboxStatus, Step
 
 /// It runs, and nothing is to be done now.
 pub(super) fn running(mut scope: Scope<'_>, context: &Context) -> Plan<SandboxStatus, Step> {
-    let message = is_running(&scope.id());
-    scope.stand(Standing::Ready, reason::RUNNING, &message);
+    tell_running(&mut scope);
     let next = next_look(&scope, context);
     rest(scope, context, next)
 }
@@ -211,16 +215,26 @@ pub(super) fn paused(mut scope: Scope<'_>, context: &Context) -> Plan<SandboxSta
     rest(scope, context, Next::AwaitChange)
 }
 
-pub(super) fn is_running(id: &str) -> String {
-    format!("E2B sandbox {id} is running")
+/// Says that it runs, or what is still to be known of it before a Task works in it.
+pub(super) fn tell_running(scope: &mut Scope<'_>) {
+    let id = scope.id();
+    if mark::is_awaited(&scope.status) {
+        let message =
+            format!("E2B sandbox {id} runs; it is asked whether it has the files it was paused with");
+        scope.stand(Standing::Reconciling, reason::PROGRESSING, &message);
+    } else {
+        scope.stand(Standing::Ready, reason::RUNNING, &format!("E2B sandbox {id} is running"));
+    }
 }
 
-/// Comes back at `next`, or earlier for a Task that reports no answer and for the check of orphans.
+/// Comes back at `next`, or earlier for a Task that reports no answer, for a mark that is owed and for the check of orphans.
 fn rest(scope: Scope<'_>, context: &Context, next: Next) -> Plan<SandboxStatus, Step> {
     let now = scope.now;
     let report = context.unreachable.then(|| context.last_look.unwrap_or(now) + UNREACHABLE);
     let orphan_check = scope.status.orphan_check_at.as_ref().map(|at| at.0);
-    scope.settle(next.or_at(report, now).or_at(orphan_check, now))
+    let runs = scope.status.state == Some(SandboxState::Running);
+    let mark = mark::next_try(&scope.status, context.last_look, now).filter(|_| runs);
+    scope.settle(next.or_at(report, now).or_at(orphan_check, now).or_at(mark, now))
 }
 
 /// Returns when a running sandbox is next looked at. Still overdue right after a look, it backs off instead of spinning.

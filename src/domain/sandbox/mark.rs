@@ -4,13 +4,22 @@
 use super::{E2bSandbox, Life, Marked};
 use crate::{
     api::{SandboxStatus, bounds, common::whole_seconds, conditions::reason},
-    domain::plan::Note,
+    domain::{
+        failure::{Class, Failure},
+        plan::Note,
+    },
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Stands between a mark and the one that it was written over.
 pub const BEHIND: &str = " <- ";
+
+/// Interval at which a sandbox that could not be marked is tried again.
+pub(super) const AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// Time after which a daemon that should tell of its files counts as silent, and one of which nothing is expected is left alone.
+const SILENT: SignedDuration = SignedDuration::from_mins(2);
 
 /// By so much a pause may seem to be earlier than what came before it: clocks differ.
 const CLOCKS: SignedDuration = SignedDuration::from_secs(60);
@@ -23,6 +32,11 @@ pub fn after_create(incarnation: i64, status: &SandboxStatus) -> String {
 /// Returns the mark after the next resume.
 pub fn after_resume(status: &SandboxStatus) -> String {
     text(status.incarnation.unwrap_or_default(), status.reconnects + 1)
+}
+
+/// Returns the mark of a sandbox whose last create or resume is on record.
+pub(super) fn owed(status: &SandboxStatus) -> String {
+    text(status.incarnation.unwrap_or_default(), status.reconnects)
 }
 
 /// `<incarnation>.<reconnects>.<sequence>`; nothing counts by the sequence yet.
@@ -40,14 +54,67 @@ fn unjudged(before: &str) -> &str {
     before.rsplit_once(BEHIND).map_or(before, |(_, oldest)| oldest)
 }
 
-/// Records the mark that was written, and whether the one before shows older files.
+/// Records the mark that was written, and whether the one before shows older files. What could not be read is judged later.
 pub(super) fn record(status: &mut SandboxStatus, marked: Option<Marked>, now: Timestamp) {
+    let Some(Marked { before, written, lacks_run }) = marked else {
+        status.unmarked_since.get_or_insert(Time(now));
+        return;
+    };
+    status.unmarked_since = None;
     let expected = status.mark.take();
-    let Some(Marked { before, written, lacks_run }) = marked else { return };
     if lacks_run || expected.is_some_and(|expected| parsed(unjudged(&before)) < parsed(&expected)) {
         status.rolled_back_at = Some(Time(now));
     }
-    status.mark = Some(bounds::cut(&written, bounds::ID));
+    let mark = written.split(BEHIND).next().unwrap_or_default();
+    status.mark = Some(bounds::cut(mark, bounds::ID)).filter(|mark| !mark.is_empty());
+}
+
+/// Returns whether the sandbox has not told yet with which files it runs.
+pub(super) fn is_awaited(status: &SandboxStatus) -> bool {
+    status.unmarked_since.is_some() && status.mark.is_some()
+}
+
+/// Returns whether the mark is to be tried again by now.
+pub(super) fn is_due(status: &SandboxStatus, last_look: Option<Timestamp>, now: Timestamp) -> bool {
+    next_try(status, last_look, now).is_some_and(|at| at <= now)
+}
+
+/// Returns when the mark is tried again, if it is owed.
+pub(super) fn next_try(
+    status: &SandboxStatus,
+    last_look: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    status.unmarked_since.as_ref().map(|_| last_look.map_or(now, |at| at + AGAIN))
+}
+
+/// Returns whether a daemon that should tell of its files has given no answer for long.
+pub(super) fn is_silent(status: &SandboxStatus, now: Timestamp) -> bool {
+    is_awaited(status) && for_long(status, now)
+}
+
+/// Gives up to mark a sandbox of which nothing is expected: a template without a shell can't be marked.
+pub(super) fn give_up(status: &mut SandboxStatus, now: Timestamp) {
+    if status.mark.is_none() && for_long(status, now) {
+        status.unmarked_since = None;
+    }
+}
+
+fn for_long(status: &SandboxStatus, now: Timestamp) -> bool {
+    status.unmarked_since.as_ref().is_some_and(|since| since.0 + SILENT <= now)
+}
+
+/// Words for a sandbox that does not tell with which files it runs.
+pub(super) fn unanswered(id: &str) -> Failure {
+    Failure {
+        operation: "markSandbox",
+        class: Class::Transient,
+        reason: reason::SANDBOX_UNREACHABLE,
+        message: format!(
+            "the daemon of E2B sandbox {id} gives no answer: no Task works in it before it tells whether it has come back with \
+             the files it was paused with"
+        ),
+    }
 }
 
 /// Notices a pause that E2B dates before the sandbox was last known to run, or before a command in it has ended: what it

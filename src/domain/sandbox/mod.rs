@@ -193,9 +193,10 @@ pub enum Step {
         id: String,
         memory: bool,
     },
-    /// Read and write the mark of a sandbox that somebody else resumed.
+    /// Read and write the mark of a sandbox that runs without the one it should have.
     Mark {
         id: String,
+        text: String,
     },
     /// Set the time to live, then look once.
     Renew {
@@ -228,6 +229,7 @@ pub struct Outcome {
 pub struct Marked {
     /// What the file said before; empty where there was none.
     pub before: String,
+    /// What it says by now: the same as before, where the sandbox's disk took nothing.
     pub written: String,
     /// The directory of the newest command that has ended in it is not there.
     pub lacks_run: bool,

@@ -12,7 +12,6 @@ use crate::{
         conditions::reason,
     },
     domain::{
-        conditions::Standing,
         failure::{Class, Failure},
         plan::{Next, Note, Plan},
     },
@@ -53,7 +52,7 @@ pub fn record(
             Ended::Marked => {
                 let now = scope.now;
                 mark::record(&mut scope.status, marked, now);
-                scope.settle(Next::Now)
+                runs(scope)
             }
             Ended::Renewed(Ok(LookupResult::Found(seen))) => renewed(scope, &seen, &credential),
             Ended::Connected(Ok(ConnectEnd::NotFound(listed))) => {
@@ -105,6 +104,16 @@ fn created(
     let now = scope.now;
     mark::record(&mut scope.status, marked, now);
     run_begins(&mut scope, credential, sent);
+    runs(scope)
+}
+
+/// It runs. Where its daemon does not tell with which files, that is waited for like any failed call.
+fn runs(mut scope: Scope<'_>) -> Plan<SandboxStatus, Step> {
+    existing::tell_running(&mut scope);
+    if mark::is_awaited(&scope.status) {
+        let failure = mark::unanswered(&scope.id());
+        return scope.fail(&failure);
+    }
     scope.settle(Next::Now)
 }
 
@@ -112,7 +121,6 @@ fn created(
 /// from the sending it is never over-estimated.
 fn run_begins(scope: &mut Scope<'_>, credential: &str, sent: Timestamp) {
     let expires = Time(whole_seconds(sent + scope.time_to_live()));
-    let id = scope.id();
     let status = &mut scope.status;
     status.state = Some(SandboxState::Running);
     status.credential = Some(bounds::cut(credential, bounds::SHA));
@@ -122,7 +130,6 @@ fn run_begins(scope: &mut Scope<'_>, credential: &str, sent: Timestamp) {
     status.lifetime_limited = false;
     status.missing_since = None;
     status.retry = None;
-    scope.stand(Standing::Ready, reason::RUNNING, &existing::is_running(&id));
 }
 
 fn not_created(mut scope: Scope<'_>, answer: CreateAnswer, failure: &Failure) -> Plan<SandboxStatus, Step> {
@@ -144,7 +151,7 @@ fn resumed(
     scope.status.last_reconnect_time = Some(Time(scope.now));
     pauses::end(&mut scope.status, scope.now);
     run_begins(&mut scope, credential, sent);
-    scope.settle(Next::Now)
+    runs(scope)
 }
 
 /// Somebody else resumed it: since when and for how long, only a look tells.
@@ -159,7 +166,7 @@ fn ran(
     scope.status.reconnects += 1;
     run_begins(&mut scope, credential, sent);
     scope.status.expires_at = None;
-    scope.settle(Next::Now)
+    runs(scope)
 }
 
 fn renewed(mut scope: Scope<'_>, seen: &E2bSandbox, credential: &str) -> Plan<SandboxStatus, Step> {
@@ -169,7 +176,7 @@ fn renewed(mut scope: Scope<'_>, seen: &E2bSandbox, credential: &str) -> Plan<Sa
     let mut note = None;
     if seen.life == Life::Running {
         scope.status.last_running_at = Some(Time(scope.now));
-        scope.stand(Standing::Ready, reason::RUNNING, &existing::is_running(&id));
+        existing::tell_running(&mut scope);
         let is_limited = before.is_some_and(|before| seen.end_at.duration_since(before) < LEAST_GAIN);
         if is_limited && !scope.status.lifetime_limited && scope.sandbox.spec.on_timeout == OnTimeout::Kill {
             note = Some(Note::warning(

@@ -58,8 +58,6 @@ pub(super) struct Scope<'a> {
     pub needed: bool,
     /// Last end of a command that a Task ran in the sandbox.
     pub last_finished: Option<Timestamp>,
-    /// The look of this pass is the first to show a run that somebody else began.
-    pub resumed: bool,
 }
 
 impl<'a> Scope<'a> {
@@ -84,7 +82,7 @@ impl<'a> Scope<'a> {
 
     /// The object between its step and its record.
     pub fn resume(sandbox: &'a Sandbox, status: SandboxStatus, now: Timestamp) -> Self {
-        Self { sandbox, now, status, hurried: false, needed: false, last_finished: None, resumed: false }
+        Self { sandbox, now, status, hurried: false, needed: false, last_finished: None }
     }
 
     pub fn generation(&self) -> i64 {
@@ -225,7 +223,8 @@ impl<'a> Scope<'a> {
         mark::check_pause(&mut self.status, self.last_finished, seen, self.now);
         let counted = pauses::count(&mut self.status, self.sandbox.spec.on_timeout, seen, self.now);
         if seen.life == Life::Running && counted {
-            self.resumed = true;
+            // Somebody else began this run: before a Task works in it, it has to tell with which files.
+            self.status.unmarked_since = Some(Time(self.now));
             self.status.reconnects += 1;
         }
         let status = &mut self.status;
@@ -263,6 +262,7 @@ impl<'a> Scope<'a> {
         status.expires_at = None;
         status.missing_since = None;
         status.mark = None;
+        status.unmarked_since = None;
         status.last_running_at = None;
         status.memory_dropped = false;
         status.creating = None;

@@ -38,6 +38,8 @@ impl SandboxView {
         {
             health = Health::NotReady(COMING_UP.into());
         }
+        // It runs, but has not told yet with which files.
+        let untold = status.unmarked_since.is_some() && status.mark.is_some();
         let is_task =
             |owner: &&OwnerReference| owner.controller == Some(true) && owner.kind == Task::kind(&());
         let owner = sandbox.owner_references().iter().find(is_task);
@@ -45,7 +47,7 @@ impl SandboxView {
             name: sandbox.name_any(),
             id: status.sandbox_id,
             incarnation: status.incarnation.unwrap_or_default(),
-            running: status.state == Some(SandboxState::Running) && status.missing_since.is_none(),
+            running: status.state == Some(SandboxState::Running) && status.missing_since.is_none() && !untold,
             missing: status.missing_since.is_some(),
             paused_seconds: status.paused_seconds,
             rolled_back_at: status.rolled_back_at.map(|at| at.0),

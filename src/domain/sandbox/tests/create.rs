@@ -28,6 +28,7 @@ fn the_answer_ends_the_intent_and_the_object_is_ready() {
     let plan = decide(&fresh(), &idle(), at(5));
     let mut outcome = ended(Ended::Created { id: "i1".into() });
     outcome.sent = at(5);
+    outcome.mark = Some(Marked { before: String::new(), written: "1.0.0".into(), lacks_run: false });
     let status = record(&fresh(), plan, outcome, at(7)).status;
     assert_eq!((status.sandbox_id.as_deref(), status.incarnation), (Some("i1"), Some(1)));
     assert_eq!(status.creating, None);
@@ -59,7 +60,7 @@ fn after_a_crash_the_list_decides() {
         let found = decide(&sandbox, &listed(vec![seen("i7", Life::Running, 300)]), at(now));
         assert_eq!(
             (found.step, found.status.sandbox_id.as_deref(), found.status.creating),
-            (None, Some("i7"), None),
+            (Some(Step::Mark { id: "i7".into(), text: "1.0.0".into() }), Some("i7"), None),
             "found: taken, whatever is known of the attempt"
         );
         let check = (answer != Some(Refused)).then(|| Time(at(100)));
@@ -86,7 +87,8 @@ fn of_several_the_oldest_is_kept_and_the_others_are_killed_one_a_pass() {
     .status;
     assert_eq!(status.orphan_check_at.clone(), Some(Time(at(100))));
     let sandbox = with(fresh(), |s| *s = status);
-    let asked = Context::default();
+    assert_eq!(reads(&sandbox, &Context::default(), at(99)), Read::Get, "it is still to be marked");
+    let asked = Context { last_look: Some(at(95)), ..Context::default() };
     assert_eq!(reads(&sandbox, &asked, at(99)), Read::Nothing);
     assert_eq!(reads(&sandbox, &asked, at(100)), Read::List);
     let plan = decide(&sandbox, &listed(vec![youngest, old.clone()]), at(100));

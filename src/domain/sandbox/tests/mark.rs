@@ -67,11 +67,62 @@ fn a_sandbox_without_the_newest_command_that_ended_in_it_shows_older_files() {
 }
 
 #[test]
-fn a_sandbox_that_could_not_be_marked_is_not_judged() {
+fn a_sandbox_that_could_not_be_marked_is_judged_when_it_answers_and_no_task_works_in_it_before() {
     let plan = connected(&paused_with_mark(), None);
-    assert_eq!((plan.status.mark.as_ref(), plan.status.rolled_back_at.as_ref()), (None, None));
-    let again = with(paused_with_mark(), |s| s.mark = None);
-    assert_eq!(connected(&again, Some(marked("", "1.1.0"))).status.rolled_back_at, None);
+    assert_eq!((plan.status.mark.as_deref(), plan.status.rolled_back_at.as_ref()), (Some("1.0.0"), None));
+    assert_eq!(stands(&plan.status).0, Standing::Reconciling);
+    assert!(message(&plan.status).contains("the daemon of E2B sandbox i1 gives no answer"));
+
+    let mut unmarked = with(running(), |s| *s = plan.status);
+    unmarked.metadata.generation = Some(2);
+    let again = decide(&unmarked, &asked(found(seen("i1", Life::Running, 700))), at(410));
+    assert_eq!(again.step, Some(Step::Mark { id: "i1".into(), text: "1.1.0".into() }));
+    for (before, older) in [("1.0.0", false), ("0.9.0", true)] {
+        let mark = Some(marked(before, "1.1.0"));
+        let told = record(&unmarked, again.clone(), Outcome { mark, ..ended(Ended::Marked) }, at(411));
+        assert_eq!((notes(&told), told.status.rolled_back_at.is_some()), (usize::from(older), older));
+        assert_eq!((told.status.mark.as_deref(), told.status.unmarked_since.as_ref()), (Some("1.1.0"), None));
+        assert_eq!(stands(&told.status), standing(Standing::Ready, reason::RUNNING));
+    }
+}
+
+#[test]
+fn a_daemon_that_never_tells_costs_the_memory_and_neither_the_renewals_nor_a_new_sandbox() {
+    let silent = with(running(), |s| {
+        s.mark = Some("1.0.0".into());
+        s.unmarked_since = Some(Time(at(0)));
+    });
+    let step =
+        |sandbox: &Sandbox, now| decide(sandbox, &asked(found(seen("i1", Life::Running, 300))), at(now)).step;
+    let mark = Some(Step::Mark { id: "i1".into(), text: "1.0.0".into() });
+    assert_eq!(step(&silent, 119), mark);
+    assert_eq!(step(&silent, 120), Some(Step::Connect { id: "i1".into(), memory: false }));
+    let dropped = with(silent, |s| s.memory_dropped = true);
+    assert_eq!(step(&dropped, 130), mark, "it is asked for as long as it takes");
+    assert_eq!(step(&dropped, 200), Some(Step::Renew { id: "i1".into() }));
+
+    // Of a new one nothing is expected: Tasks work in it, and a template without a shell is left alone after a while.
+    let new = with(running(), |s| s.unmarked_since = Some(Time(at(0))));
+    assert_eq!(step(&new, 119), mark);
+    let left = decide(&new, &asked(found(seen("i1", Life::Running, 300))), at(120));
+    assert_eq!((left.step, left.status.unmarked_since), (None, None));
+}
+
+#[test]
+fn a_sandbox_that_is_found_by_the_list_is_marked_too() {
+    let list = Sights { listed: Some(Ok(vec![seen("i1", Life::Running, 300)])), ..needed() };
+    let plan = decide(&creating(1, None), &list, at(40));
+    assert_eq!(plan.step, Some(Step::Mark { id: "i1".into(), text: "1.0.0".into() }));
+}
+
+#[test]
+fn a_mark_that_the_disk_does_not_take_leaves_the_one_before() {
+    let plan = connected(&paused_with_mark(), Some(marked("1.0.0", "1.0.0")));
+    assert_eq!((plan.status.mark.as_deref(), plan.status.rolled_back_at.as_ref()), (Some("1.0.0"), None));
+    let older = connected(&paused_with_mark(), Some(marked("1.1.0 <- 0.9.0", "1.1.0 <- 0.9.0")));
+    assert_eq!((older.status.mark.as_deref(), older.status.rolled_back_at.is_some()), (Some("1.1.0"), true));
+    let empty = connected(&paused_with_mark(), Some(marked("", "")));
+    assert_eq!((empty.status.mark, empty.status.rolled_back_at.is_some()), (None, true));
 }
 
 #[test]
@@ -113,7 +164,8 @@ fn what_a_look_tells_of_a_pause_is_on_record_before_the_resume_takes_it_away() {
 fn a_run_that_somebody_else_began_is_marked_before_a_task_works_in_it() {
     let resumed = E2bSandbox { started_at: at(350), ..seen("i1", Life::Running, 650) };
     let plan = decide(&paused_with_mark(), &asked(found(resumed)), at(400));
-    assert_eq!((plan.step.clone(), plan.status.reconnects), (Some(Step::Mark { id: "i1".into() }), 1));
+    let step = Step::Mark { id: "i1".into(), text: "1.1.0".into() };
+    assert_eq!((plan.step.clone(), plan.status.reconnects), (Some(step), 1));
     let outcome = Outcome { mark: Some(marked("0.3.0", "1.1.0")), ..ended(Ended::Marked) };
     let plan = record(&paused_with_mark(), plan, outcome, at(401));
     assert_eq!((notes(&plan), plan.status.mark.as_deref()), (1, Some("1.1.0")));
@@ -125,7 +177,8 @@ fn a_daemon_that_stays_silent_costs_the_memory_once_in_a_run() {
     (silent.context.unreachable, silent.context.silent) = (true, true);
     let plan = decide(&running(), &silent, at(150));
     assert_eq!(plan.step, Some(Step::Connect { id: "i1".into(), memory: false }));
-    let end = Outcome { sent: at(150), ..ended(Ended::Connected(Ok(ConnectEnd::Ran))) };
+    let mark = Some(marked("", "1.1.0"));
+    let end = Outcome { sent: at(150), mark, ..ended(Ended::Connected(Ok(ConnectEnd::Ran))) };
     let after = with(running(), |s| *s = record(&running(), plan, end, at(151)).status);
     let again = decide(&after, &silent, at(190));
     assert_eq!(again.step, None, "once");

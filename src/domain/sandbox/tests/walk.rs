@@ -84,9 +84,9 @@ impl Walk {
             uncommitted: self.tasks.iter().any(|task| demand::of(task) != demand::Demand::None),
             unreachable: self.tasks.iter().any(demand::reports_unreachable),
             silent: self.tasks.iter().any(|task| demand::is_silent(task, self.now)),
-            last_finished: None,
             last_look: self.dice.one_in(2).then_some(self.now),
             turn: turn::grant(holder, "box", &self.tasks),
+            ..Context::default()
         }
     }
 
@@ -168,7 +168,11 @@ impl Walk {
             if self.fails(8) {
                 return Next::Now;
             }
-            let outcome = Outcome { credential: Self::credential(&read), sent, ended, mark: None };
+            let known = read.status.clone().unwrap_or_default();
+            let written = after_resume(&known);
+            let mark = Marked { before: known.mark.unwrap_or_default(), written, lacks_run: false };
+            let mark = (!self.fails(5)).then_some(mark);
+            let outcome = Outcome { credential: Self::credential(&read), sent, ended, mark };
             plan = record(&read, plan, outcome, self.now);
         }
         if read.metadata.deletion_timestamp.is_some() && !plan.finalizer {

@@ -52,6 +52,18 @@ fn it_runs_where_its_state_says_so() {
 }
 
 #[test]
+fn nobody_works_in_one_that_has_not_told_with_which_files_it_runs() {
+    let at = Timestamp::from_second(world::START).expect("in range");
+    for (expected, works) in [(Some("1.0.0"), false), (None, true)] {
+        let mut sandbox = standing(Standing::Ready, reason::RUNNING, "");
+        let status = sandbox.status.get_or_insert_default();
+        status.state = Some(SandboxState::Running);
+        (status.unmarked_since, status.mark) = (Some(Time(at)), expected.map(str::to_owned));
+        assert_eq!(SandboxView::of(&sandbox).running, works, "{expected:?}");
+    }
+}
+
+#[test]
 fn it_is_owned_by_the_task_that_controls_it() {
     for (kind, controller, owned) in
         [("Task", Some(true), true), ("Task", None, false), ("Deployment", Some(true), false)]
