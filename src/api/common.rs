@@ -75,6 +75,18 @@ pub struct EnvVar {
     pub value_from: Option<EnvVarSource>,
 }
 
+/// A Secret as it was when it was read.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretVersion {
+    /// Name of the Secret.
+    #[schemars(length(max = bounds::NAME))]
+    pub name: String,
+    /// Its `resourceVersion`.
+    #[schemars(length(max = bounds::ID))]
+    pub version: String,
+}
+
 /// A call that failed and will be made again.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]

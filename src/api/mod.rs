@@ -10,6 +10,7 @@ mod sandbox;
 mod schema;
 mod task;
 
+pub use common::SecretVersion;
 pub use repository::{
     CreatePolicy, CreateRepository, Limits, ManageWebhook, Repository, RepositoryChecks, RepositorySpec,
     RepositoryStatus, Webhook, WebhookCheckpoint, WebhookStatus,
@@ -21,8 +22,8 @@ pub use sandbox::{
 pub use task::{
     BuildStatus, Checkout, Clean, CodeGeneration, Column, CommitSpec, Delivery, Generate, MergeMethod,
     MergePolicy, MergeQueue, MergeQueueState, MergeSpec, Phase, Publication, PullRequest, PullRequestPart,
-    PullRequestSpec, PullRequestState, RoundEnd, SandboxRequest, SecretVersion, Source, State, Task,
-    TaskSpec, TaskStatus, TemplatedSandbox,
+    PullRequestSpec, PullRequestState, RoundEnd, SandboxRequest, Source, State, Task, TaskSpec, TaskStatus,
+    TemplatedSandbox,
 };
 
 /// API group of all kinds.

@@ -19,8 +19,7 @@ pub use pull_request::{
 };
 pub use source::{Checkout, Clean, Source};
 pub use status::{
-    BuildStatus, CodeGeneration, Column, Phase, Publication, RoundEnd, SandboxRequest, SecretVersion, State,
-    TaskStatus,
+    BuildStatus, CodeGeneration, Column, Phase, Publication, RoundEnd, SandboxRequest, State, TaskStatus,
 };
 
 /// git check-ref-format's rules beyond the characters, which the pattern covers, and what else GitHub does not take: a

@@ -12,6 +12,7 @@ use crate::{
     cluster::{self, watch},
     config,
     controllers::{
+        brought::Brought,
         repository::RepositoryController,
         sandbox::SandboxController,
         shell::{Doubt, Reconciler, Shell},
@@ -118,7 +119,7 @@ pub(super) fn start(
     let (synced, when_synced) = flag::channel(false);
     let (open, gate) = Gate::new();
     let (related, triggers) = Related::new(stores.tasks.clone(), when_synced.clone());
-    let doubt = Doubt::default();
+    let (doubt, brought) = (Doubt::default(), Brought::default());
     let runner = Runner { clients: &clients, metrics, gate, doubt: doubt.clone(), stop: tasks.stop() };
     let tell = related.clone();
     let repository_events = repository_events.inspect_ok(move |event| tell.of_repository(event));
@@ -130,7 +131,7 @@ pub(super) fn start(
 
     let tell = related.clone();
     let sandbox_events = sandbox_events.inspect_ok(move |event| tell.of_sandbox(event));
-    let sandbox = sandbox_controller(&clients, &stores);
+    let sandbox = sandbox_controller(&clients, &stores, brought.clone());
     let sweep = sandbox.sweep(stores.sandboxes.clone(), namespace);
     tasks.spawn(
         "the Sandbox controller",
@@ -144,7 +145,7 @@ pub(super) fn start(
         turns::leave(&github, event);
         related.of_task(event);
     });
-    let task = task_controller(&clients, &stores, spool.clone(), config.caps);
+    let task = task_controller(&clients, &stores, spool.clone(), config.caps, brought);
     tasks.spawn("the Task controller", runner.run(task, task_events, stores.tasks.clone(), triggers.tasks));
 
     let Clients { leadership, election, events, lease, .. } = clients;
@@ -167,7 +168,7 @@ fn repository_controller(
     RepositoryController::new(kubernetes, secrets, clients.github.clone(), tasks, metrics, receiver)
 }
 
-fn sandbox_controller(clients: &Clients, stores: &Stores) -> SandboxController {
+fn sandbox_controller(clients: &Clients, stores: &Stores, brought: Brought) -> SandboxController {
     SandboxController::new(
         clients.kubernetes.clone(),
         clients.secrets.clone(),
@@ -175,10 +176,17 @@ fn sandbox_controller(clients: &Clients, stores: &Stores) -> SandboxController {
         clients.e2b_api_key.clone(),
         clients.installation.clone(),
         stores.tasks.clone(),
+        brought,
     )
 }
 
-fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps) -> TaskController {
+fn task_controller(
+    clients: &Clients,
+    stores: &Stores,
+    spool: Spool,
+    caps: Caps,
+    brought: Brought,
+) -> TaskController {
     TaskController {
         client: clients.kubernetes.clone(),
         secrets: clients.secrets.clone(),
@@ -189,6 +197,7 @@ fn task_controller(clients: &Clients, stores: &Stores, spool: Spool, caps: Caps)
         spool,
         caps,
         transfers: Transfers::new(WORKERS.into()),
+        brought,
         memory: Mutex::default(),
     }
 }

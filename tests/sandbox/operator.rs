@@ -8,6 +8,7 @@ use slipway::{
     api::{Sandbox, Task},
     cluster::{Events, Secrets, watch},
     controllers::{
+        brought::Brought,
         sandbox::{SandboxController, Sweep},
         shell::{MANAGER, Shell},
     },
@@ -51,6 +52,7 @@ impl Operator {
             key.map(Into::into),
             installation.into(),
             tasks,
+            Brought::default(),
         );
         let sweep = controller.sweep(sandboxes.clone(), Some(namespace));
         let (task_events, listed) = watch::listed(task_events);

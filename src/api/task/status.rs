@@ -3,7 +3,7 @@
 
 use super::super::{
     bounds,
-    common::{Retry, is_false, is_zero},
+    common::{Retry, SecretVersion, is_false, is_zero},
 };
 use super::pull_request::{Delivery, PullRequest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -167,6 +167,12 @@ pub struct TaskStatus {
     #[serde(default, rename = "sandboxID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::ID))]
     pub sandbox_id: Option<String>,
+
+    /// E2B's id of the sandbox of which a person has said, by the annotation `slipway.dev/reconcile`, that the old values of the Secrets
+    /// that it was made with are worthless by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::ID))]
+    pub accepted_rotation: Option<String>,
 
     /// The last 10 runs of the command.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -355,16 +361,4 @@ pub struct CodeGeneration {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = bounds::LIST), inner(length(max = bounds::ID)))]
     pub migrated_from: Vec<String>,
-}
-
-/// A Secret as it was when it was read.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretVersion {
-    /// Name of the Secret.
-    #[schemars(length(max = bounds::NAME))]
-    pub name: String,
-    /// Its `resourceVersion`.
-    #[schemars(length(max = bounds::ID))]
-    pub version: String,
 }

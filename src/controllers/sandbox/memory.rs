@@ -2,9 +2,11 @@
 //! Part of the Sandbox controller. One pass of an object at a time writes here.
 
 use crate::{
+    api::SecretVersion,
     domain::{
         failure::Class,
         sandbox::{ConnectEnd, Ended, LookupResult, PauseEnd},
+        secrets::SecretValue,
     },
     e2b::Account,
 };
@@ -19,11 +21,21 @@ use std::{
 /// Time for which an object that was let go is remembered: its last write may conflict, and the pass come again.
 const AFTERLIFE: Duration = Duration::from_mins(10);
 
+/// What a sandbox is given by its Sandbox's own `env`, all of it from one reading.
+#[derive(Clone, Default)]
+pub(super) struct Environment {
+    pub variables: BTreeMap<String, SecretString>,
+    /// The Secrets that it takes, as they were read.
+    pub versions: Vec<SecretVersion>,
+    /// Their values.
+    pub values: Vec<SecretValue>,
+}
+
 /// Key and values that a pass resolved for the step that may follow: they stay the same, whatever changes in between.
 #[derive(Clone)]
 pub(super) struct Prepared {
     pub account: Account,
-    pub env: BTreeMap<String, SecretString>,
+    pub env: Environment,
 }
 
 #[derive(Default)]

@@ -11,7 +11,10 @@ mod sweep;
 
 pub use sweep::{Sweep, Swept};
 
-use super::shell::{PlanOf, Reconciler};
+use super::{
+    brought::Brought,
+    shell::{PlanOf, Reconciler},
+};
 use crate::{
     api::{SANDBOX_FINALIZER, Sandbox, Task, conditions::reason},
     cluster::{KeptSandboxes, Secrets},
@@ -44,6 +47,8 @@ pub struct SandboxController {
     tasks: Store<Task>,
     /// What stays at E2B when its object goes.
     kept: KeptSandboxes,
+    /// What sandboxes are given.
+    brought: Brought,
     memory: Memory,
 }
 
@@ -57,9 +62,10 @@ impl SandboxController {
         operator_key: Option<SecretString>,
         installation: String,
         tasks: Store<Task>,
+        brought: Brought,
     ) -> Self {
-        let kept = KeptSandboxes::new(client.clone());
-        Self { client, secrets, e2b, operator_key, installation, tasks, kept, memory: Memory::default() }
+        let (kept, memory) = (KeptSandboxes::new(client.clone()), Memory::default());
+        Self { client, secrets, e2b, operator_key, installation, tasks, kept, brought, memory }
     }
 
     /// Warns, once for each sandbox, that another installation has made it: nothing else tells that two of them act on one object.

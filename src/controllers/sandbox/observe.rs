@@ -1,9 +1,13 @@
 //! Finds out what a pass needs before it decides: the Tasks' demands from their store, and the answer to a stage's question.
 //! Part of the Sandbox controller; `domain::sandbox` says where an object stands and so what is asked.
 
-use super::{SandboxController, answer, memory::Prepared, uid};
+use super::{
+    SandboxController, answer,
+    memory::{Environment, Prepared},
+    uid,
+};
 use crate::{
-    api::{CodeGeneration, OperatingMode, Sandbox, Task},
+    api::{CodeGeneration, OperatingMode, Sandbox, SecretVersion, Task},
     cluster,
     domain::{
         demand::{self, Demand},
@@ -15,8 +19,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
-use secrecy::SecretString;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// The commands that Tasks have run in the recorded sandbox.
 fn runs<'a>(object: &Sandbox, tasks: &'a [Arc<Task>]) -> impl Iterator<Item = &'a CodeGeneration> {
@@ -102,17 +105,18 @@ impl SandboxController {
         }
     }
 
-    async fn secrets_of_create(&self, object: &Sandbox) -> Keyed<()> {
+    async fn secrets_of_create(&self, object: &Sandbox) -> Keyed<Vec<SecretVersion>> {
         let account = self.account(object).await?;
         let env = self.env(object).await?;
-        Ok(self.under_key(object, account, env, ()))
+        let versions = env.versions.clone();
+        Ok(self.under_key(object, account, env, versions))
     }
 
     async fn attempts(&self, object: &Sandbox) -> Keyed<Attempts> {
         let account = self.account(object).await?;
         let (env, values) = match self.env(object).await {
-            Ok(values) => (Ok(()), values),
-            Err(error) => (Err(error), BTreeMap::new()),
+            Ok(values) => (Ok(values.versions.clone()), values),
+            Err(error) => (Err(error), Environment::default()),
         };
         let listed = self.list(object, &account).await;
         Ok(self.under_key(object, account, values, Attempts { listed, env }))
@@ -121,7 +125,7 @@ impl SandboxController {
     async fn search(&self, object: &Sandbox) -> Keyed<Listing> {
         let account = self.account(object).await?;
         let listed = self.list(object, &account).await;
-        Ok(self.under_key(object, account, BTreeMap::new(), listed))
+        Ok(self.under_key(object, account, Environment::default(), listed))
     }
 
     async fn look(
@@ -141,6 +145,7 @@ impl SandboxController {
             }
             Look::Existing | Look::Suspended => self.lookup(object, &account, id).await,
         };
+        self.learn(object).await;
         let uid = uid(object);
         self.memory.looked(&uid, now);
         match &look {
@@ -148,7 +153,7 @@ impl SandboxController {
             Ok(LookupResult::NotFound(_)) => {}
             Err(failure) => self.memory.failed(&uid, &account, failure.class),
         }
-        Ok(self.under_key(object, account, BTreeMap::new(), look))
+        Ok(self.under_key(object, account, Environment::default(), look))
     }
 
     /// Asks E2B for the sandbox. Its 404 alone proves nothing, so that a list is asked for after it.
@@ -173,13 +178,7 @@ impl SandboxController {
         listed
     }
 
-    fn under_key<T>(
-        &self,
-        object: &Sandbox,
-        account: Account,
-        env: BTreeMap<String, SecretString>,
-        answer: T,
-    ) -> UnderKey<T> {
+    fn under_key<T>(&self, object: &Sandbox, account: Account, env: Environment, answer: T) -> UnderKey<T> {
         let credential = account.fingerprint().to_owned();
         self.memory.prepare(&uid(object), Prepared { account, env });
         UnderKey { credential, answer }

@@ -23,7 +23,7 @@ impl SandboxController {
         step: &Step,
         prepared: &Prepared,
     ) -> (Ended, Option<Marked>) {
-        let account = &prepared.account;
+        let Prepared { account, env } = prepared;
         let seconds = u32::try_from(object.spec.timeout_seconds).unwrap_or_default();
         let status = object.status.clone().unwrap_or_default();
         let ended = match step {
@@ -32,9 +32,10 @@ impl SandboxController {
                     template: object.spec.template.clone(),
                     timeout_seconds: seconds,
                     auto_pause: object.spec.on_timeout == OnTimeout::Pause,
-                    env: prepared.env.clone(),
+                    env: env.variables.clone(),
                     metadata: sandbox::metadata(object, &self.installation, *incarnation),
                 };
+                self.brought.learn(&uid(object), *incarnation, &env.versions, env.values.clone());
                 match account.create(&request, key).await {
                     Ok(access) => {
                         let text = sandbox::after_create(*incarnation, &status);

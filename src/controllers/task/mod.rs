@@ -22,7 +22,10 @@ pub mod secrets;
 
 pub use memory::Memory;
 
-use super::shell::{PlanOf, Reconciler};
+use super::{
+    brought::Brought,
+    shell::{PlanOf, Reconciler},
+};
 use crate::{
     api::{Phase, Repository, Sandbox, TASK_FINALIZER, Task},
     cluster::Secrets,
@@ -68,6 +71,8 @@ pub struct TaskController {
     pub spool: Spool,
     pub caps: Caps,
     pub transfers: Transfers,
+    /// What sandboxes have by their Sandboxes' own variables.
+    pub brought: Brought,
     pub memory: Mutex<Memory>,
 }
 

@@ -49,6 +49,8 @@ pub struct SandboxSecrets {
     recorded: Vec<SecretVersion>,
     now: Vec<SecretVersion>,
     known: bool,
+    /// Secrets that the sandbox was made with, have changed since, and whose values then this process does not know.
+    forgotten: BTreeSet<String>,
 }
 
 impl SandboxSecrets {
@@ -56,14 +58,20 @@ impl SandboxSecrets {
     /// another process started the run. Nothing of the run may be shown or sent then. `accepted`: somebody has said, by the
     /// annotation `slipway.dev/reconcile`, that the old value is worthless by now.
     pub fn rotation(&self, accepted: bool) -> Result<(), Failure> {
-        let Some(names) = rotated(&self.recorded, &self.now, self.known, accepted) else { return Ok(()) };
+        let of_run = rotated(&self.recorded, &self.now, self.known, accepted).into_iter().flatten();
+        let of_sandbox = self.forgotten.iter().filter(|_| !accepted).cloned();
+        let names: BTreeSet<String> = of_run.chain(of_sandbox).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
         let (noun, verb) = if names.len() == 1 { ("Secret", "has") } else { ("Secrets", "have") };
+        let names: Vec<String> = names.into_iter().collect();
         Err(Failure {
             operation: operation::GET_SECRET,
             class: Class::Invalid,
             reason: reason::SECRET_ROTATED,
             message: format!(
-                "{noun} {} {verb} changed since the command was started, and the operator no longer knows the old value \
+                "{noun} {} {verb} changed since the sandbox was given the value, and the operator no longer knows the old value \
                  that the files may hold: set annotation slipway.dev/reconcile to say that the old value is worthless by \
                  now, or slipway.dev/rerun to begin anew",
                 names.join(", ")
@@ -92,9 +100,12 @@ impl TaskController {
         let tasks: BTreeSet<String> =
             self.stores.tasks.state().iter().filter_map(|task| task.uid()).collect();
         let live = |sandbox: &Arc<Sandbox>| sandbox.status.as_ref()?.sandbox_id.clone();
-        let sandboxes: BTreeSet<String> = self.stores.sandboxes.state().iter().filter_map(live).collect();
+        let all = self.stores.sandboxes.state();
+        let sandboxes: BTreeSet<String> = all.iter().filter_map(live).collect();
+        let objects: BTreeSet<String> = all.iter().filter_map(|sandbox| sandbox.uid()).collect();
         let mut memory = self.memory();
         memory.given.keep(|known| tasks.contains(known), |known| sandboxes.contains(known));
+        self.brought.keep(|known| objects.contains(known));
         memory.given.remember(&uid, generation, &sandbox, values);
     }
 
@@ -104,8 +115,15 @@ impl TaskController {
         let runs = task.status.iter().flat_map(|status| &status.code_generations);
         let recorded = runs.clone().find(|run| run.id == generation);
         let recorded = recorded.map(|run| run.secret_versions.clone()).unwrap_or_default();
-        let (references, read) = self.read_secrets(task, &recorded).await?;
+        let made = self.made_with(task, generation);
+        let of_sandbox = made.iter().flat_map(|made| &made.versions);
+        let all: Vec<SecretVersion> = recorded.iter().chain(of_sandbox).cloned().collect();
+        let (references, read) = self.read_secrets(task, &all).await?;
         let (values, now) = (values(&references, &read), versions(&read));
+        let (forgotten, brought) = match &made {
+            Some(made) => (self.forgotten(made, &now, &values), self.brought.of(&made.uid)),
+            None => (BTreeSet::new(), Vec::new()),
+        };
         let mut known = self.memory().given.knows(&uid, generation);
         if !known && rotated(&recorded, &now, false, false).is_none() {
             // Another process started the run, but nothing has changed since: from here on this one knows the values too.
@@ -113,7 +131,33 @@ impl TaskController {
             known = true;
         }
         let at_start = self.memory().given.of(&uid, &sandbox_of(task, generation));
-        Ok(SandboxSecrets { needles: Needles::new(at_start.into_iter().chain(values)), recorded, now, known })
+        let needles = Needles::new(at_start.into_iter().chain(brought).chain(values));
+        Ok(SandboxSecrets { needles, recorded, now, known, forgotten })
+    }
+
+    /// Finds what the generation's sandbox was made with; none, where a person has said that its old values are worthless by now.
+    fn made_with(&self, task: &Task, generation: &str) -> Option<MadeWith> {
+        let sandbox = self.sandbox(task)?;
+        let status = sandbox.status.as_ref()?;
+        let id = status.sandbox_id.clone().filter(|id| *id == sandbox_of(task, generation))?;
+        let accepted = task.status.as_ref().and_then(|status| status.accepted_rotation.as_ref());
+        (accepted != Some(&id)).then(|| MadeWith {
+            uid: sandbox.uid().unwrap_or_default(),
+            incarnation: status.incarnation.unwrap_or_default(),
+            versions: status.secret_versions.clone(),
+        })
+    }
+
+    /// Names what the sandbox has and nobody knows any more. What has not changed since it was made this process knows from here on.
+    fn forgotten(&self, made: &MadeWith, now: &[SecretVersion], values: &[SecretValue]) -> BTreeSet<String> {
+        let MadeWith { uid, incarnation, versions } = made;
+        let unknown = self.brought.unknown(uid, *incarnation, versions);
+        let (same, changed): (Vec<_>, Vec<_>) =
+            unknown.into_iter().partition(|version| now.contains(version));
+        if !same.is_empty() {
+            self.brought.learn(uid, *incarnation, &same, values.to_vec());
+        }
+        changed.into_iter().map(|version| version.name).collect()
     }
 
     /// Reads what the Task and its Sandbox refer to, and also every Secret of `recorded`, as they are now.
@@ -144,6 +188,13 @@ impl TaskController {
         }
         Ok((references, read))
     }
+}
+
+/// The Secrets that an incarnation of a Sandbox was made with.
+struct MadeWith {
+    uid: String,
+    incarnation: i64,
+    versions: Vec<SecretVersion>,
 }
 
 /// E2B's id of the sandbox that the generation runs in.
@@ -279,6 +330,7 @@ mod tests {
             recorded: version("1"),
             now: version("2"),
             known: false,
+            forgotten: BTreeSet::new(),
         };
         assert!(!format!("{given:?} {secrets:?}").contains("canary"));
     }
@@ -290,6 +342,7 @@ mod tests {
             recorded: version("1"),
             now,
             known,
+            forgotten: BTreeSet::new(),
         };
         assert_eq!(secrets(true, version("2")).rotation(false), Ok(()));
         assert_eq!(secrets(false, version("1")).rotation(false), Ok(()));
@@ -301,5 +354,10 @@ mod tests {
                 assert!(failure.message.contains(part), "{}", failure.message);
             }
         }
+        let both = SandboxSecrets { forgotten: ["box".to_owned()].into(), ..secrets(false, version("2")) };
+        let message = both.rotation(false).unwrap_err().message;
+        assert!(message.contains("Secrets box, keys have changed"), "{message}");
+        let made = SandboxSecrets { forgotten: ["box".to_owned()].into(), ..secrets(true, version("2")) };
+        assert!(made.rotation(false).is_err() && made.rotation(true).is_ok());
     }
 }

@@ -86,7 +86,7 @@ fn create_again(mut scope: Scope<'_>, creating: &Creating, attempts: &Attempts) 
         return scope.settle(Next::At(from));
     }
     match &attempts.env {
-        Ok(()) => create::begin(scope, creating.incarnation, attempt),
+        Ok(secrets) => create::begin(scope, creating.incarnation, attempt, secrets),
         Err(error) => scope.without_secret(error),
     }
 }

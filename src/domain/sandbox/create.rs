@@ -6,7 +6,7 @@ use super::{
     scope::{EXPIRED, Scope},
 };
 use crate::{
-    api::{Creating, RecoveryPolicy, SandboxStatus, conditions::reason},
+    api::{CreateAnswer, Creating, RecoveryPolicy, SandboxStatus, SecretVersion, bounds, conditions::reason},
     domain::{
         conditions::Standing,
         plan::{Next, Plan},
@@ -86,18 +86,32 @@ fn not_before(scope: &Scope<'_>) -> Option<Timestamp> {
 pub(super) fn first_attempt(
     scope: Scope<'_>,
     NewIncarnation(incarnation): NewIncarnation,
-    answer: &Keyed<()>,
+    answer: &Keyed<Vec<SecretVersion>>,
 ) -> Plan<SandboxStatus, Step> {
     match answer {
-        Ok(_) => begin(scope, incarnation, 1),
+        Ok(under) => begin(scope, incarnation, 1, &under.answer),
         Err(error) => scope.without_secret(error),
     }
 }
 
-/// Writes the intent, then creates.
-pub(super) fn begin(mut scope: Scope<'_>, incarnation: i64, attempt: i64) -> Plan<SandboxStatus, Step> {
+/// Writes the intent, then creates. `secrets`: what the sandbox is given now.
+pub(super) fn begin(
+    mut scope: Scope<'_>,
+    incarnation: i64,
+    attempt: i64,
+    secrets: &[SecretVersion],
+) -> Plan<SandboxStatus, Step> {
+    // An attempt that was not refused may have made the sandbox, with what the Secrets said then.
+    let before = scope.status.creating.take().filter(|creating| {
+        creating.incarnation == incarnation && creating.answer != Some(CreateAnswer::Refused)
+    });
+    let mut secret_versions = before.map(|creating| creating.secret_versions).unwrap_or_default();
+    secret_versions.retain(|version| !secrets.contains(version));
+    secret_versions.extend(secrets.iter().cloned());
+    secret_versions.drain(..secret_versions.len().saturating_sub(bounds::SECRETS as usize));
+    let requested_at = Time(scope.now);
     scope.status.creating =
-        Some(Creating { incarnation, attempt, requested_at: Time(scope.now), answer: None });
+        Some(Creating { incarnation, attempt, requested_at, answer: None, secret_versions });
     // A repeated attempt keeps what was said of the last one: nothing flips while nothing has changed.
     if scope.status.retry.is_none() {
         let message = format!("creating an E2B sandbox from template {}", scope.sandbox.spec.template);

@@ -25,7 +25,7 @@ pub use stage::locate;
 pub use sweep::{Owner, Sightings};
 
 use super::{failure::Failure, turn::Turn};
-use crate::api::{CreateAnswer, Creating};
+use crate::api::{CreateAnswer, Creating, SecretVersion};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -122,7 +122,8 @@ pub struct Observed {
 #[derive(Debug, Clone)]
 pub enum Seen {
     Quiet(Quiet),
-    Create(NewIncarnation, Keyed<()>),
+    /// With the versions of the Secrets of `spec.env`.
+    Create(NewIncarnation, Keyed<Vec<SecretVersion>>),
     Unfinished(Creating, Keyed<Attempts>),
     Look(Look, Keyed<Result<LookupResult, Failure>>),
     Search(Search, Keyed<Listing>),
@@ -146,8 +147,8 @@ pub type Listing = Result<Vec<E2bSandbox>, Failure>;
 #[derive(Debug, Clone)]
 pub struct Attempts {
     pub listed: Listing,
-    /// Error where the Secrets of `spec.env` are not there.
-    pub env: Result<(), Failure>,
+    /// The versions of the Secrets of `spec.env`; error where they are not there.
+    pub env: Result<Vec<SecretVersion>, Failure>,
 }
 
 /// Result of a GET of one sandbox.

@@ -71,11 +71,15 @@ pub(super) fn clear_backoff(scope: &mut Scope<'_>) {
     }
 }
 
-/// Forgets which Secrets the run was given, when a person asks to go on although one has changed unseen: the annotation says
+/// Forgets which Secrets the run and its sandbox were given, when a person asks to go on although one has changed unseen: the annotation says
 /// that the old value is worthless by now.
 fn accept_rotation(scope: &mut Scope<'_>) {
     let rotated = scope.status.retry.as_ref().is_some_and(|retry| retry.reason == reason::SECRET_ROTATED);
     let source = source_generation(scope.task, &scope.status).map(|run| run.id.clone()).filter(|_| rotated);
+    if rotated {
+        let lived_in = source_generation(scope.task, &scope.status).map(|run| run.sandbox_id.clone());
+        scope.status.accepted_rotation = lived_in.or_else(|| scope.status.sandbox_id.clone());
+    }
     for run in scope.status.code_generations.iter_mut().filter(|run| Some(&run.id) == source.as_ref()) {
         run.secret_versions.clear();
     }

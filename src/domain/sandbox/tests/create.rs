@@ -298,3 +298,29 @@ fn waiting_for_a_secret_uses_up_no_attempt_of_the_create() {
     let status = record(&sandbox, plan, ended(lost), at(201)).status;
     assert_eq!(status.retry.expect("retry").attempt, 1);
 }
+
+#[test]
+fn what_a_sandbox_is_made_with_is_on_record_from_the_intent_on() {
+    let version = |version: &str| SecretVersion { name: "keys".into(), version: version.into() };
+    let with_secret = |number: &str| Sights { env: Ok(vec![version(number)]), ..needed() };
+    let plan = decide(&fresh(), &with_secret("1"), at(0));
+    assert_eq!(
+        plan.status.creating.as_ref().map(|creating| creating.secret_versions.clone()),
+        Some(vec![version("1")])
+    );
+    // The Secret has changed meanwhile: a sandbox of the first attempt may still appear, unless it was refused.
+    for (answer, recorded) in [
+        (CreateAnswer::Lost, vec![version("1"), version("2")]),
+        (CreateAnswer::Failed, vec![version("1"), version("2")]),
+        (CreateAnswer::Refused, vec![version("2")]),
+    ] {
+        let before = with(fresh(), |s| {
+            *s = plan.status.clone();
+            s.creating.as_mut().expect("an intent").answer = Some(answer);
+        });
+        let again = decide(&before, &with_secret("2"), at(200));
+        let outcome = ended(Ended::Created { id: "i1".into() });
+        let made = record(&before, again, outcome, at(201)).status;
+        assert_eq!((made.sandbox_id.as_deref(), made.secret_versions), (Some("i1"), recorded), "{answer:?}");
+    }
+}

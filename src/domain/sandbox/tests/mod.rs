@@ -93,7 +93,9 @@ pub fn past(incarnation: i64, ended: i64) -> PastSandbox {
 pub fn creating(attempt: i64, answer: Option<CreateAnswer>) -> Sandbox {
     with(fresh(), |status| {
         status.observed_generation = 1;
-        status.creating = Some(Creating { incarnation: 1, attempt, requested_at: Time(at(0)), answer });
+        let secret_versions = Vec::new();
+        status.creating =
+            Some(Creating { incarnation: 1, attempt, requested_at: Time(at(0)), answer, secret_versions });
     })
 }
 
@@ -142,14 +144,14 @@ pub fn wrong_secret() -> Failure {
 pub struct Sights {
     pub context: Context,
     pub credential: Result<String, Failure>,
-    pub env: Result<(), Failure>,
+    pub env: Result<Vec<SecretVersion>, Failure>,
     pub look: Option<Result<LookupResult, Failure>>,
     pub listed: Option<Listing>,
 }
 
 impl Default for Sights {
     fn default() -> Self {
-        let (credential, env) = (Ok(KEY.into()), Ok(()));
+        let (credential, env) = (Ok(KEY.into()), Ok(Vec::new()));
         Self { context: Context::default(), credential, env, look: None, listed: None }
     }
 }
@@ -170,7 +172,7 @@ impl Sights {
             Stage::Quiet(quiet) => Seen::Quiet(quiet),
             Stage::Create(new) => {
                 let env = self.env.clone();
-                Seen::Create(new, env.and_then(|()| self.keyed(())))
+                Seen::Create(new, env.and_then(|secrets| self.keyed(secrets)))
             }
             Stage::Unfinished(creating) => {
                 let attempts = Attempts { listed: self.listing(), env: self.env.clone() };

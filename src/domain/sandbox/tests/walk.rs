@@ -105,7 +105,7 @@ impl Walk {
         Sights {
             context: self.context(sandbox),
             credential: if missing { Err(missed()) } else { Ok(credential) },
-            env: if self.fails(12) { Err(missed()) } else { Ok(()) },
+            env: if self.fails(12) { Err(missed()) } else { Ok(Vec::new()) },
             look: Some(look),
             listed: Some(listed),
         }

@@ -203,6 +203,11 @@ fn a_rotated_secret_is_accepted_by_reconcile_and_by_nothing_else() {
     world.annotate(crate::api::RECONCILE_ANNOTATION, "1");
     assert!(world.pass().is_ok());
     assert_eq!(recorded(&world), 0, "the old value is worthless");
+    assert_eq!(
+        world.status().accepted_rotation.as_deref(),
+        Some("sb1"),
+        "and so is what the sandbox was made with"
+    );
 }
 
 #[test]
