@@ -16,7 +16,7 @@ pub use repository::{
     RepositoryStatus, Webhook, WebhookCheckpoint, WebhookStatus,
 };
 pub use sandbox::{
-    CreateAnswer, Creating, DeletionPolicy, Holder, OnTimeout, OperatingMode, PastSandbox, Recovery,
+    CreateAnswer, Creating, DeletionPolicy, Holder, LastRun, OnTimeout, OperatingMode, PastSandbox, Recovery,
     RecoveryPolicy, Sandbox, SandboxSpec, SandboxState, SandboxStatus,
 };
 pub use task::{

@@ -4,7 +4,7 @@
 mod rules;
 mod status;
 
-pub use status::{CreateAnswer, Creating, Holder, PastSandbox, SandboxState, SandboxStatus};
+pub use status::{CreateAnswer, Creating, Holder, LastRun, PastSandbox, SandboxState, SandboxStatus};
 
 use super::{
     bounds,

@@ -1,7 +1,7 @@
 //! Gives Tasks their turn in a Sandbox that they share: one at a time, the first to ask goes first.
 //! Given by the Sandbox's own controller alone (`sandbox`), read by the Tasks, which ask by the request of `demand`.
 
-use crate::api::{Holder, Sandbox, SandboxRequest, Task};
+use crate::api::{Holder, LastRun, Sandbox, SandboxRequest, SandboxStatus, Task};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
@@ -95,6 +95,30 @@ pub fn place<'a>(task: &Task, waiting: impl IntoIterator<Item = &'a Task>) -> Op
                 .is_some_and(|request| precedence(other, request) < precedence(task, own))
     });
     Some(before.count() + 1)
+}
+
+/// Returns the last commands in the sandbox by `status` and by what `tasks` say, the newest of each of the last two Tasks. Two are
+/// enough for each to know of another's.
+pub fn last_runs<'a>(status: &SandboxStatus, tasks: impl IntoIterator<Item = &'a Task>) -> Vec<LastRun> {
+    let started = tasks.into_iter().flat_map(|task| {
+        let runs = task.status.iter().flat_map(|status| &status.code_generations);
+        let here = runs.filter(|run| Some(&run.sandbox_id) == status.sandbox_id.as_ref());
+        here.filter_map(|run| Some(LastRun { uid: task.uid()?, started_at: run.started_at.clone() }))
+    });
+    let mut all: Vec<LastRun> = status.last_runs.iter().cloned().chain(started).collect();
+    all.sort_by(|a, b| (b.started_at.0, &a.uid).cmp(&(a.started_at.0, &b.uid)));
+    let mut last: Vec<LastRun> = Vec::new();
+    for run in all {
+        if last.len() < 2 && last.iter().all(|known| known.uid != run.uid) {
+            last.push(run);
+        }
+    }
+    last
+}
+
+/// Returns when a Task other than `uid` last started a command in the sandbox, as its Sandbox has it on record.
+pub fn others_began(status: &SandboxStatus, uid: &str) -> Option<Timestamp> {
+    status.last_runs.iter().filter(|run| run.uid != uid).map(|run| run.started_at.0).max()
 }
 
 fn request_for<'a>(task: &'a Task, sandbox: &str) -> Option<&'a SandboxRequest> {

@@ -63,6 +63,12 @@ pub struct SandboxStatus {
     #[schemars(range(min = 0))]
     pub waiting: i64,
 
+    /// Start of the last command in `sandboxID`, of each of the last two Tasks that have started one. A Task whose files are there goes
+    /// by it: another's may be deleted by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2))]
+    pub last_runs: Vec<LastRun>,
+
     /// Time of the pause: E2B's own where that is known, else the time it was noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<Time>,
@@ -177,6 +183,17 @@ pub struct Holder {
     /// The request (`status.sandboxRequest.id` of the Task) that is granted.
     #[schemars(length(max = bounds::ID))]
     pub request: String,
+}
+
+/// A Task's last command in a shared Sandbox.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct LastRun {
+    /// The Task's uid.
+    #[schemars(length(max = bounds::ID))]
+    pub uid: String,
+    /// Time of its start.
+    pub started_at: Time,
 }
 
 /// A create that is under way.

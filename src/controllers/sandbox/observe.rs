@@ -7,7 +7,7 @@ use super::{
     uid,
 };
 use crate::{
-    api::{CodeGeneration, OperatingMode, Sandbox, SecretVersion, Task},
+    api::{CodeGeneration, LastRun, OperatingMode, Sandbox, SecretVersion, Task},
     cluster,
     domain::{
         demand::{self, Demand},
@@ -43,6 +43,12 @@ fn newest_run(object: &Sandbox, tasks: &[Arc<Task>]) -> Option<String> {
     ended.filter(|(at, _)| judged.is_none_or(|judged| judged < *at)).max().map(|(_, id)| id.clone())
 }
 
+/// The last commands in the recorded sandbox; of one that Tasks share.
+fn last_runs(object: &Sandbox, tasks: &[Arc<Task>]) -> Vec<LastRun> {
+    let status = object.status.as_ref().filter(|_| turn::is_shared(object));
+    status.map(|status| turn::last_runs(status, tasks.iter().map(Arc::as_ref))).unwrap_or_default()
+}
+
 impl SandboxController {
     pub(super) fn newest_run(&self, object: &Sandbox) -> Option<String> {
         newest_run(object, &self.tasks_of(object))
@@ -58,6 +64,7 @@ impl SandboxController {
             silent: tasks.iter().any(|task| demand::is_silent(task, now)),
             last_finished: last_finished(object, &tasks),
             last_look: self.memory.last_look(&uid(object)),
+            last_runs: last_runs(object, &tasks),
             turn: self.turn(object, tasks).await,
         }
     }

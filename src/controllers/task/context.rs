@@ -84,6 +84,11 @@ impl TaskController {
         task.spec.sandbox_ref.as_ref()?;
         let made_in = source_generation(task, status).map(|run| &run.sandbox_id);
         let sandbox = made_in.or(status.sandbox_id.as_ref())?;
+        let own = self.sandbox(task);
+        let shared = own.as_ref().and_then(|own| own.status.as_ref());
+        let shared = shared.filter(|status| status.sandbox_id.as_ref() == Some(sandbox));
+        let on_record = shared.and_then(|status| turn::others_began(status, &task.uid().unwrap_or_default()));
+        // What the Sandbox's status does not have yet the Tasks' own has.
         let all = self.stores.tasks.state();
         let others = all.iter().filter(|other| {
             other.metadata.namespace == task.metadata.namespace && other.metadata.uid != task.metadata.uid
@@ -92,7 +97,7 @@ impl TaskController {
             let runs = other.status.iter().flat_map(|status| &status.code_generations);
             runs.filter(|run| run.sandbox_id == *sandbox).map(|run| run.started_at.0).collect::<Vec<_>>()
         });
-        runs.max()
+        runs.chain(on_record).max()
     }
 }
 

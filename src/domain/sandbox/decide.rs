@@ -23,6 +23,7 @@ pub fn decide(sandbox: &Sandbox, observed: &Observed, now: Timestamp) -> Plan<Sa
         // Whatever else holds the object up, the Tasks' turns go on.
         scope.status.holder.clone_from(&context.turn.holder);
         scope.status.waiting = context.turn.waiting;
+        scope.status.last_runs.clone_from(&context.last_runs);
     }
     let mut plan = match seen {
         // The finalizer goes with these alone.

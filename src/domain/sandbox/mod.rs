@@ -25,7 +25,7 @@ pub use stage::locate;
 pub use sweep::{Owner, Sightings};
 
 use super::{failure::Failure, turn::Turn};
-use crate::api::{CreateAnswer, Creating, SecretVersion};
+use crate::api::{CreateAnswer, Creating, LastRun, SecretVersion};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -50,6 +50,8 @@ pub struct Context {
     pub last_look: Option<Timestamp>,
     /// The turn as it should stand by now.
     pub turn: Turn,
+    /// The last commands in a Sandbox that Tasks share.
+    pub last_runs: Vec<LastRun>,
 }
 
 /// Position of a Sandbox, found from its status and its surroundings. A stage is also the question that has to be

@@ -257,6 +257,7 @@ impl<'a> Scope<'a> {
         let status = &mut self.status;
         status.sandbox_id = Some(id.to_owned());
         status.incarnation = Some(creating.incarnation);
+        status.last_runs.clear();
         status.secret_versions.clone_from(&creating.secret_versions);
         // Only a look tells the state of the new one.
         status.state = None;

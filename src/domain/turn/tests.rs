@@ -267,3 +267,31 @@ fn however_the_stores_lag_no_two_tasks_work_at_a_time() {
     }
     assert!(turns > 1_000, "the walks went somewhere: {turns}");
 }
+
+#[test]
+fn a_command_of_a_task_that_is_deleted_is_remembered_by_its_sandbox() {
+    let run = |task: &mut Task, sandbox: &str, at: i64| {
+        let run = json!({"id": "r", "sandboxID": sandbox, "incarnation": 1, "startedAt": time(at)});
+        let status = task.status.get_or_insert_with(TaskStatus::default);
+        status.code_generations.push(serde_json::from_value(run).expect("a run"));
+    };
+    let (mut a, mut b) = (asking("a", 0, 0), asking("b", 0, 0));
+    let mut status = SandboxStatus { sandbox_id: Some("sb1".into()), ..SandboxStatus::default() };
+    run(&mut a, "sb1", 10);
+    run(&mut b, "another", 15);
+    status.last_runs = last_runs(&status, [&a, &b]);
+    assert_eq!((others_began(&status, "uid-a"), others_began(&status, "uid-b")), (None, Some(time(10).0)));
+    run(&mut b, "sb1", 20);
+    status.last_runs = last_runs(&status, [&a, &b]);
+    // The second is deleted when it is done; the first runs again later.
+    status.last_runs = last_runs(&status, [&a]);
+    assert_eq!(others_began(&status, "uid-a"), Some(time(20).0));
+    run(&mut a, "sb1", 30);
+    let mut c = asking("c", 0, 0);
+    run(&mut c, "sb1", 25);
+    for _ in 0..2 {
+        status.last_runs = last_runs(&status, [&a, &c]);
+        assert_eq!((status.last_runs.len(), others_began(&status, "uid-a")), (2, Some(time(25).0)));
+        assert_eq!(others_began(&status, "uid-c"), Some(time(30).0));
+    }
+}

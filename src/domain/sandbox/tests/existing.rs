@@ -11,6 +11,7 @@ const NEEDED: Context = Context {
     last_finished: None,
     last_look: None,
     turn: NOBODY,
+    last_runs: Vec::new(),
 };
 const UNNEEDED: Context = Context {
     needed: false,
@@ -20,6 +21,7 @@ const UNNEEDED: Context = Context {
     last_finished: None,
     last_look: None,
     turn: NOBODY,
+    last_runs: Vec::new(),
 };
 
 #[test]

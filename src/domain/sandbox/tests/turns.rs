@@ -36,6 +36,18 @@ fn the_turn_is_given_while_suspended_paused_gone_stalled_or_waiting() {
 }
 
 #[test]
+fn what_has_begun_in_a_shared_sandbox_stands_in_its_status_until_the_next_is_made() {
+    let last_runs = vec![LastRun { uid: "a".into(), started_at: Time(at(5)) }];
+    let told = Sights { context: Context { last_runs: last_runs.clone(), ..Context::default() }, ..idle() };
+    assert_eq!(decide(&running(), &told, at(6)).status.last_runs, last_runs);
+    let known = with(gone(), |s| s.last_runs.clone_from(&last_runs));
+    let asked = Sights { context: Context { needed: true, ..told.context.clone() }, ..told };
+    let plan = decide(&known, &asked, at(20));
+    let made = record(&known, plan, ended(Ended::Created { id: "i2".into() }), at(21)).status;
+    assert_eq!((made.sandbox_id.as_deref(), made.last_runs.len()), (Some("i2"), 0));
+}
+
+#[test]
 fn the_turn_stands_in_the_intent_and_after_the_step() {
     let observed = told(turn("q1", 0), idle());
     let plan = decide(&fresh(), &observed, at(0));
