@@ -181,15 +181,15 @@ impl Decide for Generation {
     }
 }
 
-/// The command's round is over: it is ended, and what it made is not used.
+/// The command's round is over, or its files are lost: it is ended, and what it made is not used.
 fn end(mut scope: Scope<'_>, context: &Context, question: &Generation, look: &Look) -> Plan {
     if *look != Look::Running {
         round::finish_run(&mut scope, None);
         scope.status.retry = None;
-        scope.working(reason::GENERATING, "the command was ended, because its round is over");
+        scope.working(reason::GENERATING, "the command was ended: what it made is not used");
         return Plan { next: Next::Now, ..scope.requeue() };
     }
-    scope.working(reason::GENERATING, "ending the command, because its round is over");
+    scope.working(reason::GENERATING, "ending the command: what it makes is not used");
     let step = signal(context, question, scope.now);
     Plan { next: Next::After(GRACE / 2), ..Plan::act(scope.status, step) }
 }

@@ -226,7 +226,7 @@ fn on_the_way(mut scope: Scope<'_>, context: &Context) -> Position {
             None => in_sandbox::locate(scope, context, running),
         },
         Reach::Waits(next) => waits(scope, context, next),
-        Reach::Leaves => end_command(scope, context, Purpose::GiveBack),
+        Reach::Ends(purpose) => end_command(scope, context, purpose),
         Reach::Acts(step @ Step::DeleteSandbox { .. }) => decided(Plan::intend(scope.status, step)),
         Reach::Acts(step) => decided(Plan::act(scope.status, step)),
         Reach::Ended => decided(ended(scope)),

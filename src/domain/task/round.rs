@@ -331,6 +331,14 @@ pub(super) fn finish_run(scope: &mut Scope<'_>, code: Option<i32>) {
     }
 }
 
+/// Takes back that the round's last run has ended.
+pub(super) fn reopen_run(scope: &mut Scope<'_>) {
+    let prefix = generation_prefix(scope.task, &scope.status);
+    if let Some(run) = scope.status.code_generations.iter_mut().rfind(|run| run.id.starts_with(&prefix)) {
+        (run.finished_at, run.exit_code) = (None, None);
+    }
+}
+
 /// `<task uid>-<round>-`.
 pub(super) fn generation_prefix(task: &Task, status: &TaskStatus) -> String {
     format!("{}-{}-", task.uid().unwrap_or_default(), number(status))

@@ -7,7 +7,7 @@ use super::{
     preconditions::wait_is_on,
     round,
     scope::Scope,
-    stage::RunningSandbox,
+    stage::{Purpose, RunningSandbox},
     template,
 };
 use crate::{
@@ -25,8 +25,9 @@ pub(super) enum Reach {
     Waits(Next),
     /// Something has to be done to a Sandbox object first.
     Acts(Step),
-    /// The Sandbox is not this Task's to use: its command there is ended first. The conditions already say why.
-    Leaves,
+    /// The command there is ended first: the Sandbox is not this Task's to use, or what the command makes is lost and it may live all
+    /// the same. The conditions already say why.
+    Ends(Purpose),
     /// The round is over: its files are lost.
     Ended,
 }
@@ -62,7 +63,7 @@ pub(super) fn reach(scope: &mut Scope<'_>, context: &Context) -> Reach {
                 paused_seconds: sandbox.paused_seconds,
                 rolled_back_at: sandbox.rolled_back_at,
             };
-            if lost_files(scope, context, &running) { Reach::Ended } else { Reach::Running(running) }
+            lost_files(scope, context, &running).unwrap_or(Reach::Running(running))
         }
         None => wait_for_sandbox(scope, sandbox),
     }
@@ -136,7 +137,7 @@ fn refused(scope: &mut Scope<'_>, context: &Context, sandbox: &SandboxView, own:
         scope.stalled(why, &message);
     }
     if round::live_run(scope.task, &scope.status).is_some() {
-        return Some(Reach::Leaves);
+        return Some(Reach::Ends(Purpose::GiveBack));
     }
     scope.release_sandbox();
     Some(Reach::Waits(if another { Next::Now } else { Next::AwaitChange }))
@@ -246,8 +247,8 @@ fn retry_time(scope: &Scope<'_>) -> Next {
 }
 
 /// Notices that the round's files are lost: its sandbox was replaced, or another Task has worked in it meanwhile. A new empty
-/// sandbox must never look like a recovery. Ends the round, and returns true, where nothing can be run again.
-fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox) -> bool {
+/// sandbox must never look like a recovery. Ends the round where nothing can be run again.
+fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox) -> Option<Reach> {
     let source = round::source_generation(scope.task, &scope.status);
     let taken = scope.status.files_from.is_some();
     let lived_in = source.map(|run| run.sandbox_id.clone()).or_else(|| scope.status.sandbox_id.clone());
@@ -265,7 +266,7 @@ fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox
     // The same sandbox may come back with the files of an earlier pause.
     let rolled_back = made.zip(sandbox.rolled_back_at).is_some_and(|(made, at)| at > made.0);
     if replaced.is_none() && !disturbed && !rolled_back {
-        return false;
+        return None;
     }
     if let Some(request) = &mut scope.status.sandbox_request {
         request.unreachable_since = None;
@@ -276,33 +277,39 @@ fn lost_files(scope: &mut Scope<'_>, context: &Context, sandbox: &RunningSandbox
         Some(_) if taken => {
             let message = format!("{what}, and a round that only publishes runs no command: {cure}");
             end_lost(scope, &message);
-            true
+            Some(Reach::Ended)
         }
         None => {
             let message = format!(
                 "{what}, and there is no command to make them again: put them into the sandbox and {cure}"
             );
             end_lost(scope, &message);
-            true
+            Some(Reach::Ended)
+        }
+        Some(_) if replaced.is_none() && rolled_back => {
+            lost(scope, &what);
+            // E2B brings back what ran in the memory of then, also what has ended since.
+            round::reopen_run(scope);
+            Some(Reach::Ends(Purpose::End))
         }
         Some(generate) => {
             let allowed = i64::from(generate.max_attempts);
             if round::attempts(scope.task, &scope.status) >= allowed {
                 keeps_dying(scope);
-                return true;
+                return Some(Reach::Ended);
             }
             // Whatever the run's result was, its files are lost: it counts as not yet run.
             round::finish_run(scope, None);
-            scope.condition(
-                names::GENERATED,
-                false,
-                reason::GENERATION_LOST,
-                &format!("{what}: the command runs again"),
-            );
-            scope.status.phase = Some(Phase::Generating);
-            false
+            lost(scope, &what);
+            None
         }
     }
+}
+
+fn lost(scope: &mut Scope<'_>, what: &str) {
+    let message = format!("{what}: the command runs again");
+    scope.condition(names::GENERATED, false, reason::GENERATION_LOST, &message);
+    scope.status.phase = Some(Phase::Generating);
 }
 
 /// Words how the files were lost: with their sandbox, by its return with older ones, or by another Task.

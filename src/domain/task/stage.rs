@@ -238,7 +238,7 @@ pub enum Purpose {
     Follow,
     /// To give the turn back, because the Task waits for a person.
     GiveBack,
-    /// To end it: its round is over.
+    /// To end it: its round is over, or its files are lost.
     End,
     /// Only to notice its end, without ending it: the Task is suspended.
     Watch,

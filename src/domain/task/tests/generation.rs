@@ -329,6 +329,33 @@ fn a_sandbox_that_came_back_with_older_files_counts_as_lost_under_the_same_id() 
 }
 
 #[test]
+fn a_command_that_came_back_with_its_sandbox_is_ended_before_the_next_starts() {
+    for ended in [false, true] {
+        let mut world = World::new();
+        world.command.0 = if ended { 12 } else { 100_000 };
+        world.run_until(|world| world.made("Start") == 1);
+        if ended {
+            world.run_until(|world| world.status().phase == Some(crate::api::Phase::Collecting));
+        }
+        world.sandbox_mut().expect("its own").rolled_back_at = Some(world.now + SignedDuration::from_secs(1));
+        world.pass_time(2);
+        // It lives again, whatever had become of it.
+        let far = world.now + SignedDuration::from_secs(100_000);
+        world.processes.iter_mut().for_each(|process| process.ends = far);
+        world.command.0 = 12;
+        world.run_until(|world| world.made("Start") == 2);
+        assert_eq!((world.made("Signal"), world.alive()), (1, 1), "{ended}");
+        assert!(
+            world.effects.iter().position(|made| made.starts_with("Signal"))
+                < world.effects.iter().rposition(|made| made.starts_with("Start"))
+        );
+        world.rest();
+        assert_eq!(world.row(), REVIEW, "{ended}");
+        assert!(world.status().code_generations[0].exit_code.is_none(), "its result counts no more");
+    }
+}
+
+#[test]
 fn an_older_return_of_the_sandbox_says_nothing_of_files_made_since() {
     let mut world = World::new();
     world.run_until(|world| world.sandbox().is_some());
