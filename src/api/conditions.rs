@@ -190,7 +190,7 @@ pub mod reason {
     pub const RUNNING: &str = "Running";
     /// The sandbox is gone, and `recovery.policy` does not replace it.
     pub const SANDBOX_GONE: &str = "SandboxGone";
-    /// Warning: the Sandbox was released although a sandbox of it may still be at E2B; the message names it.
+    /// Warning: the Sandbox was released, or goes on under another key, although a sandbox of it may still be at E2B; the message names it.
     pub const SANDBOX_LEAKED: &str = "SandboxLeaked";
     /// Warning: the operator has killed sandboxes of its own at E2B that stood for no Sandbox; the message names them.
     pub const SANDBOXES_SWEPT: &str = "SandboxesSwept";

@@ -154,6 +154,9 @@ async fn a_key_that_has_never_seen_the_sandbox_proves_nothing_until_a_person_say
     world.until("not visible again", |s| ready(s) == "False/SandboxNotVisible").await;
     world.poke().await;
     let status = world.until("replaced", |s| s.incarnation == Some(2) && ready(s) == "True/Running").await;
-    assert_eq!(status.history[0].sandbox_id, up.sandbox_id.unwrap());
+    let given_up = up.sandbox_id.unwrap();
+    assert_eq!(status.history[0].sandbox_id, given_up);
+    let note = world.until_event("SandboxLeaked").await;
+    assert!(note.contains(&given_up) && note.contains("stays paused until killed"), "{note}");
     assert_eq!(world.live().len(), 2, "the other team's is left alone");
 }

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         conditions::Standing,
         failure::Failure,
-        plan::{Next, Plan},
+        plan::{Next, Note, Plan},
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -60,10 +60,10 @@ pub(super) fn renewal_is_due(scope: &Scope<'_>, context: &Context) -> bool {
 /// Result of a look at the sandbox.
 enum Absorbed {
     There(Life),
-    /// It is gone, and that is noted.
-    Lost,
+    /// It is gone, and that is noted; with what people have to know.
+    Lost(Option<Note>),
     /// It was not found, and is looked at once more.
-    Missing,
+    Missing(Option<Note>),
     Failed(Failure),
     /// There was no key to look with.
     WithoutKey(Failure),
@@ -79,20 +79,20 @@ fn absorb(
         Ok(under) => (under.credential.as_str(), &under.answer),
         Err(failure) => return Absorbed::WithoutKey(failure.clone()),
     };
-    scope.accept_credential(credential);
+    let given_up = scope.accept_credential(credential);
     match look {
         Err(failure) => Absorbed::Failed(failure.clone()),
         Ok(LookupResult::NotFound(listed)) => {
             match scope.not_found(listed, credential, context.uncommitted) {
-                Absence::Gone => Absorbed::Lost,
-                Absence::Once => Absorbed::Missing,
+                Absence::Gone => Absorbed::Lost(given_up),
+                Absence::Once => Absorbed::Missing(given_up),
                 Absence::Listed(seen) => there(scope, &seen, credential),
                 Absence::Unclear(failure) => Absorbed::Failed(failure),
             }
         }
         Ok(LookupResult::Found(seen)) if is_anothers(seen, scope.sandbox) => {
             scope.lose(NOT_OURS, false);
-            Absorbed::Lost
+            Absorbed::Lost(None)
         }
         Ok(LookupResult::Found(seen)) => there(scope, seen, credential),
     }
@@ -112,9 +112,9 @@ pub(super) fn looked(
     match absorb(&mut scope, context, answer) {
         Absorbed::WithoutKey(failure) => scope.without_secret(&failure),
         Absorbed::Failed(failure) => scope.fail(&failure),
-        Absorbed::Missing => scope.look_twice(),
-        Absorbed::Lost if create::is_wanted(&scope, context) => lost(scope),
-        Absorbed::Lost => create::rest(scope, context),
+        Absorbed::Missing(note) => noted(scope.look_twice(), note),
+        Absorbed::Lost(note) if create::is_wanted(&scope, context) => noted(lost(scope), note),
+        Absorbed::Lost(note) => noted(create::rest(scope, context), note),
         Absorbed::There(life) => seen(scope, context, life),
     }
 }
@@ -128,14 +128,20 @@ pub(super) fn looked_while_suspended(
     match absorb(&mut scope, context, answer) {
         Absorbed::WithoutKey(failure) => scope.without_secret(&failure),
         Absorbed::Failed(failure) => scope.fail(&failure),
-        Absorbed::Missing => scope.look_twice(),
+        Absorbed::Missing(note) => noted(scope.look_twice(), note),
         Absorbed::There(Life::Running) if renewal_is_due(&scope, context) => {
             scope.stand(Standing::Ready, reason::SUSPENDED, "");
             let id = scope.id();
             Plan::act(scope.status, Step::Renew { id })
         }
-        Absorbed::There(_) | Absorbed::Lost => suspended(scope, context),
+        Absorbed::Lost(note) => noted(suspended(scope, context), note),
+        Absorbed::There(_) => suspended(scope, context),
     }
+}
+
+fn noted(mut plan: Plan<SandboxStatus, Step>, note: Option<Note>) -> Plan<SandboxStatus, Step> {
+    plan.notes.extend(note);
+    plan
 }
 
 /// Rests while suspended, and comes back for what it would renew.

@@ -27,15 +27,17 @@ pub(super) fn decide(mut scope: Scope<'_>, answer: &Keyed<Listing>) -> Plan<Sand
         Ok(under) => under,
         Err(error) => return scope.without_secret(error),
     };
-    scope.accept_credential(&under.credential);
+    let given_up = scope.accept_credential(&under.credential);
     match &under.answer {
         Ok(listed) => {
             let own = scope.status.sandbox_id.clone();
             let is_own = |seen: &&E2bSandbox| Some(&seen.id) == own.as_ref();
-            if listed.iter().any(|seen| is_own(&seen)) {
+            let shows_own = listed.iter().any(|seen| is_own(&seen));
+            if shows_own {
                 scope.status.credential = Some(bounds::cut(&under.credential, bounds::SHA));
             }
-            let notes = keep(&mut scope, listed);
+            let mut notes = keep(&mut scope, listed);
+            notes.extend(given_up.filter(|_| !shows_own));
             // A status that another leader has overtaken knows nothing of a later incarnation: that one is not an orphan.
             let is_earlier = |seen: &E2bSandbox| incarnation(seen) <= scope.status.incarnation;
             let kept = |seen: &E2bSandbox| {

@@ -4,14 +4,14 @@
 use super::{E2bSandbox, Life, Listing, Step, mark, pauses};
 use crate::{
     api::{
-        Creating, PastSandbox, RECONCILE_ANNOTATION, Sandbox, SandboxState, SandboxStatus, bounds,
+        Creating, OnTimeout, PastSandbox, RECONCILE_ANNOTATION, Sandbox, SandboxState, SandboxStatus, bounds,
         common::{Retry, whole_seconds},
         conditions::reason,
     },
     domain::{
         conditions::{self, Standing},
         failure::{Class, Failure, operation},
-        plan::{Next, Plan},
+        plan::{Next, Note, Plan},
         retry::{self, Verdict},
     },
 };
@@ -118,17 +118,26 @@ impl<'a> Scope<'a> {
         SignedDuration::from_secs(i64::from(self.sandbox.spec.timeout_seconds))
     }
 
-    /// A new value of the annotation on a sandbox that the present key does not see says that the key is right.
-    pub fn accept_credential(&mut self, credential: &str) {
+    /// A new value of the annotation on a sandbox that the present key does not see says that the key is right. Returns what a person
+    /// has to know then, where this key does not show the sandbox.
+    pub fn accept_credential(&mut self, credential: &str) -> Option<Note> {
         let before = self.sandbox.status.as_ref();
         let poked = before.and_then(|status| status.observed_reconcile.as_ref())
             != self.status.observed_reconcile.as_ref();
         let retry = before.and_then(|status| status.retry.as_ref());
         let not_visible = retry.is_some_and(|retry| retry.reason == reason::SANDBOX_NOT_VISIBLE);
-        if poked && not_visible {
-            self.status.credential = Some(bounds::cut(credential, bounds::SHA));
-            self.status.missing_since = None;
+        if !(poked && not_visible) {
+            return None;
         }
+        self.status.missing_since = None;
+        let known = self.status.credential.replace(bounds::cut(credential, bounds::SHA));
+        let (id, pauses) = (self.id(), self.sandbox.spec.on_timeout == OnTimeout::Pause);
+        let fate = if pauses { "stays paused until killed" } else { "is killed at its time-out" };
+        let message = format!(
+            "E2B sandbox {id} is given up, because the key that is said to be right does not see it: where it still lives under the key \
+             before, it {fate}"
+        );
+        (known != self.status.credential).then(|| Note::warning(reason::SANDBOX_LEAKED, message))
     }
 
     /// Writes the three conditions. While suspended the object is ready whatever happens; the message tells.
@@ -318,7 +327,7 @@ impl<'a> Scope<'a> {
         if uncommitted && self.now < since + LOOK_TWICE {
             return Absence::Once;
         }
-        let expired = self.sandbox.spec.on_timeout == crate::api::OnTimeout::Kill
+        let expired = self.sandbox.spec.on_timeout == OnTimeout::Kill
             && self.status.expires_at.as_ref().is_some_and(|at| at.0 <= self.now);
         self.lose(if expired { EXPIRED } else { NOT_FOUND }, uncommitted);
         Absence::Gone
