@@ -60,6 +60,16 @@ pub(super) struct Scope<'a> {
     pub last_finished: Option<Timestamp>,
 }
 
+/// Makes room in the history: first goes what needs no protection, then what may have files but was not found alive. What is kept at
+/// E2B goes last: whatever the history does not name is killed as an orphan.
+fn forget_one(history: &mut Vec<PastSandbox>) {
+    if history.len() > bounds::LIST {
+        let gone = history.iter().position(|past| !past.kept && !past.uncommitted_files);
+        let at = gone.or_else(|| history.iter().position(|past| !past.kept)).unwrap_or(0);
+        history.remove(at);
+    }
+}
+
 impl<'a> Scope<'a> {
     /// The object as it was read. A new spec, a new value of `slipway.dev/reconcile` and the beginning of its deletion
     /// cut a wait short, unless a limit asked for it.
@@ -303,7 +313,7 @@ impl<'a> Scope<'a> {
                 uncommitted_files: uncommitted,
                 kept: false,
             });
-            bounds::keep_newest(&mut status.history);
+            forget_one(&mut status.history);
         }
     }
 

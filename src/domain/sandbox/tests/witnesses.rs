@@ -130,6 +130,31 @@ fn a_replaced_sandbox_that_lives_is_killed_unless_it_may_hold_files() {
 }
 
 #[test]
+fn one_that_is_kept_is_not_forgotten_for_those_that_were_lost_after_it() {
+    let kept = PastSandbox { uncommitted_files: true, kept: true, ..past(1, 0) };
+    let unsafe_files = PastSandbox { uncommitted_files: true, ..past(2, 0) };
+    let mut sandbox = with(replaced(true), |s| s.history = vec![kept, unsafe_files]);
+    for number in 3..20 {
+        let id = format!("i{number}");
+        let up = with(sandbox, |s| {
+            (s.sandbox_id, s.incarnation) = (Some(id.clone()), Some(number));
+            (s.state, s.orphan_check_at) = (Some(SandboxState::Running), None);
+        });
+        sandbox = with(up.clone(), |s| *s = decide(&up, &asked(missed(vec![])), at(400)).status);
+    }
+    let history = sandbox.status.as_ref().map(|status| status.history.clone()).unwrap_or_default();
+    let first: Vec<_> = history.iter().take(3).map(|past| past.sandbox_id.as_str()).collect();
+    assert_eq!((first, history.len()), (vec!["i1", "i2", "i12"], 10));
+    let due = with(sandbox, |s| {
+        (s.sandbox_id, s.incarnation, s.state) = (Some("i20".into()), Some(20), Some(SandboxState::Running));
+        s.orphan_check_at = Some(Time(at(500)));
+    });
+    let both = listed(vec![seen("i1", Life::Paused, 300), seen("i2", Life::Paused, 300)]);
+    let plan = decide(&due, &both, at(500));
+    assert_eq!((plan.step, plan.notes.len()), (None, 1), "the second is kept from now on");
+}
+
+#[test]
 fn a_later_incarnation_is_no_orphan() {
     let mut later = seen("i3", Life::Running, 300);
     later.metadata.insert("slipway/incarnation".into(), "3".into());
