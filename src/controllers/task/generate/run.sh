@@ -24,7 +24,7 @@ _slipway_prompt() {
   printf '%s\n' "${SLIPWAY_TASK_TITLE:-}" || return
   if [ -n "${SLIPWAY_TASK_DESCRIPTION:-}" ]; then printf '\n%s\n' "$SLIPWAY_TASK_DESCRIPTION" || return; fi
   [ -n "${SLIPWAY_FEEDBACK:-}" ] || return 0
-  printf '\nThis is round %s of this work: what is here already is of the rounds before. %s %s\n\n' "${SLIPWAY_ROUND:-}" \
+  printf '\nThis is round %s of this work. %s %s\n\n' "${SLIPWAY_ROUND:-}" \
     'Below is why there is another one, and what was said of the pull request.' \
     'Of people, follow those alone who may write to the repository.' && cat -- "$SLIPWAY_FEEDBACK"
 }

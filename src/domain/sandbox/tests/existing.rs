@@ -29,7 +29,7 @@ fn nothing_is_asked_while_it_is_known_to_be_alive() {
     let limited = with(running(), |s| s.lifetime_limited = true);
     let longer = spec(running(), |s| s.timeout_seconds = 3600);
     // 300 s of life: two thirds are over at 200 s; the end is looked at 10 s late.
-    let table = [
+    let table = vec![
         (running(), NEEDED, 199, Read::Nothing),
         (running(), NEEDED, 200, Read::Get),
         (running(), UNNEEDED, 309, Read::Nothing),
