@@ -20,6 +20,9 @@ use std::{
 const FEW: usize = 4;
 /// The same with that of its hook and the operator-wide one.
 const FREE: usize = FEW + 2;
+/// Bytes that are hashed for one request in any case: a Secret with a value for each of several Repositories costs an ordinary
+/// delivery less than a large body costs with few.
+const FREE_BYTES: f64 = 6.0 * 1024.0 * 1024.0;
 /// Deliveries per second that may try many secrets, because they name no hook that we know or one of many.
 const TRIES_PER_SECOND: u32 = 20;
 /// Bytes that are hashed for them in a second: each secret takes a pass over the whole body. A few percent of a core.
@@ -216,7 +219,7 @@ impl Check<'_> {
         }
         // Unsigned requests must not be able to have more tried by naming a Secret that has many.
         self.tried += self.keyring.store.count(source).unwrap_or(1);
-        if self.tried > FREE {
+        if self.tried > FREE && self.bytes(self.tried) > FREE_BYTES {
             if !self.authentic {
                 self.spend(self.tried)?;
             }

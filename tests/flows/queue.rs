@@ -263,6 +263,36 @@ async fn githubs_own_update_of_the_branch_is_what_is_merged_and_stood_on() -> Re
     Ok(())
 }
 
+/// Somebody leads the pull request to another branch, presses the button there, and leads it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_from_another_branch_is_not_merged() -> Result<()> {
+    let world = world("retargeted").await?;
+    let build = json!({"required_status_checks": [{"context": "build"}]});
+    begin(&world, vec![rule(RuleKind::RequiredStatusChecks, &build)]).await?;
+    says(&world, "required checks that have not begun: build").await?;
+    let github = &world.simulator.github;
+    github.push(APP, "develop", &[("unreviewed", Some("1"))], "Somebody's").map_err(refused)?;
+    let lead = |base: &str| {
+        let pull = format!("/repos/{APP}/pulls/1");
+        github.act("reviewer", &http::Method::PATCH, &pull, json!({ "base": base })).map_err(refused)
+    };
+    lead("develop")?;
+    let updated = github.update_branch(APP, 1).map_err(refused)?;
+    let moved = |task: &Task| reason_of(task) == "HeadMoved";
+    world.task("work", "a head that is not its own", moved).await?;
+    lead("main")?;
+    github.set_checks(APP, &updated, vec![check("build", "success")]).map_err(refused)?;
+    let start = world.simulator.calls.last_seq();
+    look_now(&world, "1").await?;
+    let looked = || async {
+        world.simulator.calls.since(start).iter().any(|call| call.path.ends_with("/pulls/1")).then_some(())
+    };
+    within(PATIENCE, "a look", looked).await?;
+    world.task("work", "the same", moved).await?;
+    ensure!(merges(&world) == 0, "merged {} times", merges(&world));
+    Ok(())
+}
+
 /// GitHub has no permission for check runs that a fine-grained token could have.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_may_not_read_checks_merges_where_the_task_asks_for_none() -> Result<()> {

@@ -117,7 +117,13 @@ async fn what_somebody_has_merged_or_resolved_or_rewritten_is_no_update() {
         &[("a", Some("1\n2\n3\n4\n5\n6\n7\n8\ntheirs\n")), ("new", Some("resolved")), ("c", Some("c"))],
     );
     let changed = git(&["rev-parse", &format!("{changed}^{{tree}}")]);
+    // The same content as a symlink.
+    git(&["read-tree", &tree]);
+    let blob = git(&["rev-parse", &format!("{tree}:new")]);
+    git(&["update-index", "--cacheinfo", &format!("120000,{blob},new")]);
+    let linked = git(&["write-tree"]);
     for (name, tree, parents) in [
+        ("linked", &linked, vec![&ours, &main]),
         ("resolved", &changed, vec![&ours, &main]),
         ("taken back", &git(&["rev-parse", "main^{tree}"]), vec![&ours, &main]),
         ("rewritten", &tree, vec![&main]),

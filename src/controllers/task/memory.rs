@@ -10,7 +10,10 @@ use crate::{
     e2b::Access,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Time for which a failed read of rules is told to all who want them: each would wait for its deadline, one after the other.
 const FAILED: SignedDuration = SignedDuration::from_secs(2);
@@ -21,6 +24,11 @@ const LARGE: SignedDuration = SignedDuration::from_hours(6);
 /// Ways to sandboxes that are kept; beyond it all are found again.
 const MAX_ACCESS: usize = 10_000;
 
+/// Heads that are no update of the Task's commit; beyond it all are looked at again.
+const MAX_HEADS: usize = 10_000;
+
+/// The uid of a Task, its commit, and the head of its pull request.
+type HeadKey = (String, String, String);
 /// A fingerprint of the key, and E2B's id of the sandbox.
 type AccessKey = (String, String);
 /// The uid of a Repository, and a branch of it.
@@ -37,6 +45,8 @@ pub struct Memory {
     signalled: HashMap<String, Timestamp>,
     /// Last read of a Task's pull request, by Task uid.
     pulls: HashMap<String, PullRead>,
+    /// Heads of pull requests that were found to be no update of the Task's commit by GitHub.
+    no_updates: HashSet<HeadKey>,
     /// Rules of base branches.
     rules: HashMap<RulesKey, KnownRules>,
     /// The last read of a base branch's rules that has failed, and when.
@@ -88,6 +98,17 @@ impl Memory {
     pub(super) fn remember_pull(&mut self, uid: String, read: PullRead, now: Timestamp) {
         self.pulls.retain(|_, read| now.duration_since(read.at) < FORGET);
         self.pulls.insert(uid, read);
+    }
+
+    pub(super) fn is_no_update(&self, key: &HeadKey) -> bool {
+        self.no_updates.contains(key)
+    }
+
+    pub(super) fn remember_no_update(&mut self, key: HeadKey) {
+        if self.no_updates.len() >= MAX_HEADS {
+            self.no_updates.clear();
+        }
+        self.no_updates.insert(key);
     }
 
     /// GitHub's own words on why it does not merge.

@@ -11,8 +11,8 @@ use crate::{
     domain::{
         failure::Failure,
         task::{
-            CheckProgress, HeadCheck, InQueue, MergeView, Outcome, PullRead, QueuePlace, QueueProgress,
-            ReadPull, RepositoryView, RequiredCheck, Review, RulesView, SeenPull, Step,
+            CheckProgress, HeadCheck, InQueue, MergeView, MergeWanted, Outcome, PullRead, QueuePlace,
+            QueueProgress, ReadPull, RepositoryView, RequiredCheck, Review, RulesView, SeenPull, Step,
         },
     },
     github::{
@@ -38,10 +38,11 @@ impl TaskController {
         if let (Some(pull), Some(wanted)) = (&mut pull, &question.merge) {
             let status = task.status.as_ref();
             let base = base.or_else(|| status?.base_branch.clone()).unwrap_or_default();
-            if let Some((commit, head)) = wanted.commit.as_ref().zip(pull.observed.head_sha.as_ref())
+            // Of another base branch than the Task's own nothing is taken in: somebody may set it back afterwards.
+            if status.is_some_and(|status| status.base_branch.as_ref() == Some(&base))
                 && pull.asks_for_update(wanted)
             {
-                pull.updated = commit::is_update(&at.client, &at.name, &base, commit, head).await?;
+                pull.updated = self.is_update(task, &at, &base, wanted, pull).await?;
             }
             if pull.asks_for_rules(wanted) {
                 pull.rules = self.rules(task, &at, &base, now).await?;
@@ -63,6 +64,33 @@ impl TaskController {
         let read = PullRead::after(previous.as_ref(), pull.as_ref(), question.merge.as_ref(), now);
         memory.remember_pull(uid, read, now);
         Ok(pull)
+    }
+
+    /// Returns whether the head of a pull request is GitHub's own update of the Task's commit. That it is none stays so.
+    async fn is_update(
+        &self,
+        task: &Task,
+        at: &AtGitHub,
+        base: &str,
+        wanted: &MergeWanted,
+        pull: &SeenPull,
+    ) -> Result<bool, Failure> {
+        let Some((commit, head)) = wanted.commit.as_ref().zip(pull.observed.head_sha.as_ref()) else {
+            return Ok(false);
+        };
+        let key = (task.uid().unwrap_or_default(), commit.clone(), head.clone());
+        if self.memory().is_no_update(&key) {
+            return Ok(false);
+        }
+        let is_update = match commit::is_update(&at.client, &at.name, base, commit, head).await {
+            // What GitHub does not compare is not taken in.
+            Err(failure) if !failure.class.is_retryable() => false,
+            asked => asked?,
+        };
+        if !is_update {
+            self.memory().remember_no_update(key);
+        }
+        Ok(is_update)
     }
 
     /// The rules of a base branch. All Tasks of a Repository share what was read in its last interval.

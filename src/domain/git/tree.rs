@@ -158,6 +158,11 @@ impl BaseTree {
         Self { root: Directory { sha: None, entries: Some(listing(entries)) } }
     }
 
+    /// The mode of the file or submodule at `path` (octal: `100755`), if it was listed.
+    pub fn mode(&self, path: &str) -> Option<&str> {
+        self.root.leaf(path).map(|(mode, _)| mode)
+    }
+
     /// The directories (path, id) that must be listed before anything can be told of `paths`: those that they lie in, and
     /// all below one that becomes a file. Empty: nothing is missing. Ask again after listing them.
     pub fn unlisted<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> BTreeSet<(String, String)> {

@@ -23,20 +23,23 @@ impl FileChange {
     fn is_like(&self, other: &Self) -> bool {
         let same_place =
             (&self.path, &self.previous, &self.status) == (&other.path, &other.previous, &other.status);
-        same_place && ((self.sha.is_some() && self.sha == other.sha) || self.has_lines_of(other))
+        same_place && ((self.sha.is_some() && self.sha == other.sha) || self.has_hunks_of(other))
     }
 
-    /// Where the base branch has changed the file elsewhere, only the lines that differ are the same.
-    fn has_lines_of(&self, other: &Self) -> bool {
-        self.patch.as_ref().zip(other.patch.as_ref()).is_some_and(|(one, other)| lines(one).eq(lines(other)))
+    /// Where the base branch has changed the file elsewhere, the hunks are the same but for their line numbers. The lines around
+    /// count: a line of ours that stands elsewhere, or beside one of theirs, is another change.
+    fn has_hunks_of(&self, other: &Self) -> bool {
+        self.patch.as_ref().zip(other.patch.as_ref()).is_some_and(|(one, other)| hunks(one).eq(hunks(other)))
     }
 }
 
-fn lines(patch: &str) -> impl Iterator<Item = &str> {
-    patch.lines().filter(|line| line.starts_with(['+', '-']))
+/// The lines of a patch, with an empty one where a hunk begins.
+fn hunks(patch: &str) -> impl Iterator<Item = &str> {
+    patch.lines().map(|line| if line.starts_with("@@") { "" } else { line })
 }
 
-/// Returns whether both change the same files in the same way. Whoever has resolved a conflict in between has changed something.
+/// Returns whether both change the same files in the same way, as far as a comparison tells: it has no modes. Whoever has resolved a
+/// conflict in between has changed something, or lines beside it.
 pub fn is_same_change(before: &[FileChange], after: &[FileChange]) -> bool {
     before.len() == after.len() && before.iter().all(|one| after.iter().any(|other| one.is_like(other)))
 }
@@ -44,6 +47,7 @@ pub fn is_same_change(before: &[FileChange], after: &[FileChange]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::slice::from_ref;
 
     fn change(path: &str, sha: &str, patch: Option<&str>) -> FileChange {
         FileChange {
@@ -58,10 +62,16 @@ mod tests {
     #[test]
     fn a_file_that_the_base_branch_has_changed_elsewhere_is_changed_in_the_same_way() {
         let ours = change("a", "1", Some("@@ -1,2 +1,2 @@\n-one\n+ours\n two"));
-        let merged = change("a", "2", Some("@@ -3,2 +3,2 @@\n theirs\n-one\n+ours"));
-        assert!(is_same_change(std::slice::from_ref(&ours), &[merged]));
-        let resolved = change("a", "3", Some("@@ -1,2 +1,2 @@\n-theirs\n+ours\n two"));
-        assert!(!is_same_change(&[ours], &[resolved]), "a conflict was resolved");
+        let merged = change("a", "2", Some("@@ -3,2 +3,2 @@ fn main() {\n-one\n+ours\n two"));
+        assert!(is_same_change(from_ref(&ours), &[merged]));
+        for (what, patch) in [
+            ("a conflict was resolved", "@@ -1,2 +1,2 @@\n-theirs\n+ours\n two"),
+            ("ours stands beside theirs", "@@ -1,3 +1,3 @@\n theirs\n-one\n+ours\n two"),
+            ("ours stands elsewhere", "@@ -7,2 +7,2 @@\n-one\n+ours\n seven"),
+            ("in two places", "@@ -1 +1 @@\n-one\n+ours\n@@ -9 +9 @@\n two"),
+        ] {
+            assert!(!is_same_change(from_ref(&ours), &[change("a", "3", Some(patch))]), "{what}");
+        }
     }
 
     #[test]

@@ -116,6 +116,13 @@ pub(super) fn merge(mut scope: Scope<'_>, context: &Context, pull: &SeenPull) ->
 
 /// Goes on with GitHub's own update of the branch as the commit that is merged: it has checks of its own.
 fn updated(mut scope: Scope<'_>, head: Option<String>) -> Plan {
+    // What a person took out of the merge queue does not go in again with another head.
+    let queue = scope.status.pull_request.as_mut().and_then(|pull| pull.merge_queue.as_mut());
+    if let Some((queue, head)) = queue.zip(head.as_ref())
+        && queue.state == MergeQueueState::Removed
+    {
+        queue.head_sha.clone_from(head);
+    }
     scope.status.commit_sha = head;
     scope.status.pushed_at = Some(Time(scope.now));
     let next = checks_appear(scope.task, &scope.status).map_or(Next::Now, Next::At);

@@ -1,17 +1,18 @@
 //! GitHub's own update of an open pull request: *Update branch*, which merges the base branch into its branch, and nothing else.
 //! Asked before a merge, when the head is not the Task's commit; the comparison itself is `domain::git`'s.
 
+use super::base::Base;
 use crate::{
     api::conditions::reason,
     domain::{
         failure::{Class, Failure},
-        git::is_same_change,
+        git::{FileChange, is_same_change},
     },
     github::{Client, RepositoryName},
 };
 
 /// Updates in a row that are followed: the button may be pressed again before anybody looks.
-const MOST: usize = 10;
+const MOST: usize = 3;
 
 /// Returns whether `head` is `ours` with commits of the branch `base` merged into it by GitHub, without a conflict. What GitHub has
 /// rewritten (an update by rebase) does not stand on `ours`, and is none.
@@ -36,10 +37,27 @@ pub async fn is_update(
         }
     }
     let Some(merged) = newest.filter(|_| at == ours) else { return Ok(false) };
-    // A conflict that somebody has resolved at GitHub's pages looks like the button.
+    // A conflict that somebody has resolved at GitHub's pages looks like the button, and so does a commit that an App has made there
+    // of any tree.
     let before = github.changed_files(repository, &merged, ours).await?;
     let after = github.changed_files(repository, &merged, head).await?;
-    Ok(before.zip(after).is_some_and(|(before, after)| is_same_change(&before, &after)))
+    let Some((files, _)) = before.zip(after).filter(|(before, after)| is_same_change(before, after)) else {
+        return Ok(false);
+    };
+    Ok(modes(github, repository, ours, &files).await? == modes(github, repository, head, &files).await?)
+}
+
+/// The modes of these files in a commit: a comparison does not tell that one has become executable, or a symlink.
+async fn modes(
+    github: &Client,
+    repository: &RepositoryName,
+    commit: &str,
+    files: &[FileChange],
+) -> Result<Vec<Option<String>>, Failure> {
+    let paths = files.iter().map(|file| file.path.as_str());
+    let mut base = Base::read(github, repository, commit).await?;
+    base.list(github, repository, paths.clone()).await?;
+    Ok(paths.map(|path| base.tree.mode(path).map(str::to_owned)).collect())
 }
 
 fn lags(commit: &str) -> Failure {
