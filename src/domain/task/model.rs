@@ -153,8 +153,8 @@ pub struct SandboxView {
     pub incarnation: i64,
     /// `status.state` is `Running`, and E2B has not been found to miss it.
     pub running: bool,
-    /// E2B neither shows nor lists it. Within seconds a second look tells whether it is gone: until then no call is worth its
-    /// attempt, and nothing is given up.
+    /// E2B neither shows nor lists it, or it runs and has not told yet with which files. The next looks tell whether it is gone:
+    /// until then no call is worth its attempt, and nothing is given up.
     pub missing: bool,
     /// Total time for which this incarnation has been paused, in seconds.
     pub paused_seconds: i64,

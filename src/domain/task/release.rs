@@ -63,7 +63,7 @@ pub(super) fn locate(mut scope: Scope<'_>, context: &Context) -> Position {
             .sandbox(&name)
             .filter(|sandbox| !sandbox.deleting && sandbox.id.as_ref() == Some(&question.sandbox));
         if there.is_some_and(|sandbox| sandbox.missing) && waited(&scope) < PATIENCE {
-            // Whether the process is gone with it, the second look tells.
+            // Whether the process is gone with it, or lives, the next look tells.
             scope.working(reason::DELETING, UNDOING);
             let patience = scope.now + PATIENCE - waited(&scope);
             return position(Plan::settle(scope.status, Next::At(patience)).with_finalizer(true));

@@ -38,8 +38,9 @@ impl SandboxView {
         {
             health = Health::NotReady(COMING_UP.into());
         }
+        let runs = status.state == Some(SandboxState::Running);
         // It runs, but has not told yet with which files.
-        let untold = status.unmarked_since.is_some() && status.mark.is_some();
+        let untold = runs && status.unmarked_since.is_some() && status.mark.is_some();
         let is_task =
             |owner: &&OwnerReference| owner.controller == Some(true) && owner.kind == Task::kind(&());
         let owner = sandbox.owner_references().iter().find(is_task);
@@ -47,8 +48,8 @@ impl SandboxView {
             name: sandbox.name_any(),
             id: status.sandbox_id,
             incarnation: status.incarnation.unwrap_or_default(),
-            running: status.state == Some(SandboxState::Running) && status.missing_since.is_none() && !untold,
-            missing: status.missing_since.is_some(),
+            running: runs && status.missing_since.is_none() && !untold,
+            missing: status.missing_since.is_some() || untold,
             paused_seconds: status.paused_seconds,
             rolled_back_at: status.rolled_back_at.map(|at| at.0),
             health,

@@ -59,7 +59,16 @@ fn nobody_works_in_one_that_has_not_told_with_which_files_it_runs() {
         let status = sandbox.status.get_or_insert_default();
         status.state = Some(SandboxState::Running);
         (status.unmarked_since, status.mark) = (Some(Time(at)), expected.map(str::to_owned));
-        assert_eq!(SandboxView::of(&sandbox).running, works, "{expected:?}");
+        let view = SandboxView::of(&sandbox);
+        assert_eq!(
+            (view.running, view.missing),
+            (works, !works),
+            "{expected:?}: its processes are not given up"
+        );
+        // One that is paused is no longer about to tell.
+        sandbox.status.get_or_insert_default().state = Some(SandboxState::Paused);
+        let paused = SandboxView::of(&sandbox);
+        assert!(!paused.running && !paused.missing, "{expected:?}");
     }
 }
 
