@@ -49,6 +49,7 @@ pub fn decide(sandbox: &Sandbox, observed: &Observed, now: Timestamp) -> Plan<Sa
         plan.next = next.or_at(Some(now + CONFIRM), now);
     }
     plan.notes.extend(mark::note(sandbox.status.as_ref(), &plan.status));
+    plan.notes.extend(mark::silence(sandbox.status.as_ref(), &plan.status));
     // Before the first create, so that no deletion can overtake it.
     plan.with_finalizer(true)
 }

@@ -225,9 +225,8 @@ pub(super) fn paused(mut scope: Scope<'_>, context: &Context) -> Plan<SandboxSta
 pub(super) fn tell_running(scope: &mut Scope<'_>) {
     let id = scope.id();
     if mark::is_awaited(&scope.status) {
-        let message =
-            format!("E2B sandbox {id} runs; it is asked whether it has the files it was paused with");
-        scope.stand(Standing::Reconciling, reason::PROGRESSING, &message);
+        let (reason, message) = mark::awaited(&scope.status, scope.now);
+        scope.stand(Standing::Reconciling, reason, &message);
     } else {
         scope.stand(Standing::Ready, reason::RUNNING, &format!("E2B sandbox {id} is running"));
     }

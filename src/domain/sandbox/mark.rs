@@ -3,11 +3,8 @@
 
 use super::{E2bSandbox, Life, Marked};
 use crate::{
-    api::{SandboxStatus, bounds, common::whole_seconds, conditions::reason},
-    domain::{
-        failure::{Class, Failure},
-        plan::Note,
-    },
+    api::{SandboxStatus, bounds, common::whole_seconds, conditions as names, conditions::reason},
+    domain::{conditions::find, plan::Note},
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -104,17 +101,29 @@ fn for_long(status: &SandboxStatus, now: Timestamp) -> bool {
     status.unmarked_since.as_ref().is_some_and(|since| since.0 + SILENT <= now)
 }
 
-/// Words for a sandbox that does not tell with which files it runs.
-pub(super) fn unanswered(id: &str) -> Failure {
-    Failure {
-        operation: "markSandbox",
-        class: Class::Transient,
-        reason: reason::SANDBOX_UNREACHABLE,
-        message: format!(
+/// Reason and words for a sandbox that has not told yet with which files it runs. They are the same from one try to the next.
+pub(super) fn awaited(status: &SandboxStatus, now: Timestamp) -> (&'static str, String) {
+    let id = status.sandbox_id.as_deref().unwrap_or_default();
+    // Also without its memory: nothing else is left to be tried.
+    if status.memory_dropped && is_silent(status, now) {
+        let message = format!(
             "the daemon of E2B sandbox {id} gives no answer: no Task works in it before it tells whether it has come back with \
              the files it was paused with"
-        ),
+        );
+        return (reason::SANDBOX_UNREACHABLE, message);
     }
+    let message = format!("E2B sandbox {id} runs; it is asked whether it has the files it was paused with");
+    (reason::PROGRESSING, message)
+}
+
+/// Tells once that Tasks wait for a daemon that stays silent.
+pub(super) fn silence(before: Option<&SandboxStatus>, status: &SandboxStatus) -> Option<Note> {
+    let said = |status: &SandboxStatus| {
+        let ready = find(&status.conditions, names::READY)?;
+        (ready.reason == reason::SANDBOX_UNREACHABLE).then(|| ready.message.clone())
+    };
+    let message = said(status)?;
+    before.and_then(said).is_none().then(|| Note::warning(reason::SANDBOX_UNREACHABLE, message))
 }
 
 /// Notices a pause that E2B dates before the sandbox was last known to run, or before a command in it has ended: what it

@@ -76,6 +76,7 @@ pub fn record(
     recorded.next = recorded.next.or_at(planned, now);
     notes.append(&mut recorded.notes);
     notes.extend(mark::note(Some(&decided), &recorded.status));
+    notes.extend(mark::silence(Some(&decided), &recorded.status));
     recorded.notes = notes;
     recorded
 }
@@ -107,14 +108,13 @@ fn created(
     runs(scope)
 }
 
-/// It runs. Where its daemon does not tell with which files, that is waited for like any failed call.
+/// It runs. Where its daemon does not tell with which files, it is asked again at an even pace: a retry with a time of its own
+/// would be a write, and would wake every Task, each time.
 fn runs(mut scope: Scope<'_>) -> Plan<SandboxStatus, Step> {
     existing::tell_running(&mut scope);
-    if mark::is_awaited(&scope.status) {
-        let failure = mark::unanswered(&scope.id());
-        return scope.fail(&failure);
-    }
-    scope.settle(Next::Now)
+    let awaited = mark::is_awaited(&scope.status);
+    let next = if awaited { Next::At(scope.now + mark::AGAIN) } else { Next::Now };
+    scope.settle(next)
 }
 
 /// The answers of create and connect don't say when the sandbox ends: the time to live runs from their arrival, so
@@ -146,6 +146,8 @@ fn resumed(
     marked: Option<Marked>,
 ) -> Plan<SandboxStatus, Step> {
     let now = scope.now;
+    // The silence of an earlier run must not cost this one its memory.
+    scope.status.unmarked_since = None;
     mark::record(&mut scope.status, marked, now);
     scope.status.reconnects += 1;
     scope.status.last_reconnect_time = Some(Time(scope.now));

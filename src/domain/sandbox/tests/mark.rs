@@ -70,8 +70,8 @@ fn a_sandbox_without_the_newest_command_that_ended_in_it_shows_older_files() {
 fn a_sandbox_that_could_not_be_marked_is_judged_when_it_answers_and_no_task_works_in_it_before() {
     let plan = connected(&paused_with_mark(), None);
     assert_eq!((plan.status.mark.as_deref(), plan.status.rolled_back_at.as_ref()), (Some("1.0.0"), None));
-    assert_eq!(stands(&plan.status).0, Standing::Reconciling);
-    assert!(message(&plan.status).contains("the daemon of E2B sandbox i1 gives no answer"));
+    assert_eq!(stands(&plan.status), standing(Standing::Reconciling, reason::PROGRESSING));
+    assert!(message(&plan.status).contains("it is asked whether it has the files"));
 
     let mut unmarked = with(running(), |s| *s = plan.status);
     unmarked.metadata.generation = Some(2);
@@ -84,6 +84,54 @@ fn a_sandbox_that_could_not_be_marked_is_judged_when_it_answers_and_no_task_work
         assert_eq!((told.status.mark.as_deref(), told.status.unmarked_since.as_ref()), (Some("1.1.0"), None));
         assert_eq!(stands(&told.status), standing(Standing::Ready, reason::RUNNING));
     }
+}
+
+#[test]
+fn a_daemon_that_refuses_is_asked_every_ten_seconds_and_nothing_is_written_meanwhile() {
+    let mut unmarked = with(running(), |s| *s = connected(&paused_with_mark(), None).status);
+    let mut sights = asked(found(seen("i1", Life::Running, 700)));
+    let ask = |sandbox: &Sandbox, sights: &Sights, now| {
+        let plan = decide(sandbox, sights, at(now));
+        record(sandbox, plan, ended(Ended::Marked), at(now + 1))
+    };
+    let first = ask(&unmarked, &sights, 410);
+    unmarked = with(unmarked, |s| *s = first.status);
+    let again = ask(&unmarked, &sights, 420);
+    assert_eq!((Some(&again.status), again.next), (unmarked.status.as_ref(), Next::At(at(431))));
+    // What wakes it in between asks nothing and says the same.
+    sights.context.last_look = Some(at(420));
+    assert_eq!(reads(&unmarked, &sights.context, at(425)), Read::Nothing);
+    assert_eq!(Some(decide(&unmarked, &sights, at(425)).status), unmarked.status);
+    assert_eq!(reads(&unmarked, &sights.context, at(430)), Read::Get);
+}
+
+#[test]
+fn a_daemon_that_stays_silent_also_without_its_memory_is_warned_of_once() {
+    let told = |plan: &Plan<SandboxStatus, Step>| {
+        plan.notes.iter().filter(|note| note.warning && note.reason == reason::SANDBOX_UNREACHABLE).count()
+    };
+    let silent = with(running(), |s| {
+        s.mark = Some("1.0.0".into());
+        s.unmarked_since = Some(Time(at(0)));
+    });
+    let sights = asked(found(seen("i1", Life::Running, 300)));
+    let plan = decide(&silent, &sights, at(120));
+    let plan = record(&silent, plan, ended(Ended::Connected(Ok(ConnectEnd::Ran))), at(121));
+    assert_eq!((told(&plan), stands(&plan.status).0), (1, Standing::Reconciling));
+    assert!(message(&plan.status).contains("the daemon of E2B sandbox i1 gives no answer"));
+    let waits = with(silent, |s| *s = plan.status);
+    let plan = decide(&waits, &sights, at(131));
+    assert_eq!(told(&record(&waits, plan, ended(Ended::Marked), at(132))), 0);
+}
+
+#[test]
+fn the_silence_of_an_earlier_run_does_not_cost_a_resumed_one_its_memory() {
+    let silent = with(paused_with_mark(), |s| s.unmarked_since = Some(Time(at(0))));
+    let status = connected(&silent, None).status;
+    assert_eq!(status.unmarked_since, Some(Time(at(401))));
+    let resumed = asked(found(seen("i1", Life::Running, 700)));
+    let plan = decide(&with(running(), |s| *s = status), &resumed, at(403));
+    assert_eq!(plan.step, Some(Step::Mark { id: "i1".into(), text: "1.1.0".into() }));
 }
 
 #[test]
