@@ -5,6 +5,7 @@ use super::TaskController;
 use crate::{
     api::{Sandbox, SecretVersion, Task, common::EnvVar, conditions::reason},
     cluster::{SecretError, SecretKey, SecretValues},
+    controllers::brought::Brought,
     domain::{
         failure::{Class, Failure, operation},
         secrets::{Needles, SecretValue, rotated},
@@ -121,7 +122,7 @@ impl TaskController {
         let (references, read) = self.read_secrets(task, &all).await?;
         let (values, now) = (values(&references, &read), versions(&read));
         let (forgotten, brought) = match &made {
-            Some(made) => (self.forgotten(made, &now, &values), self.brought.of(&made.uid)),
+            Some(made) => (made.forgotten(&self.brought, &now, &values), self.brought.of(&made.uid)),
             None => (BTreeSet::new(), Vec::new()),
         };
         let mut known = self.memory().given.knows(&uid, generation);
@@ -135,29 +136,18 @@ impl TaskController {
         Ok(SandboxSecrets { needles, recorded, now, known, forgotten })
     }
 
-    /// Finds what the generation's sandbox was made with; none, where a person has said that its old values are worthless by now.
+    /// Finds what the generation's sandbox was made with.
     fn made_with(&self, task: &Task, generation: &str) -> Option<MadeWith> {
         let sandbox = self.sandbox(task)?;
         let status = sandbox.status.as_ref()?;
         let id = status.sandbox_id.clone().filter(|id| *id == sandbox_of(task, generation))?;
         let accepted = task.status.as_ref().and_then(|status| status.accepted_rotation.as_ref());
-        (accepted != Some(&id)).then(|| MadeWith {
+        Some(MadeWith {
             uid: sandbox.uid().unwrap_or_default(),
             incarnation: status.incarnation.unwrap_or_default(),
             versions: status.secret_versions.clone(),
+            accepted: accepted == Some(&id),
         })
-    }
-
-    /// Names what the sandbox has and nobody knows any more. What has not changed since it was made this process knows from here on.
-    fn forgotten(&self, made: &MadeWith, now: &[SecretVersion], values: &[SecretValue]) -> BTreeSet<String> {
-        let MadeWith { uid, incarnation, versions } = made;
-        let unknown = self.brought.unknown(uid, *incarnation, versions);
-        let (same, changed): (Vec<_>, Vec<_>) =
-            unknown.into_iter().partition(|version| now.contains(version));
-        if !same.is_empty() {
-            self.brought.learn(uid, *incarnation, &same, values.to_vec());
-        }
-        changed.into_iter().map(|version| version.name).collect()
     }
 
     /// Reads what the Task and its Sandbox refer to, and also every Secret of `recorded`, as they are now.
@@ -195,6 +185,27 @@ struct MadeWith {
     uid: String,
     incarnation: i64,
     versions: Vec<SecretVersion>,
+    /// A person has said that the old values of this sandbox are worthless by now.
+    accepted: bool,
+}
+
+impl MadeWith {
+    /// Names what the sandbox has and nobody knows any more. What has not changed since it was made this process knows from here on,
+    /// accepted or not: what is known is looked for all the same.
+    fn forgotten(
+        &self,
+        brought: &Brought,
+        now: &[SecretVersion],
+        values: &[SecretValue],
+    ) -> BTreeSet<String> {
+        let unknown = brought.unknown(&self.uid, self.incarnation, &self.versions);
+        let (same, changed): (Vec<_>, Vec<_>) =
+            unknown.into_iter().partition(|version| now.contains(version));
+        if !same.is_empty() {
+            brought.learn(&self.uid, self.incarnation, &same, values.to_vec());
+        }
+        changed.into_iter().filter(|_| !self.accepted).map(|version| version.name).collect()
+    }
 }
 
 /// E2B's id of the sandbox that the generation runs in.
@@ -333,6 +344,23 @@ mod tests {
             forgotten: BTreeSet::new(),
         };
         assert!(!format!("{given:?} {secrets:?}").contains("canary"));
+    }
+
+    #[test]
+    fn what_is_accepted_stays_among_the_values_that_are_looked_for() {
+        let brought = Brought::default();
+        for (accepted, forgotten) in [(false, 1), (true, 0)] {
+            let made = MadeWith { uid: "u".into(), incarnation: 1, versions: version("0"), accepted };
+            assert_eq!(made.forgotten(&brought, &version("1"), &[]).len(), forgotten);
+            // Learned where nothing has changed yet, and known from then on.
+            let keys = SecretValue { secret: "keys".into(), key: "k".into(), value: "old".into() };
+            let made = MadeWith { versions: version("1"), ..made };
+            for now in [version("1"), version("2")] {
+                assert!(made.forgotten(&brought, &now, std::slice::from_ref(&keys)).is_empty());
+                let known = brought.of("u");
+                assert!(known.iter().any(|value| value.value.expose_secret() == "old"), "{accepted}");
+            }
+        }
     }
 
     #[test]
