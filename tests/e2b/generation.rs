@@ -139,6 +139,19 @@ async fn one_that_ends_well_on_our_signal_says_whose_the_end_was() {
 }
 
 #[tokio::test]
+async fn one_that_has_ended_is_not_signalled_while_what_it_left_is_ended() {
+    let world = World::new();
+    let sandbox = world.sandbox("base").await;
+    let left = "sh -c \"trap '' TERM; : >/tmp/up; while :; do sleep 0.1; done\" &";
+    let script = format!("{left} while [ ! -e /tmp/up ]; do sleep 0.1; done");
+    start(&sandbox.envd, &spec("u-1-1", &["sh", "-c", &script])).await.unwrap();
+    let file = "/var/tmp/slipway/u-1-1/ended";
+    eventually("its end", async || sandbox.envd.read_small(file, 100).await.unwrap()).await;
+    assert!(!signal(&sandbox.envd, "u-1-1", false).await.unwrap());
+    assert_eq!(ended(&sandbox, "u-1-1").await, ended_well());
+}
+
+#[tokio::test]
 async fn a_signal_is_remembered_on_a_full_disk_and_in_a_run_of_an_older_release() {
     let world = World::new();
     let sandbox = world.sandbox("base").await;

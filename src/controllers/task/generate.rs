@@ -2,8 +2,8 @@
 //! Called by the Task controller, which decides what a look means; talks to `e2b::Envd` only.
 //!
 //! Everything that has to survive the operator lies in `/var/tmp/slipway/<id>` of the sandbox: `pid` (with the
-//! process's start time), `stdout`, `stderr`, `prompt.md`, `exit` and `signalled`. The scripts need a POSIX shell, coreutils or
-//! busybox, and /proc.
+//! process's start time), `stdout`, `stderr`, `prompt.md`, `exit`, `signalled` and `ended`. The scripts need a POSIX shell,
+//! coreutils or busybox, and /proc.
 
 use crate::domain::mask::last_lines;
 use crate::domain::secrets::Needles;

@@ -146,8 +146,10 @@ impl TaskController {
 
     async fn signal(&self, task: &Task, id: &str, sandbox: &str, kill: bool) -> Result<Outcome, Failure> {
         let envd = self.envd(task, sandbox).await?;
-        generate::signal(&envd, id, kill).await?;
-        self.memory().signalled(id, Timestamp::now());
+        // A command that had come to its own end was not ended by us: its result counts.
+        if generate::signal(&envd, id, kill).await? {
+            self.memory().signalled(id, Timestamp::now());
+        }
         Ok(Outcome::Done)
     }
 

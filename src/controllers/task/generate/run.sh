@@ -39,6 +39,8 @@ fi
   mkdir -p -- "$_slipway_directory" && cd -- "$_slipway_directory" && exec "$@"
 ) </dev/null >stdout 2>stderr
 _slipway_code=$?
+# From here on no signal is to blame for that code. The name changes once: either here or where the signal is sent.
+mv signalled.part ended 2>/dev/null
 
 # Sets _slipway_left to what still runs: the group, the session, and what made a session of its own but has the mark.
 _slipway_look() {
