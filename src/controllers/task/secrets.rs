@@ -67,6 +67,12 @@ impl SandboxSecrets {
         }
         let (noun, verb) = if names.len() == 1 { ("Secret", "has") } else { ("Secrets", "have") };
         let names: Vec<String> = names.into_iter().collect();
+        // A rerun goes on in the same sandbox, and would end here again.
+        let anew = if self.forgotten.is_empty() {
+            "slipway.dev/rerun to begin anew"
+        } else {
+            "have a new sandbox made: delete the Sandbox, or change its template"
+        };
         Err(Failure {
             operation: operation::GET_SECRET,
             class: Class::Invalid,
@@ -74,7 +80,7 @@ impl SandboxSecrets {
             message: format!(
                 "{noun} {} {verb} changed since the sandbox was given the value, and the operator no longer knows the old value \
                  that the files may hold: set annotation slipway.dev/reconcile to say that the old value is worthless by \
-                 now, or slipway.dev/rerun to begin anew",
+                 now, or {anew}",
                 names.join(", ")
             ),
         })
@@ -385,6 +391,7 @@ mod tests {
         let both = SandboxSecrets { forgotten: ["box".to_owned()].into(), ..secrets(false, version("2")) };
         let message = both.rotation(false).unwrap_err().message;
         assert!(message.contains("Secrets box, keys have changed"), "{message}");
+        assert!(message.contains("new sandbox") && !message.contains("slipway.dev/rerun"), "{message}");
         let made = SandboxSecrets { forgotten: ["box".to_owned()].into(), ..secrets(true, version("2")) };
         assert!(made.rotation(false).is_err() && made.rotation(true).is_ok());
     }
