@@ -64,7 +64,8 @@ enum Absorbed {
     Lost(Option<Note>),
     /// It was not found, and is looked at once more.
     Missing(Option<Note>),
-    Failed(Failure),
+    /// What people have to know of a key is said now or never: the annotation counts once.
+    Failed(Failure, Option<Note>),
     /// There was no key to look with.
     WithoutKey(Failure),
 }
@@ -81,13 +82,13 @@ fn absorb(
     };
     let given_up = scope.accept_credential(credential);
     match look {
-        Err(failure) => Absorbed::Failed(failure.clone()),
+        Err(failure) => Absorbed::Failed(failure.clone(), given_up),
         Ok(LookupResult::NotFound(listed)) => {
             match scope.not_found(listed, credential, context.uncommitted) {
                 Absence::Gone => Absorbed::Lost(given_up),
                 Absence::Once => Absorbed::Missing(given_up),
                 Absence::Listed(seen) => there(scope, &seen, credential),
-                Absence::Unclear(failure) => Absorbed::Failed(failure),
+                Absence::Unclear(failure) => Absorbed::Failed(failure, given_up),
             }
         }
         Ok(LookupResult::Found(seen)) if is_anothers(seen, scope.sandbox) => {
@@ -111,7 +112,7 @@ pub(super) fn looked(
 ) -> Plan<SandboxStatus, Step> {
     match absorb(&mut scope, context, answer) {
         Absorbed::WithoutKey(failure) => scope.without_secret(&failure),
-        Absorbed::Failed(failure) => scope.fail(&failure),
+        Absorbed::Failed(failure, note) => noted(scope.fail(&failure), note),
         Absorbed::Missing(note) => noted(scope.look_twice(), note),
         Absorbed::Lost(note) if create::is_wanted(&scope, context) => noted(lost(scope), note),
         Absorbed::Lost(note) => noted(create::rest(scope, context), note),
@@ -127,7 +128,7 @@ pub(super) fn looked_while_suspended(
 ) -> Plan<SandboxStatus, Step> {
     match absorb(&mut scope, context, answer) {
         Absorbed::WithoutKey(failure) => scope.without_secret(&failure),
-        Absorbed::Failed(failure) => scope.fail(&failure),
+        Absorbed::Failed(failure, note) => noted(scope.fail(&failure), note),
         Absorbed::Missing(note) => noted(scope.look_twice(), note),
         Absorbed::There(Life::Running) if renewal_is_due(&scope, context) => {
             scope.stand(Standing::Ready, reason::SUSPENDED, "");

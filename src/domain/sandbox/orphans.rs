@@ -54,11 +54,16 @@ pub(super) fn decide(mut scope: Scope<'_>, answer: &Keyed<Listing>) -> Plan<Sand
                 scope.settle(Next::Now)
             };
             plan.notes = notes;
-            return plan;
+            plan
         }
-        Err(failure) => postpone(&mut scope, failure),
+        Err(failure) => {
+            postpone(&mut scope, failure);
+            let mut plan = scope.settle(Next::Now);
+            // The annotation counts once: no later list says it.
+            plan.notes.extend(given_up);
+            plan
+        }
     }
-    scope.settle(Next::Now)
 }
 
 /// Keeps a replaced sandbox that is there after all, if it may hold files that are not committed, and names it once.

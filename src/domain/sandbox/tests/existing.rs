@@ -215,11 +215,21 @@ fn a_404_under_another_key_is_reported_and_nothing_is_created() {
     // The annotation says that this key is right; the statement outlasts a look that fails.
     let mut poked = with(running(), |s| *s = plan.status);
     poked.metadata.annotations = Some([("slipway.dev/reconcile".into(), "now".into())].into());
-    let failed = decide(&poked, &asked(looked(Err(failure(Class::Transient)))), at(210)).status;
-    assert_eq!(failed.credential.as_deref(), Some(KEY));
-    let poked = with(poked, |s| *s = failed);
-    let plan = decide(&poked, &asked(looked(Ok(not_found()))), at(220));
-    assert_eq!(plan.status.state, Some(SandboxState::Gone));
+    let leaks = |plan: &Plan<SandboxStatus, Step>| {
+        plan.notes.iter().filter(|note| note.warning && note.reason == reason::SANDBOX_LEAKED).count()
+    };
+    let unlisted = LookupResult::NotFound(Err(failure(Class::Transient)));
+    for look in [Err(failure(Class::Transient)), Ok(unlisted)] {
+        let failed = decide(&poked, &asked(looked(look)), at(210));
+        assert_eq!((failed.status.credential.as_deref(), leaks(&failed)), (Some(KEY), 1));
+        let poked = with(poked.clone(), |s| *s = failed.status);
+        let plan = decide(&poked, &asked(looked(Ok(not_found()))), at(220));
+        assert_eq!((plan.status.state, leaks(&plan)), (Some(SandboxState::Gone), 0));
+    }
+    // Also where the list of orphans comes first.
+    let due = with(poked, |s| s.orphan_check_at = Some(Time(at(100))));
+    let list = Sights { listed: Some(Err(failure(Class::Transient))), ..needed() };
+    assert_eq!(leaks(&decide(&due, &list, at(210))), 1);
 
     // On an object that stands well the annotation says no such thing.
     let mut poked = other(running());
