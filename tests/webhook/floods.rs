@@ -154,18 +154,14 @@ async fn a_secret_with_many_values_stops_nobody_else() -> Result<()> {
         async move { world.send(&request.with("X-GitHub-Hook-ID", n.to_string())).await }
     });
     let others = async {
-        let mut longest = Duration::ZERO;
         for _ in 0..20 {
-            let begun = Instant::now();
             let reply = world.deliver(&payload("labeled", 42, 1), SECRET).await?;
             ensure!(reply.status.as_u16() == 202, "{reply:?}");
-            longest = longest.max(begun.elapsed());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Ok(longest)
+        Ok(())
     };
-    let (replies, longest) = tokio::try_join!(try_join_all(flood), others)?;
-    ensure!(longest < Duration::from_secs(6), "{longest:?}");
+    let (replies, ()) = tokio::try_join!(try_join_all(flood), others)?;
     let refused = replies.iter().filter(|reply| [401, 503].contains(&reply.status.as_u16())).count();
     ensure!(refused == 20, "{replies:?}");
     world.end().await

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How long anything may take that is not itself about time.
 pub const DEADLINE: Duration = Duration::from_mins(1);
+const IDLE: Duration = Duration::from_secs(5);
 /// A webhook secret of a usable length.
 pub const SECRET: &str = "a secret of the hook, long enough";
 /// GitHub's ids of the repository `octo/app` and its owner.
@@ -91,7 +92,8 @@ impl<'a> World<'a> {
         let scope = (!setup.all_namespaces).then(|| namespace.clone());
         let Replica { receiver, address, stop, serving } =
             Replica::start(own, scope, setup.operator_wide, metrics.clone()).await?;
-        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build()?;
+        // The receiver closes a connection that waits for 10 s: none may be taken again while it does.
+        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).pool_idle_timeout(IDLE).build()?;
         let world =
             World { server, client, user, namespace, receiver, address, http, stop, serving, metrics };
         if !setup.without_rights {
