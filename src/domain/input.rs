@@ -141,22 +141,24 @@ mod tests {
         from_value(value).expect("valid spec")
     }
 
+    fn smallest() -> Value {
+        json!({"title": "T", "repositoryRef": {"name": "r"}, "sandboxRef": {"name": "s"}, "source": {"path": "/a"}})
+    }
+
+    fn usual() -> Value {
+        json!({"title": "T", "description": "D", "repositoryRef": {"name": "r"},
+                    "sandboxTemplate": {"spec": {"template": "x", "timeoutSeconds": 600}},
+                    "generate": {"command": ["sh", "-c", "true"], "env": [{"name": "A", "value": "1"}]},
+                    "source": {"path": "/a", "exclude": ["target/"]}, "branch": "b", "baseBranch": "main",
+                    "commit": {"message": "m"}})
+    }
+
     /// Digests of recorded specs. They must never change: a Task that an older release wrote would rerun.
     #[test]
     fn recorded_specs_keep_their_digest() {
         for (recorded, expected) in [
-            (
-                json!({"title": "T", "repositoryRef": {"name": "r"}, "sandboxRef": {"name": "s"}, "source": {"path": "/a"}}),
-                "v1:b81447fc612b5297cb85d9189295c9eb8adce28d8ac62b6052b606461788036f",
-            ),
-            (
-                json!({"title": "T", "description": "D", "repositoryRef": {"name": "r"},
-                    "sandboxTemplate": {"spec": {"template": "x", "timeoutSeconds": 600}},
-                    "generate": {"command": ["sh", "-c", "true"], "env": [{"name": "A", "value": "1"}]},
-                    "source": {"path": "/a", "exclude": ["target/"]}, "branch": "b", "baseBranch": "main",
-                    "commit": {"message": "m"}}),
-                "v1:4ad468a891ac17662834193e0a07db21b5c02d39c0791385d1f4cf23c943826c",
-            ),
+            (smallest(), "v1:b81447fc612b5297cb85d9189295c9eb8adce28d8ac62b6052b606461788036f"),
+            (usual(), "v1:4ad468a891ac17662834193e0a07db21b5c02d39c0791385d1f4cf23c943826c"),
             (
                 json!({"title": "Every field", "description": "D", "repositoryRef": {"name": "r"},
                     "sandboxTemplate": {"spec": {"template": "x", "credentialsSecretRef": {"name": "k"},
@@ -183,7 +185,7 @@ mod tests {
     fn recorded_specs_keep_their_digests_of_today() {
         for (recorded, expected) in [
             (
-                json!({"title": "T", "repositoryRef": {"name": "r"}, "sandboxRef": {"name": "s"}, "source": {"path": "/a"}}),
+                smallest(),
                 [
                     "v2:b81447fc612b5297cb85d9189295c9eb8adce28d8ac62b6052b606461788036f",
                     "v2:aafbd262706f833d28abe0388fd6a43d94a60a6f3f8898afb53c1b7dd5a654f4",
@@ -191,11 +193,7 @@ mod tests {
                 ],
             ),
             (
-                json!({"title": "T", "description": "D", "repositoryRef": {"name": "r"},
-                    "sandboxTemplate": {"spec": {"template": "x", "timeoutSeconds": 600}},
-                    "generate": {"command": ["sh", "-c", "true"], "env": [{"name": "A", "value": "1"}]},
-                    "source": {"path": "/a", "exclude": ["target/"]}, "branch": "b", "baseBranch": "main",
-                    "commit": {"message": "m"}}),
+                usual(),
                 [
                     "v2:b4dc8e4375b39abf836be4e5f73766cd0768226e4b8637e1ed8cb051e2b27cae",
                     "v2:0ea2c9d7dd224cbe8e6ed9fcb006e76eac8b9f17ca9326c886a713928a429c72",
@@ -317,7 +315,7 @@ mod tests {
 
     #[test]
     fn each_field_counts_for_the_one_or_the_other() {
-        let base = json!({"title": "T", "repositoryRef": {"name": "r"}, "sandboxRef": {"name": "s"}, "source": {"path": "/a"}});
+        let base = smallest();
         let both = |value: &Value| (digest(&spec(value.clone())), publication_digest(&spec(value.clone())));
         let plain = both(&base);
         for (field, value, runs, publishes) in [

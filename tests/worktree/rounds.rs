@@ -7,6 +7,7 @@ use crate::{
 use slipway::{
     api::{Checkout, Source},
     controllers::task::commit::Prepared,
+    domain::task::Checkout as Run,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,19 +86,23 @@ async fn what_a_reviewer_has_pushed_stays_in_every_later_round() {
     }
 }
 
+/// With enough history to merge the base branch.
+fn deep() -> Checkout {
+    Checkout { depth: 10, ..Checkout::default() }
+}
+
+fn deep_checkout(world: &World, commit: &str, id: &str) -> Run {
+    Run { how: deep(), ..checkout(world, commit, id) }
+}
+
 /// The base branch moves on, in conflict with an open pull request; a further round merges it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_round_that_merges_the_base_branch_resolves_its_conflict_at_github_too() {
     let world = World::new().await;
     let repository = world.repository("app", "echo 1 > a; mkdir d; echo 1 > d/b");
     let base = repository.tip();
-    let how = Checkout { depth: 10, ..Checkout::default() };
-    let source = Source { checkout: Some(how.clone()), ..source(APP) };
-    let round = |commit: &str, id: &str| {
-        let mut round = checkout(&world, commit, id);
-        round.how = how.clone();
-        round
-    };
+    let source = Source { checkout: Some(deep()), ..source(APP) };
+    let round = |commit: &str, id: &str| deep_checkout(&world, commit, id);
     repository.checked_out(&round(&base, "u-1-1")).await;
     let tree = world.host(APP);
     sh(&tree, "echo ours > a");
@@ -138,33 +143,14 @@ async fn a_round_that_merges_the_base_branch_resolves_its_conflict_at_github_too
     assert_eq!(git(&repository.bare, &["rev-parse", &format!("{commit}^@")]), first);
 }
 
-/// A round on an open pull request whose base branch has moved on; what the command does with that, and the parents of its commit.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_has_the_base_branch_as_a_parent_only_where_it_has_all_of_it() {
-    let world = World::new().await;
-    let repository = world.repository("app", "seq 20 > f; echo 1 > g; echo 1 > k");
-    let base = repository.tip();
-    let how = Checkout { depth: 10, ..Checkout::default() };
-    let source = Source { checkout: Some(how.clone()), ..source(APP) };
-    let round = |commit: &str, id: &str| {
-        let mut round = checkout(&world, commit, id);
-        round.how = how.clone();
-        round
-    };
-    repository.checked_out(&round(&base, "u-1-1")).await;
-    let tree = world.host(APP);
-    sh(&tree, "sed -i 's/^5$/ours/' f; echo first > own");
-    let first = repository.committed(&source, &base).await;
-    // Into a conflict, and also without one.
-    let wide = repository.push("sed -i 's/^5$/theirs/' f; echo 2 > g; echo 2 > n");
-    git(&repository.theirs, &["reset", "-q", "--hard", &base]);
-    let narrow = repository.push("sed -i 's/^5$/theirs/' f");
+/// Git does not work in another user's repository otherwise.
+const TRUST: &str = "export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'";
 
-    // Another user's repository.
-    let trust = "export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'";
+/// What a command does with a base branch that it has fetched, and whether that is a merge.
+fn ways() -> [(&'static str, bool, String); 12] {
     let merge = "! git merge -q --no-edit FETCH_HEAD";
     let resolve = "printf 'both, ours\\n' > f; echo theirs >> f; git add f";
-    let cases = [
+    [
         ("restored", false, format!("{merge}; git restore --source=HEAD --staged --worktree .; echo 2 > k")),
         ("undone", false, format!("{merge}; git checkout -q HEAD -- .; echo 2 > k")),
         (
@@ -203,13 +189,32 @@ async fn a_commit_has_the_base_branch_as_a_parent_only_where_it_has_all_of_it() 
             true,
             format!("! git rebase -q FETCH_HEAD; {resolve}; GIT_EDITOR=true git rebase --continue"),
         ),
-    ];
+    ]
+}
+
+/// A round on an open pull request whose base branch has moved on; what the command does with that, and the parents of its commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_has_the_base_branch_as_a_parent_only_where_it_has_all_of_it() {
+    let world = World::new().await;
+    let repository = world.repository("app", "seq 20 > f; echo 1 > g; echo 1 > k");
+    let base = repository.tip();
+    let source = Source { checkout: Some(deep()), ..source(APP) };
+    let round = |commit: &str, id: &str| deep_checkout(&world, commit, id);
+    repository.checked_out(&round(&base, "u-1-1")).await;
+    let tree = world.host(APP);
+    sh(&tree, "sed -i 's/^5$/ours/' f; echo first > own");
+    let first = repository.committed(&source, &base).await;
+    // Into a conflict, and also without one.
+    let wide = repository.push("sed -i 's/^5$/theirs/' f; echo 2 > g; echo 2 > n");
+    git(&repository.theirs, &["reset", "-q", "--hard", &base]);
+    let narrow = repository.push("sed -i 's/^5$/theirs/' f");
+
     for (side, moved) in [("wide", &wide), ("narrow", &narrow)] {
         git(&repository.bare, &["update-ref", "refs/heads/main", moved]);
-        for (name, is_merge, script) in &cases {
+        for (name, is_merge, script) in &ways() {
             repository.checked_out(&round(&first, &format!("u-2-{side}-{}", name.replace(' ', "-")))).await;
             git(&tree, &["fetch", "-q", repository.bare.to_str().unwrap(), "main"]);
-            sh(&tree, &format!("{trust}; {script}"));
+            sh(&tree, &format!("{TRUST}; {script}"));
             let made = repository.publish_on(&source, moved, &first, Some(&first)).await;
             let Ok(Prepared::Commit { commit, .. }) = made else { panic!("{side}, {name}: {made:?}") };
             let parents = git(&repository.bare, &["rev-parse", &format!("{commit}^@")]);
@@ -227,19 +232,14 @@ async fn a_merge_of_the_base_branch_stays_one_when_it_is_made_again_on_somebodys
     let world = World::new().await;
     let repository = world.repository("app", "echo 1 > a; mkdir d; echo 1 > d/b; echo 1 > r");
     let base = repository.tip();
-    let how = Checkout { depth: 10, ..Checkout::default() };
-    let source = Source { checkout: Some(how.clone()), ..source(APP) };
-    let mut round = checkout(&world, &base, "u-1-1");
-    round.how = how.clone();
-    repository.checked_out(&round).await;
+    let source = Source { checkout: Some(deep()), ..source(APP) };
+    repository.checked_out(&deep_checkout(&world, &base, "u-1-1")).await;
     let tree = world.host(APP);
     sh(&tree, "echo ours > a");
     let first = repository.committed(&source, &base).await;
     git(&repository.bare, &["branch", "work", &first]);
     let moved = repository.push("echo theirs > a; echo 2 > d/b");
-    let mut round = checkout(&world, &first, "u-2-1");
-    round.how = how;
-    repository.checked_out(&round).await;
+    repository.checked_out(&deep_checkout(&world, &first, "u-2-1")).await;
     git(&tree, &["fetch", "-q", repository.bare.to_str().unwrap(), "main"]);
     git(&tree, &["merge", "-q", "-X", "ours", "--no-edit", "FETCH_HEAD"]);
     let made = repository.publish_on(&source, &moved, &first, Some(&first)).await;
