@@ -1,12 +1,18 @@
 //! Log output: one subscriber per process, text for people or JSON for collectors.
 //! Called by `app` once, before anything logs.
 
+use jiff::Timestamp;
 use std::{
+    cell::RefCell,
+    fmt,
     io::{self, BufWriter, Stderr, Write},
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
 };
 use tracing_subscriber::{
-    EnvFilter, fmt::writer::BoxMakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter,
+    fmt::{format::Writer, time::FormatTime, writer::EitherWriter},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 /// Format of the lines.
@@ -66,20 +72,42 @@ impl Write for Waiting {
     }
 }
 
-fn writer(writing: Writing) -> BoxMakeWriter {
-    match writing {
-        Writing::Line => BoxMakeWriter::new(io::stderr),
-        Writing::Flushed => {
-            BoxMakeWriter::new(|| Waiting(LINES.lock().unwrap_or_else(PoisonError::into_inner)))
-        }
+fn writer(writing: Writing) -> impl Fn() -> EitherWriter<Stderr, Waiting> {
+    move || match writing {
+        Writing::Line => EitherWriter::A(io::stderr()),
+        Writing::Flushed => EitherWriter::B(Waiting(LINES.lock().unwrap_or_else(PoisonError::into_inner))),
     }
+}
+
+/// The time of a line: RFC 3339 in microseconds, as tracing writes it itself.
+struct Clock;
+
+thread_local! {
+    /// The second of this thread's last line, and how it is written: that takes as long as all the rest of a line, and of many
+    /// lines in a second only the fraction differs.
+    static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+}
+
+impl FormatTime for Clock {
+    fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
+        write_time(line, Timestamp::now())
+    }
+}
+
+fn write_time(line: &mut impl fmt::Write, now: Timestamp) -> fmt::Result {
+    SECOND.with_borrow_mut(|(second, written)| {
+        if *second != now.as_second() {
+            (*second, *written) = (now.as_second(), now.strftime("%FT%T").to_string());
+        }
+        write!(line, "{written}.{:06}Z", now.subsec_nanosecond() / 1000)
+    })
 }
 
 /// Installs the subscriber. `filter` is what `RUST_LOG` holds (`info`, `info,slipway::github=debug`).
 pub fn init(filter: &str, format: Format, writing: Writing) -> Result<(), Error> {
     let parsed = parse(filter)?;
     let registry = tracing_subscriber::registry().with(parsed);
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer(writing));
+    let layer = tracing_subscriber::fmt::layer().with_timer(Clock).with_writer(writer(writing));
     match format {
         Format::Text => registry.with(layer.with_ansi(use_colour())).try_init(),
         Format::Json => registry.with(layer.json().flatten_event(true)).try_init(),
@@ -107,6 +135,22 @@ mod tests {
     fn a_wrong_filter_is_named_in_the_error() {
         let error = parse("slipway=loud").unwrap_err().to_string();
         assert!(error.contains("slipway=loud"), "{error}");
+    }
+
+    #[test]
+    fn the_time_is_written_as_tracing_writes_it() {
+        let written = |now: &str| {
+            let mut line = String::new();
+            write_time(&mut line, now.parse().expect("a time")).expect("written");
+            line
+        };
+        for now in
+            ["2026-12-01T00:59:59.000001Z", "2026-12-01T00:59:59.999999Z", "2026-12-01T01:00:00.000000Z"]
+        {
+            assert_eq!(written(now), now);
+        }
+        // To the microsecond, and a clock that was set back.
+        assert_eq!(written("1999-12-31T23:59:59.5000009Z"), "1999-12-31T23:59:59.500000Z");
     }
 
     #[test]
