@@ -2,6 +2,7 @@
 //! Between the socket and `server`'s HTTP loop; tells the connection's place.
 
 use super::connections::Place;
+use memchr::memchr;
 use std::{
     io,
     pin::Pin,
@@ -63,26 +64,33 @@ impl Header {
     /// Goes on with `bytes`; returns whether both ways to tell a length have been seen.
     fn is_ambiguous(&mut self, mut bytes: &[u8]) -> bool {
         while self.stage != Stage::Ended && !bytes.is_empty() {
-            let end = bytes.iter().position(|byte| *byte == b'\n');
-            let (line, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
-            let missing = LONGEST.saturating_sub(self.line.len()).min(line.len());
-            self.line.extend_from_slice(&line[..missing]);
-            let Some(rest) = rest.get(1..) else { break };
-            match &*self.line {
-                [] | [b'\r'] if self.stage == Stage::Lines => self.stage = Stage::Ended,
-                [] | [b'\r'] => {}
-                _ => self.stage = Stage::Lines,
+            let end = memchr(b'\n', bytes);
+            let (more, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+            if end.is_some() && self.line.is_empty() {
+                self.look_at(more);
+            } else {
+                let missing = LONGEST.saturating_sub(self.line.len()).min(more.len());
+                self.line.extend_from_slice(&more[..missing]);
+                if end.is_some() {
+                    let line = std::mem::take(&mut self.line);
+                    self.look_at(&line);
+                }
             }
-            self.length |= self.is(b"content-length:");
-            self.encoding |= self.is(b"transfer-encoding:");
-            self.line.clear();
-            bytes = rest;
+            bytes = rest.get(1..).unwrap_or_default();
         }
         self.length && self.encoding
     }
 
-    fn is(&self, name: &[u8]) -> bool {
-        self.line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+    /// A line has ended.
+    fn look_at(&mut self, line: &[u8]) {
+        match line {
+            [] | [b'\r'] if self.stage == Stage::Lines => self.stage = Stage::Ended,
+            [] | [b'\r'] => {}
+            _ => self.stage = Stage::Lines,
+        }
+        let is = |name: &[u8]| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+        self.length |= is(b"content-length:");
+        self.encoding |= is(b"transfer-encoding:");
     }
 }
 
