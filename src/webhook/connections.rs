@@ -1,5 +1,5 @@
 //! Who is connected: a place for each, and who has to go when all are taken.
-//! Used by `server` and `wire`, and by `routes`, which tells when a request is complete.
+//! Used by `server` and `wire`, and by `routes`, which takes a request's headers from it and tells when it is complete.
 
 use http::HeaderMap;
 use std::{
@@ -47,6 +47,8 @@ struct State {
     answers: AtomicU64,
     /// The request has a length of two kinds.
     ambiguous: AtomicBool,
+    /// Of the request that is being answered: a connection has one at a time.
+    headers: Mutex<HeaderMap>,
     end: CancellationToken,
 }
 
@@ -135,6 +137,16 @@ impl Place {
         self.0.state.waited_for.store(waits, Ordering::Relaxed);
     }
 
+    /// A request has come with these headers, which nobody copies.
+    pub(super) fn arrived(&self, headers: HeaderMap) {
+        *self.0.state.headers.lock().unwrap_or_else(PoisonError::into_inner) = headers;
+    }
+
+    /// The headers of the request that has come, once.
+    pub(super) fn take_headers(&self) -> HeaderMap {
+        std::mem::take(&mut self.0.state.headers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The whole request is there.
     pub(super) fn complete(&self) {
         self.0.state.complete.store(true, Ordering::Relaxed);
@@ -171,13 +183,6 @@ impl Place {
     pub(super) fn is_crowded(&self) -> bool {
         self.0.connections.is_crowded()
     }
-}
-
-/// What `server` hands over with a request: its headers, which nobody copies, and its connection's place.
-#[derive(Clone)]
-pub(super) struct Arrival {
-    pub(super) headers: Arc<HeaderMap>,
-    pub(super) place: Place,
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ fn delivery(how: u8, rest: &[u8]) -> (Vec<u8>, bool) {
 async fn exchange(receiver: &Receiver, request: &[u8]) -> Vec<u8> {
     let (mut client, server) = duplex(64 << 10);
     let place = Arc::new(Connections::default()).take().await;
-    let serving = connection(server, place, routes(receiver.clone()));
+    let serving = connection(server, place.clone(), routes(receiver.clone(), place));
     let asking = async move {
         let (mut reading, mut writing) = tokio::io::split(&mut client);
         let sending = async {

@@ -49,7 +49,7 @@ impl Receiver {
         let (inner, threads) = (&self.0, Threads::start(threads)?);
         let watches = inner.projection.follow(&inner.client, inner.namespace.as_deref(), &inner.events);
         tokio::select! {
-            () = server::serve(listener, routes::routes(self.clone()), threads, stop) => Ok(()),
+            () = server::serve(listener, |place| routes::routes(self.clone(), place), threads, stop) => Ok(()),
             () = watches => Err(io::Error::other("a watch of the webhook receiver ended")),
         }
     }

@@ -4,7 +4,7 @@
 use super::{
     admission::{Name, admit},
     answer::{Answer, Refusal},
-    connections::Arrival,
+    connections::Place,
     delivery::Record,
     receiver::{Inner, Receiver},
 };
@@ -14,17 +14,17 @@ use futures::{FutureExt, Stream};
 use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use warp::{Filter, Reply, filters::path::FullPath, http::Method, reply::Response};
 
-/// Everything the receiver answers. Paths are compared whole: `warp::path!` would also take a slash at the end, and a filter
-/// for each would be asked in turn.
+/// Everything the receiver answers on the connection of `place`, which a request's extensions would need a map for. Paths are
+/// compared whole: `warp::path!` would also take a slash at the end, and a filter for each would be asked in turn.
 pub(super) fn routes(
     receiver: Receiver,
+    place: Place,
 ) -> impl Filter<Extract = (Response,), Error = Infallible, Future: Send> + Clone + Send + Sync + 'static {
     let nothing = warp::any().map(|| Answer::from(Refusal::NotFound).into_response());
     warp::any()
-        .map(move || receiver.0.clone())
+        .map(move || (receiver.0.clone(), place.clone()))
         .and(warp::method())
         .and(warp::path::full())
-        .and(warp::ext::get::<Arrival>())
         .and(warp::body::stream())
         .then(answer)
         .or(nothing)
@@ -32,10 +32,9 @@ pub(super) fn routes(
 }
 
 async fn answer<B: Buf>(
-    inner: Arc<Inner>,
+    (inner, place): (Arc<Inner>, Place),
     method: Method,
     path: FullPath,
-    arrival: Arrival,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Response {
     let allowed = match path.as_str() {
@@ -50,19 +49,20 @@ async fn answer<B: Buf>(
     match path.as_str() {
         "/" => Response::default(),
         "/api/webhooks/health" => warp::reply::json(&inner.health().await).into_response(),
-        RECEIVER_PATH => deliver(&inner, &arrival, body).await.into_response(),
-        _ => ping(&inner, &arrival, body).await.into_response(),
+        RECEIVER_PATH => deliver(&inner, &place, body).await.into_response(),
+        _ => ping(&inner, &place, body).await.into_response(),
     }
 }
 
 async fn deliver<B: Buf>(
     inner: &Arc<Inner>,
-    Arrival { headers, place }: &Arrival,
+    place: &Place,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Answer {
-    let (started, name, mut record) = (Instant::now(), Name::of(headers), Record::default());
+    let (started, headers, mut record) = (Instant::now(), place.take_headers(), Record::default());
+    let name = Name::of(&headers);
     let answer = guarded(async {
-        match admit(headers, body, &inner.bounds, Some(&name)).await {
+        match admit(&headers, body, &inner.bounds, Some(&name)).await {
             Ok(signed) => {
                 place.complete();
                 inner.receive(&name, &signed, &mut record).await
@@ -77,11 +77,12 @@ async fn deliver<B: Buf>(
 
 async fn ping<B: Buf>(
     inner: &Inner,
-    Arrival { headers, place }: &Arrival,
+    place: &Place,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Answer {
+    let headers = place.take_headers();
     let answer = guarded(async {
-        match admit(headers, body, &inner.bounds, None).await {
+        match admit(&headers, body, &inner.bounds, None).await {
             Ok(signed) => {
                 place.complete();
                 inner.pong(&signed).await
@@ -93,10 +94,14 @@ async fn ping<B: Buf>(
 }
 
 /// A panic over one request is an answer like another, and never the end of its connection or of the process.
-pub(super) async fn guarded<T: From<Refusal>>(answer: impl Future<Output = T>) -> T {
-    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!("panic while answering a request");
-        Refusal::Failed.into()
+///
+/// Not an `async fn`, which would hold `answer` twice: as its argument and as what it awaits.
+pub(super) fn guarded<T: From<Refusal>>(answer: impl Future<Output = T>) -> impl Future<Output = T> {
+    AssertUnwindSafe(answer).catch_unwind().map(|answer| {
+        answer.unwrap_or_else(|_| {
+            tracing::error!("panic while answering a request");
+            Refusal::Failed.into()
+        })
     })
 }
 
@@ -119,7 +124,7 @@ fn account(inner: &Inner, answer: &Answer, name: &Name<'_>, record: &Record, sta
         action = record.action.as_deref(),
         outcome = answer.outcome(),
         status = answer.status().as_u16(),
-        tasks = record.moved.join(","),
+        tasks = (!record.moved.is_empty()).then(|| record.moved.join(",")),
         latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "webhook delivery"
     );

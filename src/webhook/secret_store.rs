@@ -165,15 +165,28 @@ impl SecretStore {
                 if read.elapsed() <= BELIEVED {
                     return Ok(true);
                 }
-                let values = self.secrets.get(namespace, name).await;
+                let values = Box::pin(self.secrets.get(namespace, name)).await;
                 return Ok(check(&self.learn(source, &slot, values)?));
             }
             if !state.may_reread() {
                 return Ok(false);
             }
         }
+        // Seldom, and large: every delivery would carry its state about.
+        Box::pin(self.read(source, &slot, (namespace, name), patience, check)).await
+    }
+
+    /// Reads a Secret that has never been read or has not passed the `check`, unless somebody else does or too many would.
+    async fn read(
+        &self,
+        source: &SecretSource,
+        slot: &Slot,
+        (namespace, name): (&str, &str),
+        patience: Patience,
+        check: impl Fn(&Known) -> bool,
+    ) -> Result<bool, Unread> {
         let Ok(_waiting) = self.waiting.try_acquire() else {
-            return if state.last.is_some() { Ok(false) } else { Err(Unread::Busy) };
+            return if slot.state().last.is_some() { Ok(false) } else { Err(Unread::Busy) };
         };
         let _turn = slot.turn.lock().await;
         let now = slot.state();
@@ -188,7 +201,7 @@ impl SecretStore {
                 slot.change(|state| state.reread = Some(Instant::now()));
                 let values = timeout(REREAD_DEADLINE, self.secrets.fresh(namespace, name)).await;
                 // Without an answer, what is known decides.
-                let fresh = values.ok().and_then(|values| self.learn(source, &slot, values).ok());
+                let fresh = values.ok().and_then(|values| self.learn(source, slot, values).ok());
                 Ok(check(&fresh.unwrap_or(known)))
             }
             None => {
@@ -198,7 +211,7 @@ impl SecretStore {
                     Patience::Goes => return Err(Unread::Busy),
                 }
                 let values = self.secrets.get(namespace, name).await;
-                Ok(check(&self.learn(source, &slot, values)?))
+                Ok(check(&self.learn(source, slot, values)?))
             }
         }
     }

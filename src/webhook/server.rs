@@ -3,7 +3,7 @@
 
 use super::{
     answer::Refusal,
-    connections::{Arrival, Connections, Place},
+    connections::{Connections, Place},
     routes::guarded,
     threads::Threads,
     wire::Wire,
@@ -30,14 +30,20 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 const HEADERS: usize = 64;
 /// Bytes of a request's header.
 const HEADER_BYTES: usize = 64 * 1024;
+/// Bytes of what is held of a request while it is answered: they are moved once for each, through the processor's nearest cache.
+const REQUEST_BYTES: usize = 4096;
 /// Time limit for answers in flight after the stop.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Pause after a failed accept: usually no file descriptor is left, and at once there won't be one either.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers connections on these threads until `stop` is cancelled.
-pub(super) async fn serve<F>(listener: TcpListener, filter: F, threads: Threads, stop: CancellationToken)
-where
+/// Answers connections on these threads until `stop` is cancelled; `routes` makes the filter of each.
+pub(super) async fn serve<F>(
+    listener: TcpListener,
+    routes: impl Fn(Place) -> F,
+    threads: Threads,
+    stop: CancellationToken,
+) where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
     F::Extract: Reply + Send,
     F::Future: Send,
@@ -45,7 +51,7 @@ where
     let connections = Arc::new(Connections::default());
     let graceful = GracefulShutdown::new();
     while let Some((stream, place)) = accept(&listener, &connections, &stop).await {
-        let (filter, watcher) = (filter.clone(), graceful.watcher());
+        let (filter, watcher) = (routes(place.clone()), graceful.watcher());
         threads.serve(stream, move |stream| async move {
             let ended = place.clone();
             tokio::select! {
@@ -64,7 +70,7 @@ where
     }
 }
 
-/// One connection, to its end.
+/// One connection, to its end. `filter` takes the headers of each request from `place`.
 pub(super) fn connection<F>(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     place: Place,
@@ -79,7 +85,7 @@ where
     let filters = warp::service(filter);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let (place, mut filters) = (place.clone(), filters.clone());
-        async move {
+        let answered = async move {
             if place.is_ambiguous() {
                 return Ok(closing(Refusal::TwoLengths.into()));
             }
@@ -87,15 +93,20 @@ where
             if request.uri().path_and_query().is_none() {
                 return Ok(closing(Refusal::NotFound.into()));
             }
-            let headers = Arc::new(std::mem::take(request.headers_mut()));
-            request.extensions_mut().insert(Arrival { headers, place: place.clone() });
+            place.arrived(std::mem::take(request.headers_mut()));
             let answer = guarded(filters.call(request).map(|Ok(answer)| answer)).await;
             place.answered();
             let refused =
                 matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::SERVICE_UNAVAILABLE);
             // Where places are scarce, who was refused makes room at once.
             Ok::<_, Infallible>(if refused && place.is_crowded() { closing(answer) } else { answer })
-        }
+        };
+        debug_assert!(
+            size_of_val(&answered) <= REQUEST_BYTES,
+            "{} bytes for each request",
+            size_of_val(&answered)
+        );
+        answered
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
