@@ -83,7 +83,7 @@ fn writer(writing: Writing) -> impl Fn() -> EitherWriter<Stderr, Waiting> {
 struct Clock;
 
 thread_local! {
-    /// The second of this thread's last line, and how it is written: that takes as long as all the rest of a line, and of many
+    /// The second of this thread's last line, and how it is written: that takes a quarter of a line's time, and of many
     /// lines in a second only the fraction differs.
     static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
 }

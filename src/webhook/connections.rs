@@ -155,6 +155,8 @@ impl Place {
     /// The request is answered; the next one may begin.
     pub(super) fn answered(&self) {
         let state = &self.0.state;
+        // Nobody took those of a route that is not there: an idle connection holds none.
+        drop(self.take_headers());
         state.since.store(self.0.connections.now(), Ordering::Relaxed);
         state.complete.store(false, Ordering::Relaxed);
         state.answers.fetch_add(1, Ordering::Relaxed);
