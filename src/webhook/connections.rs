@@ -239,6 +239,18 @@ mod tests {
         assert!(is_ended(&second) && !is_ended(&first) && started.elapsed() >= PATIENCE);
     }
 
+    #[tokio::test]
+    async fn an_idle_connection_holds_no_headers_of_its_last_request() {
+        let place = Arc::new(Connections::new(1)).take().await;
+        let headers = HeaderMap::from_iter([(http::header::HOST, http::HeaderValue::from_static("slipway"))]);
+        place.arrived(headers.clone());
+        assert_eq!(place.take_headers(), headers);
+        // Nobody asks for those of a path that is not there.
+        place.arrived(headers);
+        place.answered();
+        assert!(place.take_headers().is_empty());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_place_is_free_again_when_its_connection_ends() {
         let connections = Arc::new(Connections::new(1));

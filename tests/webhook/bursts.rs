@@ -51,10 +51,20 @@ impl Chance {
     }
 }
 
-/// How often each status was answered.
-async fn deliver(world: &World<'_>, to: &[SocketAddr], order: &[u32]) -> Result<BTreeMap<u16, usize>> {
+/// How often each status was answered. Every hundredth delivery waits for a write of the controller: they contend for the Task
+/// from the first delivery to the last, however slow the machine is.
+async fn deliver(
+    world: &World<'_>,
+    to: &[SocketAddr],
+    order: &[u32],
+    controller: &AtomicUsize,
+) -> Result<BTreeMap<u16, usize>> {
     let answers = stream::iter(order.iter().enumerate()).map(|(at, n)| async move {
         let (address, request) = (to[at % to.len()], state(*n));
+        if at % 100 == 0 {
+            let wrote = || async { (controller.load(Ordering::Relaxed) >= at / 100).then_some(()) };
+            eventually("a write of the controller", wrote).await?;
+        }
         if at % 20 == 0 {
             hang_up(address, &request).await?;
         }
@@ -114,7 +124,7 @@ async fn burst(world: &World<'_>, to: &[SocketAddr]) -> Result<()> {
     for (name, order) in [("random", random), ("nearly in order", nearly)] {
         let (stop, writes, before) = (AtomicBool::new(false), AtomicUsize::new(0), patches(world).await?);
         let delivering = async {
-            let answers = deliver(world, to, &order).await;
+            let answers = deliver(world, to, &order, &writes).await;
             stop.store(true, Ordering::Relaxed);
             answers
         };
@@ -122,7 +132,6 @@ async fn burst(world: &World<'_>, to: &[SocketAddr]) -> Result<()> {
         let (patches, writes) = (patches(world).await? - before, writes.into_inner());
         println!("{name}: {answers:?}, {patches} patches beside {writes} of a controller");
         ensure!(answers.keys().all(|status| [200, 202].contains(status)), "{name}: {answers:?}");
-        ensure!(writes > 10, "{name}: the controller wrote {writes} times");
         ensure!(patches > 0 && patches < order.len() / 2, "{name}: {patches} patches");
         let newest = order.iter().max().context("some")?;
         let stored = world.status("task").await?.pull_request.context("a pull request")?;
