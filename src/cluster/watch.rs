@@ -19,6 +19,8 @@ use std::fmt::Debug;
 
 /// Seconds a watch may stay silent before its connection counts as dead.
 const IDLE_SECONDS: u32 = 60;
+/// Objects on each page of a list. A page is held as text and as objects at once: with kube's 500 a start peaks at it.
+const PAGE_OBJECTS: u32 = 100;
 /// kube waits this much longer than it tells the server to.
 const KUBE_MARGIN_SECONDS: u32 = 5;
 
@@ -30,7 +32,7 @@ pub type Watched<K> = Result<Event<K>, watcher::Error>;
 /// Lists are paged and consistent. Streaming lists would save memory, but kube asks for them from version 0, and an API
 /// server whose cache of a freshly installed CRD has seen no write yet then holds back the bookmark that ends the list.
 fn config() -> watcher::Config {
-    watcher::Config::default().timeout(IDLE_SECONDS - KUBE_MARGIN_SECONDS)
+    watcher::Config::default().timeout(IDLE_SECONDS - KUBE_MARGIN_SECONDS).page_size(PAGE_OBJECTS)
 }
 
 /// All objects of a kind: of one namespace, or of all when `namespace` is `None`.
