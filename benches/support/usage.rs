@@ -1,9 +1,14 @@
-//! What a process has used, from `/proc`: CPU time, memory now, memory at its peak.
-//! Sources: <https://man7.org/linux/man-pages/man5/proc.5.html>, <https://docs.kernel.org/scheduler/sched-stats.html>.
+//! What a process has used: CPU time from its clock; memory now and at its peak from `/proc`.
+//! Sources: <https://man7.org/linux/man-pages/man3/clock_getcpuclockid.3.html>, <https://man7.org/linux/man-pages/man5/proc.5.html>.
 
 use anyhow::{Context as _, Result};
+use nix::{
+    time::{clock_getcpuclockid, clock_gettime},
+    unistd::Pid,
+};
+use std::time::Duration;
 
-/// CPU seconds (user and system) of the threads that live, and resident memory in MiB.
+/// CPU seconds (user and system) since the start, and resident memory in MiB.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
     pub cpu: f64,
@@ -12,13 +17,9 @@ pub struct Usage {
 
 impl Usage {
     pub fn of(pid: u32) -> Result<Self> {
-        let mut nanoseconds = 0;
-        for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-            // A thread may end between the listing and the look.
-            let spent = std::fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
-            nanoseconds += spent.split_whitespace().next().unwrap_or("0").parse::<u64>()?;
-        }
-        let cpu = std::time::Duration::from_nanos(nanoseconds).as_secs_f64();
+        // Of the process, not the sum of its threads': what an ended thread has used stays counted.
+        let clock = clock_getcpuclockid(Pid::from_raw(pid.try_into()?))?;
+        let cpu = Duration::from(clock_gettime(clock)?).as_secs_f64();
         Ok(Self { cpu, rss: kib(pid, "VmRSS:")? / 1024.0 })
     }
 
