@@ -14,7 +14,8 @@ use futures::{FutureExt, Stream};
 use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use warp::{Filter, Reply, filters::path::FullPath, http::Method, reply::Response};
 
-/// Everything the receiver answers on the connection of `place`. Paths are compared whole: `warp::path!` would also take a slash at the end, and a filter for each would be asked in turn.
+/// Everything the receiver answers on the connection of `place`. Paths are compared whole: `warp::path!` would also take a
+/// slash at the end, and a filter for each would be asked in turn.
 pub(super) fn routes(
     receiver: Receiver,
     place: Place,

@@ -132,6 +132,7 @@ async fn burst(world: &World<'_>, to: &[SocketAddr]) -> Result<()> {
         let (patches, writes) = (patches(world).await? - before, writes.into_inner());
         println!("{name}: {answers:?}, {patches} patches beside {writes} of a controller");
         ensure!(answers.keys().all(|status| [200, 202].contains(status)), "{name}: {answers:?}");
+        ensure!(writes > 10, "{name}: the controller wrote {writes} times");
         ensure!(patches > 0 && patches < order.len() / 2, "{name}: {patches} patches");
         let newest = order.iter().max().context("some")?;
         let stored = world.status("task").await?.pull_request.context("a pull request")?;
